@@ -1,0 +1,1 @@
+"""Face crops: what engines are calibrated, compared and measured on."""

@@ -1,0 +1,58 @@
+"""Face crops from a folder: what engines are calibrated, compared and measured on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engines.errors import InputError
+from ..networks.bicubic import resize_batch
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
+
+def read_faces(folder: Path, least: int = 1) -> list[NDArray[np.uint8]]:
+    """Read every picture of a folder, in the order of their names.
+
+    Args:
+        folder: holds JPEG, PNG, WebP, BMP or TIFF pictures.
+        least: smallest side to accept, in pixels.
+
+    Returns:
+        (H, W, 3) uint8 BGR pictures.
+
+    Raises:
+        InputError: there is no such folder, no picture in it, or one that is unreadable or too small.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give one that holds pictures of faces")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        raise InputError(f"no picture in {folder}; expected {', '.join(sorted(PICTURE_SUFFIXES))}")
+    faces = []
+    for path in paths:
+        face = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if face is None:
+            raise InputError(f"{path} is not a readable picture; remove it or replace it")
+        if min(face.shape[:2]) < least:
+            raise InputError(f"{path} is {face.shape[1]}x{face.shape[0]} px, at least {least}x{least} is needed")
+        faces.append(np.asarray(face, dtype=np.uint8))
+    return faces
+
+
+def low_resolution(faces: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Shrink faces as the papers do: antialiased bicubic, rounded to 8 bits.
+
+    Args:
+        faces: (N, H, W, 3) uint8; H and W are multiples of the scale.
+        scale: by how much.
+
+    Returns:
+        (N, H / scale, W / scale, 3) uint8.
+    """
+    _, height, width, _ = faces.shape
+    shrunken = resize_batch(faces, height // scale, width // scale)
+    return np.clip(np.rint(shrunken), 0, 255).astype(np.uint8)

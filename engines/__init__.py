@@ -1,0 +1,1 @@
+"""What an engine is: contract, card, bundle, and one session per runtime."""

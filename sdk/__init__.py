@@ -1,0 +1,1 @@
+"""What users touch: the pipeline and its stages, sources and sinks, profiling, the command line."""

@@ -1,0 +1,1 @@
+"""The papers' recipes: data, losses, the loop that runs them."""

@@ -1,0 +1,1 @@
+"""One network's recipes a file, named by what they are for."""
