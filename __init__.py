@@ -1,3 +1,75 @@
-"""facesr-edge: edge deployment of face super-resolution."""
+"""facesr-edge: edge deployment of face super-resolution.
+
+    sr = facesr_edge.load("idrn-x4")
+    result = sr(frame)                    # (H, W, 3) uint8 BGR
+    result.frame, result.faces, result.timings_ms
+
+Names are imported when they are first used (PEP 562), so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engines.bundle import Bundle, open_bundle
+    from .engines.card import Card
+    from .engines.errors import FacesrError
+    from .sdk.detect import Detector
+    from .sdk.detections import Detections
+    from .sdk.faces import Face, FrameResult
+    from .sdk.frame import Frame
+    from .sdk.load import load, load_detector
+    from .sdk.pipeline import Pipeline
+    from .sdk.sinks import open_sink
+    from .sdk.sources import open_source
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Bundle": "engines.bundle",
+    "Card": "engines.card",
+    "Detections": "sdk.detections",
+    "Detector": "sdk.detect",
+    "Face": "sdk.faces",
+    "FacesrError": "engines.errors",
+    "Frame": "sdk.frame",
+    "FrameResult": "sdk.faces",
+    "Pipeline": "sdk.pipeline",
+    "load": "sdk.load",
+    "load_detector": "sdk.load",
+    "open_bundle": "engines.bundle",
+    "open_sink": "sdk.sinks",
+    "open_source": "sdk.sources",
+}
+
+__all__ = [
+    "Bundle",
+    "Card",
+    "Detections",
+    "Detector",
+    "Face",
+    "FacesrError",
+    "Frame",
+    "FrameResult",
+    "Pipeline",
+    "__version__",
+    "load",
+    "load_detector",
+    "open_bundle",
+    "open_sink",
+    "open_source",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facesr_edge' has no attribute '{name}'")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

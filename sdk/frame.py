@@ -34,7 +34,9 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
-            raise InputError(f"a frame is (H, W, 3) uint8 BGR, not {self.pixels.shape} {self.pixels.dtype}; see bgr_from")
+            raise InputError(
+                f"a frame is (H, W, 3) uint8 BGR, not {self.pixels.shape} {self.pixels.dtype}; see bgr_from"
+            )
 
 
 def bgr_from(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,0 +1,113 @@
+"""A bundle: a folder that runs. ONNX, weights where they ship, and ``card.json`` with the hash of each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .card import Card, card_from_json
+from .errors import BundleError, OutputError
+
+CARD, ONNX, WEIGHTS = "card.json", "model.onnx", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files agree with its card.
+
+    Args:
+        folder: where it lies.
+        card: what is known of it.
+    """
+
+    folder: Path
+    card: Card
+
+    @property
+    def onnx(self) -> Path:
+        """Path of the graph."""
+        return self.folder / ONNX
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read a bundle and check every file against its card.
+
+    Raises:
+        BundleError: no such folder, no card in it, a file missing, or one whose hash differs.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        raise BundleError(f"{folder} is not a bundle: it has no {CARD}; make one with facesr-edge build -o {folder}")
+    try:
+        card = card_from_json(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} cannot be read ({error}); build the bundle again: facesr-edge build") from None
+    for name, expected in card.files.items():
+        if Path(name).name != name:
+            raise BundleError(f"{path} names a file outside of its folder, '{name}'; do not use this bundle")
+        try:
+            digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        except OSError:
+            raise BundleError(
+                f"{folder / name} is missing or unreadable; copy the whole bundle again, or rebuild it"
+            ) from None
+        if digest != expected:
+            raise BundleError(
+                f"{folder / name} was altered: SHA-256 {digest[:12]}…, the card says {expected[:12]}…; "
+                "copy the bundle again, or rebuild it"
+            )
+    if ONNX not in card.files:
+        raise BundleError(f"{path} lists no {ONNX}; build the bundle again: facesr-edge build")
+    return Bundle(folder, card)
+
+
+def write_bundle(folder: Path, card: Card, contents: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle whole or not at all: into a folder beside, then renamed.
+
+    Args:
+        folder: destination; an older bundle there is replaced, anything else is refused.
+        card: its `files` are filled in here.
+        contents: file name -> bytes.
+
+    Raises:
+        OutputError: the folder holds something else, or cannot be written.
+    """
+    if folder.exists() and not (folder / CARD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder} exists and is not a bundle; choose another folder with -o")
+    card = replace(card, files={name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())})
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder with -o") from None
+    try:
+        for name, data in {**contents, CARD: card.to_json().encode()}.items():
+            _write_through(partial / name, data)
+        partial.chmod(0o755)
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+            os.replace(folder, old)
+            os.replace(partial, folder)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(partial, folder)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {folder}: {error.strerror or error}; free some space or choose another folder"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Bundle(folder, card)
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    """Write and flush to the disk, so that a power cut after the rename leaves no empty file."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

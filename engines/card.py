@@ -1,0 +1,84 @@
+"""What is known of a bundle: contract, precision, hashes, parity, quality, training, licence, limits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from .contract import Contract
+from .errors import BundleError
+
+FORMAT = 1
+"""Version of the card's layout; a card of a newer one is refused."""
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """The sidecar of a bundle, ``card.json``.
+
+    Args:
+        name: e.g. "idrn-x4".
+        contract: shapes in and out.
+        precision: of the arithmetic between the uint8 pixels.
+        network: key of the network registry.
+        config: keyword arguments of the network.
+        files: name -> SHA-256 of every other file of the bundle.
+        parity: how far each conversion step departs from the one before, measured on real faces.
+        quality: metrics on held-out faces, with the protocol.
+        training: data, recipe, steps.
+        licence: of the weights.
+        limits: what it must not be trusted with, in words.
+        made_with: package -> version at build.
+        notes: what the build had to say, e.g. that the engine is still to be compiled on the device.
+        format: version of this layout.
+    """
+
+    name: str
+    contract: Contract
+    precision: Precision
+    network: str
+    config: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
+    parity: dict[str, float] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    limits: tuple[str, ...] = ()
+    made_with: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        """The text of ``card.json``."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+
+
+def card_from_json(text: str, where: str = "card.json") -> Card:
+    """Read a card.
+
+    Args:
+        text: the content of ``card.json``.
+        where: its path, for the error.
+
+    Raises:
+        BundleError: not a card, or one of a newer format.
+    """
+    try:
+        values = json.loads(text)
+        version = values["format"]
+    except (ValueError, KeyError, TypeError):
+        raise BundleError(f"{where} is not a card; build the bundle again: facesr-edge build") from None
+    if version != FORMAT:
+        raise BundleError(
+            f"{where} has card format {version}, this release reads {FORMAT}; upgrade facesr-edge or rebuild"
+        )
+    try:
+        known = {f.name for f in fields(Card)}
+        contract = {k: tuple(v) if isinstance(v, list) else v for k, v in values.pop("contract").items()}
+        rest = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        return Card(contract=Contract(**contract), **rest)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise BundleError(f"{where} is incomplete ({error}); build the bundle again: facesr-edge build") from None

@@ -1,0 +1,63 @@
+"""YuNet's ONNX files, as they are published, behind the contract of our own detectors.
+
+Source: W. Wu et al., "YuNet: a tiny millisecond-level face detector", 2023. Its graph takes (N, 3, H, W) float BGR in
+0..255 and gives four maps a stride: class and objectness scores, boxes and landmarks, decoded as ours are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .contract import Contract
+from .errors import EngineError
+from .ort import Graph
+
+STRIDES = (8, 16, 32)
+_MAPS = tuple(f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
+
+
+class YuNetSession:
+    """A YuNet file in ONNX Runtime; a `Session`.
+
+    Args:
+        path: the ONNX file, of any or of one fixed input size.
+        threads: of one call; 0 for one a core.
+
+    Raises:
+        EngineError: the file is not a YuNet.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        self._graph = Graph(path, threads)
+        if not set(_MAPS) <= set(self._graph.outputs) or len(self._graph.inputs) != 1:
+            raise EngineError(f"{path} is not a face detector known here; give a YuNet ONNX file or a bundle")
+        (node,) = self._graph.inputs.values()
+        height, width = node.shape[2:]
+        size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+        self.contract = Contract("face-detection", multiple=STRIDES[-1], size_hw=size)
+        self.runtime = f"ONNX Runtime {self._graph.version} (CPU)"
+
+    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Session.infer`."""
+        # The published files were exported for one picture a call.
+        return np.concatenate([self._infer_one(picture) for picture in batch])
+
+    def _infer_one(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        tensor = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
+        maps = dict(zip(self._graph.outputs, self._graph.run(tensor), strict=True))
+        rows = []
+        for stride in STRIDES:
+            score = np.sqrt(np.clip(maps[f"cls_{stride}"], 0, 1) * np.clip(maps[f"obj_{stride}"], 0, 1))
+            rows.append(np.concatenate((score, maps[f"bbox_{stride}"], maps[f"kps_{stride}"]), axis=2))
+        return np.concatenate(rows, axis=1)  # (1, A, 15)
+
+    def warm_up(self) -> None:
+        """See `Session.warm_up`."""
+        height, width = self.contract.size_hw or (STRIDES[-1], STRIDES[-1])
+        self.infer(np.zeros((1, height, width, 3), np.uint8))
+
+    def close(self) -> None:
+        """See `Session.close`."""

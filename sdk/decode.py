@@ -1,0 +1,63 @@
+"""From a detector's maps to boxes: pure numpy, the same for every runtime and size."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .detections import Detections
+
+STRIDES = (8, 16, 32)
+
+
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Corner (A, 2) x, y in cells and stride (A, 1) of every cell, in the order of the maps."""
+    corners, strides = [], []
+    for stride in STRIDES:
+        y, x = np.mgrid[: height // stride, : width // stride]
+        corners.append(np.stack((x.ravel(), y.ravel()), axis=1))
+        strides.append(np.full((x.size, 1), stride))
+    return np.concatenate(corners).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def decode(maps: NDArray[np.float32], height: int, width: int, score: float) -> Detections:
+    """Turn one picture's maps into detections, before suppression.
+
+    Args:
+        maps: (A, 15) as the contract has it; A = cells of the strides 8, 16, 32 of height × width.
+        height: rows of the picture the maps were made of, a multiple of 32.
+        width: its columns, a multiple of 32.
+        score: least score to keep.
+
+    Returns:
+        Detections in pixels of that picture, unordered.
+    """
+    corners, strides = _grid(height, width)
+    kept = np.flatnonzero(maps[:, 0] >= score)
+    rows, corner, stride = maps[kept], corners[kept], strides[kept]
+    centre = (corner + rows[:, 1:3]) * stride
+    half = np.exp(np.clip(rows[:, 3:5], -8, 8)) * stride / 2
+    landmarks = (corner[:, None] + rows[:, 5:].reshape(-1, 5, 2)) * stride[:, None]
+    return Detections(np.concatenate((centre - half, centre + half), axis=1), rows[:, 0], landmarks)
+
+
+def suppress(found: Detections, iou: float) -> Detections:
+    """Non-maximum suppression: of boxes that overlap by more than `iou`, the best stays.
+
+    Args:
+        found: any order.
+        iou: intersection over union, 0..1.
+
+    Returns:
+        What is left, best first.
+    """
+    if not len(found):
+        return found
+    boxes = found.boxes_xyxy.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), found.scores.tolist(), 0.0, iou)
+    return found[np.asarray(kept, dtype=np.intp).reshape(-1)]

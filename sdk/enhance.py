@@ -1,0 +1,69 @@
+"""The third stage: crops, batched by size -> super-resolved pixels, and how far they agree with the camera."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration.quality import psnr
+from ..engines.session import Session
+from ..networks.bicubic import bicubic_matrix
+from .crop import Crops
+from .detections import Detections
+from .faces import Face
+from .timings import Stopwatch
+
+
+def super_resolve(session: Session, batches: list[Crops], found: Detections, watch: Stopwatch) -> tuple[Face, ...]:
+    """Super-resolve every crop of a frame, one call a size.
+
+    Args:
+        session: a super-resolution engine.
+        batches: the crops, by size.
+        found: the detections that they belong to.
+        watch: where the network's share of the time is put down, as "super_resolve.network".
+
+    Returns:
+        One face a crop, in the order of the detections.
+    """
+    faces: dict[int, Face] = {}
+    for crops in batches:
+        with watch.stage("super_resolve.network"):
+            pixels = session.infer(crops.pixels)
+        agreement = consistency_db(crops.pixels, pixels)
+        for n, (index, window) in enumerate(zip(crops.indices, crops.windows, strict=True)):
+            faces[index] = Face(
+                found.boxes_xyxy[index],
+                float(found.scores[index]),
+                found.landmarks[index],
+                window.xyxy,
+                crops.pixels[n],
+                pixels[n],
+                float(agreement[n]),
+            )
+    return tuple(faces[index] for index in sorted(faces))
+
+
+@lru_cache(maxsize=16)
+def _shrink(large: int, small: int) -> NDArray[np.float32]:
+    return np.asarray(bicubic_matrix(large, small), dtype=np.float32)
+
+
+def consistency_db(original: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How far super-resolved faces agree with the camera: PSNR after shrinking them back.
+
+    Args:
+        original: (N, S, S, 3) uint8 crops.
+        pixels: (N, k·S, k·S, 3) uint8.
+
+    Returns:
+        (N,) dB.
+    """
+    n, large, _, c = pixels.shape
+    small = original.shape[1]
+    matrix = _shrink(large, small)
+    rows = matrix @ pixels.reshape(n, large, large * c).astype(np.float32)  # (N, S, kS·C)
+    again = np.matmul(matrix, rows.reshape(n * small, large, c))  # (N·S, S, C)
+    return psnr(original, again.reshape(n, small, small, c))

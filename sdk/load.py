@@ -1,0 +1,67 @@
+"""From a name to something that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..engines.choose import open_session
+from ..engines.errors import InputError
+from ..engines.yunet import YuNetSession
+from ..zoo import catalogue
+from .detect import SMALLEST_FACE, Detector
+from .pipeline import Pipeline
+
+
+def load(
+    model: str | Path = catalogue.DEFAULT_MODEL,
+    *,
+    engine: str = "auto",
+    detector: str | Path | Detector = catalogue.DEFAULT_DETECTOR,
+    outscale: int = 2,
+    composite: bool = True,
+    threads: int = 0,
+) -> Pipeline:
+    """Load a face super-resolution pipeline.
+
+    Args:
+        model: a name of the zoo, or the folder of a bundle.
+        engine: "auto" for the fastest runtime that this machine has, or its name.
+        detector: a `Detector`, or what `load_detector` takes.
+        outscale: how many times larger the composite is than the frame, 1 to 4.
+        composite: make the composite; without it only the faces are.
+        threads: CPU threads of one call; 0 for one a core.
+
+    Raises:
+        UnknownNameError, BundleError, EngineError, UsageError: the text says what and what to do.
+    """
+    bundle = catalogue.find(model)
+    found = detector if isinstance(detector, Detector) else load_detector(detector, engine=engine, threads=threads)
+    return Pipeline(open_session(bundle, engine, threads), bundle.card, found, outscale, composite)
+
+
+def load_detector(
+    model: str | Path = catalogue.DEFAULT_DETECTOR,
+    *,
+    score: float = 0.5,
+    min_face: float = SMALLEST_FACE,
+    engine: str = "auto",
+    threads: int = 0,
+) -> Detector:
+    """Load a face detector.
+
+    Args:
+        model: a name of the zoo, the folder of a bundle, or a YuNet ONNX file.
+        score: least score, 0..1, of what is returned.
+        min_face: smallest face of interest, in pixels; larger is faster.
+        engine: "auto", or a runtime's name.
+        threads: CPU threads of one call; 0 for one a core.
+
+    Raises:
+        UnknownNameError, BundleError, EngineError, UsageError, InputError: the text says what and what to do.
+    """
+    path = Path(model)
+    if path.suffix.lower() == ".onnx":
+        if not path.is_file():
+            raise InputError(f"there is no file {path}; give a YuNet ONNX file, a bundle, or leave --detector out")
+        return Detector(YuNetSession(path, threads), score, min_face)
+    return Detector(open_session(catalogue.find(model), engine, threads), score, min_face)

@@ -1,0 +1,37 @@
+"""Which models ship in the package, and which are taken by default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..engines.bundle import CARD, Bundle, open_bundle
+from ..engines.errors import BundleError, UnknownNameError
+
+FOLDER = Path(__file__).parent
+DEFAULT_MODEL = "idrn-x4"
+DEFAULT_DETECTOR = "detector"
+
+
+def names() -> list[str]:
+    """Names of the models that ship, detectors included, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}"))
+
+
+def find(model: str | Path) -> Bundle:
+    """Open a model.
+
+    Args:
+        model: a name of `names`, or the folder of a bundle.
+
+    Raises:
+        UnknownNameError: neither a name nor a folder.
+        BundleError: the folder is not a bundle, or was altered.
+    """
+    if str(model) in names():
+        return open_bundle(FOLDER / str(model))
+    folder = Path(model)
+    if folder.is_dir():
+        return open_bundle(folder)
+    if folder.exists():
+        raise BundleError(f"{folder} is a file; give the folder of a bundle, or a name: {', '.join(names())}")
+    raise UnknownNameError("model", str(model), names())
