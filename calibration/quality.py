@@ -17,7 +17,7 @@ def luma(pictures: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def psnr(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Peak signal-to-noise ratio of each pair along the first axis, in dB, for a peak of 255; equal pictures give inf."""
+    """Peak signal-to-noise ratio of each pair along the first axis, in dB, peak 255; equal pictures give inf."""
     error = ((a.astype(np.float64) - b.astype(np.float64)) ** 2).reshape(len(a), -1).mean(1)
     with np.errstate(divide="ignore"):
         return np.asarray(10 * np.log10(255**2 / error))

@@ -91,11 +91,11 @@ def write_bundle(folder: Path, card: Card, contents: Mapping[str, bytes]) -> Bun
         partial.chmod(0o755)
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-            os.replace(folder, old)
-            os.replace(partial, folder)
+            folder.replace(old)
+            partial.replace(folder)
             shutil.rmtree(old, ignore_errors=True)
         else:
-            os.replace(partial, folder)
+            partial.replace(folder)
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror or error}; free some space or choose another folder"

@@ -12,7 +12,7 @@ Task = Literal["super-resolution", "face-detection"]
 WINDOWS = (32, 48, 64, 96, 128)
 """Sides of the crops that engines are made for, in pixels of the frame."""
 BATCHES = (1, 2, 4, 8)
-"""Faces a call; with the windows they are all the shapes an engine ever sees, so that memory stays flat."""
+"""Faces a call; with the windows, all the shapes that an engine ever sees, so that memory stays flat."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Bicubic resampling as a matrix product: the degradation of the papers, its enlargement, and the consistency projection.
+"""Bicubic resampling as a matrix product: the papers' degradation, its enlargement, and the consistency projection.
 
 The same arithmetic serves numpy (metrics, calibration, per-face consistency) and torch (training, exported graphs).
 Source: R. Keys, "Cubic convolution interpolation for digital image processing", 1981, with a = -0.5; widened by the

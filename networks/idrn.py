@@ -1,6 +1,7 @@
 """IDRN, the improved deep residual network for face super-resolution.
 
-Source: "Face super-resolution reconstruction based on an improved deep residual network" (paper text, sections 2.1-2.3, eq. 1).
+Source: the IDRN paper, "an improved deep residual network" for face super-resolution reconstruction, sections 2.1 to 2.3
+and equation 1.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class IDRN(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """He initialisation, units damped by their number so that the sum of equation 1 starts near the shallow features."""
+        """He initialisation; units start damped, so that the sum of equation 1 starts near the shallow features."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

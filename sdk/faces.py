@@ -25,8 +25,8 @@ class Face:
         window_xyxy: the crop in frame pixels, integers; it may reach past a frame that is smaller than a window.
         original: (S, S, 3) uint8 BGR, the crop as the camera saw it.
         pixels: (k·S, k·S, 3) uint8 BGR, the network's estimate; lies exactly on the k-fold grid of the frame.
-        consistency_db: PSNR between `original` and `pixels` shrunk back to its size. High: the added detail agrees with the
-            camera's own pixels. inf where they agree to the last bit.
+        consistency_db: PSNR between `original` and `pixels` shrunk back to its size. High: the added detail agrees with
+            the camera's own pixels. inf where they agree to the last bit.
     """
 
     box_xyxy: NDArray[np.float32]

@@ -1,8 +1,9 @@
-"""The fourth stage: the enlarged frame, with the faces pasted in by cached feathers. Only their own rectangles are touched."""
+"""The fourth stage: the enlarged frame, with the faces pasted in by cached feathers, each in its own rectangle only."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -43,7 +44,7 @@ def enlarge(frame: NDArray[np.uint8], outscale: int) -> NDArray[np.uint8]:
 def paste(background: NDArray[np.uint8], faces: tuple[Face, ...], outscale: int) -> None:
     """Lay the faces into the enlarged frame.
 
-    Where several overlap, each counts by its feather's weight and the sum is normalised, so that their order never matters.
+    Where several overlap, each counts by its feather's weight and the sum is normalised: their order never matters.
 
     Args:
         background: (outscale·H, outscale·W, 3) uint8 BGR, changed in place.
@@ -69,14 +70,14 @@ def _touching(windows: list[tuple[int, int, int, int]]) -> list[list[int]]:
                 x0 < windows[i][2] and windows[i][0] < x1 and y0 < windows[i][3] and windows[i][1] < y1 for i in group
             )
         ]
-        groups = [group for group in groups if group not in near] + [sum(near, []) + [index]]
+        groups = [group for group in groups if group not in near] + [[*chain.from_iterable(near), index]]
     return groups
 
 
 def _placed(
     background: NDArray[np.uint8], face: Face, outscale: int
 ) -> tuple[NDArray[np.uint8], slice, slice, slice, slice]:
-    """The face at the composite's scale; its rows and columns in the background, and in itself (less at a frame too small)."""
+    """The face at the composite's scale, its rows and columns in the background, and those of its own that lie there."""
     side = outscale * face.original.shape[0]
     pixels = face.pixels
     if pixels.shape[0] != side:

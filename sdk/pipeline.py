@@ -31,8 +31,8 @@ class Pipeline:
         session: a super-resolution engine.
         card: what is known of it.
         detector: finds the faces.
-        outscale: how many times larger the composite is than the frame, 1 to 4. At 1 it is the frame itself, since a face
-            that agrees with the camera is the camera's own pixels again.
+        outscale: how many times larger the composite is than the frame, 1 to 4. At 1 it is the frame itself, since a
+            face that agrees with the camera is the camera's own pixels again.
         composite: make the composite; without it only the faces are.
 
     Raises:

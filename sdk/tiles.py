@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ def tiles(width: int, height: int, tile_wh: tuple[int, int], overlap: int) -> li
 
 
 def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int, float, float]]:
-    """Start, end, and core of each tile along one axis; tiles lie evenly, the cores meet in the middle of the overlap."""
+    """Start, end and core of each tile along one axis; tiles lie evenly, cores meet in the middle of the overlap."""
     if length <= tile:
         return [(0, length, float("-inf"), float("inf"))]
     step = max(1, tile - overlap)
     count = 1 + -(-(length - tile) // step)
     starts = [round(i * (length - tile) / (count - 1)) for i in range(count)]
-    cuts = [float("-inf"), *((a + tile + b) / 2 for a, b in zip(starts, starts[1:], strict=False)), float("inf")]
+    cuts = [float("-inf"), *((a + tile + b) / 2 for a, b in pairwise(starts)), float("inf")]
     return [(start, start + tile, cuts[i], cuts[i + 1]) for i, start in enumerate(starts)]

@@ -48,7 +48,7 @@ class Stopwatch:
 
 
 def milliseconds(spans: list[Span] | tuple[Span, ...]) -> dict[str, float]:
-    """Sum the spans by name, in ms, stages in the order of `STAGES`, parts after their stage, and "total" of the stages."""
+    """Sum the spans by name, in ms: stages in the order of `STAGES`, each followed by its parts, then "total"."""
     sums: dict[str, float] = {}
     for span in spans:
         sums[span.name] = sums.get(span.name, 0.0) + span.duration_ns / 1e6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -174,7 +173,7 @@ def _save(path: Path, recipe: Recipe, step: int, network: nn.Module, average: nn
     }
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _resume(path: Path, recipe: Recipe, network: nn.Module, average: nn.Module, optimiser: Any) -> int:

@@ -9,7 +9,7 @@ FACES_AN_EPOCH = 23_000
 
 
 def paper(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
-    """Section 3.1: 32×32 inputs in batches of 16, 120 epochs, Adam at 1e-4 times 0.9 every 30 epochs, mean square error."""
+    """Section 3.1: 32×32 inputs in batches of 16, 120 epochs, Adam at 1e-4 (times 0.9 every 30 epochs), L2."""
     epoch = FACES_AN_EPOCH // 16
     return Recipe(
         network="idrn",

@@ -1,0 +1,121 @@
+"""Weights in and out: safetensors, and PyTorch files that hold nothing but tensors."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..engines.errors import BuildError, InputError
+from ..networks import build_network
+
+PICKLES = (".pth", ".pt")
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Trained weights, and what their file says of the network they belong to.
+
+    Args:
+        tensors: parameter name -> values.
+        network: key of the network registry; "" if the file does not say.
+        config: the network's keyword arguments; empty if the file does not say.
+    """
+
+    tensors: dict[str, Tensor]
+    network: str = ""
+    config: dict[str, Any] | None = None
+
+
+def read_weights(path: Path) -> Weights:
+    """Read weights without running any code that they may hold.
+
+    Args:
+        path: ``.safetensors``, or ``.pth``/``.pt`` holding a state dict, which is read with ``weights_only=True``.
+
+    Raises:
+        InputError: missing, damaged, or a pickle of more than tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give trained weights as .safetensors")
+    if path.suffix in PICKLES:
+        return Weights(_read_pickle(path))
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} is not a safetensors file ({error}); convert the checkpoint to safetensors first"
+        ) from None
+    return Weights(tensors, said.get("network", ""), json.loads(said["config"]) if "config" in said else None)
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{path} holds more than tensors, or is damaged ({reason}); save its state_dict as .safetensors"
+        ) from None
+    for key in ("params_ema", "params", "state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path} holds no state dict; save the network's state_dict as .safetensors")
+    return state
+
+
+def weights_bytes(network: nn.Module, name: str, config: dict[str, Any]) -> bytes:
+    """The content of a safetensors file with the network's weights, its name and configuration."""
+    from safetensors.torch import save
+
+    tensors = {key: value.detach().contiguous() for key, value in network.state_dict().items()}
+    return bytes(save(tensors, metadata={"network": name, "config": json.dumps(config)}))
+
+
+def network_from(weights: Weights, name: str, config: dict[str, Any]) -> nn.Module:
+    """Build a network and give it weights.
+
+    Args:
+        weights: as read.
+        name: key of the network registry.
+        config: its keyword arguments.
+
+    Returns:
+        The network in evaluation mode.
+
+    Raises:
+        BuildError: the weights belong to another network or configuration, or hold a value that is not finite.
+    """
+    try:
+        network = build_network(name, config)
+    except (ValueError, TypeError) as error:
+        raise BuildError(f"{name} cannot be built with {config}: {error}") from None
+    expected = network.state_dict()
+    odd = [
+        key for key in expected.keys() | weights.tensors.keys() if _shape(expected, key) != _shape(weights.tensors, key)
+    ]
+    if odd:
+        key = sorted(odd)[0]
+        raise BuildError(
+            f"the weights do not fit {name} with {config}: {len(odd)} tensors differ, e.g. {key} is "
+            f"{_shape(weights.tensors, key)}, expected {_shape(expected, key)}; check --depth, --width and --scale"
+        )
+    broken = [key for key, value in weights.tensors.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise BuildError(f"the weights hold values that are not finite, e.g. in {sorted(broken)[0]}; train again")
+    network.load_state_dict(weights.tensors)
+    return network.eval()
+
+
+def _shape(tensors: dict[str, Tensor], key: str) -> tuple[int, ...] | str:
+    return tuple(tensors[key].shape) if key in tensors else "missing"

@@ -1,0 +1,61 @@
+"""A network with the first and last layers that make it take pixels and give pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..networks.bicubic import bicubic_matrix
+
+
+class PixelsToPixels(nn.Module):
+    """A super-resolution network between uint8 pixels, with the consistency projection as its last layer but one.
+
+    sr + U(lr - D sr): what the shrunken face lacks of the camera's pixels is added back. D shrinks by antialiased
+    bicubic, U enlarges by bicubic; both are products with small matrices, which a runtime that knows the window folds
+    into constants.
+
+    Args:
+        network: RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W).
+        scale: its enlargement.
+        dtype: of the network's arithmetic; the projection and the pixels stay FP32.
+    """
+
+    def __init__(self, network: nn.Module, scale: int, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.network = network.to(dtype).eval()
+        self.scale = scale
+        self.dtype = dtype
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 BGR -> (N, scale·H, scale·W, 3) uint8 BGR."""
+        rgb = pixels.permute(0, 3, 1, 2).float().flip(1) / 255  # (N, 3, H, W)
+        sr = self.network(rgb.to(self.dtype)).float()
+        height, width = pixels.shape[1], pixels.shape[2]
+        down_y = bicubic_matrix(self.scale * height, height, torch)  # (H, kH)
+        down_x = bicubic_matrix(self.scale * width, width, torch)
+        up_y = bicubic_matrix(height, self.scale * height, torch)  # (kH, H)
+        up_x = bicubic_matrix(width, self.scale * width, torch)
+        sr = sr + up_y @ (rgb - down_y @ sr @ down_x.T) @ up_x.T
+        bgr = (sr * 255).round().clamp(0, 255).flip(1)
+        return bgr.permute(0, 2, 3, 1).to(torch.uint8)
+
+
+class PixelsToMaps(nn.Module):
+    """A face detector from uint8 pixels to the maps of the contract.
+
+    Args:
+        network: RGB in [0, 1], (N, 3, H, W) -> (N, A, 15), the first channel a logit.
+        dtype: of the network's arithmetic.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.network = network.to(dtype).eval()
+        self.dtype = dtype
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 BGR -> (N, A, 15) float32, the first channel a score in 0..1."""
+        rgb = pixels.permute(0, 3, 1, 2).to(self.dtype).flip(1) / 255
+        maps = self.network(rgb).float()
+        return torch.cat((maps[..., :1].sigmoid(), maps[..., 1:]), dim=-1)

@@ -1,0 +1,76 @@
+"""Network -> ONNX, with batch, height and width left open."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+
+from ..engines.errors import BuildError
+
+OPSET = 18
+"""Understood by TensorRT 10.3 and later, OpenVINO 2023 and later, ONNX Runtime 1.14 and later."""
+
+
+def onnx_from_network(network: nn.Module, multiple: int = 1, output: str = "enlarged") -> onnx.ModelProto:
+    """Trace a network that takes pixels.
+
+    Args:
+        network: (N, H, W, 3) uint8 -> one tensor.
+        multiple: what H and W are multiples of.
+        output: name of the output.
+
+    Returns:
+        The graph, free of the tracer's notes (they hold paths of this machine).
+
+    Raises:
+        BuildError: the network cannot be traced.
+    """
+    example = torch.zeros((2, 64, 96, 3), dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    height, width = (_side(name, multiple) for name in ("height", "width"))
+    buffer = io.BytesIO()
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the tracer about its own insides
+            torch.onnx.export(
+                network,
+                (example,),
+                buffer,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["pixels"],
+                output_names=[output],
+                dynamic_shapes=({0: batch, 1: height, 2: width},),
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter wraps whatever went wrong inside of it
+        raise BuildError(f"the network cannot be traced: {str(error).strip().splitlines()[0][:200]}") from error
+    finally:
+        quiet.setLevel(level)
+    return _without_notes(onnx.load_from_string(buffer.getvalue()))
+
+
+def _side(name: str, multiple: int) -> Any:
+    if multiple == 1:
+        return torch.export.Dim(name, min=8, max=4096)
+    return multiple * torch.export.Dim(f"{name}_{multiple}", min=1, max=8192 // multiple)
+
+
+def _without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    return model
