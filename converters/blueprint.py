@@ -26,7 +26,7 @@ class Blueprint:
         network: key of the network registry.
         config: its keyword arguments.
         weights: file of the weights.
-        known: the card of the weights, where they have one: training, licence, limits, quality.
+        known: the card of the zoo's weights, for the quality that was measured before.
     """
 
     name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,21 @@ from ..networks import build_network
 PICKLES = (".pth", ".pt")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from; it travels in their file and goes to the card.
+
+    Args:
+        training: data, recipe, scores.
+        licence: of the weights.
+        limits: what they must not be trusted with, in words.
+    """
+
+    training: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    limits: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
     """Trained weights, and what their file says of the network they belong to.
@@ -24,12 +39,14 @@ class Weights:
     Args:
         tensors: parameter name -> values.
         network: key of the network registry; "" if the file does not say.
-        config: the network's keyword arguments; empty if the file does not say.
+        config: the network's keyword arguments; none if the file does not say.
+        origin: where they come from, as far as the file says.
     """
 
     tensors: dict[str, Tensor]
     network: str = ""
     config: dict[str, Any] | None = None
+    origin: Origin = Origin()
 
 
 def read_weights(path: Path) -> Weights:
@@ -55,7 +72,14 @@ def read_weights(path: Path) -> Weights:
         raise InputError(
             f"{path} is not a safetensors file ({error}); convert the checkpoint to safetensors first"
         ) from None
-    return Weights(tensors, said.get("network", ""), json.loads(said["config"]) if "config" in said else None)
+    config = json.loads(said["config"]) if "config" in said else None
+    origin = json.loads(said.get("origin", "{}"))
+    return Weights(
+        tensors,
+        said.get("network", ""),
+        config,
+        Origin(origin.get("training", {}), origin.get("licence", ""), tuple(origin.get("limits", ()))),
+    )
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -74,12 +98,13 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def weights_bytes(network: nn.Module, name: str, config: dict[str, Any]) -> bytes:
-    """The content of a safetensors file with the network's weights, its name and configuration."""
+def weights_bytes(network: nn.Module, name: str, config: dict[str, Any], origin: Origin) -> bytes:
+    """The content of a safetensors file with the network's weights, its name and configuration, and their origin."""
     from safetensors.torch import save
 
+    said = {"network": name, "config": json.dumps(config), "origin": json.dumps(asdict(origin))}
     tensors = {key: value.detach().contiguous() for key, value in network.state_dict().items()}
-    return bytes(save(tensors, metadata={"network": name, "config": json.dumps(config)}))
+    return bytes(save(tensors, metadata=said))
 
 
 def network_from(weights: Weights, name: str, config: dict[str, Any]) -> nn.Module:

@@ -19,8 +19,8 @@ BATCHES = (1, 2, 4, 8)
 class Contract:
     """Shapes of an engine. Pixels in: (N, H, W, 3) uint8 BGR, whatever the task.
 
-    Out: for super-resolution (N, scale·H, scale·W, 3) uint8 BGR. For face detection (N, A, 15) float32, one row for each
-    cell of the strides 8, 16 and 32, rows before columns: score in 0..1, centre and log size in strides, and five
+    Out: for super-resolution (N, scale·H, scale·W, 3) uint8 BGR. For face detection (N, A, 15) float32, one row a cell
+    of the strides 8, 16 and 32, rows before columns: score in 0..1, centre and log size in strides, and five
     landmarks in strides, the centre and the landmarks counted from the cell's corner.
 
     Args:

@@ -1,7 +1,6 @@
 """IDRN, the improved deep residual network for face super-resolution.
 
-Source: the IDRN paper, "an improved deep residual network" for face super-resolution reconstruction, sections 2.1 to 2.3
-and equation 1.
+Source: the IDRN paper ("an improved deep residual network"), sections 2.1 to 2.3, equation 1.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def _touching(windows: list[tuple[int, int, int, int]]) -> list[list[int]]:
 def _placed(
     background: NDArray[np.uint8], face: Face, outscale: int
 ) -> tuple[NDArray[np.uint8], slice, slice, slice, slice]:
-    """The face at the composite's scale, its rows and columns in the background, and those of its own that lie there."""
+    """The face at the composite's scale, its rows and columns in the background, and those of its own there."""
     side = outscale * face.original.shape[0]
     pixels = face.pixels
     if pixels.shape[0] != side:

@@ -49,4 +49,10 @@ def cpu(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
     )
 
 
+LIMITS = (
+    "faces from 8 to 85 px; trained on sharp portraits shrunk by bicubic, so blur, noise and compression are not undone",
+    "added detail is an estimate: plausible, not evidence; not for identifying anybody",
+    "few profiles, masks and dark pictures among the training faces",
+)
+
 RECIPES = {"paper": paper, "cpu": cpu}

@@ -1,0 +1,100 @@
+"""Every conversion of a network in its order, each held against PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..calibration.crops import low_resolution
+from ..calibration.evaluate import centres
+from ..calibration.sample import astronaut
+from ..engines.card import Precision
+from ..engines.contract import Contract
+from ..engines.ort import Graph
+from .deployed import PixelsToMaps, PixelsToPixels
+from .parity import map_parity, pixel_parity
+from .simplify import simplified
+from .trace import onnx_from_network
+
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
+PARITY_FACES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is converted, and what it is compared on.
+
+    Args:
+        wrapped: dtype -> the network between its pixels, a copy.
+        output: name of the graph's output.
+        multiple: what height and width are multiples of.
+        pixels: (N, H, W, 3) uint8 BGR that each step is run on.
+        compare: step, expected and got -> figures for the card, or a `ParityError`.
+    """
+
+    wrapped: Callable[[torch.dtype], nn.Module]
+    output: str
+    multiple: int
+    pixels: NDArray[np.uint8]
+    compare: Callable[[str, NDArray[Any], NDArray[Any]], dict[str, float]]
+
+
+def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8]]) -> Subject:
+    """What a contract asks to convert.
+
+    Args:
+        network: as trained, FP32.
+        contract: of the bundle.
+        faces: true faces, for super-resolution; a detector is compared on the sample picture.
+    """
+    if contract.task == "super-resolution":
+        scale = contract.scale
+        crops = low_resolution(centres(faces[:PARITY_FACES], scale), scale)
+        return Subject(lambda t: PixelsToPixels(deepcopy(network), scale, t), "enlarged", 1, crops, pixel_parity)
+    picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return Subject(lambda t: PixelsToMaps(deepcopy(network), t), "maps", contract.multiple, picture[None], map_parity)
+
+
+def convert(what: Subject, precision: Precision, path: Path, report: Callable[[str], None]) -> dict[str, float]:
+    """Trace, simplify, and halve where asked.
+
+    Args:
+        what: the network, and what it is compared on.
+        precision: "fp32" or "fp16".
+        path: where the ONNX file is written.
+        report: told a line after each step.
+
+    Returns:
+        Figures of every step's parity, for the card.
+
+    Raises:
+        BuildError: a step failed.
+        ParityError: a step departs too far.
+    """
+    with torch.inference_mode():
+        expected = what.wrapped(torch.float32)(torch.from_numpy(what.pixels)).numpy()
+
+    def checked(step: str, model: onnx.ModelProto) -> dict[str, float]:
+        onnx.save(model, path)
+        figures = what.compare(step, expected, Graph(path).run(what.pixels)[0])
+        report(
+            f"{step}: held against PyTorch, {', '.join(f'{k.removeprefix(step + "_")} {v:.4g}' for k, v in figures.items())}"
+        )
+        return figures
+
+    traced = onnx_from_network(what.wrapped(torch.float32), what.multiple, what.output)
+    parity = checked("traced", traced) | checked("simplified", simplified(traced))
+    if precision == "fp16":
+        halved = onnx_from_network(what.wrapped(torch.float16), what.multiple, what.output)
+        parity |= checked("fp16", simplified(halved))
+    return parity

@@ -1,0 +1,89 @@
+"""From a name and a folder of pictures to trained weights that say where they come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from ..converters.checkpoint import Origin, weights_bytes
+from ..engines.bundle import WEIGHTS
+from ..engines.errors import UnknownNameError, UsageError
+from .faces import FacePairs
+from .loop import Progress, Recipe, Report, Task, train
+from .recipes import detector, idrn
+from .scenes import Scenes
+
+RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {"detector": detector.RECIPES, "idrn": idrn.RECIPES}
+LIMITS = {"detector": detector.LIMITS, "idrn": idrn.LIMITS}
+
+
+def train_model(
+    model: str,
+    faces: Path,
+    output: Path,
+    *,
+    held_out: Path | None = None,
+    recipe: str = "cpu",
+    scale: int | None = None,
+    depth: int | None = None,
+    width: int | None = None,
+    steps: int | None = None,
+    threads: int = 0,
+    report: Report = lambda progress: None,
+) -> Path:
+    """Train a network, or go on where it stopped.
+
+    Args:
+        model: a network with a recipe, "idrn" or "detector".
+        faces: folder of true faces; for the detector, one with ``labels.json`` and ``images/``.
+        output: holds the checkpoint while it trains, and ``weights.safetensors`` in the end.
+        held_out: folder of faces to evaluate on; the detector has its own in ``labels.json``.
+        recipe: "cpu", or "paper" where the network comes from one.
+        scale, depth, width: of the network; none for the recipe's own.
+        steps: instead of the recipe's; none for its own.
+        threads: CPU threads; 0 for one a core.
+        report: told of the progress.
+
+    Returns:
+        Path of the weights; give it to ``facesr-edge build --weights``.
+
+    Raises:
+        UnknownNameError, UsageError, InputError, TrainingError: the text says what and what to do.
+    """
+    if model not in RECIPES:
+        raise UnknownNameError("network", model, RECIPES)
+    if recipe not in RECIPES[model]:
+        raise UnknownNameError("recipe", recipe, RECIPES[model])
+    options = {"scale": scale, "depth": depth, "width": width}
+    chosen = {key: value for key, value in options.items() if value is not None}
+    try:
+        plan = RECIPES[model][recipe](**chosen)
+    except TypeError:
+        raise UsageError(
+            f"{model} cannot be trained with {', '.join(f'--{key}' for key in chosen)}; leave them out"
+        ) from None
+    if steps is not None:
+        plan = replace(plan, steps=steps)
+    if threads:
+        torch.set_num_threads(threads)
+    task: Task = Scenes(plan, faces) if model == "detector" else FacePairs(plan, faces, held_out)
+    scores: dict[str, float] = {}
+
+    def remember(progress: Progress) -> None:
+        scores.update(progress.scores)
+        report(progress)
+
+    network = train(plan, task, output, remember)
+    weights = output / WEIGHTS
+    weights.write_bytes(weights_bytes(network, plan.network, plan.config, origin_of(plan, faces, scores)))
+    return weights
+
+
+def origin_of(recipe: Recipe, faces: Path, scores: dict[str, float]) -> Origin:
+    """What the weights' file says of their origin: recipe, data, scores, licence and limits."""
+    training = {"data": faces.resolve().name, "scores": {k: round(v, 4) for k, v in scores.items()}, **asdict(recipe)}
+    return Origin(json.loads(json.dumps(training)), "Apache-2.0", LIMITS[recipe.network])
