@@ -87,9 +87,8 @@ def convert(what: Subject, precision: Precision, path: Path, report: Callable[[s
     def checked(step: str, model: onnx.ModelProto) -> dict[str, float]:
         onnx.save(model, path)
         figures = what.compare(step, expected, Graph(path).run(what.pixels)[0])
-        report(
-            f"{step}: held against PyTorch, {', '.join(f'{k.removeprefix(step + "_")} {v:.4g}' for k, v in figures.items())}"
-        )
+        told = ", ".join(f"{name.removeprefix(step + '_')} {value:.4g}" for name, value in figures.items())
+        report(f"{step}: held against PyTorch, {told}")
         return figures
 
     traced = onnx_from_network(what.wrapped(torch.float32), what.multiple, what.output)

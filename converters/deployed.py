@@ -30,7 +30,7 @@ class PixelsToPixels(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 BGR -> (N, scale·H, scale·W, 3) uint8 BGR."""
         rgb = pixels.permute(0, 3, 1, 2).float().flip(1) / 255  # (N, 3, H, W)
-        sr = self.network(rgb.to(self.dtype)).float()
+        sr: Tensor = self.network(rgb.to(self.dtype)).float()
         height, width = pixels.shape[1], pixels.shape[2]
         down_y = bicubic_matrix(self.scale * height, height, torch)  # (H, kH)
         down_x = bicubic_matrix(self.scale * width, width, torch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from typing import Any
@@ -34,30 +33,29 @@ def onnx_from_network(network: nn.Module, multiple: int = 1, output: str = "enla
     example = torch.zeros((2, 64, 96, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=64)
     height, width = (_side(name, multiple) for name in ("height", "width"))
-    buffer = io.BytesIO()
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer about its own insides
-            torch.onnx.export(
+            program = torch.onnx.export(
                 network,
                 (example,),
-                buffer,
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["pixels"],
                 output_names=[output],
                 dynamic_shapes=({0: batch, 1: height, 2: width},),
-                external_data=False,
                 verbose=False,
             )
     except Exception as error:  # the exporter wraps whatever went wrong inside of it
         raise BuildError(f"the network cannot be traced: {str(error).strip().splitlines()[0][:200]}") from error
     finally:
         quiet.setLevel(level)
-    return _without_notes(onnx.load_from_string(buffer.getvalue()))
+    if program is None:
+        raise BuildError("the tracer gave no graph; install the versions of facesr-edge[build]")
+    return _without_notes(program.model_proto)
 
 
 def _side(name: str, multiple: int) -> Any:

@@ -76,9 +76,12 @@ def card_from_json(text: str, where: str = "card.json") -> Card:
             f"{where} has card format {version}, this release reads {FORMAT}; upgrade facesr-edge or rebuild"
         )
     try:
-        known = {f.name for f in fields(Card)}
-        contract = {k: tuple(v) if isinstance(v, list) else v for k, v in values.pop("contract").items()}
-        rest = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        contract: dict[str, Any] = {key: _frozen(value) for key, value in values.pop("contract").items()}
+        rest: dict[str, Any] = {f.name: _frozen(values[f.name]) for f in fields(Card) if f.name != "contract"}
         return Card(contract=Contract(**contract), **rest)
     except (TypeError, KeyError, AttributeError) as error:
         raise BundleError(f"{where} is incomplete ({error}); build the bundle again: facesr-edge build") from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

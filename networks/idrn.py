@@ -71,9 +71,10 @@ class IDRN(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        for unit in self.units:
-            unit.second.weight.data.mul_(0.1)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # every convolution here has a bias
+        for layer in self.modules():
+            if isinstance(layer, DenseResidualUnit):
+                layer.second.weight.data.mul_(0.1)
         self.tail.weight.data.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,4 +104,5 @@ def resample(x: Tensor, height: int, width: int) -> Tensor:
     """Bicubic resampling of (N, C, H, W) to (N, C, height, width), antialiased when shrinking."""
     down = bicubic_matrix(x.shape[-2], height, torch, device=x.device).to(x.dtype)
     across = bicubic_matrix(x.shape[-1], width, torch, device=x.device).to(x.dtype)
-    return down @ x @ across.T
+    result: Tensor = down @ x @ across.T
+    return result

@@ -83,7 +83,7 @@ class Detector:
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
         left, top, right, bottom = tile.core_xyxy
         inside = (centre >= (left, top)).all(1) & (centre < (right, bottom)).all(1)
-        return Detections(boxes, found.scores, found.landmarks + corner)[inside]
+        return Detections(boxes, found.scores, found.landmarks + corner)[np.flatnonzero(inside)]
 
     def _pad(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture at the top left of a grey one that the engine takes; copied only where the size differs."""

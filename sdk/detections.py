@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Detections:
+    def __getitem__(self, index: Sequence[int] | NDArray[Any] | slice) -> Detections:
         return Detections(self.boxes_xyxy[index], self.scores[index], self.landmarks[index])
 
 

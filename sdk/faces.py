@@ -40,7 +40,7 @@ class Face:
     @property
     def scale(self) -> int:
         """How many times larger `pixels` is than `original`."""
-        return self.pixels.shape[0] // self.original.shape[0]
+        return int(self.pixels.shape[0] // self.original.shape[0])
 
 
 @dataclass(frozen=True, eq=False)

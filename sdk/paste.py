@@ -24,7 +24,7 @@ def feather(side: int) -> NDArray[np.float32]:
     """
     inset = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5)
     t = np.clip(np.minimum(inset[:, None], inset[None, :]) / (FEATHER * side), 0, 1)
-    weights = (t * t * (3 - 2 * t)).astype(np.float32)
+    weights: NDArray[np.float32] = (t * t * (3 - 2 * t)).astype(np.float32)
     weights.flags.writeable = False
     return weights
 

@@ -109,80 +109,101 @@ def train(
     Raises:
         TrainingError: the checkpoint belongs to another recipe, or the loss is not a number.
     """
-    torch.manual_seed(recipe.seed)
-    network = build_network(recipe.network, recipe.config).to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema), use_buffers=True
-    )
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.999))
-    checkpoint = folder / "checkpoint.pt"
     folder.mkdir(parents=True, exist_ok=True)
-    start = _resume(checkpoint, recipe, network, average, optimiser)
-    kept = average.module if recipe.ema else network
+    checkpoint = folder / "checkpoint.pt"
+    state = _State(recipe)
+    start = state.resume(checkpoint)
+    began, running = time.monotonic(), math.nan
 
-    began, first, running = time.monotonic(), start, math.nan
+    def progress(done: int, scores: dict[str, float]) -> Progress:
+        return Progress(done, recipe.steps, running, (done - start) / (time.monotonic() - began), scores)
+
     with ThreadPoolExecutor(1) as ahead:
-        batch = ahead.submit(task.batch, _rng(recipe, start))
+        drawn = ahead.submit(task.batch, _rng(recipe, start))
         for step in range(start, recipe.steps):
-            ready, batch = batch.result(), ahead.submit(task.batch, _rng(recipe, step + 1))
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.rate(step)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.bf16):
-                loss = task.loss(network, ready)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.clip:
-                nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-            optimiser.step()
-            if recipe.ema:
-                average.update_parameters(network)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise TrainingError(f"loss is {value} at step {step}; lower the learning rate and start again")
-            running = value if math.isnan(running) else 0.98 * running + 0.02 * value
+            batch, drawn = drawn.result(), ahead.submit(task.batch, _rng(recipe, step + 1))
+            loss = state.step(task, batch, recipe.rate(step))
+            if not math.isfinite(loss):
+                raise TrainingError(f"loss is {loss} at step {step}; lower the learning rate and start again")
+            running = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
             done = step + 1
             if done % save_every == 0 or done == recipe.steps:
-                _save(checkpoint, recipe, done, network, average, optimiser)
-            evaluated = done % evaluate_every == 0 or done == recipe.steps
-            if evaluated or done % 20 == 0:
-                scores = _scores(task, kept) if evaluated else {}
-                report(Progress(done, recipe.steps, running, (done - first) / (time.monotonic() - began), scores))
-    return kept.eval()
+                state.save(checkpoint, done)
+            if done % evaluate_every == 0 and done < recipe.steps:
+                report(progress(done, state.scores(task)))
+            elif done % 20 == 0:
+                report(progress(done, {}))
+    report(progress(max(start, recipe.steps), state.scores(task)))
+    return state.result.eval()
 
 
 def _rng(recipe: Recipe, step: int) -> np.random.Generator:
     return np.random.default_rng((recipe.seed, step))
 
 
-def _scores(task: Task, network: nn.Module) -> dict[str, float]:
-    network.eval()
-    with torch.inference_mode():
-        scores = task.evaluate(network)
-    network.train()
-    return scores
+class _State:
+    """All that changes while a network learns, and that a checkpoint keeps."""
 
+    def __init__(self, recipe: Recipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.network = build_network(recipe.network, recipe.config)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
+        ema = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
+        self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=ema, use_buffers=True)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.999))
 
-def _save(path: Path, recipe: Recipe, step: int, network: nn.Module, average: nn.Module, optimiser: Any) -> None:
-    """Write the checkpoint beside the old one, then rename: a killed run keeps the last whole one."""
-    state = {
-        "recipe": repr(asdict(recipe)),
-        "step": step,
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    @property
+    def result(self) -> nn.Module:
+        """The weights that count."""
+        return self.average.module if self.recipe.ema else self.network
 
+    def step(self, task: Task, batch: Any, rate: float) -> float:
+        """One step of the optimiser; returns the loss before it."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.bf16):
+            loss = task.loss(self.network, batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimiser.step()
+        if self.recipe.ema:
+            self.average.update_parameters(self.network)
+        return float(loss.detach())
 
-def _resume(path: Path, recipe: Recipe, network: nn.Module, average: nn.Module, optimiser: Any) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    if state["recipe"] != repr(asdict(recipe)):
-        raise TrainingError(f"{path} was trained by another recipe; give another folder, or remove it to start again")
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+    def scores(self, task: Task) -> dict[str, float]:
+        """The task's scores of the weights that count."""
+        self.result.eval()
+        with torch.inference_mode():
+            scores = task.evaluate(self.result)
+        self.result.train()
+        return scores
+
+    def save(self, path: Path, step: int) -> None:
+        """Write the checkpoint beside the old one, then rename: a killed run keeps the last whole one."""
+        state = {
+            "recipe": repr(asdict(self.recipe)),
+            "step": step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def resume(self, path: Path) -> int:
+        """Load a checkpoint if there is one; returns the step to go on from."""
+        if not path.exists():
+            return 0
+        state = torch.load(path, weights_only=True)
+        if state["recipe"] != repr(asdict(self.recipe)):
+            raise TrainingError(
+                f"{path} was trained by another recipe; give another folder, or remove it to start again"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        return int(state["step"])
