@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from .palette import Palette
@@ -54,7 +56,8 @@ class VideoEncoder:
         self._tick = 1 / rate if format.container == "avi" else tick
         # An absolute path, because FFmpeg takes "a:b.mp4" for a protocol named "a".
         self.container = av.open(str(path.absolute()), "w", format=format.container, options=format.container_options)
-        self._stream = self.container.add_stream(format.codec, rate=rate, options=dict(format.codec_options))
+        stream = self.container.add_stream(format.codec, rate=rate, options=dict(format.codec_options))
+        self._stream = cast(VideoStream, stream)
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, format.pixel_format
         context.time_base = self._tick

@@ -39,16 +39,16 @@ class LiveSource(Source):
         self,
         location: str,
         name: str,
-        format: str | None = None,
+        format: str | None = None,  # noqa: A002
         timeout_s: float = 5.0,
-        keep: int = 1,  # noqa: A002
+        keep: int = 1,
     ) -> None:
         super().__init__()
         self.name = name
         self._location, self._format, self._timeout_s = location, format, timeout_s
         self._newest: deque[tuple[int, float, av.VideoFrame]] = deque(maxlen=keep)
         self._changed = threading.Condition()
-        self._opened = self._ended = self._closed = False
+        self._opened = self._ended = False
         self._error: InputError | None = None
         # A daemon: a read that blocks inside the system cannot be called back, and must not keep the program alive.
         self._thread = threading.Thread(target=self._read, name=f"reads {name}", daemon=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.audio.stream import AudioStream
@@ -68,6 +69,6 @@ class SoundCopy:
         try:
             for packet in self._input.demux([s for s in self._input.streams.audio if s.index in self._streams]):
                 if packet.dts is not None:  # the last one of each stream is an empty mark
-                    yield packet
+                    yield cast("Packet[AudioStream]", packet)
         except (av.FFmpegError, OSError) as error:
             self._notes.append(f"the sound ends early: {why(error)}")

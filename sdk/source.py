@@ -40,6 +40,7 @@ class Source(ABC):
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self._closed = False
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
@@ -50,7 +51,8 @@ class Source(ABC):
         """
 
     def close(self) -> None:
-        """Let go of files and devices; iterations under way come to their end."""
+        """Let go of files and devices; iterations under way end at their next frame."""
+        self._closed = True
 
     def __enter__(self) -> Source:
         return self

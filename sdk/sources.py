@@ -21,6 +21,7 @@ from .video import VideoSource
 __all__ = ["VIDEO_SUFFIXES", "FolderSource", "Kind", "PictureSource", "Source", "open_source"]
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".gif"})
+_EXPECTED = "a picture, a folder, a video, a camera number or a URL"
 
 
 class PictureSource(Source):
@@ -131,12 +132,11 @@ def _file(path: Path, timeout_s: float) -> Source:
         with path.open("rb") as file:
             head = file.read(32)
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path} does not exist; give a picture, a folder, a video, a camera number or a URL"
-        ) from error
+        raise InputError(f"{path} does not exist; expected {_EXPECTED}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {why(error)}") from error
-    if path.suffix.lower() in PICTURE_SUFFIXES or picture_header(head):
+    suffix = path.suffix.lower()
+    if suffix in PICTURE_SUFFIXES or (suffix not in VIDEO_SUFFIXES and picture_header(head)):
         return PictureSource(path)
     # An absolute path, because FFmpeg takes "a:b.mp4" for a protocol named "a".
     return VideoSource(str(path.absolute()), path, str(path), timeout_s)

@@ -44,7 +44,6 @@ class VideoSource(Source):
         super().__init__()
         self.location, self.path, self.name = location, path, name
         self._timeout_s = timeout_s
-        self._closed = False
         with open_container(location, name, timeout_s) as container:
             stream = video_stream(container, name)
             self.frame_count = stream.frames or None
@@ -77,10 +76,6 @@ class VideoSource(Source):
                 yield self._frame(bgr, decoded, index)
         self._check_end(damage, frames=index + 1)
         self.exhausted = True
-
-    def close(self) -> None:
-        """End every iteration at its next frame."""
-        self._closed = True
 
     def _frame(self, bgr: BgrReader, decoded: av.VideoFrame, index: int) -> Frame:
         pts, time_base = decoded.pts, decoded.time_base or self.time_base

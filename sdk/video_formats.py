@@ -44,7 +44,7 @@ VIDEO_FORMATS = {
     ".m4v": VideoFormat("mp4", "libx264", _MP4, _X264),
     ".mov": VideoFormat("mov", "libx264", _MP4, _X264),
     ".mkv": VideoFormat("matroska", "libx264", _MATROSKA, _X264),
-    ".avi": VideoFormat("avi", "libx264", {"flush_packets": "1"}, _X264),
+    ".avi": VideoFormat("avi", "libx264", _KEEP, _X264),
     ".webm": VideoFormat("webm", "libvpx-vp9", _MATROSKA, _VP9, even=False),
     ".gif": VideoFormat(
         "gif", "gif", {"flush_packets": "1"}, pixel_format="pal8", tick=Fraction(1, 100), largest=65_535, even=False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from .pictures import why
 _EXACT = 0x2 | 0x40000 | 0x2000
 _UNSPECIFIED, _BT709 = 2, 1
 _HD_LINES = 720
+_EXPECTED = "a picture, a video, a camera or a URL"
 
 
 class BgrReader:
@@ -52,7 +55,7 @@ def display_matrix(frame: av.VideoFrame) -> NDArray[np.int32] | None:
         (3, 3) int32, FFmpeg's display matrix, or None where the frame is to be shown as it is.
     """
     data = frame.side_data.get("DISPLAYMATRIX")
-    return None if data is None else np.frombuffer(bytes(data), np.int32).reshape(3, 3)
+    return None if data is None else np.frombuffer(cast(bytes, data), np.int32).reshape(3, 3)
 
 
 def upright(pixels: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
@@ -96,12 +99,10 @@ def open_container(
     try:
         container = av.open(location, format=format, options=options, timeout=(timeout_s, timeout_s), mode="r")
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(
-            f"{name} cannot be opened: {why(error)}; expected a picture, a video, a camera or a URL"
-        ) from error
+        raise InputError(f"{name} cannot be opened: {why(error)}; expected {_EXPECTED}") from error
     if container.format.name == "tty":
         container.close()
-        raise InputError(f"{name} is text; expected a picture, a video, a camera or a URL")
+        raise InputError(f"{name} is text; expected {_EXPECTED}")
     return container
 
 
@@ -111,7 +112,7 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     Raises:
         InputError: there is none, or this FFmpeg cannot decode it.
     """
-    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         raise InputError(f"{name} has no moving picture; expected a video")
     best = container.streams.best("video")

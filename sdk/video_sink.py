@@ -26,7 +26,8 @@ class VideoSink(Sink):
 
     The first composite fixes the size. 4:2:0 video has even sides: an odd one is lengthened by one row or column that
     repeats the last, and a note says so. Timestamps equal the source's, to 1 ms in Matroska and WebM and 10 ms in GIF,
-    whose units these are. AVI has no timestamps: frames go to the nearest place on the grid of the average rate.
+    whose units these are. AVI has no timestamps: frames go to the nearest place on the grid of the average rate, and
+    readers may count from one frame later.
 
     Args:
         path: the file to be.
