@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,7 +124,9 @@ def why(error: Exception) -> str:
 
 def why_not_written(path: Path, error: Exception) -> str:
     """Say in one line why a file was not written, and what to do."""
-    return f"cannot write {path}: {why(error)}; free some space or choose another folder"
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "free some space or choose another folder" if full else "choose another folder or kind of file"
+    return f"cannot write {path}: {why(error)}; {remedy}"
 
 
 @contextmanager

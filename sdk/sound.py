@@ -8,6 +8,7 @@ from typing import cast
 
 import av
 from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.packet import Packet
 
@@ -28,6 +29,7 @@ class SoundCopy:
         self._output, self._notes = output, notes
         self._input = av.open(location)
         self._streams: dict[int, AudioStream] = {}
+        self._filters: dict[int, BitStreamFilterContext] = {}
         for stream in self._input.streams.audio:
             codec = stream.codec_context.codec.canonical_name if stream.codec_context else "an unknown codec"
             if codec not in output.supported_codecs:
@@ -36,6 +38,9 @@ class SoundCopy:
             copy = output.add_stream_from_template(stream)
             copy.metadata.update(stream.metadata)
             self._streams[stream.index] = copy
+            if codec == "aac" and not stream.codec_context.extradata and output.format.name in ("mp4", "mov"):
+                # Transport streams repeat the decoder's settings in every packet; MP4 wants them once, in its index.
+                self._filters[stream.index] = BitStreamFilterContext("aac_adtstoasc", stream)
         self._packets = self._read()
         self._pending: Packet[AudioStream] | None = None
 
@@ -58,8 +63,11 @@ class SoundCopy:
             if time_s is not None and packet.dts is not None and packet.dts * packet.time_base > time_s:
                 self._pending = packet
                 return
-            packet.stream = self._streams[packet.stream_index]
-            self._output.mux_one(packet)
+            bare = self._filters.get(packet.stream_index)
+            stream = self._streams[packet.stream_index]
+            for ready in bare.filter(packet) if bare else [packet]:
+                ready.stream = stream
+                self._output.mux_one(ready)
 
     def close(self) -> None:
         """Close the second reading."""
