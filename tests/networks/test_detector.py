@@ -1,0 +1,80 @@
+"""The detector network: its size, the order of its outputs, and what their numbers mean."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from facesr_edge.networks import build_network
+from facesr_edge.networks.detector import CELLS, SIZE_LIMIT, STRIDES, Detector, decode, grid
+from torch import Tensor
+
+
+def test_detector_stays_within_its_parameter_budget() -> None:
+    assert sum(p.numel() for p in build_network("detector", {}).parameters()) <= 100_000
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96), (160, 32), (224, 352)])
+def test_output_has_a_row_for_every_cell_of_every_stride(height: int, width: int) -> None:
+    maps = Detector(width=8).eval()(torch.zeros(2, 3, height, width))
+    assert maps.shape == (2, sum((height // s) * (width // s) for s in STRIDES), 15)
+    assert grid(height, width).shape == (maps.shape[1], 3)
+
+
+def test_grid_runs_through_strides_then_rows_then_columns() -> None:
+    cells = grid(32, 64).tolist()
+    assert cells[:9] == [[x, 0, 8] for x in range(8)] + [[0, 1, 8]]
+    assert cells[32:37] == [[0, 0, 16], [1, 0, 16], [2, 0, 16], [3, 0, 16], [0, 1, 16]]
+    assert cells[-2:] == [[0, 0, 32], [1, 0, 32]]
+
+
+def test_rows_are_the_heads_maps_end_to_end_in_the_order_of_the_grid() -> None:
+    network, seen = Detector(width=8).eval(), {}
+    for stride, head in zip(STRIDES, network.heads, strict=True):
+        head.register_forward_hook(lambda _, __, y, stride=stride: seen.update({stride: y}))
+    with torch.inference_mode():
+        rows = network(torch.rand(1, 3, 64, 96))[0]
+    for row, (column, line, stride) in zip(rows, grid(64, 96).int().tolist(), strict=True):
+        assert torch.equal(row, seen[stride][0, :, line, column])
+
+
+def test_decode_follows_the_documented_formula() -> None:
+    maps = torch.zeros(15)
+    maps[1:5] = torch.tensor([0.25, 0.5, math.log(2), math.log(4)])
+    maps[5:7] = torch.tensor([0.5, -0.5])
+    boxes, points = decode(maps, torch.tensor([3.0, 5.0, 16.0]))
+    assert boxes.tolist() == pytest.approx([52 - 16, 88 - 32, 52 + 16, 88 + 32])
+    assert points.tolist() == pytest.approx([56, 72, *[48, 80] * 4])
+
+
+def test_fresh_network_sees_hardly_any_face_and_boxes_of_the_stride_meant() -> None:
+    with torch.inference_mode():
+        maps = Detector().eval()(torch.rand(1, 3, 64, 64))
+    assert float(maps[..., 0].sigmoid().max()) < 0.1
+    boxes, _ = decode(maps, grid(64, 64))
+    sides = (boxes[0, :, 2] - boxes[0, :, 0]) / grid(64, 64)[:, 2]
+    assert sides.tolist() == pytest.approx([CELLS] * len(sides), rel=0.3)
+
+
+def test_sizes_stay_within_the_range_of_half_precision() -> None:
+    network = Detector(width=8).eval()
+    for head in network.heads:
+        head[1].bias.data[3:5] = torch.tensor([99.0, -99.0])  # type: ignore[index]
+    with torch.inference_mode():
+        sizes = network(torch.zeros(1, 3, 32, 32))[..., 3:5]
+    assert float(sizes.max()) == SIZE_LIMIT
+    assert float(sizes.min()) == -SIZE_LIMIT
+    assert math.exp(SIZE_LIMIT) * STRIDES[-1] < 65_504
+
+
+def test_a_picture_is_judged_alike_alone_and_in_a_batch() -> None:
+    network, pictures = Detector(width=16).eval(), torch.rand(3, 3, 64, 32)
+    together: Tensor = network(pictures)
+    torch.testing.assert_close(network(pictures[1:2]), together[1:2], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("width", [0, 4, 30])
+def test_width_that_cannot_be_quartered_is_refused(width: int) -> None:
+    with pytest.raises(ValueError, match="multiple of 4"):
+        Detector(width)
