@@ -52,7 +52,8 @@ class VideoSource(Source):
             first = next(_decoded(container, stream, _Damage()), None)
             if first is None:
                 raise InputError(f"{name} holds no frame that can be decoded; copy or convert it again")
-            self.primaries, self.transfer = int(first.color_primaries), int(first.color_trc)
+            context = stream.codec_context
+            self.primaries, self.transfer = int(context.color_primaries), int(context.color_trc)
             self.pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
             self.size_wh = (first.width, first.height)
             matrix = display_matrix(first)

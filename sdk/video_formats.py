@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import av
+
 
 @dataclass(frozen=True)
 class VideoFormat:
@@ -33,7 +35,11 @@ class VideoFormat:
 # Timestamps below zero (the priming of AAC) stay as they are: shifting every stream would move the picture too.
 _KEEP = {"avoid_negative_ts": "disabled", "flush_packets": "1"}
 # Fragments of a second while writing, so that even a killed run leaves a playable file; an ordinary index at the end.
-_MP4 = _KEEP | {"movflags": "+hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
+# Before FFmpeg 8.1 that last step loses frames where the index waits for the first ones (delay_moov, which alone tells
+# their times exactly), so there the file stays in fragments.
+_INDEXED = av.library_versions["libavformat"] >= (62, 12, 0)
+_FRAGMENTS = "+delay_moov+hybrid_fragmented" if _INDEXED else "+delay_moov+frag_keyframe"
+_MP4 = _KEEP | {"movflags": _FRAGMENTS, "frag_duration": "1000000"}
 _MATROSKA = _KEEP | {"cluster_time_limit": "1000"}
 # Without B frames packets leave in the order of their frames, and every container keeps every timestamp.
 _X264 = {"preset": "veryfast", "crf": "18", "bf": "0"}

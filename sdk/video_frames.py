@@ -8,7 +8,6 @@ from typing import cast
 import av
 import numpy as np
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -19,8 +18,9 @@ from .pictures import why
 # swscale's flags: bilinear, accurate rounding, chroma at full resolution. Its fast way, the default, darkens each
 # channel by 1 to 1.5 levels and repeats chroma samples; this one has no bias, and takes about 20 ms more at 1080p.
 _EXACT = 0x2 | 0x40000 | 0x2000
-_UNSPECIFIED, _BT709 = 2, 1
+_BT709, _UNSPECIFIED, _BT601 = 1, 2, 5
 _HD_LINES = 720
+_ATTACHED_PICTURE = 0x400
 _EXPECTED = "a picture, a video, a camera or a URL"
 
 
@@ -44,7 +44,9 @@ class BgrReader:
         # What players assume of an untagged video too: BT.709 for HD, BT.601 (swscale's own default) below.
         if frame.colorspace == _UNSPECIFIED and frame.height >= _HD_LINES:
             frame.colorspace = _BT709
-        bgr = self._reformatter.reformat(frame, format="bgr24", interpolation=self._flags)
+        # A destination that differs from the source, because PyAV before 17 takes BT.601 for everything otherwise.
+        dst = _BT601 if frame.colorspace == _BT709 else None
+        bgr = self._reformatter.reformat(frame, format="bgr24", dst_colorspace=dst, interpolation=self._flags)
         return upright(np.asarray(bgr.to_ndarray(), dtype=np.uint8), display_matrix(frame))
 
 
@@ -112,7 +114,7 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     Raises:
         InputError: there is none, or this FFmpeg cannot decode it.
     """
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    streams = [s for s in container.streams.video if not _is_cover(s)]
     if not streams:
         raise InputError(f"{name} has no moving picture; expected a video")
     best = container.streams.best("video")
@@ -120,6 +122,11 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     if stream.codec_context is None:
         raise InputError(f"{name} is coded in a way that this FFmpeg cannot read; convert it to H.264")
     return stream
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    disposition = getattr(stream, "disposition", None)  # PyAV 14.0 does not tell
+    return disposition is not None and bool(disposition.value & _ATTACHED_PICTURE)
 
 
 def frame_rate(stream: VideoStream) -> Fraction | None:
