@@ -85,7 +85,7 @@ class OrtSession:
         """See `Session.infer`."""
         graph = self._graph(batch)
         parts, start = [], 0
-        for size in split_batch(len(batch), self.contract.batches):
+        for size in split_batch(len(batch), self.contract.batches_of(*batch.shape[1:3])):
             parts.append(graph.run(batch[start : start + size])[0])
             start += size
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -108,7 +108,7 @@ class OrtSession:
     def warm_up(self) -> None:
         """See `Session.warm_up`."""
         for side in self.contract.windows or (self.contract.multiple,):
-            for count in self.contract.batches:
+            for count in self.contract.batches_of(side, side):
                 self.infer(np.zeros((count, side, side, 3), np.uint8))
 
     def close(self) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ..calibration.crops import PICTURE_SUFFIXES
 from ..engines.errors import OutputError, UsageError
-from .picture_sinks import FolderSink, PictureSink, own_name_in
-from .pictures import why_not_written
-from .sink import Sink
-from .source import Source
-from .video_formats import VIDEO_FORMATS
-from .video_sink import VideoSink
+from .media.picture_sinks import FolderSink, PictureSink, own_name_in
+from .media.pictures import why_not_written
+from .media.sink import Sink
+from .media.source import Source
+from .media.video_formats import VIDEO_FORMATS
+from .media.video_sink import VideoSink
 
 __all__ = ["FolderSink", "PictureSink", "Sink", "VideoSink", "open_sink"]
 

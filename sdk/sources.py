@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 from ..calibration.crops import PICTURE_SUFFIXES
 from ..engines.errors import InputError, UsageError
 from .frame import Frame
-from .live import LiveSource
-from .picture_header import picture_header
-from .pictures import picture_paths, read_picture, why
-from .source import Kind, Source
-from .video import VideoSource
+from .media.live import LiveSource
+from .media.picture_header import picture_header
+from .media.pictures import picture_paths, read_picture, why
+from .media.source import Kind, Source
+from .media.video import VideoSource
 
 __all__ = ["VIDEO_SUFFIXES", "FolderSource", "Kind", "PictureSource", "Source", "open_source"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from facesr_edge.engines.errors import OutputError, UsageError
 from facesr_edge.sdk.frame import Frame
-from facesr_edge.sdk.live import LiveSource
+from facesr_edge.sdk.media.live import LiveSource
 from facesr_edge.sdk.sinks import open_sink
 from facesr_edge.sdk.sources import open_source
 

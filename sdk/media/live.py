@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import av
 
-from ..engines.errors import InputError
-from .frame import Frame
+from ...engines.errors import InputError
+from ..frame import Frame
 from .pictures import why
 from .source import Source
 from .video_frames import BgrReader, frame_rate, open_container, video_stream

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from .frame import Frame
+from ..frame import Frame
 
 Kind = Literal["picture", "folder", "video", "live"]
 

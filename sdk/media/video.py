@@ -11,8 +11,8 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..engines.errors import InputError
-from .frame import Frame
+from ...engines.errors import InputError
+from ..frame import Frame
 from .pictures import why
 from .source import Source
 from .truncation import missing_bytes

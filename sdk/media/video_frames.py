@@ -12,7 +12,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from ..engines.errors import InputError
+from ...engines.errors import InputError
 from .pictures import why
 
 # swscale's flags: bilinear, accurate rounding, chroma at full resolution. Its fast way, the default, darkens each

@@ -10,9 +10,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.errors import OutputError, UsageError
+from ...engines.errors import OutputError, UsageError
+from ..frame import Frame
 from .encoder import VideoEncoder
-from .frame import Frame
 from .pictures import why, why_not_written
 from .sink import Sink
 from .sound import SoundCopy

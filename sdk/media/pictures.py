@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.crops import PICTURE_SUFFIXES
-from ..engines.errors import InputError, OutputError
-from .frame import bgr_from
+from ...calibration.crops import PICTURE_SUFFIXES
+from ...engines.errors import InputError, OutputError
+from ..frame import bgr_from
 from .picture_header import picture_header
 
 LARGEST_MEGAPIXELS = 100

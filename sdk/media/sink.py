@@ -9,8 +9,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.errors import UsageError
-from .frame import Frame
+from ...engines.errors import UsageError
+from ..frame import Frame
 
 
 class Sink(ABC):

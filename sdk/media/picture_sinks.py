@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .frame import Frame
+from ..frame import Frame
 from .pictures import write_picture
 from .sink import Sink
 
