@@ -1,0 +1,7 @@
+"""``python -m facesr_edge``, the same as the command ``facesr-edge``."""
+
+from __future__ import annotations
+
+from .sdk.cli.main import main
+
+main()

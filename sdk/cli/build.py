@@ -1,0 +1,89 @@
+"""``facesr-edge build``: from weights to a bundle that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import Command, path_option
+from .screen import say
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@click.command("build", cls=Command, short_help="Make a bundle: ONNX, weights and card, checked step by step.")
+@click.argument("bundle", metavar="[BUNDLE]", required=False, type=click.Path(path_type=Path))
+@click.option("--model", metavar="NAME", help="Network or model of the zoo: idrn, idrn-x4, …")
+@click.option("--scale", type=click.IntRange(min=2), help="Enlargement.  [default: the network's]")
+@click.option("--depth", type=click.IntRange(min=1), help="Blocks of the network.  [default: the network's]")
+@click.option("--width", type=click.IntRange(min=1), help="Channels of the network.  [default: the network's]")
+@path_option("--weights", metavar="FILE", help="Trained weights, .safetensors or .pth.  [default: those of the zoo]")
+@click.option("--fp32", is_flag=True, help="Arithmetic in 32 bits; the default.")
+@click.option("--fp16", is_flag=True, help="Arithmetic in 16 bits.")
+@click.option("--int8", is_flag=True, help="Arithmetic in 8 bits; not in this release.")
+@path_option("--faces", metavar="DIR", help="Faces to compare and measure on.  [default: a few that come along]")
+@click.option("--target", default="auto", show_default=True, help="Runtime: auto, tensorrt, openvino, onnxruntime.")
+@click.option("--prepare-only", is_flag=True, help="Make the ONNX and the card; compile later, on the device.")
+@path_option("-o", "--output", metavar="DIR", help="Folder of the bundle.  [default: ./NAME-PRECISION]")
+def command(bundle: Path | None, target: str, **options: Any) -> None:
+    """Make a bundle of a network, or compile a prepared BUNDLE on this device.
+
+    \b
+    facesr-edge build --model idrn --fp16
+    facesr-edge build --model idrn --weights trained/weights.safetensors -o mine
+    facesr-edge build idrn-x4-fp16                    compile on this device
+    """
+    if bundle is not None:
+        odd = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+        if odd:
+            raise click.UsageError(f"{', '.join(odd)} cannot be given with a BUNDLE, which has its own.")
+        _compile(bundle, target)
+    elif options["model"] is None:
+        raise click.UsageError("say what to build: --model NAME, or the folder of a prepared bundle.")
+    else:
+        _build(target, **options)
+
+
+def _compile(folder: Path, target: str) -> None:
+    from ...converters.build import compile_bundle
+    from ...zoo import catalogue
+
+    done = compile_bundle(catalogue.find(folder), target, report=say)
+    click.echo(f"{done.folder} is ready: facesr-edge run INPUT -o OUTPUT --model {done.folder}")
+
+
+def _build(
+    target: str,
+    prepare_only: bool,
+    output: Path | None,
+    faces: Path | None,
+    model: str,
+    weights: Path | None,
+    **sizes: Any,
+) -> None:
+    precision = _precision({name: sizes.pop(name) for name in PRECISIONS})
+    from ...converters.blueprint import blueprint
+    from ...converters.build import build_from, compile_bundle
+
+    plan = blueprint(model, weights, **sizes)
+    folder = output or Path(f"{plan.name}-{precision}")
+    bundle = build_from(plan, folder, precision=precision, target=target, faces=faces, report=say)
+    if not prepare_only:
+        bundle = compile_bundle(bundle, target, report=say)
+    size = sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6
+    click.echo(
+        f"{bundle.folder}: {bundle.card.name} {precision}, {size:.1f} MB; see facesr-edge inspect {bundle.folder}"
+    )
+
+
+def _precision(asked: dict[str, bool]) -> Any:
+    from ...engines.errors import BuildError
+
+    chosen = [name for name, yes in asked.items() if yes]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(f'--{name}' for name in chosen)} exclude each other; give one.")
+    if chosen == ["int8"]:
+        raise BuildError("this release builds no INT8 bundles yet; use --fp16 or --fp32")
+    return chosen[0] if chosen else "fp32"

@@ -1,0 +1,117 @@
+"""Options that several commands share, and the kind of command they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+STDOUT = "-"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command that knows ``--debug``, and whose ``--json`` takes a file only where one follows.
+
+    ``--json`` stands for ``--json -``, unless ``-`` or a name that ends in .json comes after it: so
+    ``run --json clip.mp4`` reads the clip instead of overwriting it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(_DEBUG)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click."""
+        followed = zip(args, [*args[1:], ""], strict=True)
+        spelled = [
+            "--json=-" if arg == "--json" and after != STDOUT and not after.endswith(".json") else arg
+            for arg, after in followed
+        ]
+        return super().parse_args(ctx, spelled)
+
+
+def _remember(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(dict)["debug"] = value
+
+
+_DEBUG = click.Option(
+    ["--debug"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_remember,
+    help="Show the traceback of an error.",
+)
+
+
+def _json_target(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value != STDOUT and not value.endswith(".json"):
+        raise click.BadParameter(f"expected a file that ends in .json, or '-' for standard output, got {value}.")
+    return value
+
+
+def json_option(what: str) -> Callable[[F], F]:
+    """``--json [FILE]``.
+
+    Args:
+        what: the document holds, for the help.
+    """
+    text = f"{what} as one JSON document: into FILE (NAME.json), or on standard output and nothing else there."
+    return click.option("--json", "json_file", metavar="[FILE]", callback=_json_target, help=text)
+
+
+def path_option(*names: str, help: str, **more: Any) -> Callable[[F], F]:  # noqa: A002
+    """An option that takes a path."""
+    return click.option(*names, type=click.Path(path_type=Path), help=help, **more)
+
+
+def pipeline_options(function: F) -> F:
+    """The options that choose what is run, for `load` and `load_detector`."""
+    for option in reversed(
+        (
+            model_option("idrn-x4"),
+            click.option(
+                "--detector", metavar="NAME|FILE", help="Zoo name, bundle or YuNet ONNX.  [default: detector]"
+            ),
+            engine_option,
+            click.option(
+                "--outscale",
+                type=click.IntRange(1, 4),
+                default=2,
+                show_default=True,
+                help="How many times larger the output is than the input.",
+            ),
+            click.option("--min-face", type=float, default=10, show_default=True, help="Smallest face in pixels."),
+            click.option("--score", type=float, default=0.5, show_default=True, help="Least score of a face, 0 to 1."),
+            threads_option,
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def model_option(default: str | None = None) -> Callable[[F], F]:
+    """``--model``.
+
+    Args:
+        default: a name of the zoo; without it the option is required.
+    """
+    known = {"default": default, "show_default": True} if default else {"required": True}
+    return click.option("--model", metavar="NAME|FOLDER", help="Zoo name or bundle folder.", **known)
+
+
+def engine_option(function: F) -> F:
+    """``--engine``."""
+    return click.option(
+        "--engine", default="auto", show_default=True, metavar="NAME", help="Runtime: auto, or onnxruntime."
+    )(function)
+
+
+def threads_option(function: F) -> F:
+    """``--threads``."""
+    return click.option(
+        "--threads", type=click.IntRange(min=0), default=0, help="CPU threads of a network.  [default: one a core]"
+    )(function)

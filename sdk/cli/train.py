@@ -1,0 +1,57 @@
+"""``facesr-edge train``: a paper's recipe, or one for a CPU; goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import Command, path_option, threads_option
+from .screen import progress, say
+from .stop import Stopped
+
+if TYPE_CHECKING:
+    from ...training.loop import Progress
+
+
+@click.command("train", cls=Command, short_help="Train a network by its recipe; goes on where it stopped.")
+@click.option("--model", metavar="NAME", required=True, help="Network: idrn or detector.")
+@path_option(
+    "--faces", metavar="DIR", required=True, help="Pictures of faces; for the detector, labels.json and images/."
+)
+@path_option("--held-out", metavar="DIR", help="Faces to measure on while it trains.")
+@path_option("-o", "--output", metavar="DIR", help="Folder of checkpoint and weights.  [default: ./NAME-RECIPE]")
+@click.option("--recipe", default="cpu", show_default=True, metavar="NAME", help="cpu, or paper.")
+@click.option("--scale", type=click.IntRange(min=2), help="Enlargement.  [default: the recipe's]")
+@click.option("--depth", type=click.IntRange(min=1), help="Blocks of the network.  [default: the recipe's]")
+@click.option("--width", type=click.IntRange(min=1), help="Channels of the network.  [default: the recipe's]")
+@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps.  [default: the recipe's]")
+@threads_option
+def command(model: str, faces: Path, output: Path | None, recipe: str, **options: Any) -> None:
+    """Train a network. Stop it at will with Ctrl-C: the same command goes on from its last checkpoint.
+
+    \b
+    facesr-edge train --model idrn --faces faces/train --held-out faces/test -o trained
+    facesr-edge build --model idrn --weights trained/weights.safetensors
+    """
+    from ...training.start import train_model
+
+    folder = output or Path(f"{model}-{recipe}")
+    with progress("steps") as bar:
+        task = bar.add_task(f"{model} {recipe}", total=None)
+
+        def show(now: Progress) -> None:
+            bar.update(task, completed=now.step, total=now.steps, description=f"{model} loss {now.loss:.4f}")
+            if now.scores:
+                scores = ", ".join(f"{name} {value:.4g}" for name, value in now.scores.items())
+                line = f"step {now.step}/{now.steps}: loss {now.loss:.4f}, {scores}, {now.steps_per_second:.1f} steps/s"
+                bar.console.print(line, highlight=False, soft_wrap=True) if bar.console.is_terminal else say(line)
+
+        try:
+            weights = train_model(model, faces, folder, recipe=recipe, report=show, **options)
+        except KeyboardInterrupt:
+            if not (folder / "checkpoint.pt").exists():
+                raise
+            raise Stopped(f"stopped; the same command goes on from {folder / 'checkpoint.pt'}") from None
+    click.echo(f"{weights}; next: facesr-edge build --model {model} --weights {weights}")

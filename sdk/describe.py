@@ -1,0 +1,118 @@
+"""A bundle in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..engines.bundle import CARD, Bundle
+from ..engines.card import Card
+from ..engines.contract import Contract
+
+Rows = list[tuple[str, str]]
+
+
+def summary(bundle: Bundle) -> dict[str, Any]:
+    """One row of the list of models, ready for JSON."""
+    card = bundle.card
+    return {
+        "name": card.name,
+        "task": card.contract.task,
+        "scale": card.contract.scale,
+        "precision": card.precision,
+        "network": card.network,
+        "config": card.config,
+        "quality": card.quality,
+        "licence": card.licence,
+        "size_mb": round(size_mb(bundle), 2),
+        "folder": str(bundle.folder),
+    }
+
+
+def size_mb(bundle: Bundle) -> float:
+    """What its files take on the disk."""
+    return sum((bundle.folder / name).stat().st_size for name in (CARD, *bundle.card.files)) / 1e6
+
+
+def quality_line(card: Card) -> str:
+    """The headline of a card's quality; "" where nothing was measured."""
+    for figures in _measurements(card):
+        if "gain_db" in figures:
+            return f"{figures['psnr_y_db']:.2f} dB, {figures['gain_db']:+.2f} dB over bicubic"
+    flat = {key: value for figures in _measurements(card) for key, value in figures.items() if _is_number(value)}
+    return ", ".join(f"{_words(key)} {_number(value)}" for key, value in list(flat.items())[:2])
+
+
+def sections(bundle: Bundle) -> list[tuple[str, Rows]]:
+    """The card as titled rows of label and text; titles without rows are left out."""
+    card = bundle.card
+    told = [
+        (f"{card.name}, {card.contract.task}", _what(bundle)),
+        ("Files, SHA-256 checked", [(name, digest) for name, digest in card.files.items()]),
+        ("Parity: departure from the step before, on real faces", _flat(card.parity)),
+        ("Quality", _flat(card.quality)),
+        ("Training", _flat(card.training)),
+        ("Limits", [("·", limit) for limit in card.limits]),
+        ("Made with", [(name, version) for name, version in card.made_with.items()]),
+        ("Notes", [("·", note) for note in card.notes]),
+    ]
+    return [(title, rows) for title, rows in told if rows]
+
+
+def _what(bundle: Bundle) -> Rows:
+    card = bundle.card
+    return [
+        ("folder", str(bundle.folder)),
+        ("network", ", ".join([card.network, *(f"{key} {value}" for key, value in card.config.items())])),
+        ("precision", card.precision),
+        ("takes", _takes(card.contract)),
+        ("gives", _gives(card.contract)),
+        ("size", f"{size_mb(bundle):.2f} MB"),
+        ("licence", card.licence or "not stated"),
+    ]
+
+
+def _takes(contract: Contract) -> str:
+    if contract.windows:
+        sides = ", ".join(map(str, contract.windows))
+        return f"square crops of {sides} px, {', '.join(map(str, contract.batches))} at a time, uint8 BGR"
+    size = (
+        "{}x{}".format(*reversed(contract.size_hw)) if contract.size_hw else f"any multiple of {contract.multiple} px"
+    )
+    return f"pictures of {size}, uint8 BGR"
+
+
+def _gives(contract: Contract) -> str:
+    if contract.task == "super-resolution":
+        return f"the same, {contract.scale} times larger"
+    return "boxes, scores and five landmarks a face"
+
+
+def _measurements(card: Card) -> list[dict[str, Any]]:
+    """Quality is figures, or figures by the faces they were measured on."""
+    nested = [value for value in card.quality.values() if isinstance(value, dict)]
+    return [*nested, card.quality]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Rows:
+    rows: Rows = []
+    for key, value in values.items():
+        label = f"{prefix}{_words(key)}"
+        if isinstance(value, dict):
+            rows += _flat(value, f"{label}: ")
+        elif isinstance(value, (list, tuple)):
+            rows += [(label if n == 0 else "", _number(item)) for n, item in enumerate(value)]
+        else:
+            rows.append((label, _number(value)))
+    return rows
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,173 @@
+"""A profile as one HTML page that needs nothing else: no network, no script, no file beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from string import Template
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engines.errors import OutputError
+from .charts import legend, share_bar, span, timeline
+from .describe import quality_line
+from .faces import Face
+from .latency import PIECES
+from .profile import Profile
+
+TEMPLATE = Path(__file__).with_name("report.html")
+MOST_FACES = 4
+ESTIMATE = "Added detail is an estimate: plausible, not evidence."
+
+
+def report_from_profile(profile: Profile) -> str:
+    """Make the page.
+
+    Args:
+        profile: as measured.
+
+    Returns:
+        HTML with its pictures, drawings and styles inside.
+    """
+    pieces = [timing.pieces_ms for timing in profile.timeline]
+    means = {name: float(np.mean([ms[name] for ms in pieces])) for name in PIECES}
+    own = profile.own_work
+    return Template(TEMPLATE.read_text("utf-8")).substitute(
+        title=escape(f"{Path(profile.source).name} · facesr-edge profile"),
+        source=escape(Path(profile.source).name or profile.source),
+        subtitle=escape(_subtitle(profile)),
+        tiles=_tiles(profile),
+        share=share_bar(means),
+        legend=legend(means),
+        timeline=timeline(profile.timeline),
+        rows=_rows(profile),
+        own_ms=f"{own.mean:.2f}",
+        own_share=f"{profile.own_work_share:.1%}",
+        own_share_css=f"{100 * profile.own_work_share:.2f}%",
+        own_p50=f"{own.p50:.2f}",
+        own_p99=f"{own.p99:.2f}",
+        faces=_faces(profile.faces),
+        card=_pairs(_card(profile)),
+        machine=_pairs(_machine(profile)),
+        measured_at=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    )
+
+
+def write_report(profile: Profile, path: Path) -> None:
+    """Write the page.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        path.write_text(report_from_profile(profile), "utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
+
+
+def _subtitle(profile: Profile) -> str:
+    width, height = profile.size_wh
+    larger = f"{width * profile.outscale}×{height * profile.outscale}"
+    return f"{width}×{height} → {larger} · {profile.model} {profile.card.precision} · {profile.machine}"
+
+
+def _tiles(profile: Profile) -> str:
+    total, own = profile.stages["total"], profile.own_work
+    tiles = [
+        ("key", f"{profile.fps:.1f}", "frames/s", f"over {len(profile.timeline)} frames"),
+        ("", f"{total.p50:.1f}", "ms", f"a frame, median; p99 {total.p99:.1f}"),
+        ("", f"{profile.faces_per_frame:.1f}", "", "faces a frame"),
+        ("", f"{own.mean:.1f}", "ms", f"own work, {profile.own_work_share:.1%}"),
+    ]
+    if profile.peak_memory_mb is not None:
+        tiles.append(("", f"{profile.peak_memory_mb:.0f}", "MB", "memory, at most"))
+    return "".join(
+        f'<div class="tile {kind}"><b>{value}<small>{unit}</small></b><span>{escape(text)}</span></div>'
+        for kind, value, unit, text in tiles
+    )
+
+
+def _rows(profile: Profile) -> str:
+    stages, rows = profile.stages, []
+    for name, figures in stages.items():
+        kind = "part" if "." in name else "total" if name == "total" else ""
+        label = name.partition(".")[2] or name.replace("_", "-")
+        numbers = (f"{v:.2f}" for v in (figures.p50, figures.p90, figures.p99, figures.mean))
+        cells = "".join(f"<td>{number}</td>" for number in numbers)
+        share = f"<td>{figures.mean / stages['total'].mean:.1%}</td>"
+        drawn = f'<td class="drawn">{span(figures, stages["total"].p99)}</td>'
+        rows.append(f'<tr class="{kind}"><td>{escape(label)}</td>{cells}{share}{drawn}</tr>')
+    return "".join(rows)
+
+
+def _faces(faces: tuple[Face, ...]) -> str:
+    if not faces:
+        return ""
+    largest = sorted(faces, key=lambda face: face_side(face), reverse=True)[:MOST_FACES]
+    return (
+        "<section><h2>Camera and network</h2>"
+        f'<p class="warning">{ESTIMATE} Shrunk back, it agrees with the camera to the decibels given.</p>'
+        f"{''.join(_face(face) for face in largest)}</section>"
+    )
+
+
+def _face(face: Face) -> str:
+    side = face.pixels.shape[0]
+    bicubic = np.asarray(cv2.resize(face.original, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+    agreement = f"{face.consistency_db:.1f} dB" if np.isfinite(face.consistency_db) else "to the last bit"
+    views = (
+        _figure(face.original, "the camera's own pixels", "raw", ""),
+        _figure(bicubic, f"bicubic ×{face.scale}", "", ""),
+        _figure(face.pixels, f"the network's estimate ×{face.scale}", "", "estimate"),
+    )
+    return (
+        f'<div class="face"><div class="views">{"".join(views)}</div>'
+        f"<p>a face of {face_side(face):.0f} px, found with a score of {face.score:.2f}; "
+        f"agreement with the camera {agreement}</p></div>"
+    )
+
+
+def face_side(face: Face) -> float:
+    """The longer side of a face's box, in pixels of the frame."""
+    left, top, right, bottom = (float(v) for v in face.box_xyxy)
+    return max(right - left, bottom - top)
+
+
+def _figure(pixels: NDArray[np.uint8], caption: str, kind: str, figure_kind: str) -> str:
+    _, png = cv2.imencode(".png", pixels)
+    data = base64.b64encode(png.tobytes()).decode()
+    image = f'<img class="{kind}" alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+    return f'<figure class="{figure_kind}">{image}<figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def _card(profile: Profile) -> Iterable[tuple[str, str]]:
+    card = profile.card
+    yield "name", f"{card.name}, {card.precision}"
+    yield "network", ", ".join([card.network, *(f"{key} {value}" for key, value in card.config.items())])
+    if quality := quality_line(card):
+        yield "quality", quality
+    yield "licence", card.licence or "not stated"
+    for name, digest in card.files.items():
+        yield name, f"SHA-256 {digest[:16]}…"
+    for limit in card.limits:
+        yield "limit", limit
+
+
+def _machine(profile: Profile) -> Iterable[tuple[str, str]]:
+    machine = profile.machine
+    yield "processor", f"{machine.cpu}, {machine.cores} cores"
+    yield "instructions", ", ".join(machine.instructions) or "not known"
+    yield "memory", f"{machine.memory_gb:.0f} GB" if machine.memory_gb else "not known"
+    yield "system", f"{machine.system}, Python {machine.python}"
+    yield "super-resolution", profile.runtimes["super_resolve"]
+    yield "detection", profile.runtimes["detect"]
+    yield "versions", ", ".join(f"{name} {version}" for name, version in profile.versions.items())
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    return "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in pairs)
