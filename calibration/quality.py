@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,5 +41,6 @@ def ssim_y(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
         from skimage.metrics import structural_similarity
     except ImportError:
         raise MissingDependencyError("scikit-image", "build", "SSIM") from None
+    similarity: Callable[..., float] = structural_similarity
     options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    return np.array([structural_similarity(x, y, **options) for x, y in zip(luma(a), luma(b), strict=True)])
+    return np.array([similarity(x, y, **options) for x, y in zip(luma(a), luma(b), strict=True)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,8 @@ def astronaut() -> NDArray[np.uint8]:
         from skimage import data
     except ImportError:
         raise MissingDependencyError("scikit-image", "demo", "the sample picture") from None
-    return np.ascontiguousarray(data.astronaut()[:, :, ::-1])
+    picture: Callable[[], NDArray[np.uint8]] = data.astronaut
+    return np.ascontiguousarray(picture()[:, :, ::-1])
 
 
 def sample_faces() -> list[NDArray[np.uint8]]:

@@ -14,6 +14,7 @@ def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         BuildError: the result is not a valid graph.
     """
+    smaller: onnx.ModelProto
     smaller, same = onnxsim.simplify(model)
     if not same:
         raise BuildError("onnxsim changed what the graph computes; report the network, and build without it meanwhile")

@@ -16,8 +16,8 @@ BATCHES = (1, 2, 4, 8)
 
 
 CALL_PIXELS = 20_000
-"""Most pixels of a call with several faces. Larger calls gain nothing on a CPU, and their features fill the memory: eight
-crops of 128 pixels need gigabytes in a network that is 64 channels wide."""
+"""Most pixels of a call with several faces. More gain nothing on a CPU and fill the memory with features: 8 crops of
+128 pixels need gigabytes in a network that is 64 channels wide."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ class Contract:
             raise BundleError(f"unknown task '{self.task}' in a contract; expected super-resolution or face-detection")
         if self.task == "super-resolution" and (self.scale < 2 or not self.windows or 1 not in self.batches):
             raise BundleError("a super-resolution contract needs a scale of 2 or more, windows, and a batch of 1")
-
 
     def batches_of(self, height: int, width: int) -> tuple[int, ...]:
         """Sizes of the calls with pictures of this height and width, in pixels."""

@@ -23,6 +23,7 @@ def main(source: str) -> None:
             if not ok:
                 break
             result = sr(frame)
+            assert result.frame is not None  # there is one unless composite=False
             label = f"{len(result.faces)} faces, {result.timings_ms['total']:.0f} ms"
             cv2.putText(result.frame, label, (16, 40), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255), 2)
             cv2.imshow("facesr-edge: added detail is an estimate", result.frame)
