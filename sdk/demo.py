@@ -92,7 +92,7 @@ def sample_frame() -> NDArray[np.uint8]:
     width, height = SIZE_WH
     light = np.linspace(0, 1, height)[:, None] * 0.6 + np.linspace(0, 1, width)[None, :] * 0.4
     wall = np.array([196, 192, 188]) - light[:, :, None] * np.array([58, 60, 64])
-    frame = np.rint(wall).astype(np.uint8)
+    frame: NDArray[np.uint8] = np.rint(wall).astype(np.uint8)
     for x, y, side in PORTRAITS:
         _hang(frame, np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8), x, y)
     return frame
@@ -103,8 +103,7 @@ def _hang(frame: NDArray[np.uint8], print_: NDArray[np.uint8], x: int, y: int) -
     side, margin = print_.shape[0], 6
     shadow = np.zeros(frame.shape[:2], np.float32)
     shadow[y - margin + 6 : y + side + margin + 8, x - margin + 3 : x + side + margin + 5] = 0.4
-    shadow = cv2.GaussianBlur(shadow, (0, 0), 7)
-    frame[:] = np.rint(frame * (1 - shadow[:, :, None]))
+    frame[:] = np.rint(frame * (1 - cv2.GaussianBlur(shadow, (0, 0), 7)[:, :, None]))
     frame[y - margin : y + side + margin, x - margin : x + side + margin] = 244
     frame[y : y + side, x : x + side] = print_
 
@@ -114,12 +113,9 @@ def contact_sheet(faces: list[Face]) -> NDArray[np.uint8]:
     gap = 12
     rows = []
     for face in faces:
-        k_side = (face.pixels.shape[1], face.pixels.shape[0])
-        bicubic = cv2.resize(face.original, k_side, interpolation=cv2.INTER_CUBIC)
-        views = [_shown(face.original, cv2.INTER_NEAREST), _shown(bicubic), _shown(face.pixels)]
-        rows.append(
-            np.concatenate([np.pad(view, ((gap, 0), (gap, 0), (0, 0)), constant_values=250) for view in views], 1)
-        )
+        views = [_shown(face.original, cv2.INTER_NEAREST), _shown(face.original), _shown(face.pixels)]
+        padded = [np.pad(view, ((gap, 0), (gap, 0), (0, 0)), constant_values=250) for view in views]
+        rows.append(np.concatenate(padded, axis=1))
     sheet = np.concatenate(rows, 0)
     return np.pad(sheet, ((0, gap), (0, gap), (0, 0)), constant_values=250)
 

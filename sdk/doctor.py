@@ -80,14 +80,14 @@ def _packages() -> Iterator[Finding]:
             yield Finding(package.name, "ok", f"{package.version}, for {package.purpose}")
         else:
             state: State = "missing" if package.extra else "broken"
-            yield Finding(package.name, state, f"not installed, needed for {package.purpose}:", package.remedy)
+            yield Finding(package.name, state, f"not installed; for {package.purpose}", package.remedy)
 
 
 def _models() -> Iterator[Finding]:
     names = catalogue.names()
     for needed in (catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR):
         if needed not in names:
-            yield Finding(f"model {needed}", "broken", "not in this installation:", REINSTALL)
+            yield Finding(f"model {needed}", "broken", "not in this installation", REINSTALL)
     for name in names:
         try:
             card = catalogue.find(name).card

@@ -46,11 +46,11 @@ def report_from_profile(profile: Profile) -> str:
         legend=legend(means),
         timeline=timeline(profile.timeline),
         rows=_rows(profile),
-        own_ms=f"{own.mean:.2f}",
+        own_ms=_ms(own.mean),
         own_share=f"{profile.own_work_share:.1%}",
         own_share_css=f"{100 * profile.own_work_share:.2f}%",
-        own_p50=f"{own.p50:.2f}",
-        own_p99=f"{own.p99:.2f}",
+        own_p50=_ms(own.p50),
+        own_p99=_ms(own.p99),
         faces=_faces(profile.faces),
         card=_pairs(_card(profile)),
         machine=_pairs(_machine(profile)),
@@ -80,9 +80,9 @@ def _tiles(profile: Profile) -> str:
     total, own = profile.stages["total"], profile.own_work
     tiles = [
         ("key", f"{profile.fps:.1f}", "frames/s", f"over {len(profile.timeline)} frames"),
-        ("", f"{total.p50:.1f}", "ms", f"a frame, median; p99 {total.p99:.1f}"),
+        ("", _ms(total.p50), "ms", f"a frame, median; p99 {_ms(total.p99)}"),
         ("", f"{profile.faces_per_frame:.1f}", "", "faces a frame"),
-        ("", f"{own.mean:.1f}", "ms", f"own work, {profile.own_work_share:.1%}"),
+        ("", _ms(own.mean), "ms", f"own work, {profile.own_work_share:.1%}"),
     ]
     if profile.peak_memory_mb is not None:
         tiles.append(("", f"{profile.peak_memory_mb:.0f}", "MB", "memory, at most"))
@@ -92,12 +92,17 @@ def _tiles(profile: Profile) -> str:
     )
 
 
+def _ms(value: float) -> str:
+    """Three digits, and no more than the clock is worth."""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
 def _rows(profile: Profile) -> str:
     stages, rows = profile.stages, []
     for name, figures in stages.items():
         kind = "part" if "." in name else "total" if name == "total" else ""
         label = name.partition(".")[2] or name.replace("_", "-")
-        numbers = (f"{v:.2f}" for v in (figures.p50, figures.p90, figures.p99, figures.mean))
+        numbers = (_ms(v) for v in (figures.p50, figures.p90, figures.p99, figures.mean))
         cells = "".join(f"<td>{number}</td>" for number in numbers)
         share = f"<td>{figures.mean / stages['total'].mean:.1%}</td>"
         drawn = f'<td class="drawn">{span(figures, stages["total"].p99)}</td>'

@@ -38,10 +38,10 @@ def command(bundle: Path | None, target: str, **options: Any) -> None:
     if bundle is not None:
         odd = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
         if odd:
-            raise click.UsageError(f"{', '.join(odd)} cannot be given with a BUNDLE, which has its own.")
+            raise click.UsageError(f"{', '.join(odd)} cannot be given with a BUNDLE, which has its own")
         _compile(bundle, target)
     elif options["model"] is None:
-        raise click.UsageError("say what to build: --model NAME, or the folder of a prepared bundle.")
+        raise click.UsageError("say what to build: --model NAME, or the folder of a prepared bundle")
     else:
         _build(target, **options)
 
@@ -83,7 +83,7 @@ def _precision(asked: dict[str, bool]) -> Any:
 
     chosen = [name for name, yes in asked.items() if yes]
     if len(chosen) > 1:
-        raise click.UsageError(f"{' and '.join(f'--{name}' for name in chosen)} exclude each other; give one.")
+        raise click.UsageError(f"{' and '.join(f'--{name}' for name in chosen)} exclude each other; give one")
     if chosen == ["int8"]:
         raise BuildError("this release builds no INT8 bundles yet; use --fp16 or --fp32")
     return chosen[0] if chosen else "fp32"

@@ -27,9 +27,14 @@ def command(json_file: str | None) -> None:
 
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
         for finding in findings:
-            remedy = f"  [cyan]{escape(finding.remedy)}[/cyan]" if finding.remedy else ""
-            table.add_row(MARKS[finding.state], escape(finding.name), f"{escape(finding.detail)}{remedy}")
-        results().print(table)
+            table.add_row(MARKS[finding.state], escape(finding.name), escape(finding.detail))
+        console = results()
+        console.print(table)
+        if any(finding.remedy for finding in findings):
+            console.print("\nto have what is missing:")
+        for finding in findings:
+            if finding.remedy:
+                console.print(f"  {escape(finding.name)}: [cyan]{escape(finding.remedy)}[/cyan]", soft_wrap=True)
     if broken:
         raise EngineError(
             f"{', '.join(finding.name for finding in broken)}: see above; facesr-edge cannot run like this"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from ...zoo.catalogue import DEFAULT_MODEL
 from .options import STDOUT, Command, engine_option, json_option, model_option, path_option, threads_option
 from .screen import put_json, results, say
 
 
 @click.command("eval", cls=Command, short_help="Quality on held-out faces, beside bicubic.")
-@model_option("idrn-x4")
+@model_option(DEFAULT_MODEL)
 @path_option("--faces", metavar="DIR", required=True, help="Pictures of faces, 128x128 or larger, not trained on.")
 @engine_option
 @threads_option

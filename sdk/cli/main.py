@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from ... import __version__
-from ...engines.errors import FacesrError, UsageError
+from ...engines.errors import FacesrError, UnknownNameError, UsageError
 from ..packages import package_of
 from .options import Command
 from .stop import Stopped
@@ -31,10 +31,10 @@ class Commands(click.Group):
         """See click."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, name: str) -> Command | None:
+    def get_command(self, ctx: click.Context, name: str) -> Command:
         """See click."""
         if name not in COMMANDS:
-            return None
+            raise UnknownNameError("command", name, COMMANDS)
         command: Command = import_module(f".{name}", __package__).command
         return command
 
@@ -65,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # Who read our output has gone; the interpreter must not stumble over the rest when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(COULD_NOT)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(WRONG_USAGE)
     except (Exception, KeyboardInterrupt) as error:
         if settings.get("debug"):
             raise
@@ -79,7 +82,7 @@ def _told(error: BaseException) -> tuple[int, str]:
     """Exit code, and what to say in one line."""
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "facesr-edge"
-        return WRONG_USAGE, f"{_line(error.format_message())} See {command} --help"
+        return WRONG_USAGE, f"{_line(error.format_message()).rstrip('.')}; see {command} --help"
     if isinstance(error, UsageError):
         return WRONG_USAGE, _line(error)
     if isinstance(error, (FacesrError, click.ClickException)):

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL
+
 STDOUT = "-"
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,7 +27,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See click."""
-        followed = zip(args, [*args[1:], ""], strict=True)
+        followed = zip(args, [*args, ""][1:], strict=True)
         spelled = [
             "--json=-" if arg == "--json" and after != STDOUT and not after.endswith(".json") else arg
             for arg, after in followed
@@ -49,7 +51,7 @@ _DEBUG = click.Option(
 
 def _json_target(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
     if value is not None and value != STDOUT and not value.endswith(".json"):
-        raise click.BadParameter(f"expected a file that ends in .json, or '-' for standard output, got {value}.")
+        raise click.BadParameter(f"expected a file that ends in .json, or '-' for standard output, got {value}")
     return value
 
 
@@ -72,9 +74,13 @@ def pipeline_options(function: F) -> F:
     """The options that choose what is run, for `load` and `load_detector`."""
     for option in reversed(
         (
-            model_option("idrn-x4"),
+            model_option(DEFAULT_MODEL),
             click.option(
-                "--detector", metavar="NAME|FILE", help="Zoo name, bundle or YuNet ONNX.  [default: detector]"
+                "--detector",
+                metavar="NAME|FILE",
+                default=DEFAULT_DETECTOR,
+                show_default=True,
+                help="Zoo name, bundle folder or YuNet ONNX file.",
             ),
             engine_option,
             click.option(

@@ -16,11 +16,10 @@ def pipeline_from(options: dict[str, Any], composite: bool = True) -> Pipeline:
         options: as click gives them.
         composite: make the composite.
     """
-    from ...zoo import catalogue
     from ..load import load, load_detector
 
     detector = load_detector(
-        options["detector"] or catalogue.DEFAULT_DETECTOR,
+        options["detector"],
         score=options["score"],
         min_face=options["min_face"],
         engine=options["engine"],

@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -37,7 +37,8 @@ def command(source: str, output: Path | None, json_file: str | None, **options: 
     facesr-edge run clip.mp4 --json faces.json
     """
     if output is None and json_file is None:
-        raise click.UsageError("nothing would be written; give -o OUTPUT, --json [FILE], or both.")
+        raise click.UsageError("nothing would be written; give -o OUTPUT, --json [FILE], or both")
+    from ..record import Record
     from ..sinks import open_sink
     from ..sources import open_source
 
@@ -45,25 +46,30 @@ def command(source: str, output: Path | None, json_file: str | None, **options: 
         opened = stack.enter_context(open_source(source))
         pipeline = stack.enter_context(pipeline_from(options, composite=output is not None))
         sink = stack.enter_context(open_sink(output, opened, outscale=pipeline.outscale)) if output else None
-        record = stack.enter_context(_record(pipeline, opened, json_file)) if json_file else None
+        head = _head(pipeline, opened, options["detector"])
+        record = stack.enter_context(Record(_target(json_file), head)) if json_file else None
         say(introduction(pipeline, opened))
         said = _frames(pipeline, opened, sink, record)
     note([*opened.notes, *(sink.notes if sink else ())])
     click.echo(said if sink is None else f"{said} → {sink.path}", err=json_file == STDOUT)
 
 
-def _record(pipeline: Pipeline, source: Source, json_file: str) -> Record:
+def _head(pipeline: Pipeline, source: Source, detector: str) -> dict[str, Any]:
     from ... import __version__
-    from ..record import Record
 
-    head = {
+    return {
         "facesr_edge": __version__,
         "source": source.name,
         "model": pipeline.card.name,
-        "detector": pipeline.detector.session.runtime,
+        "precision": pipeline.card.precision,
+        "detector": detector,
         "engine": pipeline.session.runtime,
+        "outscale": pipeline.outscale,
     }
-    return Record(sys.stdout if json_file == STDOUT else Path(json_file), head)
+
+
+def _target(json_file: str) -> Path | TextIO:
+    return sys.stdout if json_file == STDOUT else Path(json_file)
 
 
 def _frames(pipeline: Pipeline, source: Source, sink: Sink | None, record: Record | None) -> str:
