@@ -34,12 +34,16 @@ class Bundle:
         return self.folder / ONNX
 
 
-def open_bundle(folder: Path) -> Bundle:
+def open_bundle(folder: str | Path) -> Bundle:
     """Read a bundle and check every file against its card.
+
+    Args:
+        folder: where it lies.
 
     Raises:
         BundleError: no such folder, no card in it, a file missing, or one whose hash differs.
     """
+    folder = Path(folder)
     path = folder / CARD
     if not path.is_file():
         raise BundleError(f"{folder} is not a bundle: it has no {CARD}; make one with facesr-edge build -o {folder}")
@@ -48,7 +52,7 @@ def open_bundle(folder: Path) -> Bundle:
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path} cannot be read ({error}); build the bundle again: facesr-edge build") from None
     for name, expected in card.files.items():
-        if Path(name).name != name:
+        if Path(name).name != name or name in ("", ".."):
             raise BundleError(f"{path} names a file outside of its folder, '{name}'; do not use this bundle")
         try:
             digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -67,7 +71,7 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def write_bundle(folder: Path, card: Card, contents: Mapping[str, bytes]) -> Bundle:
-    """Write a bundle whole or not at all: into a folder beside, then renamed.
+    """Write a bundle whole or not at all: into a folder beside it, then renamed.
 
     Args:
         folder: destination; an older bundle there is replaced, anything else is refused.
@@ -77,32 +81,48 @@ def write_bundle(folder: Path, card: Card, contents: Mapping[str, bytes]) -> Bun
     Raises:
         OutputError: the folder holds something else, or cannot be written.
     """
-    if folder.exists() and not (folder / CARD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} exists and is not a bundle; choose another folder with -o")
+    _refuse_to_replace_more_than_a_bundle(folder)
+    target = folder.resolve()  # of a link: the link stays
     card = replace(card, files={name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())})
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder with -o") from None
+    new, old = workshop / "new", workshop / "old"
     try:
+        new.mkdir()
         for name, data in {**contents, CARD: card.to_json().encode()}.items():
-            _write_through(partial / name, data)
-        partial.chmod(0o755)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-            folder.replace(old)
-            partial.replace(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            partial.replace(folder)
+            _write_through(new / name, data)
+        if target.exists():
+            target.replace(old)
+        try:
+            new.replace(target)
+        except OSError:
+            if old.exists():
+                old.replace(target)
+            raise
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror or error}; free some space or choose another folder"
         ) from None
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(workshop, ignore_errors=True)
     return Bundle(folder, card)
+
+
+def _refuse_to_replace_more_than_a_bundle(folder: Path) -> None:
+    """The older folder is removed in the end: nothing of anybody else's may lie in it."""
+    if folder.is_file():
+        raise OutputError(f"{folder} exists and is not a bundle; choose another folder with -o")
+    try:
+        inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    except OSError as error:
+        raise OutputError(f"cannot read {folder}: {error.strerror}; choose another folder with -o") from None
+    strangers = sorted(inside - {CARD, ONNX, WEIGHTS})
+    if strangers or (inside and not {CARD, ONNX} <= inside):
+        which = f"it holds {strangers[0]}" if strangers else f"it lacks {CARD} or {ONNX}"
+        raise OutputError(f"{folder} exists and is not a bundle: {which}; choose another folder with -o")
 
 
 def _write_through(path: Path, data: bytes) -> None:

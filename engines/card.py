@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .contract import Contract
 from .errors import BundleError
@@ -13,6 +13,7 @@ FORMAT = 1
 """Version of the card's layout; a card of a newer one is refused."""
 
 Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS = get_args(Precision)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,14 @@ class Card:
         return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
 
 
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("name", "network", "licence"), str),
+    **dict.fromkeys(("config", "files", "parity", "quality", "training", "made_with"), dict),
+    **dict.fromkeys(("limits", "notes"), tuple),
+}
+"""Field -> what it must be, in a card that was read."""
+
+
 def card_from_json(text: str, where: str = "card.json") -> Card:
     """Read a card.
 
@@ -78,9 +87,16 @@ def card_from_json(text: str, where: str = "card.json") -> Card:
     try:
         contract: dict[str, Any] = {key: _frozen(value) for key, value in values.pop("contract").items()}
         rest: dict[str, Any] = {f.name: _frozen(values[f.name]) for f in fields(Card) if f.name != "contract"}
-        return Card(contract=Contract(**contract), **rest)
-    except (TypeError, KeyError, AttributeError) as error:
+        card = Card(contract=Contract(**contract), **rest)
+    except (TypeError, KeyError, AttributeError, BundleError) as error:
         raise BundleError(f"{where} is incomplete ({error}); build the bundle again: facesr-edge build") from None
+    odd = sorted(name for name, kind in _KINDS.items() if not isinstance(getattr(card, name), kind))
+    if odd or card.precision not in PRECISIONS or not all(isinstance(digest, str) for digest in card.files.values()):
+        raise BundleError(
+            f"{where} says what no card says, look at {', '.join(odd) or 'precision and files'}; "
+            "build the bundle again: facesr-edge build"
+        )
+    return card
 
 
 def _frozen(value: Any) -> Any:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from .errors import BundleError
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BundleError, EngineError
 
 Task = Literal["super-resolution", "face-detection"]
 
@@ -47,12 +50,35 @@ class Contract:
     def __post_init__(self) -> None:
         if self.task not in ("super-resolution", "face-detection"):
             raise BundleError(f"unknown task '{self.task}' in a contract; expected super-resolution or face-detection")
-        if self.task == "super-resolution" and (self.scale < 2 or not self.windows or 1 not in self.batches):
-            raise BundleError("a super-resolution contract needs a scale of 2 or more, windows, and a batch of 1")
+        sizes = (self.scale, self.multiple, *self.windows, *self.batches, *(self.size_hw or ()))
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise BundleError("a contract needs whole positive numbers for its scale, windows, batches and sizes")
+        if 1 not in self.batches:
+            raise BundleError("a contract needs a batch of 1, or some numbers of pictures could not be run")
+        if self.task == "super-resolution" and (self.scale < 2 or not self.windows):
+            raise BundleError("a super-resolution contract needs a scale of 2 or more, and windows")
 
     def batches_of(self, height: int, width: int) -> tuple[int, ...]:
         """Sizes of the calls with pictures of this height and width, in pixels."""
         return tuple(n for n in self.batches if n == 1 or n * height * width <= CALL_PIXELS)
+
+    def check(self, batch: NDArray[Any]) -> None:
+        """Refuse a batch that the contract does not allow; any number of pictures is allowed but none.
+
+        Raises:
+            EngineError: what was expected, and what came.
+        """
+        if batch.ndim != 4 or batch.shape[3] != 3 or batch.dtype != np.uint8 or len(batch) == 0:
+            raise EngineError(f"expected a batch of (N, H, W, 3) uint8, got {batch.shape} {batch.dtype}")
+        _, height, width, _ = batch.shape
+        if self.windows and (height != width or height not in self.windows):
+            raise EngineError(f"expected square crops of {', '.join(map(str, self.windows))} px, got {width}x{height}")
+        if self.size_hw and (height, width) != self.size_hw:
+            raise EngineError(f"expected {self.size_hw[1]}x{self.size_hw[0]} px, got {width}x{height}")
+        if height % self.multiple or width % self.multiple or not height or not width:
+            raise EngineError(
+                f"expected sides that are a multiple of {self.multiple}, got {width}x{height}; pad the frame"
+            )
 
 
 def super_resolution(scale: int) -> Contract:

@@ -32,7 +32,7 @@ class UnknownNameError(UsageError):
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name, names, n=1)
+        close = difflib.get_close_matches(name.lower(), names, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         super().__init__(f"unknown {what} '{name}'; {hint}known: {', '.join(names)}")
 
@@ -69,4 +69,5 @@ class MissingDependencyError(FacesrError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed; pip install 'facesr-edge[{extra}]'")
+        what = f"'facesr-edge[{extra}]'" if extra else "facesr-edge"
+        super().__init__(f"{purpose} needs {package}, which is not installed; pip install {what}")

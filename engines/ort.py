@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from .bundle import Bundle
 from .contract import split_batch
-from .errors import EngineError, MissingDependencyError
+from .errors import EngineError, MissingDependencyError, UsageError
+
+MOST_THREADS = 256
 
 
 def version() -> str:
@@ -27,6 +29,16 @@ def version() -> str:
     return str(onnxruntime.__version__)
 
 
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads that cannot be meant: each takes memory of its own before it does anything.
+
+    Raises:
+        UsageError: fewer than none, or more than `MOST_THREADS`.
+    """
+    if not 0 <= threads <= MOST_THREADS:
+        raise UsageError(f"expected 0 (one a core) to {MOST_THREADS} threads, got {threads}")
+
+
 class Graph:
     """An ONNX file loaded on the CPU.
 
@@ -36,15 +48,17 @@ class Graph:
         fixed: named dimensions to fix, so that the runtime folds all that depends on them into constants.
 
     Raises:
+        UsageError: a number of threads that cannot be meant.
         EngineError: the file cannot be loaded.
     """
 
     def __init__(self, path: Path, threads: int = 0, fixed: dict[str, int] | None = None) -> None:
         self.version = version()
+        check_threads(threads)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: what matters is raised
+        options.log_severity_level = 4  # none: what matters is raised, and told once
         options.intra_op_num_threads = threads
         options.enable_mem_pattern = bool(fixed)  # a pattern is kept for each shape seen: memory would grow
         for name, size in (fixed or {}).items():
@@ -58,10 +72,16 @@ class Graph:
 
     def run(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
         """Feed the first input, return every output."""
+        if self._session is None:
+            raise EngineError("the engine is closed; load it again")
         try:
             return list(self._session.run(None, {next(iter(self.inputs)): tensor}))
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed on an input of {tensor.shape}: {_first_line(error)}") from None
+
+    def close(self) -> None:
+        """Give the memory back; `run` is over."""
+        self._session = None
 
 
 class OrtSession:
@@ -76,6 +96,7 @@ class OrtSession:
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+        check_threads(threads)
         self.contract = bundle.card.contract
         self._path, self._threads = bundle.onnx, threads
         self._graphs: dict[int, Graph] = {}
@@ -91,28 +112,25 @@ class OrtSession:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _graph(self, batch: NDArray[np.uint8]) -> Graph:
-        if batch.ndim != 4 or batch.shape[3] != 3 or batch.dtype != np.uint8 or len(batch) == 0:
-            raise EngineError(f"expected a batch of (N, H, W, 3) uint8, got {batch.shape} {batch.dtype}")
+        self.contract.check(batch)
         _, height, width, _ = batch.shape
-        windows, multiple = self.contract.windows, self.contract.multiple
-        if windows and (height != width or height not in windows):
-            raise EngineError(f"expected square crops of {', '.join(map(str, windows))} px, got {width}x{height}")
-        if height % multiple or width % multiple:
-            raise EngineError(f"expected sides that are a multiple of {multiple}, got {width}x{height}; pad the frame")
-        key = height if windows else 0
+        key = height if self.contract.windows else 0
         if key not in self._graphs:
-            fixed = {"height": height, "width": width} if windows else None
+            fixed = {"height": height, "width": width} if self.contract.windows else None
             self._graphs[key] = Graph(self._path, self._threads, fixed)
         return self._graphs[key]
 
     def warm_up(self) -> None:
         """See `Session.warm_up`."""
-        for side in self.contract.windows or (self.contract.multiple,):
-            for count in self.contract.batches_of(side, side):
-                self.infer(np.zeros((count, side, side, 3), np.uint8))
+        least = self.contract.size_hw or (self.contract.multiple, self.contract.multiple)
+        for height, width in [(side, side) for side in self.contract.windows] or [least]:
+            for count in self.contract.batches_of(height, width):
+                self.infer(np.zeros((count, height, width, 3), np.uint8))
 
     def close(self) -> None:
         """See `Session.close`."""
+        for graph in self._graphs.values():
+            graph.close()
         self._graphs.clear()
 
 

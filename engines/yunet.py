@@ -42,6 +42,7 @@ class YuNetSession:
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Session.infer`."""
+        self.contract.check(batch)
         # The published files were exported for one picture a call.
         return np.concatenate([self._infer_one(picture) for picture in batch])
 
@@ -61,3 +62,4 @@ class YuNetSession:
 
     def close(self) -> None:
         """See `Session.close`."""
+        self._graph.close()
