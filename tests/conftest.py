@@ -1,0 +1,58 @@
+"""What several folders of tests need: the sample picture, the shared data where it is there, and tiny real bundles."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of pictures and models beside the repository."""
+    folder = Path(__file__).parents[1].parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def astronaut():
+    from facesr_edge.calibration.sample import astronaut
+
+    return astronaut()
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory):
+    """Scale -> a file of weights: IDRN of one unit and eight channels, random but always the same."""
+
+    @cache
+    def made(scale=4):
+        import torch
+        from facesr_edge.converters.checkpoint import Origin, weights_bytes
+        from facesr_edge.networks import build_network
+
+        config = {"depth": 1, "width": 8, "scale": scale, "bicubic_skip": True}
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            network = build_network("idrn", config)
+        path = tmp_path_factory.mktemp("weights") / f"tiny-x{scale}.safetensors"
+        origin = Origin({"data": "none: random weights"}, "CC0-1.0", ("of no use",))
+        path.write_bytes(weights_bytes(network, "idrn", config, origin))
+        return path
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory, tiny_weights):
+    """Scale and precision -> a bundle of the tiny network, converted as any other; each is made once."""
+
+    @cache
+    def made(scale=4, precision="fp32"):
+        from facesr_edge.converters.build import build
+
+        folder = tmp_path_factory.mktemp("bundles") / f"tiny-x{scale}-{precision}"
+        return build("idrn", folder, precision=precision, weights=tiny_weights(scale))
+
+    return made
