@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..engines.errors import EngineError, InputError
 from ..engines.session import Session
 from .crops import low_resolution
-from .quality import psnr, psnr_y, ssim_y
+from .quality import mean_db, psnr, psnr_y, ssim_y
 
 SIDE = 128
 """Side of the true face; with a scale that does not divide it, the largest multiple below."""
@@ -85,10 +85,10 @@ def evaluate(session: Session, faces: list[NDArray[np.uint8]]) -> Evaluation:
     bicubic = np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC) for face in lr]).astype(np.uint8)
     return Evaluation(
         faces=len(hr),
-        psnr_y_db=float(psnr_y(sr, hr).mean()),
-        psnr_rgb_db=float(psnr(sr, hr).mean()),
+        psnr_y_db=mean_db(psnr_y(sr, hr)),
+        psnr_rgb_db=mean_db(psnr(sr, hr)),
         ssim_y=float(ssim_y(sr, hr).mean()),
-        bicubic_psnr_y_db=float(psnr_y(bicubic, hr).mean()),
-        bicubic_psnr_rgb_db=float(psnr(bicubic, hr).mean()),
+        bicubic_psnr_y_db=mean_db(psnr_y(bicubic, hr)),
+        bicubic_psnr_rgb_db=mean_db(psnr(bicubic, hr)),
         bicubic_ssim_y=float(ssim_y(bicubic, hr).mean()),
     )

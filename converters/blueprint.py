@@ -11,7 +11,7 @@ from ..engines.card import Card
 from ..engines.errors import BuildError, UnknownNameError, UsageError
 from ..networks import NETWORKS
 from ..zoo import catalogue
-from .checkpoint import read_weights
+from .checkpoint import Weights, read_weights
 
 DEFAULTS: dict[str, dict[str, Any]] = {"idrn": {"depth": 8, "width": 64, "scale": 4, "bicubic_skip": True}}
 """What is built where nothing else is said."""
@@ -47,24 +47,26 @@ def blueprint(model: str, weights: Path | None = None, **options: int | None) ->
     Raises:
         UnknownNameError: no network or model of that name.
         UsageError: an option that the network has not, or that contradicts the model or the file.
-        BuildError: there are no weights for this configuration.
+        InputError: the weights cannot be read.
+        BuildError: there are no weights for this configuration, or the file's are of another one.
     """
     wanted = {key: value for key, value in options.items() if value is not None}
-    if model in catalogue.names():
+    if model in catalogue.names() and (weights is None or model not in NETWORKS):
         card = open_bundle(catalogue.FOLDER / model).card
         _agree(wanted, card.config, f"model {model}")
-        file = weights or catalogue.FOLDER / model / WEIGHTS
-        return Blueprint(model, card.network, card.config, file, None if weights else card)
+        if weights is None:
+            return Blueprint(model, card.network, card.config, catalogue.FOLDER / model / WEIGHTS, card)
+        _fit(weights, read_weights(weights), card.network, card.config)
+        return Blueprint(model, card.network, card.config, weights)
     if model not in NETWORKS:
         raise UnknownNameError("model", model, {*NETWORKS, *catalogue.names()})
     if weights is None:
         return _from_zoo(model, wanted)
     said = read_weights(weights)
-    if said.network not in ("", model):
-        raise BuildError(f"{weights} holds weights of {said.network}, not of {model}; say --model {said.network}")
     if said.config is not None:
         _agree(wanted, said.config, str(weights))
     config = {**DEFAULTS.get(model, {}), **(said.config or {}), **wanted}
+    _fit(weights, said, model, config)
     return Blueprint(_name(model, config), model, config, weights)
 
 
@@ -79,6 +81,17 @@ def _from_zoo(network: str, wanted: dict[str, int]) -> Blueprint:
         f"no weights for {network} with {wanted} ship in the package (it has {', '.join(trained) or 'none'}); "
         f"train them: facesr-edge train --model {network}, then give --weights FILE"
     )
+
+
+def _fit(weights: Path, said: Weights, network: str, config: dict[str, Any]) -> None:
+    """Shapes alone would not tell: with and without the bicubic picture, the tensors are the same."""
+    if said.network not in ("", network):
+        raise BuildError(f"{weights} holds weights of {said.network}, not of {network}; say --model {said.network}")
+    for key, value in (said.config or {}).items():
+        if config.get(key) != value:
+            raise BuildError(
+                f"{weights} was trained with {key} {value}, not {config.get(key)}; say --model {network} to build it"
+            )
 
 
 def _agree(wanted: dict[str, int], config: dict[str, Any], whose: str) -> None:

@@ -12,7 +12,7 @@ from ..calibration.crops import read_faces
 from ..calibration.evaluate import evaluate
 from ..calibration.sample import NAME as SAMPLE
 from ..calibration.sample import sample_faces
-from ..engines.bundle import ONNX, WEIGHTS, Bundle, write_bundle
+from ..engines.bundle import ONNX, WEIGHTS, Bundle, check_free, write_bundle
 from ..engines.card import Card, Precision
 from ..engines.choose import open_session
 from ..engines.contract import Contract, super_resolution
@@ -72,6 +72,7 @@ def build_from(
         raise UsageError(f"{precision} is not available in this release; choose --fp32 or --fp16")
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
+    check_free(folder)
     weights = read_weights(plan.weights)
     network = network_from(weights, plan.network, plan.config)
     payload = weights_bytes(network, plan.network, plan.config, weights.origin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,20 +72,40 @@ def read_weights(path: Path) -> Weights:
         raise InputError(
             f"{path} is not a safetensors file ({error}); convert the checkpoint to safetensors first"
         ) from None
-    config = json.loads(said["config"]) if "config" in said else None
-    origin = json.loads(said.get("origin", "{}"))
+    config = _told(path, said, "config") if "config" in said else None
+    origin = _told(path, said, "origin") if "origin" in said else {}
+    kinds = {"training": dict, "licence": str, "limits": list}
+    if not all(isinstance(origin.get(key, kind()), kind) for key, kind in kinds.items()):
+        raise InputError(f"{path} has an odd note of its origin; save its tensors again, without metadata")
     return Weights(
         tensors,
         said.get("network", ""),
         config,
-        Origin(origin.get("training", {}), origin.get("licence", ""), tuple(origin.get("limits", ()))),
+        Origin(origin.get("training", {}), origin.get("licence", ""), tuple(map(str, origin.get("limits", ())))),
     )
+
+
+def _told(path: Path, said: dict[str, str], key: str) -> dict[str, Any]:
+    """What a file says of its network or its origin; anybody may have written it."""
+    try:
+        value = json.loads(said[key], parse_constant=_refuse)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} has an odd note of its {key}; save its tensors again, without metadata")
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the unpickler about odd files: they are refused below
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damage shows in any way: KeyError, IndexError, UnicodeDecodeError, ...
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise InputError(
             f"{path} holds more than tensors, or is damaged ({reason}); save its state_dict as .safetensors"
@@ -93,7 +113,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     for key in ("params_ema", "params", "state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise InputError(f"{path} holds no state dict; save the network's state_dict as .safetensors")
     return state
 

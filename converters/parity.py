@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.quality import psnr
+from ..calibration.quality import mean_db, psnr
 from ..engines.errors import ParityError
 
 LEAST_PSNR_DB = {"traced": 60.0, "simplified": 60.0, "fp16": 50.0}
@@ -26,13 +26,13 @@ def pixel_parity(step: str, expected: NDArray[np.uint8], got: NDArray[np.uint8])
         got: the same of the converted network.
 
     Returns:
-        ``{step}_max_error`` in grey levels and ``{step}_psnr_db``, at most 99.
+        ``{step}_max_error`` in grey levels and ``{step}_psnr_db``, at most `MOST_DB`.
 
     Raises:
         ParityError: below the bound.
     """
     error = float(np.abs(expected.astype(np.int16) - got).max())
-    agreement = min(99.0, float(psnr(expected.reshape(1, -1), got.reshape(1, -1))[0]))
+    agreement = mean_db(psnr(expected.reshape(1, -1), got.reshape(1, -1)))
     if agreement < LEAST_PSNR_DB[step]:
         raise ParityError(
             f"the {step} network departs from PyTorch: {agreement:.1f} dB on real faces, at least "

@@ -50,7 +50,8 @@ def onnx_from_network(network: nn.Module, multiple: int = 1, output: str = "enla
                 verbose=False,
             )
     except Exception as error:  # the exporter wraps whatever went wrong inside of it
-        raise BuildError(f"the network cannot be traced: {str(error).strip().splitlines()[0][:200]}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise BuildError(f"the network cannot be traced: {reason}") from error
     finally:
         quiet.setLevel(level)
     if program is None:

@@ -81,7 +81,7 @@ def write_bundle(folder: Path, card: Card, contents: Mapping[str, bytes]) -> Bun
     Raises:
         OutputError: the folder holds something else, or cannot be written.
     """
-    _refuse_to_replace_more_than_a_bundle(folder)
+    check_free(folder)
     target = folder.resolve()  # of a link: the link stays
     card = replace(card, files={name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())})
     try:
@@ -111,8 +111,12 @@ def write_bundle(folder: Path, card: Card, contents: Mapping[str, bytes]) -> Bun
     return Bundle(folder, card)
 
 
-def _refuse_to_replace_more_than_a_bundle(folder: Path) -> None:
-    """The older folder is removed in the end: nothing of anybody else's may lie in it."""
+def check_free(folder: Path) -> None:
+    """Whether a bundle may be written there: it removes what it replaces, so nothing else may lie there.
+
+    Raises:
+        OutputError: it holds something that is not a bundle's.
+    """
     if folder.is_file():
         raise OutputError(f"{folder} exists and is not a bundle; choose another folder with -o")
     try:

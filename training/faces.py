@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..calibration.crops import low_resolution, read_faces
-from ..calibration.quality import psnr_y
+from ..calibration.quality import mean_db, psnr_y
 from ..networks.bicubic import resize_batch
 from ..networks.idrn import resample
 from .loop import Recipe
@@ -38,7 +38,7 @@ class FacePairs:
             hr = np.stack([_centre(face, 128 // self.scale * self.scale) for face in read_faces(held_out, least=128)])
             lr = low_resolution(hr, self.scale)
             bicubic = np.clip(np.rint(resize_batch(lr, hr.shape[1], hr.shape[2])), 0, 255).astype(np.uint8)
-            self.held_out = (lr, hr, float(psnr_y(bicubic, hr).mean()))
+            self.held_out = (lr, hr, mean_db(psnr_y(bicubic, hr)))
 
     def batch(self, rng: np.random.Generator) -> Tensor:
         """(N, 3, crop, crop) RGB in [0, 1], flipped at random."""
@@ -67,7 +67,7 @@ class FacePairs:
         lr, hr, bicubic = self.held_out
         parts = [network(tensor_from_bgr(part)) for part in np.array_split(lr, max(1, len(lr) // 16))]
         sr = (torch.cat(parts).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).flip(-1).numpy()
-        quality = float(psnr_y(sr, hr).mean())
+        quality = mean_db(psnr_y(sr, hr))
         return {"psnr_y_db": quality, "gain_db": quality - bicubic}
 
 

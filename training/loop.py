@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..engines.errors import TrainingError
+from ..engines.errors import OutputError, TrainingError
 from ..networks import build_network
 
 
@@ -107,9 +107,13 @@ def train(
         The trained network (the moving average where the recipe has one), in evaluation mode.
 
     Raises:
-        TrainingError: the checkpoint belongs to another recipe, or the loss is not a number.
+        TrainingError: the checkpoint belongs to another recipe or is damaged, or the loss is not a number.
+        OutputError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
     checkpoint = folder / "checkpoint.pt"
     state = _State(recipe)
     start = state.resume(checkpoint)
@@ -191,15 +195,26 @@ class _State:
             "optimiser": self.optimiser.state_dict(),
         }
         partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        try:
+            torch.save(state, partial)
+            partial.replace(path)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+            partial.unlink(missing_ok=True)
+            raise OutputError(
+                f"cannot write {path} ({str(error).splitlines()[0][:120]}); free some space, then go on: "
+                "the last whole checkpoint is kept"
+            ) from None
 
     def resume(self, path: Path) -> int:
         """Load a checkpoint if there is one; returns the step to go on from."""
         if not path.exists():
             return 0
-        state = torch.load(path, weights_only=True)
-        if state["recipe"] != repr(asdict(self.recipe)):
+        try:
+            state = torch.load(path, weights_only=True)
+            recipe = state["recipe"]
+        except Exception:  # damage shows in any way: KeyError, UnpicklingError, RuntimeError, ...
+            raise TrainingError(f"{path} is no checkpoint, or is damaged; remove it to start again") from None
+        if recipe != repr(asdict(self.recipe)):
             raise TrainingError(
                 f"{path} was trained by another recipe; give another folder, or remove it to start again"
             )

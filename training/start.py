@@ -11,7 +11,9 @@ import torch
 
 from ..converters.checkpoint import Origin, weights_bytes
 from ..engines.bundle import WEIGHTS
-from ..engines.errors import UnknownNameError, UsageError
+from ..engines.errors import OutputError, UnknownNameError, UsageError
+from ..engines.ort import check_threads
+from ..networks import build_network
 from .faces import FacePairs
 from .loop import Progress, Recipe, Report, Task, train
 from .recipes import detector, idrn
@@ -52,7 +54,7 @@ def train_model(
         Path of the weights; give it to ``facesr-edge build --weights``.
 
     Raises:
-        UnknownNameError, UsageError, InputError, TrainingError: the text says what and what to do.
+        UnknownNameError, UsageError, InputError, OutputError, TrainingError: the text says what and what to do.
     """
     if model not in RECIPES:
         raise UnknownNameError("network", model, RECIPES)
@@ -68,6 +70,13 @@ def train_model(
         ) from None
     if steps is not None:
         plan = replace(plan, steps=steps)
+    if plan.steps < 1:
+        raise UsageError(f"expected 1 step or more, got {plan.steps}")
+    try:
+        build_network(plan.network, plan.config)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    check_threads(threads)
     if threads:
         torch.set_num_threads(threads)
     task: Task = Scenes(plan, faces) if model == "detector" else FacePairs(plan, faces, held_out)
@@ -79,7 +88,14 @@ def train_model(
 
     network = train(plan, task, output, remember)
     weights = output / WEIGHTS
-    weights.write_bytes(weights_bytes(network, plan.network, plan.config, origin_of(plan, faces, scores)))
+    content = weights_bytes(network, plan.network, plan.config, origin_of(plan, faces, scores))
+    try:
+        weights.write_bytes(content)
+    except OSError as error:
+        weights.unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot write {weights}: {error.strerror or error}; free some space and train again: it is quick now"
+        ) from None
     return weights
 
 
