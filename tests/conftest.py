@@ -27,7 +27,7 @@ def tiny_weights(tmp_path_factory):
     """Scale -> a file of weights: IDRN of one unit and eight channels, random but always the same."""
 
     @cache
-    def made(scale=4):
+    def made(scale):
         import torch
         from facesr_edge.converters.checkpoint import Origin, weights_bytes
         from facesr_edge.networks import build_network
@@ -41,7 +41,7 @@ def tiny_weights(tmp_path_factory):
         path.write_bytes(weights_bytes(network, "idrn", config, origin))
         return path
 
-    return made
+    return lambda scale=4: made(scale)
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +49,10 @@ def tiny_bundle(tmp_path_factory, tiny_weights):
     """Scale and precision -> a bundle of the tiny network, converted as any other; each is made once."""
 
     @cache
-    def made(scale=4, precision="fp32"):
+    def made(scale, precision):
         from facesr_edge.converters.build import build
 
         folder = tmp_path_factory.mktemp("bundles") / f"tiny-x{scale}-{precision}"
         return build("idrn", folder, precision=precision, weights=tiny_weights(scale))
 
-    return made
+    return lambda scale=4, precision="fp32": made(scale, precision)
