@@ -1,5 +1,7 @@
 """What several folders of tests need: the sample picture, the shared data where it is there, and tiny real bundles."""
 
+import resource
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -56,3 +58,19 @@ def tiny_bundle(tmp_path_factory, tiny_weights):
         return build("idrn", folder, precision=precision, weights=tiny_weights(scale))
 
     return lambda scale=4, precision="fp32": made(scale, precision)
+
+
+@pytest.fixture
+def no_file_larger_than():
+    """Within it, the operating system refuses to write more to a file, as a full disk would."""
+
+    @contextmanager
+    def limit(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

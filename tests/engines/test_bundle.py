@@ -2,11 +2,9 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
 from facesr_edge.engines.bundle import CARD, ONNX, WEIGHTS, open_bundle, write_bundle
@@ -29,17 +27,6 @@ def bundle(tmp_path, card):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@contextmanager
-def no_file_larger_than(size):
-    """The operating system refuses to write more, as a full disk would."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_bundle_is_opened_as_it_was_written(bundle):
@@ -165,7 +152,7 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path, card):
 
 
 @pytest.mark.parametrize("older", [False, True])
-def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path, card, older):
+def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path, card, no_file_larger_than, older):
     folder = tmp_path / "tiny"
     if older:
         write_bundle(folder, card, SMALL)

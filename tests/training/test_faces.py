@@ -1,0 +1,133 @@
+"""Pairs of faces: what a batch holds, what the loss compares, and what the score says."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from facesr_edge.calibration.evaluate import centres
+from facesr_edge.calibration.sample import sample_faces
+from facesr_edge.engines.errors import InputError
+from facesr_edge.networks import build_network
+from facesr_edge.training.faces import FacePairs, tensor_from_bgr
+from facesr_edge.training.loop import Recipe
+from PIL import Image
+from torch import nn
+
+
+def recipe(scale=2, **changes):
+    config = {"depth": 1, "width": 8, "scale": scale, "bicubic_skip": True}
+    return Recipe("idrn", config, **{"steps": 1, "batch": 6, "crop": 48, "learning_rate": 1e-3, **changes})
+
+
+def bicubic(scale):
+    """A network that has learnt nothing and gives the bicubic picture."""
+    network = build_network("idrn", recipe(scale).config)
+    nn.init.zeros_(network.tail.weight)
+    return network.eval()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two faces of different sizes, no two of their pixels' surroundings alike."""
+    cv2.imwrite(str(tmp_path / "a.png"), sample_faces()[0])
+    cv2.imwrite(str(tmp_path / "b.png"), sample_faces()[4][:60, :101])
+    return tmp_path
+
+
+def lies_in(picture, crop):
+    """Whether the crop is a piece of the picture, pixel for pixel."""
+    height, width = crop.shape[:2]
+    match = cv2.matchTemplate(picture, np.ascontiguousarray(crop), cv2.TM_SQDIFF)
+    y, x = np.unravel_index(match.argmin(), match.shape)
+    return (picture[y : y + height, x : x + width] == crop).all()
+
+
+def test_a_batch_is_of_crops_of_the_faces_some_of_them_mirrored(folder):
+    batch = FacePairs(recipe(batch=40), folder, None).batch(np.random.default_rng(0))
+    assert batch.shape == (40, 3, 48, 48) and batch.dtype == torch.float32
+    pictures = [cv2.imread(str(path)) for path in sorted(folder.iterdir())]
+    seen = set()
+    for crop in (batch * 255).round().byte().permute(0, 2, 3, 1).flip(-1).numpy():
+        found = {
+            (n, m) for n, p in enumerate(pictures) for m in (False, True) if lies_in(p, crop[:, ::-1] if m else crop)
+        }
+        assert len(found) == 1
+        seen |= found
+    assert seen == {(0, False), (0, True), (1, False), (1, True)}
+
+
+def test_a_face_as_small_as_the_crop_is_taken_whole(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), sample_faces()[0][:48, :48])
+    batch = FacePairs(recipe(), tmp_path, None).batch(np.random.default_rng(0))
+    whole = tensor_from_bgr(sample_faces()[0][None, :48, :48])[0]
+    assert all(torch.equal(crop, whole) or torch.equal(crop.flip(-1), whole) for crop in batch)
+
+
+def test_a_face_smaller_than_the_crop_is_told(folder):
+    with pytest.raises(InputError, match=r"b\.png is 101x60 px, at least 64x64 is needed"):
+        FacePairs(recipe(crop=64), folder, None)
+
+
+def test_a_held_out_face_that_is_too_small_is_told(folder):
+    with pytest.raises(InputError, match=r"b\.png is 101x60 px, at least 128x128 is needed"):
+        FacePairs(recipe(), folder, folder)
+
+
+def test_the_same_draw_gives_the_same_batch(folder):
+    task = FacePairs(recipe(), folder, None)
+    one, same, other = (task.batch(np.random.default_rng((1, n))) for n in (5, 5, 6))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_tensors_are_rgb_between_nought_and_one():
+    picture = np.zeros((1, 4, 4, 3), np.uint8)
+    picture[..., 0], picture[..., 2] = 51, 255  # blue, red
+    assert tensor_from_bgr(picture)[0, :, 0, 0].tolist() == pytest.approx([1, 0, 0.2])
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("loss", ["l1", "l2"])
+def test_the_loss_compares_the_enlarged_shrunken_batch_with_the_batch(folder, scale, loss):
+    task = FacePairs(recipe(scale, loss=loss), folder, None)
+    batch = task.batch(np.random.default_rng(0))
+
+    def resized(x, side):
+        channels = [Image.fromarray(c, "F").resize((side, side), Image.Resampling.BICUBIC) for c in x]
+        return np.stack([np.asarray(c) for c in channels])
+
+    errors = []
+    for crop in batch.numpy():
+        small = np.clip(np.rint(resized(crop, 48 // scale) * 255), 0, 255).astype(np.float32) / 255
+        errors.append(resized(small, 48) - crop)
+    expected = np.abs(errors).mean() if loss == "l1" else (np.array(errors) ** 2).mean()
+    with torch.inference_mode():
+        assert float(task.loss(bicubic(scale), batch)) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_gains_nothing_and_worse_loses(tmp_path, scale):
+    for n, face in enumerate(sample_faces()):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), face)
+    task, network = FacePairs(recipe(scale), tmp_path, tmp_path), bicubic(scale)
+    with torch.inference_mode():
+        scores = task.evaluate(network)
+        assert scores["gain_db"] == pytest.approx(0, abs=0.02) and 20 < scores["psnr_y_db"] < 45
+        network.tail.bias.data += 0.1
+        assert task.evaluate(network)["gain_db"] < -1
+
+
+def test_the_score_is_the_luma_psnr_of_the_rounded_pixels(tmp_path):
+    for n, face in enumerate(sample_faces()[:3]):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), face)
+    task, network = FacePairs(recipe(4), tmp_path, tmp_path), bicubic(4)
+    lr, hr, _ = task.held_out
+    assert (hr == centres(sample_faces()[:3], 4)).all()
+    with torch.inference_mode():
+        sr = (network(tensor_from_bgr(lr)).clamp(0, 1) * 255).round().permute(0, 2, 3, 1).numpy()[..., ::-1]
+        difference = (sr - hr.astype(float)) @ (np.array([24.966, 128.553, 65.481]) / 255)
+        by_hand = np.mean([20 * np.log10(255 / np.sqrt((d**2).mean())) for d in difference])
+        assert task.evaluate(network)["psnr_y_db"] == pytest.approx(by_hand, abs=1e-3)
+
+
+def test_without_held_out_faces_there_is_no_score(folder):
+    assert FacePairs(recipe(), folder, None).evaluate(bicubic(2)) == {}
