@@ -1,0 +1,77 @@
+"""The command line as a user meets it: exit code, standard output, standard error; and small inputs that are quick."""
+
+from dataclasses import dataclass
+
+import av
+import cv2
+import numpy as np
+import pytest
+from facesr_edge.sdk.cli.main import main
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self):
+        """What stands after "error:", which must be one line and the last."""
+        lines = self.err.strip().splitlines()
+        assert [line for line in lines if "error:" in line] == lines[-1:], self.err
+        assert "Traceback" not in self.err
+        return lines[-1].split("error: ", 1)[1]
+
+
+@pytest.fixture
+def facesr(capfd):
+    """Run a command in this process."""
+
+    def call(*arguments):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Said(left.value.code, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def small_frame(put_face):
+    """(120, 160, 3) with one face of 20 px."""
+    frame = np.full((120, 160, 3), 118, np.uint8)
+    put_face(frame, 30, 20, 30)
+    return frame
+
+
+@pytest.fixture
+def picture(tmp_path, small_frame):
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), small_frame)
+    return path
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory, small_frame):
+    """Number of frames -> a video of so many."""
+
+    def made(frames):
+        path = tmp_path_factory.mktemp("clips") / f"{frames}.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.height, stream.width = small_frame.shape[:2]
+            stream.pix_fmt = "yuv420p"
+            for _ in range(frames):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(small_frame, "bgr24")))
+            container.mux(stream.encode(None))
+        return path
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def bundle(tiny_bundle):
+    """Folder of a bundle that runs quickly and adds nothing."""
+    return tiny_bundle().folder
