@@ -28,7 +28,7 @@ class Record:
 
     def __init__(self, destination: Path | TextIO, head: dict[str, Any]) -> None:
         self.count = 0
-        self._head = json.dumps(head, indent=1, allow_nan=False)[:-2]  # without the closing brace
+        self._head = json.dumps({**head, "frames": []}, indent=1, allow_nan=False).removesuffix("[]\n}")
         self._path = destination if isinstance(destination, Path) else None
         self._partial = self._path.with_name(f".{self._path.name}.{os.getpid()}") if self._path else None
         try:
@@ -44,7 +44,7 @@ class Record:
 
     def add(self, result: FrameResult) -> None:
         """Put down one frame."""
-        opening = ",\n" if self.count else f'{self._head},\n "frames": [\n'
+        opening = ",\n" if self.count else f"{self._head}[\n"
         self._write(f"{opening}  {json.dumps(result.to_dict(), allow_nan=False)}")
         self.count += 1
 
@@ -69,7 +69,7 @@ class Record:
         keep = self.count > 0 or kind is None
         try:
             if keep and kind is not BrokenPipeError:
-                self._write("\n ]\n}\n" if self.count else f'{self._head},\n "frames": []\n}}\n')
+                self._write("\n ]\n}\n" if self.count else f"{self._head}[]\n}}\n")
                 self._stream.flush()
             if self._path is not None and self._partial is not None:
                 os.fsync(self._stream.fileno())
