@@ -1,10 +1,8 @@
 """From weights to a bundle: what the graph computes, what is written beside it, what stops a build."""
 
-import json
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -130,19 +128,6 @@ def test_the_weights_travel_with_the_bundle(tiny_bundle, tiny_weights):
     ours, theirs = (read_weights(p) for p in (bundle.folder / WEIGHTS, tiny_weights()))
     assert (ours.network, ours.config, ours.origin) == (theirs.network, theirs.config, theirs.origin)
     assert all(torch.equal(ours.tensors[name], value) for name, value in theirs.tensors.items())
-
-
-def test_the_users_own_faces_are_measured_an_empty_one_too(tmp_path, tiny_weights):
-    (tmp_path / "mine").mkdir()
-    cv2.imwrite(str(tmp_path / "mine" / "face.png"), sample_faces()[0])
-    cv2.imwrite(str(tmp_path / "mine" / "dark.png"), np.zeros((128, 128, 3), np.uint8))
-    lines = []
-    bundle = build("idrn", tmp_path / "x3", weights=tiny_weights(3), faces=tmp_path / "mine", report=lines.append)
-    assert bundle.card.name == "idrn-x3" and bundle.card.contract.scale == 3
-    measured = json.loads((bundle.folder / "card.json").read_text("utf-8"))["quality"]["2 faces of mine"]
-    assert measured["faces"] == 2 and measured["bicubic_psnr_y_db"] > 50  # the dark one comes back exactly
-    assert [line.split(":")[0] for line in lines][:4] == ["idrn-x3", "traced", "simplified", "quality"]
-    assert OrtSession(bundle).infer(np.zeros((1, 32, 32, 3), np.uint8)).shape == (1, 96, 96, 3)
 
 
 def test_a_network_that_overflows_in_half_precision_is_refused_and_nothing_is_written(tmp_path, network):

@@ -35,6 +35,15 @@ def faces(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Several would only wait for one another in networks as small as these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Pairs(FacePairs):
     """The real data; keeps what the network was at each step, and can stop or spoil one."""
 
@@ -179,17 +188,21 @@ def test_the_papers_recipe_is_the_papers():
 
 
 def test_pictures_become_weights_that_can_be_built_and_say_where_they_come_from(tmp_path, faces):
-    options = {"held_out": faces, "scale": 2, "depth": 1, "width": 8, "steps": 3}
-    reports = []
+    options = {"held_out": faces, "scale": 3, "depth": 1, "width": 8, "steps": 3}
+    reports, lines = [], []
     path = train_model("idrn", faces, tmp_path / "run", report=reports.append, **options)
     assert path == tmp_path / "run" / "weights.safetensors" and reports[-1].scores.keys() == {"psnr_y_db", "gain_db"}
     weights = read_weights(path)
-    assert (weights.network, weights.config) == ("idrn", CONFIG)
+    assert (weights.network, weights.config) == ("idrn", {**CONFIG, "scale": 3})
     assert weights.origin.training["steps"] == 3 and weights.origin.training["data"] == faces.name
     assert weights.origin.training["scores"]["gain_db"] == pytest.approx(reports[-1].scores["gain_db"], abs=1e-4)
-    card = build("idrn", tmp_path / "bundle", weights=path).card
-    assert (card.name, card.training, card.licence) == ("idrn-x2", weights.origin.training, "Apache-2.0")
-    assert card.limits and card.config == CONFIG
+
+    card = build("idrn", tmp_path / "bundle", weights=path, faces=faces, report=lines.append).card
+    assert (card.name, card.training, card.licence) == ("idrn-x3", weights.origin.training, "Apache-2.0")
+    assert card.limits and card.config == weights.config and card.contract.scale == 3
+    assert card.quality[f"3 faces of {faces.name}"]["faces"] == 3
+    assert [line.split(":")[0] for line in lines][1:4] == ["traced", "simplified", "quality"]
+
     again = train_model("idrn", faces, tmp_path / "run", **options)
     assert_same(read_weights(again).tensors, weights.tensors)
 
