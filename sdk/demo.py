@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ..engines.errors import OutputError
 from .faces import Face, FrameResult
 from .media.pictures import write_picture
 from .pipeline import Pipeline
-from .profile import Profile, profile
+from .profile import WARM_UP, Profile, profile
 from .record import Record
 from .report import face_side, write_report
 from .sources import open_source
@@ -24,7 +25,11 @@ SIZE_WH = (1280, 720)
 PORTRAITS = ((48, 104, 512), (616, 104, 328), (976, 104, 246), (616, 460, 164), (812, 460, 123))
 """Left, top and side of each copy of the portrait. In its 512 px the face is about 100 px high; so here 64, 48, 32 and
 24 px, and one that is too large to need help."""
+FRAMES = 20
+"""How often the frame is run for the profile, the warm-up included."""
 SHEET_SIDE = 256
+FRAMES = 8
+"""How often the frame is run for the report."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +47,13 @@ class Demo:
     profile: Profile
 
 
-def demo(pipeline: Pipeline, folder: Path) -> Demo:
+def demo(pipeline: Pipeline, folder: Path, report: Callable[[int], None] = lambda done: None) -> Demo:
     """Run everything on the sample picture, and leave what can be looked at.
 
     Args:
         pipeline: what is shown.
         folder: gets frame.png, composite.png, faces/, faces.json, profile.html and trace.json.
+        report: told how many of the `FRAMES` frames are done.
 
     Raises:
         MissingDependencyError: scikit-image, which holds the picture, is not installed.
@@ -59,15 +65,14 @@ def demo(pipeline: Pipeline, folder: Path) -> Demo:
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder with -o") from None
     write_picture(folder / "frame.png", frame)
-    pipeline.warm_up()
     with open_source(folder / "frame.png") as source:
         result = next(iter(pipeline.stream(source)))
-        measured = profile(pipeline, source)
+        measured = profile(pipeline, source, frames=FRAMES - WARM_UP, warm_up=WARM_UP, report=report)
     if result.frame is not None:
         write_picture(folder / "composite.png", result.frame)
     largest_first = sorted(result.faces, key=face_side, reverse=True)
-    for face in largest_first:
-        name = f"{face_side(face):03.0f}px"
+    for number, face in enumerate(largest_first, start=1):
+        name = f"{number:02d}-{face_side(face):.0f}px"
         write_picture(folder / "faces" / f"{name}-camera.png", face.original)
         write_picture(folder / "faces" / f"{name}-network.png", face.pixels)
     if largest_first:

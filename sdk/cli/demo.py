@@ -10,7 +10,7 @@ import click
 from .options import Command, path_option, pipeline_options
 from .pipeline import pipeline_from
 from .profile import show
-from .screen import results, say
+from .screen import progress, results, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,11 +31,12 @@ LEFT = (
 @pipeline_options
 def command(output: Path, **options: Any) -> None:
     """Find and enlarge the faces of a sample picture, and leave the results, a report and a trace to look at."""
-    from ..demo import demo
+    from ..demo import FRAMES, demo
 
-    with pipeline_from(options) as pipeline:
+    with pipeline_from(options) as pipeline, progress() as bar:
         say(f"sample picture, 1280x720 · {pipeline.card.name} {pipeline.card.precision} · {pipeline.session.runtime}")
-        done = demo(pipeline, output)
+        task = bar.add_task("measuring", total=FRAMES)
+        done = demo(pipeline, output, report=lambda count: bar.update(task, completed=count))
     console = results()
     console.print(_faces(done.result))
     console.print()
