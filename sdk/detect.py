@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..engines.errors import EngineError, UsageError
 from ..engines.session import Session
+from ..zoo.catalogue import DEFAULT_SCORE
 from .decode import decode, suppress
 from .detections import Detections, join
 from .frame import bgr_from
@@ -39,7 +40,7 @@ class Detector:
         EngineError: the session is not a detector.
     """
 
-    def __init__(self, session: Session, score: float = 0.5, min_face: float = SMALLEST_FACE) -> None:
+    def __init__(self, session: Session, score: float = DEFAULT_SCORE, min_face: float = SMALLEST_FACE) -> None:
         if session.contract.task != "face-detection":
             raise EngineError(f"expected a face detector, got a bundle for {session.contract.task}")
         if not 0 <= score <= 1:

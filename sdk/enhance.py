@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +47,9 @@ def super_resolve(session: Session, batches: list[Crops], found: Detections, wat
     return tuple(faces[index] for index in sorted(faces))
 
 
+_NOTHING = np.zeros((0, 0), np.float32)
+
+
 @lru_cache(maxsize=16)
 def _shrink(large: int, small: int) -> NDArray[np.float32]:
     return np.asarray(bicubic_matrix(large, small), dtype=np.float32)
@@ -61,9 +65,18 @@ def consistency_db(original: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> ND
     Returns:
         (N,) dB.
     """
-    n, large, _, c = pixels.shape
     small = original.shape[1]
+    return psnr(original, np.stack([_shrunken(face, small) for face in pixels]))
+
+
+def _shrunken(face: NDArray[np.uint8], small: int) -> NDArray[np.float32]:
+    """One face, (kS, kS, 3), shrunk to (S, S, 3) by antialiased bicubic.
+
+    By OpenCV's product, not numpy's: BLAS threads that meet a busy core wait for it, 200 ms where this takes 6.
+    """
+    large, _, c = face.shape
     matrix = _shrink(large, small)
-    rows = matrix @ pixels.reshape(n, large, large * c).astype(np.float32)  # (N, S, kS·C)
-    again = np.matmul(matrix, rows.reshape(n * small, large, c))  # (N·S, S, C)
-    return psnr(original, again.reshape(n, small, small, c))
+    rows = cv2.gemm(matrix, face.reshape(large, large * c).astype(np.float32), 1, _NOTHING, 0)  # (S, kS·C)
+    turned = np.ascontiguousarray(rows.reshape(small, large, c).transpose(0, 2, 1)).reshape(small * c, large)
+    again = cv2.gemm(turned, matrix, 1, _NOTHING, 0, flags=cv2.GEMM_2_T)  # (S·C, S)
+    return np.asarray(again.reshape(small, c, small).transpose(0, 2, 1), dtype=np.float32)

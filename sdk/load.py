@@ -42,7 +42,7 @@ def load(
 def load_detector(
     model: str | Path = catalogue.DEFAULT_DETECTOR,
     *,
-    score: float = 0.5,
+    score: float = catalogue.DEFAULT_SCORE,
     min_face: float = SMALLEST_FACE,
     engine: str = "auto",
     threads: int = 0,

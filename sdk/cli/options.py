@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL
+from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
 
 STDOUT = "-"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,7 +91,9 @@ def pipeline_options(function: F) -> F:
                 help="How many times larger the output is than the input.",
             ),
             click.option("--min-face", type=float, default=10, show_default=True, help="Smallest face in pixels."),
-            click.option("--score", type=float, default=0.5, show_default=True, help="Least score of a face, 0 to 1."),
+            click.option(
+                "--score", type=float, default=DEFAULT_SCORE, show_default=True, help="Least score of a face, 0 to 1."
+            ),
             threads_option,
         )
     ):
