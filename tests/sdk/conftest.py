@@ -25,7 +25,8 @@ def put_face(portrait):
 
     def put(frame, x, y, side):
         small = cv2.resize(portrait, None, fx=side / 100, fy=side / 100, interpolation=cv2.INTER_AREA)
-        rows, columns = (
+        rows = min(small.shape[0], frame.shape[0] - y)
+        columns = min(small.shape[1], frame.shape[1] - x)
             min(a, b) for a, b in zip(small.shape[:2], (frame.shape[0] - y, frame.shape[1] - x), strict=True)
         )
         frame[y : y + rows, x : x + columns] = small[:rows, :columns]

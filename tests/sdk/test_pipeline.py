@@ -50,7 +50,7 @@ def test_faces_at_each_border_and_corner_are_found_and_pasted(sr, grey_frame, po
     result = sr(grey_frame)
     assert len(result.faces) == 1
     left, top, right, bottom = result.faces[0].window_xyxy
-    assert 0 <= left and 0 <= top and right <= 640 and bottom <= 360
+    assert left >= 0 and top >= 0 and right <= 640 and bottom <= 360
     assert result.faces[0].pixels.shape[0] == 4 * (right - left)
 
 

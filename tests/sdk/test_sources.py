@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from facesr_edge.engines.errors import InputError, UsageError
 from facesr_edge.sdk.media.picture_header import picture_header
-from facesr_edge.sdk.sources import open_source
 from facesr_edge.sdk.media.video_frames import upright
+from facesr_edge.sdk.sources import open_source
 
 WIDTH, HEIGHT = 64, 48
 VIDEO = Path(__file__).parents[2].parent / "shared" / "video"
