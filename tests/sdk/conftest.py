@@ -21,14 +21,12 @@ def portrait():
 
 @pytest.fixture(scope="session")
 def put_face(portrait):
-    """Set the portrait into a frame, its face `side` px high, its window's top left at x, y; returns its box's centre."""
+    """Set the portrait into a frame, its top left at x, y, its face `side` px high; returns the face's centre."""
 
     def put(frame, x, y, side):
         small = cv2.resize(portrait, None, fx=side / 100, fy=side / 100, interpolation=cv2.INTER_AREA)
         rows = min(small.shape[0], frame.shape[0] - y)
         columns = min(small.shape[1], frame.shape[1] - x)
-            min(a, b) for a, b in zip(small.shape[:2], (frame.shape[0] - y, frame.shape[1] - x), strict=True)
-        )
         frame[y : y + rows, x : x + columns] = small[:rows, :columns]
         return np.array([x + 1.28 * side, y + 1.2 * side])
 
