@@ -65,7 +65,7 @@ def test_overlapping_windows_are_all_pasted(sr, grey_frame, put_face):
 
 def test_a_face_too_large_is_named_and_left_alone(sr, portrait):
     frame = np.full((720, 720, 3), 118, np.uint8)
-    frame[100:612, 100:612] = cv2.resize(portrait, (512, 512), interpolation=cv2.INTER_CUBIC)
+    frame[100:356, 100:356] = portrait
     result = sr(frame)
     assert result.faces == () and len(result.too_large) == 1
     assert (result.frame == cv2.resize(frame, (1440, 1440), interpolation=cv2.INTER_CUBIC)).all()
