@@ -96,5 +96,6 @@ def test_every_module_begins_with_what_it_is_for(root, files):
 
 
 def test_no_file_is_overfull(root, files):
-    lines = {str(p): len((root / p).read_text("utf-8").splitlines()) for p in files if p.suffix == ".py"}
+    code = [path for path in files if path.suffix == ".py" and path.parts[0] != "tests"]  # tables of tests may be long
+    lines = {str(path): len((root / path).read_text("utf-8").splitlines()) for path in code}
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
