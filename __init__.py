@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .engines.bundle import Bundle, open_bundle
     from .engines.card import Card
+    from .engines.detections import Detections
     from .engines.errors import FacesrError
     from .sdk.detect import Detector
-    from .sdk.detections import Detections
     from .sdk.faces import Face, FrameResult
     from .sdk.frame import Frame
     from .sdk.load import load, load_detector
@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Bundle": "engines.bundle",
     "Card": "engines.card",
-    "Detections": "sdk.detections",
+    "Detections": "engines.detections",
     "Detector": "sdk.detect",
     "Face": "sdk.faces",
     "FacesrError": "engines.errors",

@@ -41,10 +41,11 @@ class Detector(nn.Module):
     """Finds faces of about 6 to 200 pixels.
 
     Args:
-        width: channels from stride 8 on; a quarter of it in the stem, half of it at stride 4.
+        width: channels from stride 8 on; a quarter of it in the stem, half of it at stride 4. Multiples of 8 in all of
+            them, so a width that is a multiple of 32, are what runtimes lay out without padding.
     """
 
-    def __init__(self, width: int = 56) -> None:
+    def __init__(self, width: int = 64) -> None:
         super().__init__()
         if width < 8 or width % 4:
             raise ValueError(f"Detector needs a width that is a multiple of 4, 8 or more, not {width}")
@@ -53,7 +54,7 @@ class Detector(nn.Module):
         self.quarter = nn.Sequential(Block(stem, half, 2), Block(half, half))
         self.stages = nn.ModuleList(
             (
-                nn.Sequential(Block(half, width, 2), Block(width, width), Block(width, width)),  # stride 8
+                nn.Sequential(Block(half, width, 2), *(Block(width, width) for _ in range(3))),  # stride 8
                 nn.Sequential(Block(width, width, 2), Block(width, width), Block(width, width)),  # stride 16
                 nn.Sequential(Block(width, width, 2), Block(width, width), Block(width, width)),  # stride 32
             )

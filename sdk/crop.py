@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .detections import Detections
+from ..engines.detections import Detections
 
 MARGIN = 1.5
 """A window's side is at least this many times the face box's longer side."""

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engines.decode import NMS_IOU, decode, padded, suppress
+from ..engines.detections import Detections, join
 from ..engines.errors import EngineError, UsageError
 from ..engines.session import Session
 from ..zoo.catalogue import DEFAULT_SCORE
-from .decode import decode, suppress
-from .detections import Detections, join
 from .frame import bgr_from
 from .tiles import Tile, tiles
 from .timings import Stopwatch
@@ -23,7 +23,6 @@ OVERLAP = 160
 """Pixels that neighbouring tiles share: more than the largest face that is super-resolved."""
 SMALLEST_FACE = 10
 """Side in pixels of the smallest face that the network is made for, at full resolution."""
-NMS_IOU = 0.4
 
 
 class Detector:
@@ -75,7 +74,10 @@ class Detector:
         return Detections(found.boxes_xyxy * np.tile(scale_xy, 2), found.scores, found.landmarks * scale_xy)
 
     def _look(self, frame: NDArray[np.uint8], tile: Tile, watch: Stopwatch | None) -> Detections:
-        picture = self._pad(frame[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width])
+        part = frame[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+        picture = padded(part, self.session.contract, self._padded)
+        if picture is not part:
+            self._padded = picture
         with watch.stage("detect.network") if watch else nullcontext():
             maps = self.session.infer(picture[None])[0]
         found = decode(maps, picture.shape[0], picture.shape[1], self.score)
@@ -85,21 +87,6 @@ class Detector:
         left, top, right, bottom = tile.core_xyxy
         inside = (centre >= (left, top)).all(1) & (centre < (right, bottom)).all(1)
         return Detections(boxes, found.scores, found.landmarks + corner)[np.flatnonzero(inside)]
-
-    def _pad(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture at the top left of a grey one that the engine takes; copied only where the size differs."""
-        contract = self.session.contract
-        height, width = contract.size_hw or (
-            -(-side // contract.multiple) * contract.multiple for side in picture.shape[:2]
-        )
-        if picture.shape[:2] == (height, width):
-            return picture
-        if self._padded is None or self._padded.shape[:2] != (height, width):
-            self._padded = np.full((height, width, 3), 114, np.uint8)
-        self._padded[picture.shape[0] :] = 114
-        self._padded[:, picture.shape[1] :] = 114
-        self._padded[: picture.shape[0], : picture.shape[1]] = picture
-        return self._padded
 
     def close(self) -> None:
         """Give the engine's memory back."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration.quality import psnr
+from ..engines.detections import Detections
 from ..engines.session import Session
 from ..networks.bicubic import bicubic_matrix
 from .crop import Crops
-from .detections import Detections
 from .faces import Face
 from .timings import Stopwatch
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .detections import Detections
+from ..engines.detections import Detections
 from .frame import Frame
 from .timings import Span, milliseconds
 

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ..networks.detector import STRIDES, decode, grid
+from ..calibration.detection import LARGE, LEAST_SCORE, SMALL, Detect, judged, overlaps
+from ..calibration.scenes import CERTAIN, read_scenes
+from ..engines.contract import Contract
+from ..engines.decode import NMS_IOU, decode, padded, suppress
+from ..engines.detections import Detections
+from ..engines.session import Session
+from .cameras import degraded
 from .faces import tensor_from_bgr
 from .loop import Recipe
-from .matching import Truth, Verdict, detection_loss, judge, recall_and_precision, suppress
-from .mosaics import Labelled, Mosaics, Picture, joined, read_picture
+from .mosaics import Mosaics, Spot
+from .targets import CLAIM, Targets, imitation_loss, stacked, targets
 
-CERTAIN = 0.7
-"""Labels below this score are left out of the loss and of the evaluation: neither face nor background."""
-ABSENT = 0.3
-"""Labels below this score are no faces."""
+SIDES = (256, 256, 384)
+"""Sides of mosaics in pixels; a batch has one of them, and as many mosaics as fit its pixels."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures (N, 3, H, W), RGB in [0, 1], channels last in memory, and their faces."""
+    """Pictures (N, 3, H, W), RGB in [0, 1], and what every cell should say of them."""
 
     pictures: Tensor
-    truth: Truth
+    target: Targets
 
 
 class Scenes:
@@ -40,92 +42,81 @@ class Scenes:
         recipe: crop and batch are read from it.
         folder: ``labels.json`` (name -> split "train" or "test", and faces with box x, y, w, h, ten landmark numbers
             and score) and ``images/``.
+        teacher: a face-detection engine to imitate; without one the labels alone are learnt.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
-        labels = json.loads((folder / "labels.json").read_text())
-        self.recipe, self.images = recipe, folder / "images"
-        self.held_out = {n: labelled(v["faces"]) for n, v in sorted(labels.items()) if v["split"] == "test"}
-        train = {name: labelled(v["faces"]) for name, v in labels.items() if v["split"] == "train"}
-        self.mosaics = Mosaics(self.images, train, recipe.crop)
+    def __init__(self, recipe: Recipe, folder: Path, teacher: Session | None = None) -> None:
+        self.recipe, self.teacher = recipe, teacher
+        self.held_out = read_scenes(folder, "test")
+        self.mosaics = Mosaics(read_scenes(folder, "train"))
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """Mosaics of crop × crop pixels and the faces in them."""
-        drawn = [self.mosaics.draw(rng) for _ in range(self.recipe.batch)]
-        faces = [labelled for _, labelled in drawn]
-        picture = np.repeat(np.arange(len(faces)), [len(labelled.certain) for labelled in faces])
-        whole = joined(faces)
-        arrays = (torch.from_numpy(getattr(whole, field.name)) for field in fields(whole))
-        pictures = np.stack([cv2.cvtColor(mosaic, cv2.COLOR_BGR2RGB) for mosaic, _ in drawn])
-        rgb = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
-        return Batch(rgb, Truth(torch.from_numpy(picture), *arrays))
+        """Mosaics and their targets. The teacher sees them before the camera's faults, the network after."""
+        side = int(rng.choice(SIDES))
+        count = max(1, self.recipe.batch * self.recipe.crop**2 // side**2)
+        drawn = [self.mosaics.draw(rng, side) for _ in range(count)]
+        maps = self.teacher.infer(np.stack([mosaic for mosaic, _ in drawn])) if self.teacher else [None] * len(drawn)
+        target = stacked([targets(faces, side, side, seen) for (_, faces), seen in zip(drawn, maps, strict=True)])
+        pictures = np.stack([degraded(mosaic, rng) for mosaic, _ in drawn])
+        return Batch(tensor_from_bgr(pictures), target)
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Detection loss of the network's maps of a batch."""
+        """How far the network's maps of a batch are from what they should be."""
         height, width = batch.pictures.shape[2:]
-        return detection_loss(network(batch.pictures).float(), batch.truth, height, width)
+        return imitation_loss(network(batch.pictures).float(), batch.target, height, width)
+
+    def mine(self, network: nn.Module) -> None:
+        """Find the places of training scenes where the network is wrong; pieces are cut round them from now on."""
+        detect = detect_with(network, CLAIM)
+        spots: list[Spot] = []
+        for name, scene in self.mosaics.scenes.items():
+            if scene.kind == "scene":
+                found, faces = detect(self.mosaics.whole(name)), scene.faces
+                ious = overlaps(found.boxes_xyxy, faces.boxes_xyxy)
+                alarms = found.boxes_xyxy[~(ious >= 0.3).any(1)]
+                missed = faces.boxes_xyxy[faces.certain & ~(ious[found.scores >= CERTAIN] >= 0.5).any(0)]
+                wrong = np.concatenate((alarms, missed))
+                spots += [Spot(name, (x, y)) for x, y in ((wrong[:, :2] + wrong[:, 2:]) / 2).tolist()]
+        self.mosaics.spots = tuple(spots)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """Judge on the held-out pictures.
+        """Judge on the held-out pictures, and `mine` the training scenes.
 
         Returns:
             Recall at 90 % precision and average precision of faces from 24 pixels and of 12 to 24 (these also of the
-            pictures at a quarter of their size, which gives portraits such faces), and false alarms at a score of 0.5
-            a scene without faces.
+            pictures at a quarter of their size, which gives portraits such faces), false alarms at a score of 0.5
+            a scene without faces, and the number of places that were mined.
         """
-        large, small, alarms = Tally(24, np.inf), Tally(12, 24), []
-        for name, faces in self.held_out.items():
-            picture = read_picture(self.images / name)
-            boxes, scores = detect(network, picture)
-            if name.startswith("scene_") and not len(faces.certain):
-                alarms.append(float((scores >= 0.5).sum()))
-            large.add(boxes, scores, faces, 1.0)
-            small.add(boxes, scores, faces, 1.0)
-            quarter = cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-            small.add(*detect(network, np.asarray(quarter, np.uint8)), faces, 0.25)
-        scores_of = {"24": large.scores(), "12_24": small.scores()}
-        result = {f"recall_{side}": recall for side, (recall, _) in scores_of.items()}
-        result |= {f"ap_{side}": precision for side, (_, precision) in scores_of.items()}
-        return result | {"alarms_a_scene": float(np.mean(alarms or [0.0]))}
+        self.mine(network)
+        detect = detect_with(network, LEAST_SCORE)
+        whole, quarter, alarms, empty = [], [], 0, 0
+        for scene in self.held_out:
+            picture = scene.read()
+            found = detect(picture)
+            whole.append((found, scene.faces))
+            if scene.kind == "scene" and not len(scene.faces):
+                alarms, empty = alarms + int((found.scores >= 0.5).sum()), empty + 1
+            small = np.asarray(cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), np.uint8)
+            quarter.append((detect(small), scene.faces.scaled(0.25)))
+        large, both = judged(whole), judged(whole + quarter)
+        return {
+            "recall_24": large.recall(LARGE),
+            "recall_12_24": both.recall(SMALL),
+            "ap_24": large.average_precision(LARGE),
+            "ap_12_24": both.average_precision(SMALL),
+            "alarms_a_scene": alarms / max(1, empty),
+            "spots": float(len(self.mosaics.spots)),
+        }
 
 
-class Tally:
-    """Hits and false alarms among faces of ``low`` to ``high`` pixels, over many pictures."""
+def detect_with(network: nn.Module, score: float) -> Detect:
+    """A function from a BGR picture to what a network finds in it."""
+    contract = Contract("face-detection", multiple=32)
 
-    def __init__(self, low: float, high: float) -> None:
-        self.low, self.high = low, high
-        self.verdicts: list[Verdict] = []
-        self.total = 0
+    def detect(picture: NDArray[np.uint8]) -> Detections:
+        whole = padded(picture, contract)
+        maps = network(tensor_from_bgr(whole[None]))[0]
+        maps = torch.cat((maps[:, :1].sigmoid(), maps[:, 1:]), 1).numpy()
+        return suppress(decode(maps, whole.shape[0], whole.shape[1], score), NMS_IOU)
 
-    def add(self, boxes: Tensor, scores: Tensor, faces: Labelled, scale: float) -> None:
-        """Judge the detections of a picture that was scaled before them; ``faces`` are of the picture before."""
-        labels, certain = torch.from_numpy(faces.boxes_xyxy) * scale, torch.from_numpy(faces.certain)
-        sides = (labels[:, 2:] - labels[:, :2]).amin(1)
-        self.total += int((certain & (sides >= self.low) & (sides < self.high)).sum())
-        self.verdicts += [v for v in judge(boxes, scores, labels, certain) if self.low <= v.side < self.high]
-
-    def scores(self) -> tuple[float, float]:
-        """Recall at 90 % precision, and average precision."""
-        return recall_and_precision(self.verdicts, self.total)
-
-
-def detect(network: nn.Module, picture: Picture, least: float = 0.03) -> tuple[Tensor, Tensor]:
-    """Boxes (D, 4) x1, y1, x2, y2 in pixels and scores (D,) of a BGR picture, best first, doubles suppressed."""
-    x = tensor_from_bgr(picture[None])
-    x = F.pad(x, (0, -x.shape[3] % STRIDES[-1], 0, -x.shape[2] % STRIDES[-1]))
-    rows = network(x)[0]
-    boxes, _ = decode(rows, grid(*x.shape[2:]))
-    scores = rows[:, 0].sigmoid()
-    best = scores.topk(min(300, len(scores))).indices
-    best = best[scores[best] >= least]
-    kept = suppress(boxes[best], scores[best])
-    return boxes[best][kept], scores[best][kept]
-
-
-def labelled(faces: list[dict[str, Any]]) -> Labelled:
-    """Faces of a picture from their entries in ``labels.json``."""
-    faces = [face for face in faces if face["score"] >= ABSENT]
-    boxes = np.array([face["box"] for face in faces], np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    points = np.array([face["landmarks"] for face in faces], np.float32).reshape(-1, 10)
-    return Labelled(boxes, points, np.array([face["score"] >= CERTAIN for face in faces], bool))
+    return detect

@@ -10,9 +10,12 @@ from pathlib import Path
 import torch
 
 from ..converters.checkpoint import Origin, weights_bytes
-from ..engines.bundle import WEIGHTS
-from ..engines.errors import OutputError, UnknownNameError, UsageError
+from ..engines.bundle import WEIGHTS, open_bundle
+from ..engines.choose import open_session
+from ..engines.errors import EngineError, InputError, OutputError, UnknownNameError, UsageError
 from ..engines.ort import check_threads
+from ..engines.session import Session
+from ..engines.yunet import YuNetSession
 from ..networks import build_network
 from .faces import FacePairs
 from .loop import Progress, Recipe, Report, Task, train
@@ -29,6 +32,7 @@ def train_model(
     output: Path,
     *,
     held_out: Path | None = None,
+    teacher: Path | None = None,
     recipe: str = "cpu",
     scale: int | None = None,
     depth: int | None = None,
@@ -44,6 +48,7 @@ def train_model(
         faces: folder of true faces; for the detector, one with ``labels.json`` and ``images/``.
         output: holds the checkpoint while it trains, and ``weights.safetensors`` in the end.
         held_out: folder of faces to evaluate on; the detector has its own in ``labels.json``.
+        teacher: a detector to imitate, a YuNet ONNX file or the folder of a bundle; none to learn the labels alone.
         recipe: "cpu", or "paper" where the network comes from one.
         scale, depth, width: of the network; none for the recipe's own.
         steps: instead of the recipe's; none for its own.
@@ -79,7 +84,10 @@ def train_model(
     check_threads(threads)
     if threads:
         torch.set_num_threads(threads)
-    task: Task = Scenes(plan, faces) if model == "detector" else FacePairs(plan, faces, held_out)
+    if teacher and model != "detector":
+        raise UsageError(f"{model} learns from no teacher; leave --teacher out")
+    session = open_teacher(teacher) if teacher else None
+    task: Task = Scenes(plan, faces, session) if model == "detector" else FacePairs(plan, faces, held_out)
     scores: dict[str, float] = {}
 
     def remember(progress: Progress) -> None:
@@ -88,7 +96,7 @@ def train_model(
 
     network = train(plan, task, output, remember)
     weights = output / WEIGHTS
-    content = weights_bytes(network, plan.network, plan.config, origin_of(plan, faces, scores))
+    content = weights_bytes(network, plan.network, plan.config, origin_of(plan, faces, scores, teacher))
     try:
         weights.write_bytes(content)
     except OSError as error:
@@ -99,7 +107,26 @@ def train_model(
     return weights
 
 
-def origin_of(recipe: Recipe, faces: Path, scores: dict[str, float]) -> Origin:
-    """What the weights' file says of their origin: recipe, data, scores, licence and limits."""
-    training = {"data": faces.resolve().name, "scores": {k: round(v, 4) for k, v in scores.items()}, **asdict(recipe)}
+def open_teacher(path: Path) -> Session:
+    """A detector to imitate, on one thread: the network's training has the others.
+
+    Raises:
+        InputError, BundleError, EngineError: it is missing, or is no detector.
+    """
+    if path.is_dir():
+        session = open_session(open_bundle(path), "onnxruntime", 1)
+    elif path.is_file():
+        return YuNetSession(path, 1)
+    else:
+        raise InputError(f"there is no teacher {path}; give a YuNet ONNX file, a bundle, or leave --teacher out")
+    if session.contract.task != "face-detection":
+        raise EngineError(f"{path} is a bundle for {session.contract.task}; give a face detector as the teacher")
+    return session
+
+
+def origin_of(recipe: Recipe, faces: Path, scores: dict[str, float], teacher: Path | None = None) -> Origin:
+    """What the weights' file says of their origin: recipe, data, teacher, scores, licence and limits."""
+    taught = {"teacher": teacher.name} if teacher else {}
+    rounded = {key: round(value, 4) for key, value in scores.items()}
+    training = {"data": faces.resolve().name, **taught, "scores": rounded, **asdict(recipe)}
     return Origin(json.loads(json.dumps(training)), "Apache-2.0", LIMITS[recipe.network])

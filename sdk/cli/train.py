@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 )
 @path_option("--held-out", metavar="DIR", help="Faces to measure on while it trains.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of checkpoint and weights.  [default: ./NAME-RECIPE]")
+@path_option("--teacher", metavar="FILE", help="Detector to imitate, for the detector: a YuNet ONNX file, or a bundle.")
 @click.option("--recipe", default="cpu", show_default=True, metavar="NAME", help="cpu, or paper.")
 @click.option("--scale", type=click.IntRange(min=2), help="Enlargement.  [default: the recipe's]")
 @click.option("--depth", type=click.IntRange(min=1), help="Blocks of the network.  [default: the recipe's]")
@@ -34,6 +35,7 @@ def command(model: str, faces: Path, output: Path | None, recipe: str, **options
     \b
     facesr-edge train --model idrn --faces faces/train --held-out faces/test -o trained
     facesr-edge build --model idrn --weights trained/weights.safetensors
+    facesr-edge train --model detector --faces scenes --teacher yunet.onnx
     """
     from ...training.start import train_model
 

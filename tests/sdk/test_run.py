@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from facesr_edge.engines.detections import no_detections
 from facesr_edge.engines.errors import OutputError, UsageError
-from facesr_edge.sdk.detections import no_detections
 from facesr_edge.sdk.faces import FrameResult
 from facesr_edge.sdk.frame import Frame
 from facesr_edge.sdk.record import Record

@@ -8,9 +8,35 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .contract import Contract
 from .detections import Detections
 
 STRIDES = (8, 16, 32)
+NMS_IOU = 0.4
+GREY = 114
+"""What a picture is padded with."""
+
+
+def padded(
+    picture: NDArray[np.uint8], contract: Contract, buffer: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """The picture at the top left of a grey one that a detector takes; itself where its size is one already.
+
+    Args:
+        picture: (H, W, 3) uint8 BGR.
+        contract: of the detector.
+        buffer: what an earlier call returned; used again where its size fits.
+    """
+    least = contract.multiple
+    height, width = contract.size_hw or (-(-side // least) * least for side in picture.shape[:2])
+    if picture.shape[:2] == (height, width):
+        return picture
+    if buffer is None or buffer.shape[:2] != (height, width):
+        buffer = np.empty((height, width, 3), np.uint8)
+    buffer[picture.shape[0] :] = GREY
+    buffer[:, picture.shape[1] :] = GREY
+    buffer[: picture.shape[0], : picture.shape[1]] = picture
+    return buffer
 
 
 @lru_cache(maxsize=8)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from facesr_edge.sdk.decode import STRIDES, decode, suppress
-from facesr_edge.sdk.detections import Detections, join, no_detections
+from facesr_edge.engines.decode import STRIDES, decode, suppress
+from facesr_edge.engines.detections import Detections, join, no_detections
 
 HEIGHT, WIDTH = 64, 96
 

@@ -1,0 +1,121 @@
+"""Pictures with labelled faces: what a detector is trained on, and judged by."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engines.errors import InputError
+
+CERTAIN = 0.7
+"""A label from this score on is a face; labels without a score are certain."""
+ABSENT = 0.3
+"""Labels below this score are no faces; those between are neither face nor background."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Faces of one picture.
+
+    Args:
+        boxes_xyxy: (n, 4) float32, pixels.
+        landmarks: (n, 10) float32, x, y of five points, pixels; not a number where they are not known.
+        certain: (n,) bool; the others are neither face nor background.
+    """
+
+    boxes_xyxy: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    certain: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.certain)
+
+    def scaled(self, scale: float) -> Labelled:
+        """The faces of the picture made so many times larger."""
+        factor = np.float32(scale)
+        return Labelled(self.boxes_xyxy * factor, self.landmarks * factor, self.certain)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A labelled picture.
+
+    Args:
+        name: of the file; up to the first underscore, its kind ("portrait", "scene", "sheet").
+        path: of the file.
+        faces: in it.
+    """
+
+    name: str
+    path: Path
+    faces: Labelled
+
+    @property
+    def kind(self) -> str:
+        """What the name starts with."""
+        return self.name.split("_")[0]
+
+    def read(self) -> NDArray[np.uint8]:
+        """The picture, (H, W, 3) uint8 BGR."""
+        return read_picture(self.path)
+
+
+def read_scenes(folder: Path, split: str | None = None) -> list[Scene]:
+    """Read the labels of a folder; pictures are read when they are looked at.
+
+    Args:
+        folder: ``images/`` and ``labels.json``: picture -> ``{"faces": [{"box": [x, y, w, h], "landmarks": [x, y, five
+            times], "score": 0..1}], "split": "train" or "test"}``; landmarks, score and split may be missing.
+        split: take these alone, and pictures of no split; none for all.
+
+    Raises:
+        InputError: the labels cannot be read, or there is no such picture.
+    """
+    file = folder / "labels.json"
+    try:
+        entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        scenes = [
+            Scene(name, folder / "images" / name, labelled(entry["faces"]))
+            for name, entry in sorted(entries.items())
+            if split is None or entry.get("split", split) == split
+        ]
+    except OSError as error:
+        raise InputError(
+            f"cannot read {file}: {error.strerror or error}; give a folder with labels.json and images/"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(
+            f"{file} holds no labels ({type(error).__name__}: {error}); "
+            "expected picture -> faces, each with a box x, y, w, h"
+        ) from None
+    if not scenes:
+        which = f' of the split "{split}"' if split else ""
+        raise InputError(f"{file} has no pictures{which}; give another folder")
+    return scenes
+
+
+def labelled(faces: list[dict[str, Any]]) -> Labelled:
+    """Faces of a picture from their entries in ``labels.json``; those that are none are left out."""
+    faces = [face for face in faces if face.get("score", 1.0) >= ABSENT]
+    boxes = np.array([face["box"] for face in faces], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    points = np.array([face.get("landmarks") or [np.nan] * 10 for face in faces], np.float32).reshape(-1, 10)
+    return Labelled(boxes, points, np.array([face.get("score", 1.0) >= CERTAIN for face in faces], bool))
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 BGR.
+
+    Raises:
+        InputError: it is missing, or is no picture.
+    """
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise InputError(f"{path} is missing or is not a picture")
+    return np.asarray(picture, np.uint8)
