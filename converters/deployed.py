@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.bicubic import bicubic_matrix
+from ..networks.detector import on_pixels
 
 
 class PixelsToPixels(nn.Module):
@@ -45,17 +46,17 @@ class PixelsToMaps(nn.Module):
     """A face detector from uint8 pixels to the maps of the contract.
 
     Args:
-        network: RGB in [0, 1], (N, 3, H, W) -> (N, A, 15), the first channel a logit.
+        network: takes RGB in [0, 1]; see its own description.
         dtype: of the network's arithmetic.
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.network = network.to(dtype).eval()
+        self.network = on_pixels(network).to(dtype).eval()
         self.dtype = dtype
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 BGR -> (N, A, 15) float32, the first channel a score in 0..1."""
-        rgb = pixels.permute(0, 3, 1, 2).to(self.dtype).flip(1) / 255
-        maps = self.network(rgb).float()
+        bgr = pixels.permute(0, 3, 1, 2).to(self.dtype)
+        maps = self.network(bgr).float()
         return torch.cat((maps[..., :1].sigmoid(), maps[..., 1:]), dim=-1)

@@ -7,6 +7,7 @@ Source: the layout of the outputs and their decoding are YuNet's ("YuNet: a tiny
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +94,14 @@ class Detector(nn.Module):
             maps.insert(0, head(above).flatten(2))  # (N, 15, HW/stride²)
         rows = torch.cat(maps, 2).transpose(1, 2)  # (N, A, 15)
         return torch.cat((rows[..., :3], rows[..., 3:5].clamp(-SIZE_LIMIT, SIZE_LIMIT), rows[..., 5:]), -1)
+
+
+def on_pixels(network: nn.Module) -> nn.Module:
+    """A copy that takes BGR in 0..255: its first convolution does what a flip and a division would, for nothing."""
+    copy = deepcopy(network)
+    weight = copy.get_parameter("stem.0.weight")
+    weight.data = weight.data.flip(1) / 255
+    return copy
 
 
 def grid(height: int, width: int) -> Tensor:

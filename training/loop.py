@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..engines.errors import OutputError, TrainingError
 from ..networks import build_network
+from .optimiser import Optimiser
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Recipe:
         batch: samples a step.
         crop: side of a training sample in pixels, at the high resolution.
         learning_rate: peak rate of Adam.
+        muon: peak rate of Muon for 1×1 convolutions; 0 to leave them to Adam.
         schedule: "cosine" to zero, or "steps": times `decay` every `decay_every` steps.
         loss: name of the loss, for the task.
         bf16: run the network's arithmetic in bfloat16 (weights stay FP32).
@@ -48,6 +50,7 @@ class Recipe:
     decay: float = 1.0
     decay_every: int = 1
     warmup: int = 0
+    muon: float = 0.0
     loss: str = "l1"
     bf16: bool = False
     clip: float = 0.0
@@ -57,10 +60,14 @@ class Recipe:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
+        return self.learning_rate * self.share(step)
+
+    def share(self, step: int) -> float:
+        """Share of the peak rates at a step, counted from 0."""
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         if self.schedule == "steps":
-            return warm * self.learning_rate * self.decay ** (step // self.decay_every)
-        return warm * self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
+            return warm * self.decay ** (step // self.decay_every)
+        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
 
 
 class Task(Protocol):
@@ -126,7 +133,7 @@ def train(
         drawn = ahead.submit(task.batch, _rng(recipe, start))
         for step in range(start, recipe.steps):
             batch, drawn = drawn.result(), ahead.submit(task.batch, _rng(recipe, step + 1))
-            loss = state.step(task, batch, recipe.rate(step))
+            loss = state.step(task, batch, recipe.share(step))
             if not math.isfinite(loss):
                 raise TrainingError(f"loss is {loss} at step {step}; lower the learning rate and start again")
             running = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
@@ -155,24 +162,21 @@ class _State:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         ema = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=ema, use_buffers=True)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.999))
+        self.optimiser = Optimiser(self.network, recipe.learning_rate, recipe.muon)
 
     @property
     def result(self) -> nn.Module:
         """The weights that count."""
         return self.average.module if self.recipe.ema else self.network
 
-    def step(self, task: Task, batch: Any, rate: float) -> float:
-        """One step of the optimiser; returns the loss before it."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+    def step(self, task: Task, batch: Any, share: float) -> float:
+        """One step of the optimiser at a share of its peak rates; returns the loss before it."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.bf16):
             loss = task.loss(self.network, batch)
-        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        self.optimiser.step()
+        self.optimiser.step(share)
         if self.recipe.ema:
             self.average.update_parameters(self.network)
         return float(loss.detach())

@@ -17,7 +17,7 @@ from .cameras import Draw, Picture, recoloured
 
 SIDE_PX = (6.0, 8.0, 100.0, 300.0)
 """Sides of the faces that pieces are cut round: half of them within the inner pair, the rest within the outer one."""
-SHARES = {"portrait": 0.40, "sheet": 0.06, "scene": 0.27, "background": 0.27}
+SHARES = {"portrait": 0.34, "sheet": 0.06, "scene": 0.34, "background": 0.26}
 """How often a piece comes from each kind of picture; a background is a scene in which no face is certain. Drawn as they
 come, portraits are seven in ten, and natural scenes are full of false alarms."""
 RESCALE = (0.3, 1.5)

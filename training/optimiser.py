@@ -1,0 +1,78 @@
+"""Adam, and for the 1×1 convolutions between normalised layers Muon, where a recipe asks for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOMENTUM = 0.95
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration that brings singular values near 1 in five rounds."""
+
+
+class Optimiser:
+    """Both together, at one share of their peak rates.
+
+    Muon turns the momentum of a matrix into the nearest orthogonal one, so that all its directions are learnt at the
+    same pace; a 1×1 convolution is such a matrix. PyTorch's own reckons in bfloat16, which a CPU without it emulates:
+    47 ms a step for the detector, against 6 ms here.
+
+    Args:
+        network: whose weights are learnt.
+        rate: peak rate of Adam.
+        muon: peak rate of Muon; 0 to leave all to Adam.
+
+    Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
+    """
+
+    def __init__(self, network: nn.Module, rate: float, muon: float) -> None:
+        self.matrices: list[Tensor] = hidden_matrices(network) if muon else []
+        own = {id(weight) for weight in self.matrices}
+        self.rate, self.muon_rate = rate, muon
+        others = [weight for weight in network.parameters() if id(weight) not in own]
+        self.adam = torch.optim.Adam(others, lr=rate, betas=(0.9, 0.999))
+        self.momenta = [torch.zeros_like(weight) for weight in self.matrices]
+
+    @torch.no_grad()
+    def step(self, share: float) -> None:
+        """Change the weights along their gradients; the gradients are gone then."""
+        for group in self.adam.param_groups:
+            group["lr"] = share * self.rate
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        for weight, momentum in zip(self.matrices, self.momenta, strict=True):
+            if weight.grad is not None:
+                momentum.lerp_(weight.grad, 1 - MOMENTUM)
+                ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
+                tall = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+                weight.sub_(orthogonal(ahead).view_as(weight), alpha=share * self.muon_rate * tall)
+                weight.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of both, for a checkpoint."""
+        return {"adam": self.adam.state_dict(), "momenta": self.momenta}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.adam.load_state_dict(state["adam"])
+        for momentum, saved in zip(self.momenta, state["momenta"], strict=True):
+            momentum.copy_(saved)
+
+
+def hidden_matrices(network: nn.Module) -> list[Tensor]:
+    """Weights of the 1×1 convolutions that a normalisation follows: those without a bias."""
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return [layer.weight for layer in convolutions if layer.kernel_size == (1, 1) and layer.bias is None]
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """A matrix (m, n) with the same singular vectors, all singular values about 1."""
+    a, b, c = NEWTON_SCHULZ
+    tall = matrix.shape[0] > matrix.shape[1]
+    x: Tensor = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)
+    for _ in range(5):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.T if tall else x
