@@ -29,6 +29,15 @@ class Band(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        if self.low > 0:
+            return f"{self.low:g} px or more" if self.high == np.inf else f"{self.low:g} to {self.high:g} px"
+        return "all sizes" if self.high == np.inf else f"below {self.high:g} px"
+
+    def holds(self, side: float) -> bool:
+        """Whether a face of that shorter side is one of them."""
+        return self.low <= side < self.high
+
 
 LARGE, SMALL, TINY, ALL = Band(24, np.inf), Band(12, 24), Band(8, 12), Band(0, np.inf)
 
@@ -42,12 +51,14 @@ class Verdict(NamedTuple):
         hit: whether it hits a certain face.
         landmark_error: mean distance of its five landmarks from the face's, in distances between the face's eyes; not a
             number for a false alarm.
+        eyes: distance between the eyes of the face it hits, in widths of the face's box; likewise.
     """
 
     score: float
     side: float
     hit: bool
     landmark_error: float = np.nan
+    eyes: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ class Judgement:
 
     def curve(self, band: Band = ALL) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Scores, recall and precision, each (n,), as the least score falls over the detections of a band."""
-        ranked = sorted((v for v in self.verdicts if band.low <= v.side < band.high), key=lambda v: -v.score)
+        ranked = sorted((v for v in self.verdicts if band.holds(v.side)), key=lambda v: -v.score)
         hits = np.cumsum([v.hit for v in ranked])
         return (
             np.array([v.score for v in ranked]),
@@ -74,12 +85,17 @@ class Judgement:
 
     def faces(self, band: Band = ALL) -> int:
         """How many certain faces a band has."""
-        return sum(band.low <= side < band.high for side in self.sides)
+        return sum(band.holds(side) for side in self.sides)
 
     def recall(self, band: Band = ALL, precision: float = PRECISION) -> float:
         """The largest share of a band's faces found at a precision, 0..1."""
         _, recall, reached = self.curve(band)
         return float(recall[reached >= precision].max(initial=0.0))
+
+    def recall_at(self, score: float, band: Band = ALL) -> float:
+        """The share of a band's faces found at a score or above, whatever the precision, 0..1."""
+        found = sum(v.hit and v.score >= score and band.holds(v.side) for v in self.verdicts)
+        return found / max(1, self.faces(band))
 
     def average_precision(self, band: Band = ALL) -> float:
         """Area below the curve of precision over recall, the precision made to fall monotonically, 0..1."""
@@ -89,7 +105,7 @@ class Judgement:
 
     def landmark_error(self, band: Band = LARGE) -> float:
         """Mean over the faces found of their landmarks' mean error, in distances between the eyes."""
-        errors = [v.landmark_error for v in self.verdicts if v.hit and band.low <= v.side < band.high]
+        errors = [v.landmark_error for v in self.verdicts if v.hit and band.holds(v.side)]
         return float(np.nanmean(errors)) if np.isfinite(errors).any() else float("nan")
 
 
@@ -116,8 +132,10 @@ def verdicts_on(found: Detections, faces: Labelled) -> list[Verdict]:
         if iou >= HIT and j not in taken:
             taken.add(j)
             if faces.certain[j]:
-                error = landmark_error(found.landmarks[i], faces.landmarks[j].reshape(5, 2))
-                verdicts.append(Verdict(float(found.scores[i]), float(sides[j]), True, error))
+                points = faces.landmarks[j].reshape(5, 2)
+                width = faces.boxes_xyxy[j, 2] - faces.boxes_xyxy[j, 0]
+                error, eyes = landmark_error(found.landmarks[i], points), np.linalg.norm(points[0] - points[1]) / width
+                verdicts.append(Verdict(float(found.scores[i]), float(sides[j]), True, error, float(eyes)))
         elif iou < MISS:
             verdicts.append(Verdict(float(found.scores[i]), float(own[i]), False))
     return verdicts

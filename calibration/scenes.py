@@ -17,6 +17,8 @@ CERTAIN = 0.7
 """A label from this score on is a face; labels without a score are certain."""
 ABSENT = 0.3
 """Labels below this score are no faces; those between are neither face nor background."""
+MIRROR = [2, 3, 0, 1, 4, 5, 8, 9, 6, 7]
+"""Numbers of the landmarks (eye, eye, nose, mouth corner, mouth corner) in a mirror: left and right change places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,13 @@ class Labelled:
         """The faces of the picture made so many times larger."""
         factor = np.float32(scale)
         return Labelled(self.boxes_xyxy * factor, self.landmarks * factor, self.certain)
+
+    def mirrored(self, width: float) -> Labelled:
+        """The faces of the picture of that width, mirrored left to right; a left eye becomes a right eye."""
+        boxes, points = self.boxes_xyxy[:, [2, 1, 0, 3]], self.landmarks[:, MIRROR]
+        boxes[:, ::2] = width - boxes[:, ::2]
+        points[:, ::2] = width - points[:, ::2]
+        return Labelled(boxes, points, self.certain)
 
 
 @dataclass(frozen=True, eq=False)
