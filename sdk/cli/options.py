@@ -75,13 +75,7 @@ def pipeline_options(function: F) -> F:
     for option in reversed(
         (
             model_option(DEFAULT_MODEL),
-            click.option(
-                "--detector",
-                metavar="NAME|FILE",
-                default=DEFAULT_DETECTOR,
-                show_default=True,
-                help="Zoo name, bundle folder or YuNet ONNX file.",
-            ),
+            detector_option,
             engine_option,
             click.option(
                 "--outscale",
@@ -90,10 +84,8 @@ def pipeline_options(function: F) -> F:
                 show_default=True,
                 help="How many times larger the output is than the input.",
             ),
-            click.option("--min-face", type=float, default=10, show_default=True, help="Smallest face in pixels."),
-            click.option(
-                "--score", type=float, default=DEFAULT_SCORE, show_default=True, help="Least score of a face, 0 to 1."
-            ),
+            min_face_option,
+            score_option,
             threads_option,
         )
     ):
@@ -109,6 +101,27 @@ def model_option(default: str | None = None) -> Callable[[F], F]:
     """
     known = {"default": default, "show_default": True} if default else {"required": True}
     return click.option("--model", metavar="NAME|FOLDER", help="Zoo name or bundle folder.", **known)
+
+
+def detector_option(function: F) -> F:
+    """``--detector``."""
+    text = "Zoo name, bundle folder or YuNet ONNX file."
+    return click.option("--detector", metavar="NAME|FILE", default=DEFAULT_DETECTOR, show_default=True, help=text)(
+        function
+    )
+
+
+def min_face_option(function: F) -> F:
+    """``--min-face``."""
+    return click.option("--min-face", type=float, default=10, show_default=True, help="Smallest face in pixels.")(
+        function
+    )
+
+
+def score_option(function: F) -> F:
+    """``--score``."""
+    text = "Least score of a face, 0 to 1."
+    return click.option("--score", type=float, default=DEFAULT_SCORE, show_default=True, help=text)(function)
 
 
 def engine_option(function: F) -> F:
