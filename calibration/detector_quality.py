@@ -126,6 +126,7 @@ class DetectorQuality:
         score: the least score in use.
         rows: groups and bands that have faces.
         recall_from_12: share of the faces from 12 pixels on that are found at the score in use, 0..1; none without any.
+        false_alarms: in all pictures, at the score in use.
         landmarks: their errors.
         alarms: on pictures without faces.
     """
@@ -134,6 +135,7 @@ class DetectorQuality:
     score: float
     rows: tuple[Row, ...]
     recall_from_12: float | None
+    false_alarms: int
     landmarks: Landmarks
     alarms: Alarms
 
@@ -146,6 +148,7 @@ class DetectorQuality:
             "recall_from_12_px": _rounded(self.recall_from_12),
             "landmark_error": {name: _rounded(value) for name, value in vars(self.landmarks).items()},
             "false_alarms": {**vars(self.alarms), "a_picture": _rounded(self.alarms.a_picture)},
+            "false_alarms_in_all": self.false_alarms,
         }
 
 
@@ -191,6 +194,7 @@ def quality(seen: Sequence[Seen], score: float) -> DetectorQuality:
         score=score,
         rows=tuple(row for group, judgement in judgements.items() for row in rows(group, judgement)),
         recall_from_12=whole.recall_at(score, FROM_12) if whole.faces(FROM_12) else None,
+        false_alarms=sum(not v.hit and v.score >= score for v in whole.verdicts),
         landmarks=landmarks(whole),
         alarms=alarms([found for found, faces in plain if not len(faces)], score),
     )

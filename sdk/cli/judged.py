@@ -67,10 +67,10 @@ def _figures(judged: Judged) -> Iterator[tuple[str, Told]]:
     """What a row is called, and what it says of a detector."""
     quality = judged.quality
     yield f"faces of {FROM_12} found, at score {quality.score:g}", lambda j: _share(j.quality.recall_from_12)
+    yield f"false alarms in all {quality.pictures} pictures", lambda j: f"{j.quality.false_alarms}"
     if quality.alarms.pictures:
-        where = f"{quality.alarms.pictures} pictures without faces"
-        yield f"false alarms in {where}", lambda j: f"{j.quality.alarms.count}"
-        yield f"score that leaves 1 in {QUIET} at most", lambda j: _number(j.quality.alarms.quiet_score)
+        yield f"  in the {quality.alarms.pictures} without faces", lambda j: f"{j.quality.alarms.count}"
+        yield f"  score that leaves 1 in {QUIET} of these", lambda j: _number(j.quality.alarms.quiet_score)
     yield "landmark error, of the eyes' distance: mean", lambda j: _share(j.quality.landmarks.mean)
     yield "  median", lambda j: _share(j.quality.landmarks.median)
     yield "  mean without profiles", lambda j: _share(j.quality.landmarks.frontal_mean)
