@@ -1,4 +1,4 @@
-"""Checkpoint -> bundle: trace, simplify, halve, and hold each step against the original on real faces."""
+"""Checkpoint -> bundle: trace, simplify, halve or quantise, and hold each step against the original on real faces."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from tempfile import TemporaryDirectory
 
 from ..calibration.crops import read_faces
 from ..calibration.evaluate import evaluate
+from ..calibration.gate import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gate, psnr_gate
 from ..calibration.sample import NAME as SAMPLE
 from ..calibration.sample import sample_faces
 from ..engines.bundle import ONNX, WEIGHTS, Bundle, check_free, write_bundle
-from ..engines.card import Card, Precision
+from ..engines.card import PRECISIONS, Card, Precision
 from ..engines.choose import open_session
 from ..engines.contract import Contract, super_resolution
 from ..engines.errors import EngineError, UnknownNameError, UsageError
 from ..engines.ort import OrtSession
 from .blueprint import Blueprint, blueprint
 from .checkpoint import network_from, read_weights, weights_bytes
-from .convert import DTYPES, convert, subject
+from .convert import convert, subject
+from .reduce import reduced
 
 TARGETS = ("auto", "onnxruntime", "openvino", "tensorrt")
 Report = Callable[[str], None]
@@ -37,6 +39,9 @@ def build(
     width: int | None = None,
     weights: Path | None = None,
     faces: Path | None = None,
+    scenes: Path | None = None,
+    max_ap_drop: float = MOST_AP_DROP,
+    max_psnr_drop: float = MOST_PSNR_DROP,
     report: Report = lambda line: None,
 ) -> Bundle:
     """Make a bundle of a network or of a model of the zoo.
@@ -48,14 +53,28 @@ def build(
         target: the runtime it is meant for.
         scale, depth, width: of the network; none for its own.
         weights: trained weights; without it, those of the zoo.
-        faces: folder of true faces, 128×128 or larger, to compare and measure on; without it the sample faces serve.
+        faces: folder of true faces, 128×128 or larger, to calibrate, compare and measure on; without it, sample faces.
+        scenes: for a detector in fewer bits, folder of labelled pictures, see `read_scenes`: the split "train" to
+            calibrate on, "test" to measure on; without it the sample picture serves.
+        max_ap_drop: by how much a detector in fewer bits may fall behind FP32 in average precision, of 1.
+        max_psnr_drop: by how much super-resolution in INT8 may fall behind FP32 in PSNR on the luma, in dB.
         report: told a line after each step.
 
     Raises:
         BuildError, ParityError, BundleError, InputError, OutputError, UsageError: the text says what and what to do.
     """
     plan = blueprint(model, weights, scale=scale, depth=depth, width=width)
-    return build_from(plan, folder, precision=precision, target=target, faces=faces, report=report)
+    return build_from(
+        plan,
+        folder,
+        precision=precision,
+        target=target,
+        faces=faces,
+        scenes=scenes,
+        max_ap_drop=max_ap_drop,
+        max_psnr_drop=max_psnr_drop,
+        report=report,
+    )
 
 
 def build_from(
@@ -65,23 +84,32 @@ def build_from(
     precision: Precision = "fp32",
     target: str = "auto",
     faces: Path | None = None,
+    scenes: Path | None = None,
+    max_ap_drop: float = MOST_AP_DROP,
+    max_psnr_drop: float = MOST_PSNR_DROP,
     report: Report = lambda line: None,
 ) -> Bundle:
     """Make a bundle of what a blueprint says; see `build`."""
-    if precision not in DTYPES:
-        raise UsageError(f"{precision} is not available in this release; choose --fp32 or --fp16")
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, PRECISIONS)
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
+    contract = _contract(plan)
+    if precision == "int8" and target == "tensorrt":
+        raise UsageError("INT8 is made for ONNX Runtime in this release, and TensorRT takes it otherwise; give --fp16")
+    if scenes and contract.task != "face-detection":
+        raise UsageError(f"{plan.name} is no detector and needs no --scenes; give --faces DIR")
     check_free(folder)
     weights = read_weights(plan.weights)
     network = network_from(weights, plan.network, plan.config)
     payload = weights_bytes(network, plan.network, plan.config, weights.origin)
     report(f"{plan.name}: {sum(p.numel() for p in network.parameters()):,} parameters from {plan.weights.name}")
     true_faces = read_faces(faces) if faces else sample_faces()
+    whose = f"{len(true_faces)} faces of {faces.resolve().name}" if faces else SAMPLE
     card = Card(
         name=plan.name,
-        contract=_contract(plan),
-        precision=precision,
+        contract=contract,
+        precision="fp32",
         network=plan.network,
         config=plan.config,
         quality=plan.known.quality if plan.known else {},
@@ -89,14 +117,22 @@ def build_from(
         licence=weights.origin.licence,
         limits=weights.origin.limits,
         made_with={name: version(name) for name in ("torch", "onnx", "onnxsim", "onnxruntime")},
-        notes=_notes(target),
+        notes=_notes(target, precision),
     )
     with TemporaryDirectory() as workshop:
-        draft = Bundle(Path(workshop), card)
-        parity = convert(subject(network, card.contract, true_faces), precision, draft.onnx, report)
-        card = replace(card, parity=parity)
-        if card.contract.task == "super-resolution":
-            whose = f"{len(true_faces)} faces of {faces.resolve().name}" if faces else SAMPLE
+        draft = plain = _draft(Path(workshop) / "fp32", card)
+        what = subject(network, contract, true_faces)
+        card = replace(card, parity=convert(what, plain.onnx, report))
+        if precision != "fp32":
+            draft = _draft(Path(workshop) / precision, replace(card, precision=precision))
+            reference = OrtSession(plain)
+            gate: Gate | None = None
+            if contract.task == "face-detection":
+                gate = precision_gate(reference, scenes, max_ap_drop)
+            elif precision == "int8":  # in FP16, agreement with PyTorch within 50 dB says more
+                gate = psnr_gate(reference, true_faces, whose, max_psnr_drop)
+            card = reduced(what, gate, plain, draft, report)
+        if contract.task == "super-resolution":
             measured = evaluate(OrtSession(draft), true_faces)
             report(f"quality: {measured.psnr_y_db:.2f} dB on {whose}, {measured.gain_db:+.2f} dB over bicubic")
             card = replace(card, quality={**card.quality, whose: {"precision": precision, **measured.to_dict()}})
@@ -106,14 +142,21 @@ def build_from(
     return bundle
 
 
+def _draft(folder: Path, card: Card) -> Bundle:
+    folder.mkdir()
+    return Bundle(folder, card)
+
+
 def _contract(plan: Blueprint) -> Contract:
     if plan.network == "detector":
         return Contract("face-detection", multiple=32)
     return super_resolution(int(plan.config["scale"]))
 
 
-def _notes(target: str) -> tuple[str, ...]:
+def _notes(target: str, precision: Precision) -> tuple[str, ...]:
     """Where the bundle waits for its device, say so."""
+    if precision == "int8":
+        return ("prepared for ONNX Runtime: unsigned activations, 7-bit weights; for TensorRT, build with --fp16",)
     if target in ("auto", "tensorrt"):
         return (
             "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs in ONNX Runtime",

@@ -18,7 +18,6 @@ from torch import nn
 from ..calibration.crops import low_resolution
 from ..calibration.evaluate import centres
 from ..calibration.sample import astronaut
-from ..engines.card import Precision
 from ..engines.contract import Contract
 from ..engines.ort import Graph
 from .deployed import PixelsToMaps, PixelsToPixels
@@ -26,7 +25,6 @@ from .parity import map_parity, pixel_parity
 from .simplify import simplified
 from .trace import onnx_from_network
 
-DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
 PARITY_FACES = 8
 
 
@@ -65,13 +63,12 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
     return Subject(lambda t: PixelsToMaps(deepcopy(network), t), "maps", contract.multiple, picture[None], map_parity)
 
 
-def convert(what: Subject, precision: Precision, path: Path, report: Callable[[str], None]) -> dict[str, float]:
-    """Trace, simplify, and halve where asked.
+def convert(what: Subject, path: Path, report: Callable[[str], None]) -> dict[str, float]:
+    """Trace and simplify.
 
     Args:
         what: the network, and what it is compared on.
-        precision: "fp32" or "fp16".
-        path: where the ONNX file is written.
+        path: where the ONNX file is written, in FP32.
         report: told a line after each step.
 
     Returns:
@@ -81,19 +78,37 @@ def convert(what: Subject, precision: Precision, path: Path, report: Callable[[s
         BuildError: a step failed.
         ParityError: a step departs too far.
     """
+    traced = onnx_from_network(what.wrapped(torch.float32), what.multiple, what.output)
+    onnx.save(traced, path)
+    parity = hold(what, "traced", path, report)
+    onnx.save(simplified(traced), path)
+    return parity | hold(what, "simplified", path, report)
+
+
+def halve(what: Subject, path: Path, report: Callable[[str], None]) -> dict[str, float]:
+    """As `convert`, with the network's arithmetic in FP16."""
+    onnx.save(simplified(onnx_from_network(what.wrapped(torch.float16), what.multiple, what.output)), path)
+    return hold(what, "fp16", path, report)
+
+
+def hold(what: Subject, step: str, path: Path, report: Callable[[str], None]) -> dict[str, float]:
+    """Hold a converted network against PyTorch.
+
+    Args:
+        what: the network, and what it is compared on.
+        step: what was done to it.
+        path: the ONNX file.
+        report: told the figures.
+
+    Returns:
+        The figures, for the card.
+
+    Raises:
+        ParityError: it departs further than the step may.
+    """
     with torch.inference_mode():
         expected = what.wrapped(torch.float32)(torch.from_numpy(what.pixels)).numpy()
-
-    def checked(step: str, model: onnx.ModelProto) -> dict[str, float]:
-        onnx.save(model, path)
-        figures = what.compare(step, expected, Graph(path).run(what.pixels)[0])
-        told = ", ".join(f"{name.removeprefix(step + '_')} {value:.4g}" for name, value in figures.items())
-        report(f"{step}: held against PyTorch, {told}")
-        return figures
-
-    traced = onnx_from_network(what.wrapped(torch.float32), what.multiple, what.output)
-    parity = checked("traced", traced) | checked("simplified", simplified(traced))
-    if precision == "fp16":
-        halved = onnx_from_network(what.wrapped(torch.float16), what.multiple, what.output)
-        parity |= checked("fp16", simplified(halved))
-    return parity
+    figures = what.compare(step, expected, Graph(path).run(what.pixels)[0])
+    told = ", ".join(f"{name.removeprefix(step + '_')} {value:.4g}" for name, value in figures.items())
+    report(f"{step}: held against PyTorch, {told}")
+    return figures

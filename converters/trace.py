@@ -56,7 +56,7 @@ def onnx_from_network(network: nn.Module, multiple: int = 1, output: str = "enla
         quiet.setLevel(level)
     if program is None:
         raise BuildError("the tracer gave no graph; install the versions of facesr-edge[build]")
-    return _without_notes(program.model_proto)
+    return without_notes(program.model_proto)
 
 
 def _side(name: str, multiple: int) -> Any:
@@ -65,7 +65,8 @@ def _side(name: str, multiple: int) -> Any:
     return multiple * torch.export.Dim(f"{name}_{multiple}", min=1, max=8192 // multiple)
 
 
-def _without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model, changed in place: what a tool wrote into it that no runtime needs is gone."""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     del model.graph.value_info[:]

@@ -49,7 +49,7 @@ def sections(bundle: Bundle) -> list[tuple[str, Rows]]:
         (f"{card.name}, {card.contract.task}", _what(bundle)),
         ("Files, SHA-256 checked", [(name, digest) for name, digest in card.files.items()]),
         ("Parity: departure from the step before, on real faces", _flat(card.parity)),
-        ("Quality", _flat(card.quality)),
+        *_quality(card.quality),
         ("Training", _flat(card.training)),
         ("Limits", [("·", limit) for limit in card.limits]),
         ("Made with", [(name, version) for name, version in card.made_with.items()]),
@@ -69,6 +69,13 @@ def _what(bundle: Bundle) -> Rows:
         ("size", f"{size_mb(bundle):.2f} MB"),
         ("licence", card.licence or "not stated"),
     ]
+
+
+def _quality(quality: dict[str, Any]) -> list[tuple[str, Rows]]:
+    """Figures that stand alone, then those of each set of pictures below a title of their own."""
+    alone = {key: value for key, value in quality.items() if not isinstance(value, dict)}
+    sets = [(f"Quality: {key}", _flat(value)) for key, value in quality.items() if isinstance(value, dict)]
+    return [("Quality", _flat(alone)), *sets]
 
 
 def _takes(contract: Contract) -> str:

@@ -11,6 +11,7 @@ from .options import Command, path_option
 from .screen import say
 
 PRECISIONS = ("fp32", "fp16", "int8")
+MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop")
 
 
 @click.command("build", cls=Command, short_help="Make a bundle: ONNX, weights and card, checked step by step.")
@@ -22,8 +23,11 @@ PRECISIONS = ("fp32", "fp16", "int8")
 @path_option("--weights", metavar="FILE", help="Trained weights, .safetensors or .pth.  [default: those of the zoo]")
 @click.option("--fp32", is_flag=True, help="Arithmetic in 32 bits; the default.")
 @click.option("--fp16", is_flag=True, help="Arithmetic in 16 bits.")
-@click.option("--int8", is_flag=True, help="Arithmetic in 8 bits; not in this release.")
-@path_option("--faces", metavar="DIR", help="Faces to compare and measure on.  [default: a few that come along]")
+@click.option("--int8", is_flag=True, help="Arithmetic in 8 bits, for ONNX Runtime; kept only if it is good enough.")
+@path_option("--faces", metavar="DIR", help="Faces to calibrate and measure on.  [default: a few that come along]")
+@path_option("--scenes", metavar="DIR", help="For a detector: labels.json and images/.  [default: a sample picture]")
+@click.option("--max-ap-drop", type=float, help="Largest loss of a detector's average precision.  [default: 0.01]")
+@click.option("--max-psnr-drop", type=float, help="Largest loss of faces in INT8, in dB.  [default: 0.1]")
 @click.option("--target", default="auto", show_default=True, help="Runtime: auto, tensorrt, openvino, onnxruntime.")
 @click.option("--prepare-only", is_flag=True, help="Make the ONNX and the card; compile later, on the device.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of the bundle.  [default: ./NAME-PRECISION]")
@@ -32,11 +36,12 @@ def command(bundle: Path | None, target: str, **options: Any) -> None:
 
     \b
     facesr-edge build --model idrn --fp16
+    facesr-edge build --model detector --int8 --scenes labelled/
     facesr-edge build --model idrn --weights trained/weights.safetensors -o mine
     facesr-edge build idrn-x4-fp16                    compile on this device
     """
     if bundle is not None:
-        odd = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+        odd = [f"--{name.replace('_', '-')}" for name, value in options.items() if value not in (None, False)]
         if odd:
             raise click.UsageError(f"{', '.join(odd)} cannot be given with a BUNDLE, which has its own")
         _compile(bundle, target)
@@ -58,18 +63,19 @@ def _build(
     target: str,
     prepare_only: bool,
     output: Path | None,
-    faces: Path | None,
     model: str,
     weights: Path | None,
-    **sizes: Any,
+    **options: Any,
 ) -> None:
-    precision = _precision({name: sizes.pop(name) for name in PRECISIONS})
+    precision = _precision({name: options.pop(name) for name in PRECISIONS})
+    measures = {name: options.pop(name) for name in MEASURES}
     from ...converters.blueprint import blueprint
     from ...converters.build import build_from, compile_bundle
 
-    plan = blueprint(model, weights, **sizes)
+    plan = blueprint(model, weights, **options)
     folder = output or Path(f"{plan.name}-{precision}")
-    bundle = build_from(plan, folder, precision=precision, target=target, faces=faces, report=say)
+    given = {name: value for name, value in measures.items() if value is not None}
+    bundle = build_from(plan, folder, precision=precision, target=target, **given, report=say)
     if not prepare_only:
         bundle = compile_bundle(bundle, target, report=say)
     size = sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6
@@ -79,11 +85,7 @@ def _build(
 
 
 def _precision(asked: dict[str, bool]) -> Any:
-    from ...engines.errors import BuildError
-
     chosen = [name for name, yes in asked.items() if yes]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(f'--{name}' for name in chosen)} exclude each other; give one")
-    if chosen == ["int8"]:
-        raise BuildError("this release builds no INT8 bundles yet; use --fp16 or --fp32")
     return chosen[0] if chosen else "fp32"

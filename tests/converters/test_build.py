@@ -13,7 +13,7 @@ from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.converters.build import build, compile_bundle
 from facesr_edge.converters.checkpoint import Origin, network_from, read_weights, weights_bytes
 from facesr_edge.engines.bundle import ONNX, WEIGHTS, open_bundle
-from facesr_edge.engines.errors import EngineError, OutputError, ParityError, UnknownNameError, UsageError
+from facesr_edge.engines.errors import EngineError, OutputError, ParityError, UnknownNameError
 from facesr_edge.engines.ort import OrtSession
 from facesr_edge.networks import build_network
 from facesr_edge.networks.bicubic import resize_batch
@@ -163,9 +163,9 @@ def test_a_destination_that_is_not_free_is_told_before_anything_is_done(tmp_path
     assert lines == []
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp8", ""])
+@pytest.mark.parametrize("precision", ["int4", "fp8", ""])
 def test_a_precision_that_is_not_there_is_refused(tmp_path, tiny_weights, precision):
-    with pytest.raises(UsageError, match="choose --fp32 or --fp16"):
+    with pytest.raises(UnknownNameError, match="known: fp16, fp32, int8"):
         build("idrn", tmp_path / "out", precision=precision, weights=tiny_weights())
     assert not (tmp_path / "out").exists()
 

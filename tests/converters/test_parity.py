@@ -33,6 +33,11 @@ def test_more_is_refused_with_both_figures(step, every, error):
         pixel_parity(step, grey(), got.reshape(grey().shape))
 
 
+def test_what_a_gate_judges_has_no_bound_of_its_own():
+    assert pixel_parity("int8", grey(), grey(90))["int8_max_error"] == 10
+    assert map_parity("fp16", np.zeros((1, 20, 15)), np.full((1, 20, 15), 5.0))["fp16_max_error"] == 5
+
+
 def test_a_large_error_downwards_counts_as_one_upwards():
     with pytest.raises(ParityError):
         pixel_parity("fp16", grey(250), grey(5))
@@ -49,9 +54,10 @@ def test_maps_are_held_to_their_largest_error(step, sign):
         map_parity(step, maps, far)
 
 
+@pytest.mark.parametrize("step", ["traced", "fp16", "int8"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_maps_that_are_no_numbers_are_refused(value):
+def test_maps_that_are_no_numbers_are_refused(step, value):
     broken = np.zeros((1, 20, 15), np.float32)
     broken[0, 0, 0] = value
     with pytest.raises(ParityError):
-        map_parity("fp16", np.zeros((1, 20, 15), np.float32), broken)
+        map_parity(step, np.zeros((1, 20, 15), np.float32), broken)

@@ -1,0 +1,91 @@
+"""Which layers of a graph may go to INT8: its convolutions but the first and the last, and what lies between them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import prod
+
+import onnx
+
+KINDS = ["Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize"]
+"""Operators that become INT8; others keep their precision."""
+MEASURED_SIDE = 64
+"""Height and width at which multiply-adds are counted; their shares hardly depend on it."""
+
+
+def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
+    """Stage -> names of its convolutions, in the graph's order.
+
+    A stage is where the weights come from, up to the first number: "stages.0" of "network.stages.0.1.mix.weight".
+    """
+    found: dict[str, list[str]] = {}
+    for node in _convolutions(model):
+        found.setdefault(_stage(node.input[1]), []).append(node.name)
+    return found
+
+
+def ends(model: onnx.ModelProto) -> set[str]:
+    """Names of the convolutions that no other precedes, and of those that no other follows.
+
+    The first sees the pixels and has too few channels to gain by INT8; the last gives values of unlike ranges (logits
+    beside places, or the picture's detail), which one scale for all would ruin.
+    """
+    first: set[str] = set()
+    last: set[str] = set()
+    source: dict[str, set[str]] = {}  # tensor -> the convolutions right before it
+    for node in model.graph.node:
+        before = {conv for name in node.input for conv in source.get(name, ())}
+        if node.op_type == "Conv":
+            first |= set() if before else {node.name}
+            last = (last - before) | {node.name}
+            before = {node.name}
+        source.update(dict.fromkeys(node.output, before))
+    return first | last
+
+
+def quantisable(model: onnx.ModelProto, high: Collection[str]) -> list[str]:
+    """Names of the nodes to quantise: the convolutions not kept high, and what stands between two of them.
+
+    Args:
+        model: simplified graph in FP32.
+        high: names of convolutions that keep their precision.
+    """
+    fed: set[str] = set()  # tensors that come from INT8 without a break
+    chosen: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        low = node.name not in high if node.op_type == "Conv" else node.op_type in KINDS and bool(fed & {*node.input})
+        if low:
+            chosen.append(node)
+            fed |= {*node.output}
+    wanted: set[str] = set()  # tensors that an INT8 convolution, further on, is made of
+    kept: list[str] = []
+    for node in reversed(chosen):
+        if node.op_type == "Conv" or wanted & {*node.output}:
+            kept.append(node.name)
+            wanted |= {*node.input}
+    return kept[::-1]
+
+
+def share(model: onnx.ModelProto, nodes: Collection[str]) -> float:
+    """Share of the convolutions' multiply-adds that lies in some nodes, 0..1."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    batch, height, width, _ = fixed.graph.input[0].type.tensor_type.shape.dim
+    batch.dim_value, height.dim_value, width.dim_value = 1, MEASURED_SIDE, MEASURED_SIDE
+    del fixed.graph.output[0].type.tensor_type.shape.dim[:]
+    del fixed.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    shapes = {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in inferred.value_info}
+    weights = {tensor.name: prod(tensor.dims) for tensor in inferred.initializer}
+    cost = {n.name: weights[n.input[1]] * prod(shapes.get(n.output[0], [])[2:]) for n in _convolutions(model)}
+    return float(sum(cost[name] for name in cost if name in nodes) / max(1, sum(cost.values())))
+
+
+def _convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    return [node for node in model.graph.node if node.op_type == "Conv"]
+
+
+def _stage(weight: str) -> str:
+    parts = weight.removeprefix("network.").split(".")
+    number = next((n for n, part in enumerate(parts) if part.isdigit()), 0)
+    return ".".join(parts[: number + 1])

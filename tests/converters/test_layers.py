@@ -1,0 +1,75 @@
+"""Which layers go to INT8: what lies between the first and the last convolutions, and nothing else."""
+
+import onnx
+import pytest
+from facesr_edge.converters.layers import ends, quantisable, share, stages
+from onnx import TensorProto, helper
+
+SHAPE = ["batch", "height", "width", 3]
+
+
+def model_of(*nodes):
+    """Nodes as (operator, inputs, output); a convolution's weights, the second input, are named for its stage."""
+    made = [helper.make_node(kind, inputs, [output], name=output) for kind, inputs, output in nodes]
+    for node in made:
+        if node.op_type == "Conv":
+            node.attribute.append(helper.make_attribute("pads", [1, 1, 1, 1]))
+    weights = {node.input[1] for node in made if node.op_type == "Conv"}
+    tensors = [helper.make_tensor(name, TensorProto.FLOAT, [3, 3, 3, 3], [0.0] * 81) for name in sorted(weights)]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, SHAPE)
+    out = helper.make_tensor_value_info(nodes[-1][2], TensorProto.FLOAT, None)
+    return helper.make_model(helper.make_graph(made, "g", [pixels], [out], tensors))
+
+
+@pytest.fixture
+def model():
+    return model_of(
+        ("Transpose", ["pixels"], "planes"),
+        ("Cast", ["planes"], "x"),
+        ("Conv", ["x", "network.head.weight"], "a"),
+        ("Relu", ["a"], "ar"),
+        ("Conv", ["ar", "network.units.0.first.weight"], "b"),
+        ("Relu", ["b"], "br"),
+        ("Conv", ["br", "network.units.0.second.weight"], "c"),
+        ("Add", ["ar", "c"], "d"),
+        ("Conv", ["d", "network.units.1.first.weight"], "e"),
+        ("Sigmoid", ["e"], "f"),
+        ("Conv", ["f", "network.tail.weight"], "g"),
+        ("Add", ["g", "x"], "y"),
+    )
+
+
+def test_convolutions_are_grouped_by_where_their_weights_come_from(model):
+    assert stages(model) == {"head": ["a"], "units.0": ["b", "c"], "units.1": ["e"], "tail": ["g"]}
+
+
+def test_the_ends_are_the_first_and_the_last_convolutions(model):
+    assert ends(model) == {"a", "g"}
+
+
+def test_several_heads_are_all_last():
+    two = model_of(
+        ("Conv", ["pixels", "w.0"], "a"),
+        ("Conv", ["a", "w.1"], "b"),
+        ("Conv", ["b", "w.2"], "c"),
+        ("Conv", ["b", "w.3"], "d"),
+        ("Concat", ["c", "d"], "y"),
+    )
+    assert ends(two) == {"a", "c", "d"} and quantisable(two, ends(two)) == ["b"]
+
+
+def test_only_what_stands_between_two_quantised_convolutions_goes_with_them(model):
+    assert quantisable(model, ends(model)) == ["b", "br", "c", "d", "e"]  # no ReLU of the head, no sum after the tail
+    assert quantisable(model, {"a", "g", "e"}) == ["b", "br", "c"]
+    assert quantisable(model, {"a", "b", "c", "e", "g"}) == []
+
+
+def test_the_share_is_of_multiply_adds(model):
+    model.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 3
+    before = onnx.ModelProto()
+    before.CopyFrom(model)
+    model.graph.node[0].attribute.append(helper.make_attribute("perm", [0, 3, 1, 2]))
+    model.graph.node[1].attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
+    assert share(model, ["a", "b", "c", "e", "g"]) == 1 and share(model, []) == 0
+    assert share(model, ["b", "e"]) == pytest.approx(2 / 5)
+    assert model.graph.input == before.graph.input
