@@ -62,6 +62,11 @@ class Contract:
         """Sizes of the calls with pictures of this height and width, in pixels."""
         return tuple(n for n in self.batches if n == 1 or n * height * width <= CALL_PIXELS)
 
+    def padded_hw(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width, in pixels, of the picture that a detector is given for one of this height and width."""
+        least = self.multiple
+        return self.size_hw or (-(-height // least) * least, -(-width // least) * least)
+
     def check(self, batch: NDArray[Any]) -> None:
         """Refuse a batch that the contract does not allow; any number of pictures is allowed but none.
 
