@@ -17,10 +17,11 @@ from ..calibration.detection import LEAST_SCORE, Detect
 from ..calibration.detector_quality import DetectorQuality, Seen, look, quality
 from ..calibration.scenes import Scene
 from ..zoo.catalogue import DEFAULT_SCORE
-from .detect import SMALLEST_FACE, Detector
+from .detect import Detector
 from .latency import Latency, latency
 from .load import load_detector
 from .machine import Machine, this_machine
+from .plan import SMALLEST_FACE
 
 SIZES_WH = ((640, 360), (1920, 1080))
 """Sizes of the frames that are timed."""

@@ -8,8 +8,9 @@ from ..engines.choose import open_session
 from ..engines.errors import InputError
 from ..engines.yunet import YuNetSession
 from ..zoo import catalogue
-from .detect import SMALLEST_FACE, Detector
+from .detect import Detector
 from .pipeline import Pipeline
+from .plan import SMALLEST_FACE
 
 
 def load(
@@ -52,7 +53,7 @@ def load_detector(
     Args:
         model: a name of the zoo, the folder of a bundle, or a YuNet ONNX file.
         score: least score, 0..1, of what is returned.
-        min_face: smallest face of interest, in pixels; larger is faster.
+        min_face: smallest face of interest, in pixels, 1 or more; see `Detector`.
         engine: "auto", or a runtime's name.
         threads: CPU threads of one call; 0 for one a core.
 
