@@ -24,6 +24,7 @@ from .machine import Machine, peak_memory_mb, this_machine
 from .media.pictures import read_picture
 from .media.source import Source
 from .pipeline import Pipeline
+from .plan import Plan
 from .run import Writer, run
 from .sinks import open_sink
 
@@ -38,10 +39,11 @@ class Profile:
 
     Args:
         source: name of the input.
-        size_wh: of its frames.
+        size_wh: of its frames, or where they differ of the one with the most faces.
         outscale: how much larger the composite was.
         model: name of the super-resolution engine.
         card: what is known of it.
+        plan: how the detector looked at its frames, and at what cost.
         runtimes: "super_resolve" and "detect" -> what ran them.
         versions: package -> version.
         machine: that it ran on.
@@ -56,6 +58,7 @@ class Profile:
     outscale: int
     model: str
     card: Card
+    plan: Plan
     runtimes: dict[str, str]
     versions: dict[str, str]
     machine: Machine
@@ -98,6 +101,7 @@ class Profile:
             "outscale": self.outscale,
             "model": self.model,
             "precision": self.card.precision,
+            "detect": self.plan.to_dict(),
             "frames": len(self.timeline),
             "warm_up": self.warm_up,
             "faces_per_frame": round(self.faces_per_frame, 3),
@@ -160,6 +164,7 @@ def profile(
         outscale=pipeline.outscale,
         model=pipeline.card.name,
         card=pipeline.card,
+        plan=pipeline.detector.plan(width, height),
         runtimes={"super_resolve": pipeline.session.runtime, "detect": pipeline.detector.session.runtime},
         versions=versions(),
         machine=this_machine(),

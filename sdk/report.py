@@ -171,6 +171,7 @@ def _machine(profile: Profile) -> Iterable[tuple[str, str]]:
     yield "system", f"{machine.system}, Python {machine.python}"
     yield "super-resolution", profile.runtimes["super_resolve"]
     yield "detection", profile.runtimes["detect"]
+    yield "frames seen", str(profile.plan)
     yield "versions", ", ".join(f"{name} {version}" for name, version in profile.versions.items())
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
+from ..plan import SMALLEST_FACE
 
 STDOUT = "-"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,9 +114,8 @@ def detector_option(function: F) -> F:
 
 def min_face_option(function: F) -> F:
     """``--min-face``."""
-    return click.option("--min-face", type=float, default=10, show_default=True, help="Smallest face in pixels.")(
-        function
-    )
+    text = "Smallest face of interest in pixels: from 12 on larger is quicker, below 8 smaller is slower."
+    return click.option("--min-face", type=float, default=SMALLEST_FACE, show_default=True, help=text)(function)
 
 
 def score_option(function: F) -> F:

@@ -81,6 +81,7 @@ def show(measured: Profile) -> None:
         f"{len(measured.timeline)} frames of {measured.size_wh[0]}x{measured.size_wh[1]} → x{measured.outscale}, "
         f"{measured.faces_per_frame:.1f} faces a frame, [bold]{measured.fps:.1f} frames/s[/bold]"
     )
+    console.print(f"detect: {measured.plan}")
     console.print(_table(measured))
     memory = f", {measured.peak_memory_mb:.0f} MB at most" if measured.peak_memory_mb else ""
     console.print(

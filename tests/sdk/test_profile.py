@@ -81,6 +81,7 @@ def test_a_profile_says_where_and_with_what_it_was_measured(measured):
     assert list(document["stages_ms"]) == list(STAGES)
     assert document["fps"] == pytest.approx(1e3 / document["stages_ms"]["total"]["mean"], rel=0.01)
     assert document["faces_per_frame"] == 1 and len(measured[0].faces) == 1
+    assert document["detect"].items() >= {"kind": "full", "scale": 1.0, "looks": 1, "megapixels": 0.061}.items()
 
 
 def test_a_video_ends_where_it_ends_and_leaves_nothing(tiny_bundle, tmp_path, monkeypatch):

@@ -79,6 +79,10 @@ def test_the_page_names_machine_model_and_versions(measured):
         assert text in page
 
 
+def test_the_page_says_how_the_detector_looked_at_the_frames(measured):
+    assert "320x180 whole at full size, 0.06 Mpx, faces from 8 px" in report_from_profile(measured)
+
+
 @pytest.mark.parametrize("count", [1, 2, MOST_BARS, MOST_BARS + 1, 5 * MOST_BARS])
 def test_a_timeline_never_has_more_bars_than_can_be_seen(count):
     frames = tuple(FrameTiming(n, 1, (Span("detect", 0, 10**6 + n),)) for n in range(count))

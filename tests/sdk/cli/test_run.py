@@ -154,6 +154,8 @@ def _remux(source, target):
         (["--score", "1.5"], "expected 0 to 1"),
         (["--min-face", "0"], "1 or more"),
         (["--min-face", "nan"], "1 or more"),
+        (["--min-face", "inf"], "1 or more"),
+        (["--min-face", "small"], "not a valid float"),
         (["--threads", "-1"], "x>=0"),
     ],
 )
