@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,22 +76,25 @@ class Scene:
         return read_picture(self.path)
 
 
-def read_scenes(folder: Path, split: str | None = None) -> list[Scene]:
+def read_scenes(folder: Path, split: str | None = None, review: Path | None = None) -> list[Scene]:
     """Read the labels of a folder; pictures are read when they are looked at.
 
     Args:
         folder: ``images/`` and ``labels.json``: picture -> ``{"faces": [{"box": [x, y, w, h], "landmarks": [x, y, five
             times], "score": 0..1}], "split": "train" or "test"}``; landmarks, score and split may be missing.
         split: take these alone, and pictures of no split; none for all.
+        review: what a person found wrong with labels that a detector made, a JSON file: picture -> places in its list
+            of faces, from 0, that are no faces; they are left out as if they had never been there.
 
     Raises:
         InputError: the labels cannot be read, or there is no such picture.
     """
     file = folder / "labels.json"
+    wrong = read_review(review) if review else {}
     try:
         entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
         scenes = [
-            Scene(name, folder / "images" / name, labelled(entry["faces"]))
+            Scene(name, folder / "images" / name, labelled(entry["faces"], wrong.get(name, [])))
             for name, entry in sorted(entries.items())
             if split is None or entry.get("split", split) == split
         ]
@@ -109,9 +113,25 @@ def read_scenes(folder: Path, split: str | None = None) -> list[Scene]:
     return scenes
 
 
-def labelled(faces: list[dict[str, Any]]) -> Labelled:
-    """Faces of a picture from their entries in ``labels.json``; those that are none are left out."""
-    faces = [face for face in faces if face.get("score", 1.0) >= ABSENT]
+def read_review(file: Path) -> dict[str, list[int]]:
+    """Picture -> places in its list of faces that are no faces; see `read_scenes`."""
+    try:
+        review = json.loads(file.read_text("utf-8"))
+        return {str(name): [int(place) for place in places] for name, places in review.items()}
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror or error}; give a JSON file, or leave it out") from None
+    except (ValueError, TypeError, AttributeError):
+        raise InputError(f"{file} holds no review; expected picture -> a list of places of wrong labels") from None
+
+
+def labelled(faces: list[dict[str, Any]], wrong: Sequence[int] = ()) -> Labelled:
+    """Faces of a picture from their entries in ``labels.json``; those that are none are left out.
+
+    Args:
+        faces: as `read_scenes` has them.
+        wrong: places in this list that are no faces, whatever their score.
+    """
+    faces = [face for i, face in enumerate(faces) if i not in wrong and face.get("score", 1.0) >= ABSENT]
     boxes = np.array([face["box"] for face in faces], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     points = np.array([face.get("landmarks") or [np.nan] * 10 for face in faces], np.float32).reshape(-1, 10)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...calibration.evaluate import Evaluation
 
 ON_FACES = ("faces", "model")
-ON_SCENES = ("scenes", "detector", "beside", "split", "misses", "score", "min_face")
+ON_SCENES = ("scenes", "detector", "beside", "split", "review", "misses", "score", "min_face")
 """Options that belong to one kind of evaluation alone."""
 
 
@@ -38,6 +38,7 @@ ON_SCENES = ("scenes", "detector", "beside", "split", "misses", "score", "min_fa
 @detector_option
 @click.option("--beside", metavar="NAME|FILE", help="A second detector, measured in the same run.")
 @click.option("--split", default="test", show_default=True, help="Which of the scenes; those of no split always.")
+@path_option("--review", metavar="FILE", help="Labels that are no faces, as a person found: picture -> places, JSON.")
 @path_option("--misses", metavar="FILE", help="Draw the detector's worst misses and false alarms into FILE (NAME.png).")
 @score_option
 @min_face_option
@@ -117,6 +118,7 @@ def _judge(
     detector: str,
     beside: str | None,
     split: str,
+    review: Path | None,
     misses: Path | None,
     json_file: str | None,
     **options: Any,
@@ -129,9 +131,10 @@ def _judge(
 
     if misses and misses.suffix.lower() != ".png":
         raise click.BadParameter(f"expected a file that ends in .png, got {misses}", param_hint="--misses")
-    pictures = read_scenes(scenes, split)
+    pictures = read_scenes(scenes, split, review)
     models = [detector, beside] if beside else [detector]
-    say(f"{len(pictures)} pictures of {scenes} · split {split} · {' beside '.join(models)}")
+    labels = f"split {split}, labels reviewed by {review.name}" if review else f"split {split}"
+    say(f"{len(pictures)} pictures of {scenes} · {labels} · {' beside '.join(models)}")
     with progress("pictures") as bar:
         task = bar.add_task("judging", total=len(pictures))
         measured = judge(models, pictures, report=lambda done: bar.update(task, completed=done), **options)
@@ -140,7 +143,8 @@ def _judge(
         title = f"Where {first.name} is wrong: {len(pictures)} pictures of {scenes.resolve().name}, split {split}"
         write_picture(misses, miss_sheet(first, title))
     if json_file:
-        put_json({"scenes": str(scenes), "split": split, **measured.to_dict()}, json_file)
+        about = {"scenes": str(scenes), "split": split, "review": str(review) if review else None}
+        put_json({**about, **measured.to_dict()}, json_file)
     if json_file != STDOUT:
         show(measured)
     if misses:
