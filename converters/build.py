@@ -13,6 +13,7 @@ from ..calibration.evaluate import evaluate
 from ..calibration.gate import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gate, psnr_gate
 from ..calibration.sample import NAME as SAMPLE
 from ..calibration.sample import sample_faces
+from ..calibration.scenes import read_scenes
 from ..engines.bundle import ONNX, WEIGHTS, Bundle, check_free, write_bundle
 from ..engines.card import PRECISIONS, Card, Precision
 from ..engines.choose import open_session
@@ -99,7 +100,11 @@ def build_from(
         raise UsageError("INT8 is made for ONNX Runtime in this release, and TensorRT takes it otherwise; give --fp16")
     if scenes and contract.task != "face-detection":
         raise UsageError(f"{plan.name} is no detector and needs no --scenes; give --faces DIR")
+    if scenes and precision == "fp32":
+        raise UsageError("--scenes judges a detector in fewer bits; give --int8 or --fp16 with it")
     check_free(folder)
+    for split in ("train", "test") if scenes else ():
+        read_scenes(scenes, split)  # for what may be wrong with them, before a minute is spent
     weights = read_weights(plan.weights)
     network = network_from(weights, plan.network, plan.config)
     payload = weights_bytes(network, plan.network, plan.config, weights.origin)

@@ -24,8 +24,6 @@ RESCALE = (0.3, 1.5)
 """Scale of a piece that is cut round no face."""
 MINED = 0.25
 """How often a piece is cut round one of the `Mosaics.spots`, once there are any."""
-MIRROR = [2, 3, 0, 1, 4, 5, 8, 9, 6, 7]
-"""Landmarks (eye, eye, nose, mouth corner, mouth corner) after a flip: left and right change places."""
 SEEN, GONE = 0.7, 0.3
 """Share of a face in its piece: from the first on it is a face, up to the second background, between uncertain."""
 
@@ -104,7 +102,7 @@ class Mosaics:
         piece = cv2.warpAffine(levels[level], onto, (width, height), piece, cv2.INTER_LINEAR, edge)
         seen = cropped(moved(faces, turn, shift), width, height)
         if rng.random() < 0.5:
-            piece, seen = piece[:, ::-1], flipped(seen, width)
+            piece, seen = piece[:, ::-1], seen.mirrored(width)
         if not len(faces.certain) and rng.random() < 0.3:
             piece = piece[::-1]  # background has no up
         return recoloured(np.ascontiguousarray(piece), rng), seen
@@ -186,12 +184,3 @@ def cropped(faces: Labelled, width: int, height: int) -> Labelled:
     certain = faces.certain & (share >= SEEN) & ((boxes[:, 1] - boxes[:, 0]).min(1) >= SIDE_PX[0])
     keep = share > GONE
     return Labelled(inside.reshape(-1, 4)[keep].astype(np.float32), faces.landmarks[keep], certain[keep])
-
-
-def flipped(faces: Labelled, width: int) -> Labelled:
-    """Faces of the mirrored picture; a left eye becomes a right eye."""
-    points = faces.landmarks[:, MIRROR]
-    points[:, ::2] = width - points[:, ::2]
-    boxes = faces.boxes_xyxy[:, [2, 1, 0, 3]]
-    boxes[:, ::2] = width - boxes[:, ::2]
-    return Labelled(boxes, points, faces.certain)

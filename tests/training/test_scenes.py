@@ -13,7 +13,7 @@ from facesr_edge.calibration.scenes import Scene, labelled, read_scenes
 from facesr_edge.engines.contract import Contract
 from facesr_edge.engines.errors import InputError, TrainingError
 from facesr_edge.networks.detector import Detector
-from facesr_edge.training.mosaics import Mosaics, Spot, cropped, flipped, moved
+from facesr_edge.training.mosaics import Mosaics, Spot, cropped, moved
 from facesr_edge.training.recipes.detector import cpu
 from facesr_edge.training.scenes import SIDES, Scenes
 from facesr_edge.training.targets import CLAIM
@@ -56,12 +56,12 @@ def task(folder: Path) -> Scenes:
 
 def test_flip_swaps_left_and_right_landmarks() -> None:
     before = labelled([face(10, 20, 40)])
-    after = flipped(before, 100)
+    after = before.mirrored(100)
     assert after.boxes_xyxy.tolist() == [[50, 20, 90, 60]]
     eyes = after.landmarks.reshape(5, 2)
     assert eyes[0, 0] < eyes[1, 0]
     assert eyes[3, 0] < eyes[4, 0]
-    np.testing.assert_allclose(flipped(after, 100).landmarks, before.landmarks, atol=1e-4)
+    np.testing.assert_allclose(after.mirrored(100).landmarks, before.landmarks, atol=1e-4)
 
 
 def test_faces_move_with_their_picture() -> None:
