@@ -103,8 +103,9 @@ def build_from(
     if scenes and precision == "fp32":
         raise UsageError("--scenes judges a detector in fewer bits; give --int8 or --fp16 with it")
     check_free(folder)
-    for split in ("train", "test") if scenes else ():
-        read_scenes(scenes, split)  # for what may be wrong with them, before a minute is spent
+    if scenes:  # what may be wrong with them is told before a minute is spent
+        for split in ("train", "test"):
+            read_scenes(scenes, split)
     weights = read_weights(plan.weights)
     network = network_from(weights, plan.network, plan.config)
     payload = weights_bytes(network, plan.network, plan.config, weights.origin)

@@ -49,7 +49,7 @@ def reduced(what: Subject, gate: Gate | None, plain: Bundle, draft: Bundle, repo
     card = replace(card, parity={**card.parity, **parity})
     if gate is None:
         return card
-    session, reference = OrtSession(draft), OrtSession(plain)
+    session, reference = OrtSession(draft, 1), OrtSession(plain, 1)  # threads would wait for whoever else is at work
     if precision != "int8":
         figure = gate.measure(session)
         if not gate.expected - figure <= gate.most_drop:
