@@ -21,8 +21,10 @@ from .cameras import degraded
 from .faces import tensor_from_bgr
 from .loop import Recipe
 from .mosaics import Mosaics, Spot
-from .targets import CLAIM, Targets, imitation_loss, stacked, targets
+from .targets import Targets, imitation_loss, stacked, targets
 
+FAINT = 0.15
+"""False alarms from this score on are mined: fainter ones rank below all faces that can be hoped for."""
 SIDES = (256, 256, 384)
 """Sides of mosaics in pixels; a batch has one of them, and as many mosaics as fit its pixels."""
 
@@ -67,7 +69,7 @@ class Scenes:
 
     def mine(self, network: nn.Module) -> None:
         """Find the places of training scenes where the network is wrong; pieces are cut round them from now on."""
-        detect = detect_with(network, CLAIM)
+        detect = detect_with(network, FAINT)
         spots: list[Spot] = []
         for name, scene in self.mosaics.scenes.items():
             if scene.kind == "scene":

@@ -10,7 +10,7 @@ def cpu(width: int = 64) -> Recipe:
     return Recipe(
         network="detector",
         config={"width": width},
-        steps=15_000,
+        steps=16_000,
         batch=16,
         crop=256,
         learning_rate=3e-3,
