@@ -41,7 +41,9 @@ def command(bundle: Path | None, target: str, **options: Any) -> None:
     facesr-edge build idrn-x4-fp16                    compile on this device
     """
     if bundle is not None:
-        odd = [f"--{name.replace('_', '-')}" for name, value in options.items() if value not in (None, False)]
+        odd = [
+            f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None and value is not False
+        ]
         if odd:
             raise click.UsageError(f"{', '.join(odd)} cannot be given with a BUNDLE, which has its own")
         _compile(bundle, target)
