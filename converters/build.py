@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..calibration.crops import read_faces
+from ..calibration.detector_figures import figures
 from ..calibration.evaluate import evaluate
 from ..calibration.gate import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gate, psnr_gate
 from ..calibration.sample import NAME as SAMPLE
@@ -20,6 +21,7 @@ from ..engines.choose import open_session
 from ..engines.contract import Contract, super_resolution
 from ..engines.errors import EngineError, UnknownNameError, UsageError
 from ..engines.ort import OrtSession
+from ..zoo import catalogue
 from .blueprint import Blueprint, blueprint
 from .checkpoint import network_from, read_weights, weights_bytes
 from .convert import convert, subject
@@ -55,8 +57,8 @@ def build(
         scale, depth, width: of the network; none for its own.
         weights: trained weights; without it, those of the zoo.
         faces: folder of true faces, 128×128 or larger, to calibrate, compare and measure on; without it, sample faces.
-        scenes: for a detector in fewer bits, folder of labelled pictures, see `read_scenes`: the split "train" to
-            calibrate on, "test" to measure on; without it the sample picture serves.
+        scenes: for a detector, folder of labelled pictures, see `read_scenes`: the split "test" to measure on, "train"
+            to calibrate fewer bits on; without it the sample picture serves for these, and FP32 is not measured.
         max_ap_drop: by how much a detector in fewer bits may fall behind FP32 in average precision, of 1.
         max_psnr_drop: by how much super-resolution in INT8 may fall behind FP32 in PSNR on the luma, in dB.
         report: told a line after each step.
@@ -100,11 +102,9 @@ def build_from(
         raise UsageError("INT8 is made for ONNX Runtime in this release, and TensorRT takes it otherwise; give --fp16")
     if scenes and contract.task != "face-detection":
         raise UsageError(f"{plan.name} is no detector and needs no --scenes; give --faces DIR")
-    if scenes and precision == "fp32":
-        raise UsageError("--scenes judges a detector in fewer bits; give --int8 or --fp16 with it")
     check_free(folder)
     if scenes:  # what may be wrong with them is told before a minute is spent
-        for split in ("train", "test"):
+        for split in ("test",) if precision == "fp32" else ("train", "test"):
             read_scenes(scenes, split)
     weights = read_weights(plan.weights)
     network = network_from(weights, plan.network, plan.config)
@@ -142,6 +142,12 @@ def build_from(
             measured = evaluate(OrtSession(draft), true_faces)
             report(f"quality: {measured.psnr_y_db:.2f} dB on {whose}, {measured.gain_db:+.2f} dB over bicubic")
             card = replace(card, quality={**card.quality, whose: {"precision": precision, **measured.to_dict()}})
+        elif scenes:
+            held_out = read_scenes(scenes, "test")
+            whose = f"{len(held_out)} pictures of {scenes.resolve().name}"
+            told = figures(OrtSession(draft), held_out, catalogue.DEFAULT_SCORE)
+            report(f"quality: average precision {told['average_precision']:.4f} on {whose}")
+            card = replace(card, quality={**card.quality, whose: {"precision": precision, **told}})
         bundle = write_bundle(folder, card, {ONNX: draft.onnx.read_bytes(), WEIGHTS: payload})
     for note in card.notes:
         report(note)

@@ -1,8 +1,10 @@
 """From weights to a bundle: what the graph computes, what is written beside it, what stops a build."""
 
+import json
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -153,6 +155,19 @@ def test_a_detector_is_converted_by_the_same_way(tmp_path):
         maps = network(torch.from_numpy(pixels[..., ::-1].copy()).permute(0, 3, 1, 2).float() / 255).numpy()
     maps[..., 0] = 1 / (1 + np.exp(-maps[..., 0]))
     assert np.abs(OrtSession(bundle).infer(pixels) - maps).max() < 1e-3
+
+
+def test_a_detector_built_with_scenes_has_its_figures_by_size_on_the_card(tmp_path, astronaut):
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "scene_a.png"), astronaut[:256, 96:352])
+    faces = [{"box": [82, 58, 92, 118], "score": 0.9}]
+    (tmp_path / "labels.json").write_text(json.dumps({"scene_a.png": {"faces": faces}}))
+    network = build_network("detector", {"width": 8}).eval()
+    (tmp_path / "w.safetensors").write_bytes(weights_bytes(network, "detector", {"width": 8}, Origin()))
+    card = build("detector", tmp_path / "small", weights=tmp_path / "w.safetensors", scenes=tmp_path).card
+    told = card.quality[f"1 pictures of {tmp_path.name}"]
+    assert told["precision"] == "fp32" and told["from 24 px"]["faces"] == 1
+    assert set(told["network_ms"]) == {"640x384", "1920x1088"}
 
 
 def test_a_destination_that_is_not_free_is_told_before_anything_is_done(tmp_path, tiny_weights):
