@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +45,12 @@ def command(model: str, faces: Path, output: Path | None, recipe: str, **options
         task = bar.add_task(f"{model} {recipe}", total=None)
 
         def show(now: Progress) -> None:
-            bar.update(task, completed=now.step, total=now.steps, description=f"{model} loss {now.loss:.4f}")
+            loss = "" if isnan(now.loss) else f"loss {now.loss:.4f}"  # nothing was left to do
+            bar.update(task, completed=now.step, total=now.steps, description=f"{model} {loss}")
             if now.scores:
                 scores = ", ".join(f"{name} {value:.4g}" for name, value in now.scores.items())
-                line = f"step {now.step}/{now.steps}: loss {now.loss:.4f}, {scores}, {now.steps_per_second:.1f} steps/s"
+                told = [part for part in (loss, scores, f"{now.steps_per_second:.1f} steps/s") if part]
+                line = f"step {now.step}/{now.steps}: {', '.join(told)}"
                 bar.console.print(line, highlight=False, soft_wrap=True) if bar.console.is_terminal else say(line)
 
         try:
