@@ -30,8 +30,9 @@ def cpu(width: int = 64) -> Recipe:
 
 LIMITS = (
     "faces from 8 px; made for frames as cameras give them, not for drawings",
-    "learnt from the labels and maps of another detector, and so from its mistakes",
-    "profiles, masks and dark frames are found less often",
+    "faces below 24 px in crowds, profiles, masks and dark frames are found less often",
+    "learnt from the labels and maps of another detector, and so from its mistakes: dogs and monkeys count as faces",
+    "landmarks are rough: for laying a face upright, not for measuring it",
 )
 
 RECIPES = {"cpu": cpu}
