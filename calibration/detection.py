@@ -103,11 +103,6 @@ class Judgement:
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
         return float((np.diff(recall, prepend=0.0) * envelope).sum())
 
-    def landmark_error(self, band: Band = LARGE) -> float:
-        """Mean over the faces found of their landmarks' mean error, in distances between the eyes."""
-        errors = [v.landmark_error for v in self.verdicts if v.hit and band.holds(v.side)]
-        return float(np.nanmean(errors)) if np.isfinite(errors).any() else float("nan")
-
 
 def judged(found: Iterable[tuple[Detections, Labelled]]) -> Judgement:
     """Hold the detections of each picture against its faces."""

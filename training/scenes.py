@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..calibration.detection import LARGE, LEAST_SCORE, SMALL, Detect, judged, overlaps
+from ..calibration.detection import HIT, LARGE, LEAST_SCORE, MISS, SMALL, Detect, judged, overlaps
 from ..calibration.scenes import CERTAIN, read_scenes
 from ..engines.contract import Contract
 from ..engines.decode import NMS_IOU, decode, padded, suppress
@@ -75,8 +75,8 @@ class Scenes:
             if scene.kind == "scene":
                 found, faces = detect(self.mosaics.whole(name)), scene.faces
                 ious = overlaps(found.boxes_xyxy, faces.boxes_xyxy)
-                alarms = found.boxes_xyxy[~(ious >= 0.3).any(1)]
-                missed = faces.boxes_xyxy[faces.certain & ~(ious[found.scores >= CERTAIN] >= 0.5).any(0)]
+                alarms = found.boxes_xyxy[~(ious >= MISS).any(1)]
+                missed = faces.boxes_xyxy[faces.certain & ~(ious[found.scores >= CERTAIN] >= HIT).any(0)]
                 wrong = np.concatenate((alarms, missed))
                 spots += [Spot(name, (x, y)) for x, y in ((wrong[:, :2] + wrong[:, 2:]) / 2).tolist()]
         self.mosaics.spots = tuple(spots)

@@ -17,7 +17,6 @@ CLAIM = 0.3
 """From this score on a cell claims a face: boxes and landmarks are learnt there, and labels must bear it out."""
 BLIND = 0.05
 """A teacher that gives a labelled face no cell above this does not see it: the cells at its centre take it then."""
-
 FOCUS = 1.5
 """Power of the difference that weights a cell's score. Squared, cells at 0.2 where nothing is hardly mattered, and
 ranked among the faintest faces."""
