@@ -1,4 +1,4 @@
-"""A bundle: a folder that runs. ONNX, weights where they ship, and ``card.json`` with the hash of each."""
+"""A bundle: a folder that runs. ONNX, weights where they ship, the engine if compiled, ``card.json`` with their hashes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from .card import Card, card_from_json
 from .errors import BundleError, OutputError
 
 CARD, ONNX, WEIGHTS = "card.json", "model.onnx", "weights.safetensors"
+ENGINE, LAYERS = "model.engine", "layers.json"
+"""What compiling on a device adds: the engine as the runtime wrote it, so that the runtime's own tools read it too, and
+what it says of its layers."""
+SECOND = "fp16.onnx"
+"""Beside an INT8 graph for TensorRT: the same network in FP16, which is taken where it is faster."""
+FILES = frozenset((CARD, ONNX, WEIGHTS, ENGINE, LAYERS, SECOND))
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,11 @@ class Bundle:
     def onnx(self) -> Path:
         """Path of the graph."""
         return self.folder / ONNX
+
+    @property
+    def engine(self) -> Path:
+        """Path of the compiled engine; there is one where the card has a key."""
+        return self.folder / ENGINE
 
 
 def open_bundle(folder: str | Path) -> Bundle:
@@ -67,6 +78,8 @@ def open_bundle(folder: str | Path) -> Bundle:
             )
     if ONNX not in card.files:
         raise BundleError(f"{path} lists no {ONNX}; build the bundle again: facesr-edge build")
+    if card.engine and ENGINE not in card.files:
+        raise BundleError(f"{path} tells of an engine but lists no {ENGINE}; compile it: facesr-edge build {folder}")
     return Bundle(folder, card)
 
 
@@ -123,7 +136,7 @@ def check_free(folder: Path) -> None:
         inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
     except OSError as error:
         raise OutputError(f"cannot read {folder}: {error.strerror}; choose another folder with -o") from None
-    strangers = sorted(inside - {CARD, ONNX, WEIGHTS})
+    strangers = sorted(inside - FILES)
     if strangers or (inside and not {CARD, ONNX} <= inside):
         which = f"it holds {strangers[0]}" if strangers else f"it lacks {CARD} or {ONNX}"
         raise OutputError(f"{folder} exists and is not a bundle: {which}; choose another folder with -o")

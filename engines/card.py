@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from .contract import Contract
 from .errors import BundleError
+from .key import Key
 
 FORMAT = 1
 """Version of the card's layout; a card of a newer one is refused."""
@@ -34,6 +35,8 @@ class Card:
         limits: what it must not be trusted with, in words.
         made_with: package -> version at build.
         notes: what the build had to say, e.g. that the engine is still to be compiled on the device.
+        calibration: SHA-256 of what INT8 was calibrated on; "" for other precisions.
+        engine: what the compiled engine beside the graph was made for; none where there is none.
         format: version of this layout.
     """
 
@@ -50,6 +53,8 @@ class Card:
     limits: tuple[str, ...] = ()
     made_with: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    calibration: str = ""
+    engine: Key | None = None
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -57,8 +62,10 @@ class Card:
         return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
 
 
+_LATER = {"calibration": ""}
+"""What cards of format 1 did not have from the beginning -> what its absence means."""
 _KINDS: dict[str, type] = {
-    **dict.fromkeys(("name", "network", "licence"), str),
+    **dict.fromkeys(("name", "network", "licence", "calibration"), str),
     **dict.fromkeys(("config", "files", "parity", "quality", "training", "made_with"), dict),
     **dict.fromkeys(("limits", "notes"), tuple),
 }
@@ -86,8 +93,10 @@ def card_from_json(text: str, where: str = "card.json") -> Card:
         )
     try:
         contract: dict[str, Any] = {key: _frozen(value) for key, value in values.pop("contract").items()}
-        rest: dict[str, Any] = {f.name: _frozen(values[f.name]) for f in fields(Card) if f.name != "contract"}
-        card = Card(contract=Contract(**contract), **rest)
+        made_for = values.pop("engine", None)
+        plain = [f.name for f in fields(Card) if f.name not in ("contract", "engine")]
+        rest: dict[str, Any] = {name: _frozen({**_LATER, **values}[name]) for name in plain}
+        card = Card(contract=Contract(**contract), engine=Key(**made_for) if made_for else None, **rest)
     except (TypeError, KeyError, AttributeError, BundleError) as error:
         raise BundleError(f"{where} is incomplete ({error}); build the bundle again: facesr-edge build") from None
     odd = sorted(name for name, kind in _KINDS.items() if not isinstance(getattr(card, name), kind))

@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
-from facesr_edge.engines.bundle import CARD, ONNX, WEIGHTS, open_bundle, write_bundle
+from facesr_edge.engines.bundle import CARD, ENGINE, LAYERS, ONNX, WEIGHTS, open_bundle, write_bundle
 from facesr_edge.engines.card import Card
 from facesr_edge.engines.contract import super_resolution
 from facesr_edge.engines.errors import BundleError, OutputError
+from facesr_edge.engines.key import Key
 
 SMALL = {ONNX: b"graph", WEIGHTS: b"weights"}
 
@@ -72,6 +74,30 @@ def test_a_card_that_names_a_file_elsewhere_is_refused(bundle, name):
 def test_a_card_that_lists_no_graph_is_refused(tmp_path, card):
     write_bundle(tmp_path / "b", card, {WEIGHTS: b"weights"})
     with pytest.raises(BundleError, match=f"lists no {ONNX}"):
+        open_bundle(tmp_path / "b")
+
+
+@pytest.fixture
+def compiled(bundle, card):
+    key = Key("TensorRT", "10.3.0", "Orin", "8.7", "12.6", bundle.card.files[ONNX])
+    return write_bundle(bundle.folder, replace(card, engine=key), {**SMALL, ENGINE: b"plan", LAYERS: b"{}"})
+
+
+def test_a_compiled_bundle_keeps_its_engine_and_what_it_was_made_for(compiled):
+    again = open_bundle(compiled.folder)
+    assert again == compiled and again.engine.read_bytes() == b"plan" and again.card.engine.gpu == "Orin"
+
+
+@pytest.mark.parametrize("name", [ENGINE, LAYERS])
+def test_an_altered_engine_is_refused_before_anything_reads_it(compiled, name):
+    (compiled.folder / name).write_bytes(b"plam")
+    with pytest.raises(BundleError, match=f"{name} was altered"):
+        open_bundle(compiled.folder)
+
+
+def test_a_card_that_tells_of_an_engine_it_does_not_list_is_refused(tmp_path, compiled):
+    write_bundle(tmp_path / "b", compiled.card, SMALL)
+    with pytest.raises(BundleError, match=r"lists no model.engine; compile it: facesr-edge build"):
         open_bundle(tmp_path / "b")
 
 

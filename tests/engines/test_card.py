@@ -7,6 +7,7 @@ import pytest
 from facesr_edge.engines.card import FORMAT, Card, card_from_json
 from facesr_edge.engines.contract import Contract, super_resolution
 from facesr_edge.engines.errors import BundleError
+from facesr_edge.engines.key import Key
 
 CARD = Card(
     name="idrn-x4",
@@ -25,6 +26,11 @@ CARD = Card(
 )
 
 
+KEY = Key("TensorRT", "10.3.0", "Orin", "8.7", "12.6", "0" * 64, jetpack="6.2", board={"power_mode": "MAXN"})
+LATER = {"calibration", "engine"}
+"""Fields that cards had not from the beginning."""
+
+
 def text_with(**changes):
     return json.dumps({**json.loads(CARD.to_json()), **changes})
 
@@ -34,6 +40,7 @@ def text_with(**changes):
     [
         CARD,
         replace(CARD, limits=(), notes=(), quality={}, licence="Größe – 顔"),
+        replace(CARD, precision="int8", calibration="f" * 64, engine=KEY),
         replace(CARD, contract=Contract("face-detection", multiple=32, size_hw=(320, 640)), config={}),
     ],
 )
@@ -60,7 +67,7 @@ def test_a_card_of_another_format_is_refused_with_both_numbers(version):
         card_from_json(text_with(format=version))
 
 
-@pytest.mark.parametrize("missing", sorted(set(json.loads(CARD.to_json())) - {"format"}))
+@pytest.mark.parametrize("missing", sorted(set(json.loads(CARD.to_json())) - {"format"} - LATER))
 def test_a_card_that_lacks_a_field_is_refused(missing):
     values = json.loads(CARD.to_json())
     del values[missing]
@@ -68,9 +75,20 @@ def test_a_card_that_lacks_a_field_is_refused(missing):
         card_from_json(json.dumps(values))
 
 
+def test_a_card_from_before_there_were_engines_tells_of_none():
+    values = json.loads(CARD.to_json())
+    for name in LATER:
+        del values[name]
+    assert card_from_json(json.dumps(values)) == CARD
+
+
 @pytest.mark.parametrize(
     "changes",
     [
+        {"engine": "model.engine"},
+        {"engine": {"runtime": "TensorRT"}},
+        {"engine": {**json.loads(replace(CARD, engine=KEY).to_json())["engine"], "gpu": 7}},
+        {"calibration": 7},
         {"contract": None},
         {"contract": []},
         {"contract": {"task": "super-resolution", "colour": "red"}},
