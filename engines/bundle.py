@@ -1,4 +1,4 @@
-"""A bundle: a folder that runs. ONNX, weights where they ship, the engine if compiled, ``card.json`` with their hashes."""
+"""A bundle: a folder that runs. Graph, weights that ship, compiled engine, and ``card.json`` with the hash of each."""
 
 from __future__ import annotations
 
