@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from .bundle import Bundle
 from .errors import UnknownNameError
 from .ort import OrtSession
 from .session import Session
 
+
+def _tensorrt(bundle: Bundle, threads: int) -> Session:
+    from .trt_session import TrtSession
+
+    return TrtSession(bundle)
+
+
 ENGINES: dict[str, Callable[[Bundle, int], Session]] = {
+    "tensorrt": _tensorrt,
     "onnxruntime": OrtSession,
 }
 """Engine name -> how a session is made from a bundle and a number of threads; the fastest first."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A runtime for a bundle.
+
+    Args:
+        engine: a key of `ENGINES`.
+        why: it was taken, in words.
+    """
+
+    engine: str
+    why: str
+
+
+def choose(bundle: Bundle, engine: str = "auto") -> Choice:
+    """Which runtime runs a bundle. Depends on the bundle alone: the same folder never runs in another one unasked.
+
+    Args:
+        bundle: what to run.
+        engine: a key of `ENGINES`, or "auto": TensorRT where the bundle has an engine, or else ONNX Runtime.
+
+    Raises:
+        UnknownNameError: no engine of that name.
+    """
+    if engine not in ("auto", *ENGINES):
+        raise UnknownNameError("engine", engine, ["auto", *ENGINES])
+    if engine != "auto":
+        return Choice(engine, "as asked")
+    made = bundle.card.engine
+    if made:
+        return Choice("tensorrt", f"the bundle has an engine of {made.runtime} {made.version} for {made.gpu}")
+    return Choice("onnxruntime", "the bundle has no compiled engine")
 
 
 def open_session(bundle: Bundle, engine: str = "auto", threads: int = 0) -> Session:
@@ -20,15 +62,11 @@ def open_session(bundle: Bundle, engine: str = "auto", threads: int = 0) -> Sess
 
     Args:
         bundle: what to run.
-        engine: a key of `ENGINES`, or "auto" for the fastest that this machine has.
+        engine: see `choose`.
         threads: CPU threads of one call; 0 for one a core.
 
     Raises:
         UnknownNameError: no engine of that name.
         EngineError, MissingDependencyError: it cannot be loaded here. Nothing else is tried in its stead.
     """
-    if engine == "auto":
-        engine = next(iter(ENGINES))
-    if engine not in ENGINES:
-        raise UnknownNameError("engine", engine, ["auto", *ENGINES])
-    return ENGINES[engine](bundle, threads)
+    return ENGINES[choose(bundle, engine).engine](bundle, threads)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import defaultdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from .bundle import Bundle
 from .contract import split_batch
 from .errors import EngineError, MissingDependencyError, UsageError
+from .session import LayerTime
 
 MOST_THREADS = 256
 
@@ -46,13 +50,16 @@ class Graph:
         path: the file.
         threads: of one call; 0 for one a core.
         fixed: named dimensions to fix, so that the runtime folds all that depends on them into constants.
+        record: where every node's times are recorded, the beginning of a file name; none to record nothing.
 
     Raises:
         UsageError: a number of threads that cannot be meant.
         EngineError: the file cannot be loaded.
     """
 
-    def __init__(self, path: Path, threads: int = 0, fixed: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, path: Path, threads: int = 0, fixed: dict[str, int] | None = None, record: Path | None = None
+    ) -> None:
         self.version = version()
         check_threads(threads)
         import onnxruntime
@@ -61,6 +68,8 @@ class Graph:
         options.log_severity_level = 4  # none: what matters is raised, and told once
         options.intra_op_num_threads = threads
         options.enable_mem_pattern = bool(fixed)  # a pattern is kept for each shape seen: memory would grow
+        if record:
+            options.enable_profiling, options.profile_file_prefix = True, str(record)
         for name, size in (fixed or {}).items():
             options.add_free_dimension_override_by_name(name, size)
         try:
@@ -79,9 +88,40 @@ class Graph:
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed on an input of {tensor.shape}: {_first_line(error)}") from None
 
+    def recorded(self) -> list[dict[str, Any]]:
+        """End the recording and read it: the events of Chrome's trace format."""
+        return list(json.loads(Path(self._session.end_profiling()).read_text("utf-8")))
+
     def close(self) -> None:
         """Give the memory back; `run` is over."""
         self._session = None
+
+
+def layer_times(
+    path: Path, tensor: NDArray[Any], runs: int, threads: int = 0, fixed: dict[str, int] | None = None
+) -> tuple[LayerTime, ...]:
+    """Time every node of a graph, as it stands after the runtime's own optimisation.
+
+    Args:
+        path, threads, fixed: see `Graph`.
+        tensor: its input.
+        runs: calls that are averaged, after one that does not count.
+    """
+    with TemporaryDirectory() as folder:
+        graph = Graph(path, threads, fixed, Path(folder) / "layers")
+        for _ in range(runs + 1):
+            graph.run(tensor)
+        events = graph.recorded()
+        graph.close()
+    taken: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(_NODE):
+            taken[event["name"].removesuffix(_NODE), event["args"]["op_name"]].append(event["dur"] / 1e3)
+    return tuple(LayerTime(name, kind, sum(ms[1:]) / runs) for (name, kind), ms in taken.items())
+
+
+_NODE = "_kernel_time"
+"""How the runtime's recording names the time of a node's arithmetic."""
 
 
 class OrtSession:
@@ -113,12 +153,19 @@ class OrtSession:
 
     def _graph(self, batch: NDArray[np.uint8]) -> Graph:
         self.contract.check(batch)
-        _, height, width, _ = batch.shape
-        key = height if self.contract.windows else 0
+        key = batch.shape[1] if self.contract.windows else 0
         if key not in self._graphs:
-            fixed = {"height": height, "width": width} if self.contract.windows else None
-            self._graphs[key] = Graph(self._path, self._threads, fixed)
+            self._graphs[key] = Graph(self._path, self._threads, self._fixed(batch))
         return self._graphs[key]
+
+    def _fixed(self, batch: NDArray[np.uint8]) -> dict[str, int] | None:
+        _, height, width, _ = batch.shape
+        return {"height": height, "width": width} if self.contract.windows else None
+
+    def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
+        """See `Session.layer_times`."""
+        self.contract.check(batch)
+        return layer_times(self._path, batch, runs, self._threads, self._fixed(batch))
 
     def warm_up(self) -> None:
         """See `Session.warm_up`."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from .contract import Contract
 from .errors import EngineError
-from .ort import Graph
+from .ort import Graph, layer_times
+from .session import LayerTime
 
 STRIDES = (8, 16, 32)
 _MAPS = tuple(f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
@@ -32,6 +33,7 @@ class YuNetSession:
 
     def __init__(self, path: Path, threads: int = 0) -> None:
         self._graph = Graph(path, threads)
+        self._path, self._threads = path, threads
         if not set(_MAPS) <= set(self._graph.outputs) or len(self._graph.inputs) != 1:
             raise EngineError(f"{path} is not a face detector known here; give a YuNet ONNX file or a bundle")
         (node,) = self._graph.inputs.values()
@@ -40,6 +42,11 @@ class YuNetSession:
         self.contract = Contract("face-detection", multiple=STRIDES[-1], size_hw=size)
         self.runtime = f"ONNX Runtime {self._graph.version} (CPU)"
 
+    def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
+        """See `Session.layer_times`; of one picture."""
+        self.contract.check(batch)
+        return layer_times(self._path, _tensor(batch[0]), runs, self._threads)
+
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Session.infer`."""
         self.contract.check(batch)
@@ -47,8 +54,7 @@ class YuNetSession:
         return np.concatenate([self._infer_one(picture) for picture in batch])
 
     def _infer_one(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        tensor = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
-        maps = dict(zip(self._graph.outputs, self._graph.run(tensor), strict=True))
+        maps = dict(zip(self._graph.outputs, self._graph.run(_tensor(picture)), strict=True))
         rows = []
         for stride in STRIDES:
             score = np.sqrt(np.clip(maps[f"cls_{stride}"], 0, 1) * np.clip(maps[f"obj_{stride}"], 0, 1))
@@ -63,3 +69,8 @@ class YuNetSession:
     def close(self) -> None:
         """See `Session.close`."""
         self._graph.close()
+
+
+def _tensor(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(H, W, 3) uint8 -> (1, 3, H, W) float32, 0..255."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)

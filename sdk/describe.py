@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ..engines.bundle import CARD, Bundle
 from ..engines.card import Card
+from ..engines.choose import choose
 from ..engines.contract import Contract
 
 Rows = list[tuple[str, str]]
@@ -49,6 +51,7 @@ def sections(bundle: Bundle) -> list[tuple[str, Rows]]:
         (f"{card.name}, {card.contract.task}", _what(bundle)),
         ("Files, SHA-256 checked", [(name, digest) for name, digest in card.files.items()]),
         ("Parity: departure from the step before, on real faces", _flat(card.parity)),
+        ("Engine: what it was compiled for", _flat(asdict(card.engine)) if card.engine else []),
         *_quality(card.quality),
         ("Training", _flat(card.training)),
         ("Limits", [("·", limit) for limit in card.limits]),
@@ -67,6 +70,7 @@ def _what(bundle: Bundle) -> Rows:
         ("takes", _takes(card.contract)),
         ("gives", _gives(card.contract)),
         ("size", f"{size_mb(bundle):.2f} MB"),
+        ("auto takes", "{0.engine}: {0.why}".format(choose(bundle))),
         ("licence", card.licence or "not stated"),
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..engines.errors import InputError
 from .faces import Face, FrameResult
 from .frame import Frame
 from .latency import STAGES, FrameTiming, Latency, latency
+from .layers import LayerTimes, layers_of
 from .machine import Machine, peak_memory_mb, this_machine
 from .media.pictures import read_picture
 from .media.source import Source
@@ -51,6 +52,7 @@ class Profile:
         warm_up: frames that were done before and do not count.
         timeline: the frames that count, in order.
         faces: those of the frame that had the most, to look at.
+        layers: what each layer of the networks takes; empty where nobody asked.
     """
 
     source: str
@@ -66,6 +68,7 @@ class Profile:
     warm_up: int
     timeline: tuple[FrameTiming, ...]
     faces: tuple[Face, ...]
+    layers: LayerTimes
 
     @property
     def stages(self) -> dict[str, Latency]:
@@ -109,6 +112,7 @@ class Profile:
             "stages_ms": {name: value.to_dict() for name, value in self.stages.items()},
             "own_work_ms": {**self.own_work.to_dict(), "share_of_total": round(self.own_work_share, 4)},
             "frames_ms": [round(timing.milliseconds["total"], 3) for timing in self.timeline],
+            "layers": {part: [asdict(layer) for layer in times] for part, times in self.layers.items()},
             "peak_memory_mb": None if self.peak_memory_mb is None else round(self.peak_memory_mb, 1),
             "machine": self.machine.to_dict(),
             "runtimes": self.runtimes,
@@ -123,6 +127,7 @@ def profile(
     frames: int | None = None,
     warm_up: int = WARM_UP,
     encode: bool = True,
+    layers: bool = False,
     report: Callable[[int], None] = lambda done: None,
 ) -> Profile:
     """Measure a pipeline on a source.
@@ -133,6 +138,7 @@ def profile(
         frames: how many count; none for 30 of pictures, 100 of videos.
         warm_up: frames before, which do not count.
         encode: write the composites too: pictures as JPEG into memory, videos into a file that is thrown away.
+        layers: time every layer of the networks as well, after the frames.
         report: told how many frames are done, the warm-up included.
 
     Raises:
@@ -158,13 +164,14 @@ def profile(
             f"{source.name} ends within the {warm_up} frames of the warm-up; give --warm-up 0, or a longer one"
         )
     height, width = fullest.source.pixels.shape[:2]
+    plan = pipeline.detector.plan(width, height)
     return Profile(
         source=source.name,
         size_wh=(width, height),
         outscale=pipeline.outscale,
         model=pipeline.card.name,
         card=pipeline.card,
-        plan=pipeline.detector.plan(width, height),
+        plan=plan,
         runtimes={"super_resolve": pipeline.session.runtime, "detect": pipeline.detector.session.runtime},
         versions=versions(),
         machine=this_machine(),
@@ -172,6 +179,7 @@ def profile(
         warm_up=warm_up,
         timeline=tuple(timeline),
         faces=fullest.faces,
+        layers=layers_of(pipeline, plan, fullest.faces) if layers else {},
     )
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
+from ...engines.session import LayerTime
 from .options import STDOUT, Command, json_option, path_option, pipeline_options
 from .pipeline import introduction, pipeline_from
 from .screen import note, progress, put_json, results, say
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from ..profile import Profile
 
+MOST_LAYERS = 10
+
 
 @click.command("profile", cls=Command, short_help="What every stage of a frame costs, with a report to look at.")
 @click.argument("source", metavar="INPUT")
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--warm-up", type=click.IntRange(min=0), default=3, show_default=True, help="Frames before, not counted.")
 @click.option("--no-encode", is_flag=True, help="Leave the writing of the output out.")
+@click.option("--layers", is_flag=True, help="Time every layer of the networks as well.")
 @json_option("The figures")
 @path_option("--trace", help="Write a trace for ui.perfetto.dev.")
 @path_option("--html", help="Write a report, one page that needs nothing else.")
@@ -33,6 +38,7 @@ def command(
     frames: int | None,
     warm_up: int,
     no_encode: bool,
+    layers: bool,
     json_file: str | None,
     trace: Path | None,
     html: Path | None,
@@ -58,6 +64,7 @@ def command(
             frames=frames,
             warm_up=warm_up,
             encode=not no_encode,
+            layers=layers,
             report=lambda done: bar.update(task, completed=done),
         )
     note(opened.notes)
@@ -83,12 +90,27 @@ def show(measured: Profile) -> None:
     )
     console.print(f"detect: {measured.plan}")
     console.print(_table(measured))
+    for part, times in measured.layers.items():
+        console.print(_layers(part, times))
     memory = f", {measured.peak_memory_mb:.0f} MB at most" if measured.peak_memory_mb else ""
     console.print(
         f"own work, all but networks, codecs and enlargement: [bold]{measured.own_work.mean:.2f} ms[/bold], "
         f"{measured.own_work_share:.1%} of a frame"
     )
     console.print(f"{measured.machine}{memory}", style="dim")
+
+
+def _layers(part: str, times: tuple[LayerTime, ...]) -> Table:
+    """The layers that take longest, and the rest in one row."""
+    from rich.table import Table
+
+    table = Table(f"{part}: {len(times)} layers", "", "ms", "share", box=None, padding=(0, 1), header_style="dim")
+    total = sum(layer.ms for layer in times) or 1.0
+    slowest = sorted(times, key=lambda layer: -layer.ms)
+    rest = LayerTime("the others", "", sum(layer.ms for layer in slowest[MOST_LAYERS:]))
+    for layer in [*slowest[:MOST_LAYERS], rest]:
+        table.add_row(escape(layer.name), escape(layer.kind), f"{layer.ms:.3f}", f"{layer.ms / total:.0%}")
+    return table
 
 
 def _table(measured: Profile) -> Table:

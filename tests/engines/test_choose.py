@@ -1,9 +1,21 @@
 """Which runtime runs a bundle: as asked, never another in its stead."""
 
+from dataclasses import replace
+
 import pytest
-from facesr_edge.engines.choose import ENGINES, open_session
+from facesr_edge.engines.bundle import Bundle
+from facesr_edge.engines.choose import choose, open_session
 from facesr_edge.engines.errors import UnknownNameError
+from facesr_edge.engines.key import Key
 from facesr_edge.engines.ort import OrtSession
+
+
+@pytest.fixture
+def compiled(tiny_bundle):
+    """As a bundle with an engine says of itself; the engine is not there."""
+    bundle = tiny_bundle()
+    key = Key("TensorRT", "10.3.0", "Orin", "8.7", "12.6", bundle.card.files["model.onnx"])
+    return Bundle(bundle.folder, replace(bundle.card, engine=key))
 
 
 @pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
@@ -12,12 +24,21 @@ def test_the_engine_asked_for_is_taken(tiny_bundle, engine):
     assert isinstance(session, OrtSession) and session.contract == tiny_bundle().card.contract
 
 
+def test_auto_takes_the_engine_that_the_bundle_has_and_says_why(tiny_bundle, compiled):
+    assert choose(tiny_bundle()).engine == "onnxruntime" and "no compiled engine" in choose(tiny_bundle()).why
+    assert choose(compiled).engine == "tensorrt" and "TensorRT 10.3.0 for Orin" in choose(compiled).why
+
+
+@pytest.mark.parametrize("engine", ["tensorrt", "onnxruntime"])
+def test_what_was_asked_for_is_taken_whatever_the_bundle_has(tiny_bundle, compiled, engine):
+    assert choose(compiled, engine).engine == choose(tiny_bundle(), engine).engine == engine
+
+
 @pytest.mark.parametrize(("engine", "hint"), [("onnxruntim", "did you mean 'onnxruntime'"), ("", "known: auto, ")])
 def test_an_unknown_engine_is_refused_with_those_there_are(tiny_bundle, engine, hint):
     with pytest.raises(UnknownNameError, match=hint):
         open_session(tiny_bundle(), engine)
 
 
-@pytest.mark.parametrize("engine", sorted(ENGINES))
-def test_every_engine_keeps_the_number_of_threads(tiny_bundle, engine):
-    assert "1 threads" in open_session(tiny_bundle(), engine, threads=1).runtime
+def test_onnx_runtime_keeps_the_number_of_threads(tiny_bundle):
+    assert "1 threads" in open_session(tiny_bundle(), "onnxruntime", threads=1).runtime

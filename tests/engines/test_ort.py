@@ -188,3 +188,22 @@ def test_without_the_runtime_the_remedy_is_told():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("MissingDependencyError") and "pip install facesr-edge\n" in done.stdout
+
+
+def test_every_layer_of_a_call_is_timed_in_the_order_they_run(session, crops):
+    times = session.layer_times(crops(48, 2), runs=3)
+    assert {"Conv", "Cast"} <= {layer.kind for layer in times} and all(layer.ms >= 0 for layer in times)
+    assert len({(layer.name, layer.kind) for layer in times}) == len(times) > 10
+    kinds = [layer.kind for layer in times]
+    assert kinds.index("Cast") < kinds.index("Conv")  # pixels become numbers first
+    once = session.layer_times(crops(48, 2), runs=1)
+    assert sum(layer.ms for layer in times) < 20 * sum(layer.ms for layer in once)  # a mean, not a sum
+
+
+def test_timing_layers_refuses_what_infer_refuses_and_leaves_no_file(session, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EngineError, match="expected square crops"):
+        session.layer_times(np.zeros((1, 40, 40, 3), np.uint8))
+    session.layer_times(np.zeros((1, 32, 32, 3), np.uint8), runs=1)
+    assert list(tmp_path.iterdir()) == []

@@ -84,6 +84,17 @@ def test_a_profile_says_where_and_with_what_it_was_measured(measured):
     assert document["detect"].items() >= {"kind": "full", "scale": 1.0, "looks": 1, "megapixels": 0.061}.items()
 
 
+def test_layers_are_timed_where_asked_and_only_there(measured, tiny_bundle, put_face, tmp_path):
+    assert measured[0].layers == {} and measured[0].to_dict()["layers"] == {}
+    frame = np.full((90, 160, 3), 118, np.uint8)
+    put_face(frame, 40, 30, 30)
+    cv2.imwrite(str(tmp_path / "frame.png"), frame)
+    with load(tiny_bundle().folder, threads=1) as pipeline, open_source(tmp_path / "frame.png") as source:
+        told = profile(pipeline, source, frames=1, warm_up=0, encode=False, layers=True).to_dict()["layers"]
+    assert list(told) == ["detect.network", "super_resolve.network"]
+    assert all("Conv" in {layer["kind"] for layer in part} for part in told.values())
+
+
 def test_a_video_ends_where_it_ends_and_leaves_nothing(tiny_bundle, tmp_path, monkeypatch):
     path = tmp_path / "clip.mp4"
     _clip(path, 5)
