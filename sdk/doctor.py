@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from .. import __version__
 from ..engines.errors import BundleError
+from ..engines.tools import ROOT
 from ..zoo import catalogue
+from .finding import Finding, State
+from .gpu_machine import gpu_findings
 from .machine import this_machine
 from .packages import PACKAGES
 
-State = Literal["ok", "missing", "broken"]
 REINSTALL = "pip install --force-reinstall --no-deps facesr-edge"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
+def examine(root: Path = ROOT) -> list[Finding]:
+    """Look at everything; takes no longer than to hash the models and to open a GPU.
 
     Args:
-        name: of the thing.
-        state: there; not there, which nothing needs that was asked for so far; or so that nothing runs.
-        detail: in words.
-        remedy: the command that helps; "" where none does or none is needed.
+        root: of the file system that tells of board, driver and CUDA.
     """
-
-    name: str
-    state: State
-    detail: str
-    remedy: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
-
-
-def examine() -> list[Finding]:
-    """Look at everything; takes no longer than to hash the models."""
-    return [*_machine(), *_accelerators(), *_packages(), *_models()]
+    return [*_machine(), *gpu_findings(root), *_packages(), *_models()]
 
 
 def _machine() -> Iterator[Finding]:
@@ -53,29 +34,10 @@ def _machine() -> Iterator[Finding]:
     yield Finding("instructions", "ok", " ".join(machine.instructions) or "not known on this system")
 
 
-def _accelerators() -> Iterator[Finding]:
-    tegra = Path("/etc/nv_tegra_release")
-    if tegra.exists():
-        yield Finding("Jetson", "ok", tegra.read_text("utf-8", errors="replace").splitlines()[0].lstrip("# "))
-    gpu = nvidia_gpu()
-    yield Finding("NVIDIA GPU", "ok", gpu) if gpu else Finding("NVIDIA GPU", "missing", "none; networks run on the CPU")
-
-
-def nvidia_gpu() -> str:
-    """Name, memory and driver of the first GPU, as nvidia-smi says; "" without one."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ""
-    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return (done.stdout.strip().splitlines() or [""])[0]
-
-
 def _packages() -> Iterator[Finding]:
     for package in PACKAGES:
+        if package.extra == "tensorrt":
+            continue  # told of with the GPU, and of no use without one
         if package.version:
             yield Finding(package.name, "ok", f"{package.version}, for {package.purpose}")
         else:

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engines.board import this_board
+from ..engines.tools import ROOT
+
 _TELLING = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
     *("amx_bf16", "amx_int8", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"),
@@ -27,6 +30,7 @@ class Machine:
         memory_gb: of the machine; 0 where nobody knows.
         system: operating system and architecture.
         python: version.
+        board: of a Jetson, its release, power mode and clocks; "" elsewhere.
     """
 
     cpu: str
@@ -35,28 +39,36 @@ class Machine:
     memory_gb: float
     system: str
     python: str
+    board: str = ""
 
     def __str__(self) -> str:
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
         memory = f", {self.memory_gb:.0f} GB" if self.memory_gb else ""
-        return f"{self.cpu}, {cores}{memory}, {self.system}"
+        board = f", {self.board}" if self.board else ""
+        return f"{self.cpu}, {cores}{memory}, {self.system}{board}"
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return asdict(self)
 
 
-def this_machine() -> Machine:
-    """Look at the machine that this runs on."""
-    info = _cpuinfo()
+def this_machine(root: Path = ROOT) -> Machine:
+    """Look at the machine that this runs on.
+
+    Args:
+        root: of the file system, for what the kernel tells of processor and board.
+    """
+    info = _cpuinfo(root)
+    board = this_board(root)
     flags = set(info.get("flags", info.get("Features", "")).split())
     return Machine(
-        cpu=info.get("model name") or _board() or platform.processor() or platform.machine(),
+        cpu=info.get("model name") or _model(root) or platform.processor() or platform.machine(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         instructions=tuple(name for name in _TELLING if name in flags),
         memory_gb=_memory_gb(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
+        board=str(board) if board else "",
     )
 
 
@@ -70,20 +82,20 @@ def peak_memory_mb() -> float | None:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def _cpuinfo() -> dict[str, str]:
+def _cpuinfo(root: Path) -> dict[str, str]:
     """The first processor's lines of Linux's /proc/cpuinfo; empty elsewhere."""
     try:
-        first = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0]
+        first = (root / "proc/cpuinfo").read_text("utf-8").split("\n\n")[0]
     except OSError:
         return {}
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _board() -> str:
+def _model(root: Path) -> str:
     """An ARM board's name, which its /proc/cpuinfo leaves out."""
     try:
-        return Path("/proc/device-tree/model").read_text("utf-8").strip("\0 \n")
+        return (root / "proc/device-tree/model").read_text("utf-8").strip("\0 \n")
     except OSError:
         return ""
 

@@ -16,18 +16,19 @@ class Package:
         module: for import.
         purpose: what cannot be done without it.
         extra: of facesr-edge, that brings it; "" for those that always come along.
+        others: names of packages that hold the same module, e.g. for one version of CUDA.
     """
 
     name: str
     module: str
     purpose: str
     extra: str = ""
+    others: tuple[str, ...] = ()
 
     @property
     def version(self) -> str | None:
         """Version that is installed; None where it is not."""
-        names = (self.name, "opencv-python") if self.module == "cv2" else (self.name,)
-        for name in names:
+        for name in (self.name, *self.others):
             try:
                 return installed_version(name)
             except PackageNotFoundError:
@@ -40,9 +41,16 @@ class Package:
         return f"pip install 'facesr-edge[{self.extra}]'" if self.extra else f"pip install {self.name}"
 
 
+TENSORRT = Package(
+    "tensorrt", "tensorrt", "engines on Jetson and NVIDIA GPUs", "tensorrt", ("tensorrt-cu13", "tensorrt-cu12")
+)
+NVRTC = Package(
+    *("nvidia-cuda-nvrtc", "cuda", "kernels compiled for the GPU at hand", "tensorrt"),
+    others=("nvidia-cuda-nvrtc-cu13", "nvidia-cuda-nvrtc-cu12"),
+)
 PACKAGES = (
     Package("numpy", "numpy", "everything"),
-    Package("opencv-python-headless", "cv2", "pictures, and the composite"),
+    Package("opencv-python-headless", "cv2", "pictures, and the composite", others=("opencv-python",)),
     Package("onnxruntime", "onnxruntime", "running networks on the CPU"),
     Package("av", "av", "videos, cameras and streams"),
     Package("click", "click", "this command line"),
@@ -53,7 +61,9 @@ PACKAGES = (
     Package("onnxscript", "onnxscript", "build", "build"),
     Package("safetensors", "safetensors", "build and train", "build"),
     Package("scikit-image", "skimage", "eval, and the picture of the demo", "demo"),
-    Package("tensorrt", "tensorrt", "engines on Jetson and NVIDIA GPUs", "tensorrt"),
+    TENSORRT,
+    Package("cuda-python", "cuda", "running on a GPU", "tensorrt", ("cuda-bindings",)),
+    Package("pycuda", "pycuda", "running on a GPU, without CUDA graphs", "tensorrt"),
     Package("openvino", "openvino", "faster networks on Intel CPUs", "openvino"),
 )
 
