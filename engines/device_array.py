@@ -82,6 +82,18 @@ class DeviceArray:
         part.stream = self.stream
         return part
 
+    def __getitem__(self, index: int) -> DeviceArray:
+        """One entry along the first axis, in the same memory."""
+        if not 0 <= index < self.shape[0]:
+            raise EngineError(f"expected an entry of 0 to {self.shape[0] - 1}, got {index}")
+        at, pointer = self._layout, self.pointer + index * self.strides[0]
+        part = DeviceArray(self._owner, Layout(pointer, at.shape[1:], at.dtype, at.strides[1:], at.device))
+        part.stream = self.stream
+        return part
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def close(self) -> None:
         """Let go of the memory, which is freed unless somebody else holds it; harmless when done already."""
         self._owner = None

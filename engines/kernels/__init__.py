@@ -1,0 +1,13 @@
+"""The frame's stages as CUDA kernels: the pixels' arithmetic in ``pixels.h``, the kernels over it in ``kernels.cu``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+
+def source() -> str:
+    """CUDA C++ of all kernels in one piece, for compilers that see no files."""
+    header = (_FOLDER / "pixels.h").read_text("utf-8")
+    return (_FOLDER / "kernels.cu").read_text("utf-8").replace('#include "pixels.h"', header)
