@@ -35,7 +35,8 @@ def parser_problem(trt: Any, parser: Any, log: Log) -> str:
 def _parser_error(error: Any) -> str:
     operator, node = error.node_operator(), error.node_name()
     where = f"{operator} at node '{node}'" if operator or node else f"node {error.node()}"
-    return one_line(f"{where}: {error.code().name.lower().replace('_', ' ')}, {error.desc()}")
+    code = str(error.code()).rpartition(".")[2]  # in 10.3 its `name` is a function, later it is text
+    return one_line(f"{where}: {code.lower().replace('_', ' ')}, {error.desc()}")
 
 
 def build_problem(trt: Any, log: Log) -> str:

@@ -76,7 +76,7 @@ class Tracker:
         try:
             with self._lock:
                 roots = [n for n, phase in self._phases.items() if phase.parent not in self._phases]
-                self._fraction = max(self._fraction, *(self._done(n) for n in roots))
+                self._fraction = max([self._fraction, *map(self._done, roots)])
                 passed = time.monotonic() - self._began
                 left = passed * (1 / self._fraction - 1) if self._fraction >= SOONEST else None
                 self._report(Progress(self._fraction, left, name))
