@@ -66,7 +66,7 @@ def sides(band: Band) -> str:
 def times(session: Session) -> dict[str, Any]:
     """Milliseconds of the network alone, and what it ran on."""
     rng = np.random.default_rng(0)
-    sizes = (session.contract.size_hw[::-1],) if session.contract.size_hw else TIMED_WH
+    sizes = tuple((w, h) for h, w in session.contract.sizes_hw) or TIMED_WH
     pictures = {f"{w}x{h}": rng.integers(0, 256, (1, h, w, 3), np.uint8) for w, h in sizes}
     taken = {size: round(milliseconds((session,), picture)[0], 2) for size, picture in pictures.items()}
     return {"network_ms": taken, "timed_on": session.runtime}

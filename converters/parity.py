@@ -59,3 +59,42 @@ def map_parity(step: str, expected: NDArray[Any], got: NDArray[Any]) -> dict[str
             "build with --fp32, or report the network"
         )
     return {f"{step}_max_error": error}
+
+
+LEAST_OF_ENGINE_DB = {"fp32": 50.0, "fp16": 45.0, "int8": 35.0}
+"""Least agreement of a compiled engine's pixels with its own graph in ONNX Runtime. Roundings may fall otherwise, but a
+broken engine is at 20 dB and below."""
+LARGEST_OF_ENGINE = {"fp32": 0.02, "fp16": 0.05, "int8": 0.25}
+"""Largest departure of a compiled detector's scores from those of its own graph, of 1."""
+
+
+def engine_parity(precision: str, expected: NDArray[Any], got: NDArray[Any]) -> dict[str, float]:
+    """Compare a compiled engine with its own graph in ONNX Runtime.
+
+    Args:
+        precision: of the graph, a key of `LEAST_OF_ENGINE_DB`.
+        expected: (N, H, W, 3) uint8 pixels, or (N, A, 15) float maps of a detector, of ONNX Runtime.
+        got: the same of the engine.
+
+    Returns:
+        ``psnr_db`` of pixels, or ``max_score_error`` of maps.
+
+    Raises:
+        ParityError: beyond the bound, of another shape, or not a number.
+    """
+    if got.shape != expected.shape:
+        raise ParityError(f"the engine gives {got.shape} where its graph gives {expected.shape}; compile it again")
+    if expected.ndim == 4:
+        agreement = mean_db(psnr(expected.reshape(1, -1), got.reshape(1, -1)))
+        good, figures = agreement >= LEAST_OF_ENGINE_DB[precision], {"psnr_db": round(agreement, 2)}
+        told = f"{agreement:.1f} dB, at least {LEAST_OF_ENGINE_DB[precision]:.0f} dB is needed"
+    else:
+        error = float(np.abs(expected[..., 0] - got[..., 0]).max())
+        good = bool(np.isfinite(got).all()) and error <= LARGEST_OF_ENGINE[precision]
+        figures = {"max_score_error": round(error, 5)}
+        told = f"scores by {error:.3f}, at most {LARGEST_OF_ENGINE[precision]} is allowed, and every number finite"
+    if not good:
+        raise ParityError(
+            f"the engine does not say what its graph says: {told}; build with --fp32, or lower --builder-level"
+        )
+    return figures

@@ -93,6 +93,9 @@ def card_from_json(text: str, where: str = "card.json") -> Card:
         )
     try:
         contract: dict[str, Any] = {key: _frozen(value) for key, value in values.pop("contract").items()}
+        if "size_hw" in contract:  # what it was called while there could be but one
+            size = contract.pop("size_hw")
+            contract["sizes_hw"] = (size,) if size else ()
         made_for = values.pop("engine", None)
         plain = [f.name for f in fields(Card) if f.name not in ("contract", "engine")]
         rest: dict[str, Any] = {name: _frozen({**_LATER, **values}[name]) for name in plain}
@@ -109,4 +112,4 @@ def card_from_json(text: str, where: str = "card.json") -> Card:
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +39,7 @@ class Contract:
         windows: for super-resolution, the sides H = W it takes.
         batches: the N it takes.
         multiple: for detection, what H and W must be a multiple of.
-        size_hw: for detection, the one size that a fixed graph takes; none where any will do.
+        sizes_hw: for detection, the sizes that the engine was made for; none where any will do.
     """
 
     task: Task
@@ -45,12 +47,12 @@ class Contract:
     windows: tuple[int, ...] = ()
     batches: tuple[int, ...] = (1,)
     multiple: int = 1
-    size_hw: tuple[int, int] | None = None
+    sizes_hw: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.task not in ("super-resolution", "face-detection"):
             raise BundleError(f"unknown task '{self.task}' in a contract; expected super-resolution or face-detection")
-        sizes = (self.scale, self.multiple, *self.windows, *self.batches, *(self.size_hw or ()))
+        sizes = (self.scale, self.multiple, *self.windows, *self.batches, *chain(*self.sizes_hw))
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise BundleError("a contract needs whole positive numbers for its scale, windows, batches and sizes")
         if 1 not in self.batches:
@@ -65,7 +67,15 @@ class Contract:
     def padded_hw(self, height: int, width: int) -> tuple[int, int]:
         """Height and width, in pixels, of the picture that a detector is given for one of this height and width."""
         least = self.multiple
-        return self.size_hw or (-(-height // least) * least, -(-width // least) * least)
+        if not self.sizes_hw:
+            return -(-height // least) * least, -(-width // least) * least
+        fitting = [size for size in self.sizes_hw if size[0] >= height and size[1] >= width]
+        return min(fitting, key=prod, default=max(self.sizes_hw, key=prod))
+
+    @property
+    def largest_hw(self) -> tuple[int, int] | None:
+        """Height and width, in pixels, of the largest picture that a detector takes; none where any will do."""
+        return max(self.sizes_hw, key=prod, default=None)
 
     def check(self, batch: NDArray[Any]) -> None:
         """Refuse a batch that the contract does not allow; any number of pictures is allowed but none.
@@ -78,8 +88,9 @@ class Contract:
         _, height, width, _ = batch.shape
         if self.windows and (height != width or height not in self.windows):
             raise EngineError(f"expected square crops of {', '.join(map(str, self.windows))} px, got {width}x{height}")
-        if self.size_hw and (height, width) != self.size_hw:
-            raise EngineError(f"expected {self.size_hw[1]}x{self.size_hw[0]} px, got {width}x{height}")
+        if self.sizes_hw and (height, width) not in self.sizes_hw:
+            known = ", ".join(f"{w}x{h}" for h, w in self.sizes_hw)
+            raise EngineError(f"expected {known} px, got {width}x{height}; pad the frame")
         if height % self.multiple or width % self.multiple or not height or not width:
             raise EngineError(
                 f"expected sides that are a multiple of {self.multiple}, got {width}x{height}; pad the frame"

@@ -169,7 +169,7 @@ class OrtSession:
 
     def warm_up(self) -> None:
         """See `Session.warm_up`."""
-        least = self.contract.size_hw or (self.contract.multiple, self.contract.multiple)
+        least = self.contract.largest_hw or (self.contract.multiple, self.contract.multiple)
         for height, width in [(side, side) for side in self.contract.windows] or [least]:
             for count in self.contract.batches_of(height, width):
                 self.infer(np.zeros((count, height, width, 3), np.uint8))

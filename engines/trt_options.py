@@ -63,7 +63,7 @@ def profiles(contract: Contract, options: CompileOptions) -> tuple[tuple[Shape, 
         UsageError: a size that the contract does not allow.
     """
     sides = [(side, side) for side in contract.windows]
-    sizes = sides or ([contract.size_hw] if contract.size_hw else list(options.sizes_hw))
+    sizes = sides or list(contract.sizes_hw or options.sizes_hw)
     odd = [(h, w) for h, w in sizes if min(h, w) < 1 or h % contract.multiple or w % contract.multiple]
     if odd or not sizes:
         came = ", ".join(f"{w}x{h}" for h, w in odd) or "none"

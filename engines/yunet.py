@@ -38,8 +38,8 @@ class YuNetSession:
             raise EngineError(f"{path} is not a face detector known here; give a YuNet ONNX file or a bundle")
         (node,) = self._graph.inputs.values()
         height, width = node.shape[2:]
-        size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-        self.contract = Contract("face-detection", multiple=STRIDES[-1], size_hw=size)
+        size = ((height, width),) if isinstance(height, int) and isinstance(width, int) else ()
+        self.contract = Contract("face-detection", multiple=STRIDES[-1], sizes_hw=size)
         self.runtime = f"ONNX Runtime {self._graph.version} (CPU)"
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
@@ -63,7 +63,7 @@ class YuNetSession:
 
     def warm_up(self) -> None:
         """See `Session.warm_up`."""
-        height, width = self.contract.size_hw or (STRIDES[-1], STRIDES[-1])
+        height, width = self.contract.largest_hw or (STRIDES[-1], STRIDES[-1])
         self.infer(np.zeros((1, height, width, 3), np.uint8))
 
     def close(self) -> None:

@@ -86,9 +86,7 @@ def _takes(contract: Contract) -> str:
     if contract.windows:
         sides = ", ".join(map(str, contract.windows))
         return f"square crops of {sides} px, {', '.join(map(str, contract.batches))} at a time, uint8 BGR"
-    size = (
-        "{}x{}".format(*reversed(contract.size_hw)) if contract.size_hw else f"any multiple of {contract.multiple} px"
-    )
+    size = ", ".join(f"{w}x{h}" for h, w in contract.sizes_hw) or f"any multiple of {contract.multiple} px"
     return f"pictures of {size}, uint8 BGR"
 
 

@@ -130,8 +130,7 @@ def plan_for(width: int, height: int, min_face: float, contract: Contract) -> Pl
     """
     check_min_face(min_face)
     scale = 1.0 if SMALLEST_FACE <= min_face < LEAST_SHRUNK else min(MOST_ENLARGED, ARRIVAL / min_face)
-    size_hw = contract.size_hw
-    most_wh = (size_hw[1], size_hw[0]) if size_hw else LARGEST_TILE_WH
+    most_wh = contract.largest_hw[::-1] if contract.largest_hw else LARGEST_TILE_WH
     overlap = min(OVERLAP, min(most_wh) // 2)
     cover = tiles(width, height, _scaled(most_wh, 1 / scale, math.floor), math.ceil(overlap / scale))
     return Plan(
@@ -153,8 +152,9 @@ def _overview(width: int, height: int, scale: float, looks: int, contract: Contr
     smaller = math.ceil(min(width, height) / LARGEST_FACE)  # the largest face that fits is one that the network knows
     smaller = min(smaller, int(0.75 * OVERLAP / scale / ARRIVAL))  # and one that tiles may cut is large enough
     smaller = max(smaller, math.ceil(2 / scale))
-    if contract.size_hw:
-        smaller = max(smaller, math.ceil(width / contract.size_hw[1]), math.ceil(height / contract.size_hw[0]))
+    if contract.largest_hw:
+        high, wide = contract.largest_hw
+        smaller = max(smaller, math.ceil(width / wide), math.ceil(height / high))
     width, height = (side - side % smaller or side for side in (width, height))
     return _look(whole(width, height), 1 / smaller, contract)
 

@@ -41,7 +41,7 @@ def text_with(**changes):
         CARD,
         replace(CARD, limits=(), notes=(), quality={}, licence="Größe – 顔"),
         replace(CARD, precision="int8", calibration="f" * 64, engine=KEY),
-        replace(CARD, contract=Contract("face-detection", multiple=32, size_hw=(320, 640)), config={}),
+        replace(CARD, contract=Contract("face-detection", multiple=32, sizes_hw=((320, 640), (736, 1280))), config={}),
     ],
 )
 def test_a_card_is_read_as_it_was_written(card):
@@ -73,6 +73,12 @@ def test_a_card_that_lacks_a_field_is_refused(missing):
     del values[missing]
     with pytest.raises(BundleError, match=f"incomplete .*{missing}"):
         card_from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(None, ()), ([320, 640], ((320, 640),))])
+def test_a_card_from_when_there_was_one_size_at_most_is_read(size, sizes):
+    contract = {"task": "face-detection", "multiple": 32, "size_hw": size}
+    assert card_from_json(text_with(contract=contract)).contract.sizes_hw == sizes
 
 
 def test_a_card_from_before_there_were_engines_tells_of_none():

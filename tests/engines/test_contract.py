@@ -44,5 +44,26 @@ def test_super_resolution_takes_every_window_and_batch():
     assert contract.windows == WINDOWS and contract.batches == BATCHES
 
 
+@pytest.mark.parametrize(
+    ("size", "padded"),
+    [
+        ((360, 640), (384, 640)),
+        ((385, 640), (736, 1280)),
+        ((1, 1), (384, 640)),
+        ((600, 400), (736, 1280)),
+        ((1080, 1920), (1088, 1920)),
+        ((2160, 3840), (1088, 1920)),
+    ],
+)
+def test_a_detector_of_some_sizes_is_given_the_smallest_that_holds_the_picture(size, padded):
+    contract = Contract("face-detection", multiple=32, sizes_hw=((384, 640), (736, 1280), (1088, 1920)))
+    assert contract.padded_hw(*size) == padded and contract.largest_hw == (1088, 1920)
+
+
+def test_a_detector_of_any_size_is_given_the_next_multiple():
+    contract = Contract("face-detection", multiple=32)
+    assert contract.padded_hw(360, 641) == (384, 672) and contract.largest_hw is None
+
+
 def test_a_detector_needs_no_windows():
     assert Contract("face-detection", multiple=32).windows == ()

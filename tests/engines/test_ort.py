@@ -103,7 +103,7 @@ def test_a_batch_outside_of_the_contract_is_refused(session, batch, told):
     [
         (Contract("face-detection", multiple=32), (1, 64, 80, 3), "multiple of 32, got 80x64"),
         (Contract("face-detection", multiple=32), (1, 0, 32, 3), "multiple of 32, got 32x0"),
-        (Contract("face-detection", multiple=32, size_hw=(64, 96)), (1, 96, 64, 3), "expected 96x64 px, got 64x96"),
+        (Contract("face-detection", multiple=32, sizes_hw=((64, 96),)), (1, 96, 64, 3), "expected 96x64 px, got 64x96"),
     ],
 )
 def test_a_frame_outside_of_a_detectors_contract_is_refused(tiny_bundle, contract, shape, told):

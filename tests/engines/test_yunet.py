@@ -23,11 +23,11 @@ def best(maps, height, width):
     return maps[row, 0], (maps[row, 1:3] + (x, y)) * stride, np.exp(maps[row, 3:5]) * stride
 
 
-@pytest.mark.parametrize(("name", "size_hw"), [(DYNAMIC, None), (FIXED, (320, 320))])
-def test_a_face_is_found_where_it_is(shared, picture, name, size_hw):
+@pytest.mark.parametrize(("name", "sizes_hw"), [(DYNAMIC, ()), (FIXED, ((320, 320),))])
+def test_a_face_is_found_where_it_is(shared, picture, name, sizes_hw):
     session = YuNetSession(shared / "models" / name, threads=1)
     session.warm_up()
-    assert session.contract.size_hw == size_hw and session.contract.task == "face-detection"
+    assert session.contract.sizes_hw == sizes_hw and session.contract.task == "face-detection"
     maps = session.infer(picture[None])
     assert maps.shape == (1, 40 * 40 + 20 * 20 + 10 * 10, 15) and maps.dtype == np.float32
     score, centre, size = best(maps[0], 320, 320)

@@ -9,7 +9,9 @@ from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.plan import LARGEST_TILE_WH, MOST_ENLARGED, SMALLEST_FACE, plan_for
 
 ANY = Contract("face-detection", multiple=32)
-FIXED = Contract("face-detection", multiple=32, size_hw=(320, 320))
+FIXED = Contract("face-detection", multiple=32, sizes_hw=((320, 320),))
+SIZES = Contract("face-detection", multiple=32, sizes_hw=((384, 640), (736, 1280), (1088, 1920)))
+"""As a compiled engine has them."""
 
 
 @pytest.mark.parametrize(
@@ -47,18 +49,18 @@ def test_faces_that_no_enlargement_reaches_are_not_promised():
 
 
 @pytest.mark.parametrize("min_face", [1, 5, 7, 10, 15, 30])
-@pytest.mark.parametrize("contract", [ANY, FIXED])
+@pytest.mark.parametrize("contract", [ANY, FIXED, SIZES])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (31, 33), (641, 359), (1920, 1080), (9999, 77), (4001, 3001)])
 def test_every_look_fits_the_network_and_lies_in_the_frame(width, height, contract, min_face):
     plan = plan_for(width, height, min_face, contract)
     for look in (*plan.looks, *([plan.overview] if plan.overview else [])):
         rows, columns = look.network_hw
-        assert rows % 32 == 0 and columns % 32 == 0 and contract.size_hw in (None, look.network_hw)
+        assert rows % 32 == 0 and columns % 32 == 0 and (not contract.sizes_hw or look.network_hw in contract.sizes_hw)
         assert 1 <= look.seen_wh[0] <= columns and 1 <= look.seen_wh[1] <= rows
         tile = look.tile
         assert tile.x >= 0 and tile.x + tile.width <= width and tile.y >= 0 and tile.y + tile.height <= height
     for look in plan.looks:
-        assert contract.size_hw or (look.seen_wh[0] <= LARGEST_TILE_WH[0] and look.seen_wh[1] <= LARGEST_TILE_WH[1])
+        assert contract.sizes_hw or (look.seen_wh[0] <= LARGEST_TILE_WH[0] and look.seen_wh[1] <= LARGEST_TILE_WH[1])
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (3840, 2160), (7680, 4320), (5000, 500)])
