@@ -17,17 +17,16 @@ from ..calibration.sample import sample_faces
 from ..calibration.scenes import read_scenes
 from ..engines.bundle import ONNX, WEIGHTS, Bundle, check_free, write_bundle
 from ..engines.card import PRECISIONS, Card, Precision
-from ..engines.choose import open_session
 from ..engines.contract import Contract, super_resolution
-from ..engines.errors import EngineError, UnknownNameError, UsageError
+from ..engines.errors import UnknownNameError, UsageError
 from ..engines.ort import OrtSession
 from ..zoo import catalogue
 from .blueprint import Blueprint, blueprint
 from .checkpoint import network_from, read_weights, weights_bytes
+from .compile import PREPARED, TARGETS
 from .convert import convert, subject
 from .reduce import reduced
 
-TARGETS = ("auto", "onnxruntime", "openvino", "tensorrt")
 Report = Callable[[str], None]
 
 
@@ -170,36 +169,5 @@ def _notes(target: str, precision: Precision) -> tuple[str, ...]:
     if precision == "int8":
         return ("prepared for ONNX Runtime: unsigned activations, 7-bit weights; for TensorRT, build with --fp16",)
     if target in ("auto", "tensorrt"):
-        return (
-            "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs in ONNX Runtime",
-        )
+        return (PREPARED,)
     return ()
-
-
-def compile_bundle(bundle: Bundle, target: str = "auto", report: Report = lambda line: None) -> Bundle:
-    """Compile a prepared bundle on the device that will run it.
-
-    Args:
-        bundle: as `build` made it.
-        target: the runtime; "auto" for the fastest that this machine has.
-        report: told a line.
-
-    Returns:
-        The bundle, ready to run. ONNX Runtime compiles when it loads, so there the bundle is ready as it is.
-
-    Raises:
-        EngineError: the runtime cannot compile here; the text says what does.
-    """
-    if target not in TARGETS:
-        raise UnknownNameError("target", target, TARGETS)
-    if target in ("tensorrt", "openvino"):
-        remedy = {
-            "tensorrt": f"trtexec --onnx={bundle.onnx} --stronglyTyped compiles it with NVIDIA's own tool",
-            "openvino": f"OpenVINO reads {bundle.onnx} as it is",
-        }[target]
-        raise EngineError(f"this release compiles no {target} engines; {remedy}, and --target onnxruntime runs it here")
-    session = open_session(bundle, "onnxruntime")
-    session.warm_up()
-    report(f"{bundle.card.name} is ready: {session.runtime}, nothing to compile")
-    session.close()
-    return bundle

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import Command, path_option
-from .screen import say
+from .screen import progress, say
+
+if TYPE_CHECKING:
+    from ...engines.bundle import Bundle
 
 PRECISIONS = ("fp32", "fp16", "int8")
+COMPILING = ("workspace_mb", "builder_level", "any_gpu", "any_version", "dla", "timing_cache", "log_file")
 MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop")
 
 
@@ -28,10 +32,17 @@ MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop")
 @path_option("--scenes", metavar="DIR", help="For a detector: labels.json and images/.  [default: a sample picture]")
 @click.option("--max-ap-drop", type=float, help="Largest loss of a detector's average precision.  [default: 0.01]")
 @click.option("--max-psnr-drop", type=float, help="Largest loss of faces in INT8, in dB.  [default: 0.1]")
-@click.option("--target", default="auto", show_default=True, help="Runtime: auto, tensorrt, openvino, onnxruntime.")
+@click.option("--target", default="auto", show_default=True, help="Runtime: auto, tensorrt, onnxruntime.")
 @click.option("--prepare-only", is_flag=True, help="Make the ONNX and the card; compile later, on the device.")
-@path_option("-o", "--output", metavar="DIR", help="Folder of the bundle.  [default: ./NAME-PRECISION]")
-def command(bundle: Path | None, target: str, **options: Any) -> None:
+@path_option("-o", "--output", metavar="DIR", help="Folder of the bundle.  [default: ./NAME-PRECISION, or BUNDLE]")
+@click.option("--workspace-mb", type=int, metavar="MB", help="TensorRT: most scratch memory.  [default: all there is]")
+@click.option("--builder-level", type=int, metavar="0..5", help="TensorRT: how long it searches.  [default: 3]")
+@click.option("--any-gpu", is_flag=True, help="TensorRT: an engine for every GPU from Ampere on; slower.")
+@click.option("--any-version", is_flag=True, help="TensorRT: an engine for later versions too; slower.")
+@click.option("--dla", type=int, metavar="CORE", help="TensorRT: run on this DLA core of an Orin, the GPU as fallback.")
+@path_option("--timing-cache", metavar="DIR", help="TensorRT: keep what kernels take, for faster builds.")
+@path_option("--log-file", metavar="FILE", help="TensorRT: write down all that it says.")
+def command(bundle: Path | None, target: str, output: Path | None, **options: Any) -> None:
     """Make a bundle of a network, or compile a prepared BUNDLE on this device.
 
     \b
@@ -39,32 +50,48 @@ def command(bundle: Path | None, target: str, **options: Any) -> None:
     facesr-edge build --model detector --int8 --scenes labelled/
     facesr-edge build --model idrn --weights trained/weights.safetensors -o mine
     facesr-edge build idrn-x4-fp16                    compile on this device
+    facesr-edge build idrn-x4-fp16 --target tensorrt --timing-cache cache/
     """
+    compiling = {name: options.pop(name) for name in COMPILING}
+    given = {name: value for name, value in compiling.items() if value is not None and value is not False}
     if bundle is not None:
         odd = [
             f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None and value is not False
         ]
         if odd:
             raise click.UsageError(f"{', '.join(odd)} cannot be given with a BUNDLE, which has its own")
-        _compile(bundle, target)
+        from ...zoo import catalogue
+
+        done = _compile(catalogue.find(bundle), target, output, given)
+        click.echo(f"{done.folder} is ready: facesr-edge run INPUT -o OUTPUT --model {done.folder}")
     elif options["model"] is None:
         raise click.UsageError("say what to build: --model NAME, or the folder of a prepared bundle")
     else:
-        _build(target, **options)
+        _build(target, output, given, **options)
 
 
-def _compile(folder: Path, target: str) -> None:
-    from ...converters.build import compile_bundle
-    from ...zoo import catalogue
+def _compile(bundle: Bundle, target: str, output: Path | None, given: dict[str, Any]) -> Bundle:
+    from ...converters.compile import compile_bundle
+    from ...engines.trt_options import CompileOptions
 
-    done = compile_bundle(catalogue.find(folder), target, report=say)
-    click.echo(f"{done.folder} is ready: facesr-edge run INPUT -o OUTPUT --model {done.folder}")
+    options = CompileOptions(**given) if given else None
+    with progress("%") as bar:
+        task = bar.add_task("compiling", total=100.0, visible=False)
+        return compile_bundle(
+            bundle,
+            target,
+            folder=output,
+            options=options,
+            report=say,
+            watch=lambda done: bar.update(task, completed=100 * done.fraction, visible=True),
+        )
 
 
 def _build(
     target: str,
-    prepare_only: bool,
     output: Path | None,
+    compiling: dict[str, Any],
+    prepare_only: bool,
     model: str,
     weights: Path | None,
     **options: Any,
@@ -72,14 +99,18 @@ def _build(
     precision = _precision({name: options.pop(name) for name in PRECISIONS})
     measures = {name: options.pop(name) for name in MEASURES}
     from ...converters.blueprint import blueprint
-    from ...converters.build import build_from, compile_bundle
+    from ...converters.build import build_from
+    from ...converters.compile import why_not_tensorrt
 
     plan = blueprint(model, weights, **options)
     folder = output or Path(f"{plan.name}-{precision}")
     given = {name: value for name, value in measures.items() if value is not None}
     bundle = build_from(plan, folder, precision=precision, target=target, **given, report=say)
-    if not prepare_only:
-        bundle = compile_bundle(bundle, target, report=say)
+    cannot = why_not_tensorrt() if target == "tensorrt" else ""
+    if cannot:
+        say(f"prepared, not compiled: {cannot}; copy it to the device, there: facesr-edge build {bundle.folder.name}")
+    elif not prepare_only:
+        bundle = _compile(bundle, target, None, compiling)
     size = sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6
     click.echo(
         f"{bundle.folder}: {bundle.card.name} {precision}, {size:.1f} MB; see facesr-edge inspect {bundle.folder}"

@@ -12,10 +12,10 @@ import torch
 from facesr_edge.calibration.crops import low_resolution
 from facesr_edge.calibration.quality import psnr
 from facesr_edge.calibration.sample import sample_faces
-from facesr_edge.converters.build import build, compile_bundle
+from facesr_edge.converters.build import build
 from facesr_edge.converters.checkpoint import Origin, network_from, read_weights, weights_bytes
 from facesr_edge.engines.bundle import ONNX, WEIGHTS, open_bundle
-from facesr_edge.engines.errors import EngineError, OutputError, ParityError, UnknownNameError
+from facesr_edge.engines.errors import OutputError, ParityError, UnknownNameError
 from facesr_edge.engines.ort import OrtSession
 from facesr_edge.networks import build_network
 from facesr_edge.networks.bicubic import resize_batch
@@ -185,23 +185,6 @@ def test_a_precision_that_is_not_there_is_refused(tmp_path, tiny_weights, precis
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_target_offers_the_one_close_by(tmp_path, tiny_bundle, tiny_weights):
+def test_an_unknown_target_offers_the_one_close_by(tmp_path, tiny_weights):
     with pytest.raises(UnknownNameError, match="unknown target 'tensort'; did you mean 'tensorrt'"):
         build("idrn", tmp_path / "out", target="tensort", weights=tiny_weights())
-    with pytest.raises(UnknownNameError, match="did you mean 'tensorrt'"):
-        compile_bundle(tiny_bundle(), "tensort")
-
-
-@pytest.mark.parametrize("target", ["auto", "onnxruntime"])
-def test_onnx_runtime_has_nothing_to_compile(tiny_bundle, target):
-    lines = []
-    assert compile_bundle(tiny_bundle(), target, lines.append) == tiny_bundle()
-    (line,) = lines
-    assert line.startswith("idrn-x4 is ready: ONNX Runtime ") and line.endswith("nothing to compile")
-
-
-@pytest.mark.parametrize(("target", "remedy"), [("tensorrt", "trtexec --onnx="), ("openvino", "OpenVINO reads ")])
-def test_what_cannot_be_compiled_here_names_who_can(tiny_bundle, target, remedy):
-    with pytest.raises(EngineError, match=remedy) as caught:
-        compile_bundle(tiny_bundle(), target)
-    assert "\n" not in str(caught.value) and str(tiny_bundle().onnx) in str(caught.value)

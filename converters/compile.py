@@ -1,0 +1,152 @@
+"""Prepared bundle -> a bundle ready on this device: compiled, held against its own graph, timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..engines.bundle import ENGINE, LAYERS, ONNX, SECOND, WEIGHTS, Bundle, check_free, write_bundle
+from ..engines.card import Card
+from ..engines.choose import open_session
+from ..engines.cuda import Gpu
+from ..engines.errors import FacesrError, UnknownNameError
+from ..engines.key import Key, mismatches
+from ..engines.trt_build import compile_engine
+from ..engines.trt_load import key_here
+from ..engines.trt_options import CompileOptions
+from ..engines.trt_progress import Progress
+from ..engines.trt_session import TrtSession
+from .trial import trial
+
+TARGETS = ("auto", "onnxruntime", "tensorrt")
+Report = Callable[[str], None]
+Watch = Callable[[Progress], None]
+
+
+def compile_bundle(
+    bundle: Bundle,
+    target: str = "auto",
+    *,
+    folder: Path | None = None,
+    options: CompileOptions | None = None,
+    report: Report = lambda line: None,
+    watch: Watch = lambda progress: None,
+) -> Bundle:
+    """Compile a prepared bundle on the device that will run it.
+
+    Args:
+        bundle: as `build` made it, or compiled before.
+        target: the runtime; "auto" for TensorRT where it and a GPU are here, else ONNX Runtime.
+        folder: where the compiled bundle goes; none for the bundle's own folder.
+        options: of TensorRT; none for those of the engine that the bundle has, or the defaults.
+        report: told a line after each step.
+        watch: told how far TensorRT is.
+
+    Returns:
+        The bundle, ready to run. ONNX Runtime compiles when it loads, so there the bundle is ready as it is.
+
+    Raises:
+        BuildError, EngineError, MissingDependencyError, OutputError, UnknownNameError: the text says what to do.
+    """
+    if target not in TARGETS:
+        raise UnknownNameError("target", target, TARGETS)
+    folder = folder or bundle.folder
+    check_free(folder)
+    if target == "tensorrt" or (target == "auto" and not why_not_tensorrt()):
+        return _with_tensorrt(bundle, folder, options or _options_of(bundle.card), report, watch)
+    if folder != bundle.folder:
+        bundle = write_bundle(folder, bundle.card, _contents(bundle))
+    session = open_session(bundle, "onnxruntime")
+    session.warm_up()
+    report(f"{bundle.card.name} is ready: {session.runtime}, nothing to compile")
+    session.close()
+    return bundle
+
+
+def up_to_date(bundle: Bundle, report: Report = lambda line: None, watch: Watch = lambda progress: None) -> Bundle:
+    """The bundle, its TensorRT engine compiled anew from its own graph where it is missing or cannot run here.
+
+    Raises:
+        As `compile_bundle`.
+    """
+    made = bundle.card.engine
+    with Gpu() as gpu:
+        told = mismatches(made, key_here(bundle, gpu)) if made else ("it has no engine",)
+    if not told:
+        return bundle
+    report(f"{bundle.folder} is compiled anew: {', and '.join(told)}")
+    return compile_bundle(bundle, "tensorrt", report=report, watch=watch)
+
+
+def why_not_tensorrt() -> str:
+    """Why TensorRT cannot be used here, in words; "" where it can."""
+    if find_spec("tensorrt") is None:
+        return "TensorRT is not installed"
+    try:
+        Gpu().close()
+    except FacesrError as error:
+        return str(error)
+    return ""
+
+
+def _options_of(card: Card) -> CompileOptions:
+    """The options that a bundle's engine was compiled with, as far as its card tells."""
+    made = card.engine
+    return (
+        CompileOptions(any_gpu=made.any_gpu, any_version=made.any_version, dla=made.dla) if made else CompileOptions()
+    )
+
+
+def _with_tensorrt(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
+    with TemporaryDirectory() as workshop:
+        done, ms = _compiled(bundle, Path(workshop) / "first", options, report, watch)
+        if (bundle.folder / SECOND).exists():
+            other, other_ms = _compiled(_in_fp16(bundle, workshop), Path(workshop) / "second", options, report, watch)
+            verdict = f"int8 takes {ms / other_ms:.2f} of the time of fp16 on this device"
+            if ms >= other_ms:
+                done, verdict = other, f"{verdict}: fp16 was kept"
+            report(verdict)
+            done = replace(done, card=replace(done.card, notes=(*done.card.notes, verdict)))
+        return write_bundle(folder, done.card, _contents(done))
+
+
+def _in_fp16(bundle: Bundle, workshop: str) -> Bundle:
+    """The same network as the FP16 graph beside an INT8 one has it."""
+    contents = {ONNX: (bundle.folder / SECOND).read_bytes(), WEIGHTS: (bundle.folder / WEIGHTS).read_bytes()}
+    card = replace(bundle.card, precision="fp16", calibration="", engine=None)
+    return write_bundle(Path(workshop) / "fp16", card, contents)
+
+
+def _compiled(
+    bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch
+) -> tuple[Bundle, float]:
+    """A copy with an engine, loaded and run as every user will; and the time of a call in ms."""
+    card = bundle.card
+    made = compile_engine(bundle, options, watch)
+    report(f"{card.precision}: compiled by TensorRT {made.tensorrt} in {made.seconds:.0f} s")
+    with Gpu() as gpu:
+        card = replace(card, engine=_key(bundle, gpu, options), notes=tuple(n for n in card.notes if n != PREPARED))
+        contents = {**_contents(bundle), ENGINE: made.engine, LAYERS: made.layers.encode()}
+        done = write_bundle(folder, card, contents)
+        session = TrtSession(done, gpu)
+        tried = trial(done, session)
+        runtime = session.runtime
+        session.close()
+    report(f"{card.precision}: {tried}")
+    quality = {**card.quality, f"on this device, {runtime}": tried.to_dict()}
+    return replace(done, card=replace(card, quality=quality)), tried.ms
+
+
+def _key(bundle: Bundle, gpu: Gpu, options: CompileOptions) -> Key:
+    return replace(key_here(bundle, gpu), any_gpu=options.any_gpu, any_version=options.any_version, dla=options.dla)
+
+
+def _contents(bundle: Bundle) -> dict[str, bytes]:
+    return {name: (bundle.folder / name).read_bytes() for name in bundle.card.files}
+
+
+PREPARED = "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs in ONNX Runtime"
+"""What the card of a bundle says until it has been compiled."""
