@@ -20,6 +20,9 @@ _RESULTS = {
     "out of memory": "CUDA_ERROR_OUT_OF_MEMORY",
     "no CUDA-capable device is detected": "CUDA_ERROR_NO_DEVICE",
     "invalid device ordinal": "CUDA_ERROR_INVALID_DEVICE",
+    "invalid argument": "CUDA_ERROR_INVALID_VALUE",
+    "named symbol not found": "CUDA_ERROR_NOT_FOUND",
+    "no kernel image is available for execution on the device": "CUDA_ERROR_NO_BINARY_FOR_GPU",
     "invalid device context": "CUDA_ERROR_INVALID_CONTEXT",
     "an illegal memory access was encountered": "CUDA_ERROR_ILLEGAL_ADDRESS",
 }
@@ -46,9 +49,10 @@ class PyCuda:
             raise MissingDependencyError("pycuda", "tensorrt", "running on a GPU") from None
         except ImportError as error:
             reason = str(error).splitlines()[0]
-            raise EngineError(f"no NVIDIA driver here ({reason}); facesr-edge doctor says what is missing") from None
+            raise EngineError(f"pycuda cannot be loaded ({reason}); facesr-edge doctor says what is missing") from None
         self._cu: Any = pycuda.driver
         self._kept: dict[int, Any] = {}
+        self._functions: dict[int, list[int]] = {}
         self.runtime = f"pycuda {version('pycuda')}"
         with self._telling():
             self._cu.init()
@@ -203,12 +207,13 @@ class PyCuda:
         """See `Driver.module_function`."""
         with self._telling(name):
             function = self._kept[module].get_function(name)
-        self._kept[module].__dict__.setdefault("functions", []).append(function)
+        self._functions.setdefault(module, []).append(id(function))
         return self._keep(id(function), function)
 
     def module_unload(self, module: int) -> None:
         """See `Driver.module_unload`."""
-        del self._kept[module]
+        for number in (*self._functions.pop(module, ()), module):  # a function holds its module
+            del self._kept[number]
 
     def launch(
         self,

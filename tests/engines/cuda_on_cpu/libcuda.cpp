@@ -198,6 +198,7 @@ int cuModuleGetFunction(void **out, void *handle, const char *name) {
         }
     return NOT_FOUND;
 }
+int cuFuncSetBlockShape(void *, int x, int y, int z) { return x > 0 && y > 0 && z > 0 ? OK : INVALID_VALUE; }
 int cuLaunchKernel(void *handle, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned,
                    void *stream, void **params, void **extra) {
     NEEDS_CONTEXT;
