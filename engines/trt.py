@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from functools import cache
 from typing import Any, TextIO
+from weakref import WeakSet
 
 from .errors import EngineError, MissingDependencyError
 
@@ -97,15 +99,31 @@ class Log:
         return self.errors[-1] if self.errors else "TensorRT gave no reason"
 
 
-def logger(trt: Any, log: Log) -> Any:
-    """A TensorRT logger that fills a log; whoever makes TensorRT's objects keeps it for as long as they live."""
+_LOGS: WeakSet[Log] = WeakSet()
+_LOGS_LOCK = threading.Lock()
 
-    class Logger(trt.ILogger):  # type: ignore[misc]  # the module is untyped
+
+def logger(trt: Any, log: Log) -> Any:
+    """The TensorRT logger of this process, which from now on fills this log too, for as long as somebody holds it.
+
+    One for all and for good: TensorRT keeps the first that it is given, and would still call it when it is gone.
+    """
+    with _LOGS_LOCK:
+        _LOGS.add(log)
+    return _logger_of(trt.ILogger)
+
+
+@cache
+def _logger_of(base: Any) -> Any:
+    class Logger(base):  # type: ignore[misc]  # the module is untyped
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)
+            base.__init__(self)
 
         def log(self, severity: Any, msg: str) -> None:
-            log.add(severity.name.lower(), msg)
+            with _LOGS_LOCK:
+                logs = list(_LOGS)
+            for log in logs:
+                log.add(severity.name.lower(), msg)
 
     return Logger()
 

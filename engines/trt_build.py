@@ -152,8 +152,7 @@ def _add_profile(builder: Any, network: Any, config: Any, least: Shape, usual: S
 
 def _layers(trt: Any, engine: bytes, options: CompileOptions, log: Log) -> str:
     """Load the engine, as every user will, and ask it for its layers."""
-    said = logger(trt, log)
-    runtime = trt.Runtime(said)
+    runtime = trt.Runtime(logger(trt, log))
     runtime.engine_host_code_allowed = options.any_version  # just built here, so the code in it is TensorRT's own
     if options.dla is not None:
         runtime.DLA_core = options.dla

@@ -21,7 +21,7 @@ class Loaded:
     Args:
         trt: the TensorRT module.
         engine: an `ICudaEngine` of one input and one output.
-        makers: what must live as long as the engine: its runtime and logger.
+        runtime: that made the engine, and has to live as long.
         pixels: name of the input.
         result: name of the output.
         gpu: where it is.
@@ -32,7 +32,7 @@ class Loaded:
 
     trt: Any
     engine: Any
-    makers: tuple[Any, ...]
+    runtime: Any
     pixels: str
     result: str
     gpu: Gpu

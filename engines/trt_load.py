@@ -59,20 +59,19 @@ def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> Loaded:
             )
         engine = bundle.engine.read_bytes()
     log = Log()
-    said = logger(trt, log)
     with gpu.current():
-        runtime = _runtime(trt, said, made, log)
+        runtime = _runtime(trt, made, log)
         loaded = runtime.deserialize_cuda_engine(engine)
         if loaded is None:
             raise EngineError(load_problem(trt, str(bundle.folder), log))
         pixels, result = _names(trt, loaded, bundle)
         scratch = gpu.empty((max(1, loaded.device_memory_size_v2),), np.uint8)
-        return Loaded(trt, loaded, (runtime, said), pixels, result, gpu, gpu.stream(), scratch, log)
+        return Loaded(trt, loaded, runtime, pixels, result, gpu, gpu.stream(), scratch, log)
 
 
-def _runtime(trt: Any, said: Any, made: Key | None, log: Log) -> Any:
+def _runtime(trt: Any, made: Key | None, log: Log) -> Any:
     try:
-        runtime = trt.Runtime(said)
+        runtime = trt.Runtime(logger(trt, log))
     except TypeError:  # that is how the bindings say that TensorRT gave them nothing
         raise EngineError(
             f"TensorRT {trt.__version__} cannot start on this GPU: {log.last_error}; facesr-edge doctor says more"

@@ -256,6 +256,18 @@ def test_what_tensorrt_says_when_a_run_fails_is_told(session, said):
         session.infer(pictures(1, 32, 32))
 
 
+def test_tensorrt_is_given_one_logger_for_good_and_every_session_hears_it(build, simulation, said, tiny):
+    engine, loggers, sessions = build(tiny).engine, [said.logger], []
+    for _ in range(2):
+        sessions.append(TrtSession(tiny, simulation.gpu, engine=engine))
+        loggers.append(said.logger)
+    assert all(logger is loggers[0] for logger in loggers)
+    sessions.pop(0).close()  # the first one's logger is still there for the second
+    said.run_error = "an illegal memory access"
+    with pytest.raises(EngineError, match="an illegal memory access"):
+        sessions[0].infer(pictures(1, 32, 32))
+
+
 def test_a_bundle_without_an_engine_says_how_to_get_one(simulation, trt, tiny):
     with pytest.raises(EngineError, match="holds no compiled engine; compile it: facesr-edge build"):
         TrtSession(tiny, simulation.gpu)
