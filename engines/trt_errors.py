@@ -55,7 +55,7 @@ def build_problem(trt: Any, log: Log) -> str:
             f"TensorRT {trt.__version__} has no kernel for a part of the graph: {tactic[-1]}; "
             "use a newer TensorRT, more --workspace-mb, or another precision"
         )
-    return f"TensorRT {trt.__version__} could not build the engine: {log.last_error}; --log FILE keeps all it says"
+    return f"TensorRT {trt.__version__} could not build the engine: {log.last_error}; --log-file FILE keeps all it says"
 
 
 def load_problem(trt: Any, what: str, log: Log) -> str:

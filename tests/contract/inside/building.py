@@ -219,14 +219,14 @@ def test_a_parser_that_gives_no_reason_is_told_too(said, build, idrn):
     [
         ("Requested amount of GPU memory (123 bytes) could not be allocated: out of memory", "less --workspace-mb"),
         ("Could not find any implementation for node Conv_3", "use a newer TensorRT, more --workspace-mb"),
-        ("something else", "--log FILE"),
+        ("something else", "--log-file FILE"),
     ],
 )
 def test_why_a_build_gave_nothing_is_read_from_the_log(said, build, idrn, reason, remedy):
     said.build_error = reason
     with pytest.raises(BuildError, match=remedy) as caught:
         build(idrn)
-    assert remedy == "--log FILE" or reason in str(caught.value)
+    assert remedy == "--log-file FILE" or reason in str(caught.value)
 
 
 def test_an_engine_that_does_not_load_is_no_engine(said, build, idrn):
