@@ -7,6 +7,7 @@ Needs a build of OpenCV with windows: pip install opencv-python.
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import cv2
@@ -15,7 +16,11 @@ import facesr_edge
 
 def main(source: str) -> None:
     """Show each frame until a key is pressed."""
+    if any(line.split() == ["GUI:", "NONE"] for line in cv2.getBuildInformation().splitlines()):
+        sys.exit("this OpenCV has no windows; pip uninstall opencv-python-headless && pip install opencv-python")
     camera = cv2.VideoCapture(int(source) if source.isdigit() else source)
+    if not camera.isOpened():
+        sys.exit(f"{source} cannot be opened; give a camera's number, a video file or rtsp://…")
     with facesr_edge.load("idrn-x4", outscale=2) as sr:
         sr.warm_up()
         while camera.isOpened():
@@ -33,4 +38,6 @@ def main(source: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "0")
+    parser = argparse.ArgumentParser(description="Camera window with super-resolved faces.")
+    parser.add_argument("source", nargs="?", default="0", help="a camera's number, a video file, or rtsp://…")
+    main(parser.parse_args().source)

@@ -5,7 +5,7 @@ python -m facesr_edge.samples.faces_to_folder clip.mp4 faces/
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import cv2
@@ -25,4 +25,8 @@ def main(video: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description="Every face of a video, enlarged, beside the camera's own pixels.")
+    parser.add_argument("video", help="a file, a folder of pictures, a camera's number, or rtsp://…")
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    main(given.video, given.folder)

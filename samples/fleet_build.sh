@@ -8,5 +8,5 @@ bundle=idrn-x4-fp16
 facesr-edge build --model idrn --fp16 --prepare-only -o "$bundle"
 for device in "$@"; do
     scp -qr "$bundle" "$device:"
-    ssh "$device" "facesr-edge build $bundle && facesr-edge inspect $bundle"
+    ssh "$device" "facesr-edge build $bundle --target tensorrt && facesr-edge inspect $bundle"
 done
