@@ -5,8 +5,8 @@
 #define THREAD_Y (int)(blockIdx.y * blockDim.y + threadIdx.y)
 
 // Windows of one side out of a frame. windows (n, 2) left, top; out (n, side, side, 3). Blocks: z counts the windows.
-extern "C" __global__ void gather_bgr(const byte *frame, int pitch, int width, int height, const int *windows, byte *out,
-                                      int side) {
+extern "C" __global__ void gather_bgr(const byte *frame, int pitch, int width, int height, const int *windows,
+                                      byte *out, int side) {
     int x = THREAD_X, y = THREAD_Y, n = (int)blockIdx.z;
     if (x >= side || y >= side) return;
     const byte *p = pixel_at(Picture{frame, pitch, width, height}, windows[2 * n] + x, windows[2 * n + 1] + y);
@@ -15,8 +15,9 @@ extern "C" __global__ void gather_bgr(const byte *frame, int pitch, int width, i
 }
 
 // The same out of an NV12 frame.
-extern "C" __global__ void gather_nv12(const byte *luma, const byte *chroma, int luma_pitch, int chroma_pitch, int width,
-                                       int height, float kr, float kb, const int *windows, byte *out, int side) {
+extern "C" __global__ void gather_nv12(const byte *luma, const byte *chroma, int luma_pitch, int chroma_pitch,
+                                       int width, int height, float kr, float kb, const int *windows, byte *out,
+                                       int side) {
     int x = THREAD_X, y = THREAD_Y, n = (int)blockIdx.z;
     if (x >= side || y >= side) return;
     Planes planes = {luma, chroma, luma_pitch, chroma_pitch, width, height, kr, kb};
@@ -48,8 +49,8 @@ extern "C" __global__ void project_up(const float *residuals, byte *sr, int side
     projected(residuals + start, side, scale, x, y, sr + start * scale * scale + 3 * (y * large + x));
 }
 
-// All faces into the enlarged frame, (outscale·height, outscale·width, 3), in place. Blocks: z counts the faces; where
-// several cover a pixel, the first of them blends them all, so no two threads write the same one.
+// All faces into the enlarged frame, (outscale·height, outscale·width, 3), in place. Blocks: z counts the faces.
+// Where several cover a pixel, the first of them blends them all, so no two threads write the same one.
 extern "C" __global__ void paste(const Face *faces, int count, byte *background, int width, int height, int scale,
                                  int outscale, float feather_part) {
     int n = (int)blockIdx.z;

@@ -1,7 +1,8 @@
 // The arithmetic of one pixel, in plain C++17, so that the same lines run under nvcc, NVRTC and a host's compiler.
 // Pictures are rows of 8-bit pixels, three bytes each (blue, green, red), `pitch` bytes from row to row.
 // Whoever compiles it does not fuse products into sums (--fmad=false, -ffp-contract=off): it rounds alike everywhere.
-#pragma once
+#ifndef FACESR_PIXELS_H
+#define FACESR_PIXELS_H
 
 #ifdef __CUDACC__
 #define PIXEL __device__ __forceinline__
@@ -68,8 +69,8 @@ PIXEL void bgr_of_nv12(const Planes &planes, int x, int y, byte *bgr) {
 PIXEL int cubic_weight(float distance) {
     const float a = -0.75f;
     float x = fabsf(distance);
-    float w = x < 1.0f ? ((a + 2.0f) * x - (a + 3.0f)) * x * x + 1.0f : ((a * x - 5.0f * a) * x + 8.0f * a) * x - 4.0f * a;
-    return (int)rintf(2048.0f * w);
+    float near = ((a + 2.0f) * x - (a + 3.0f)) * x * x + 1.0f, far = ((a * x - 5.0f * a) * x + 8.0f * a) * x - 4.0f * a;
+    return (int)rintf(2048.0f * (x < 1.0f ? near : far));
 }
 
 PIXEL void enlarged(const Picture &frame, int scale, int x, int y, byte *bgr) {
@@ -151,9 +152,10 @@ PIXEL float feather(int u, int v, int side, float part) {  // 0 at the rim, 1 in
     return t * t * (3.0f - 2.0f * t);
 }
 
-// Colour of a face where the composite is `outscale` times the frame: the mean over the area of the composite's pixel.
+// Colour of a face where the composite is `outscale` times the frame: the mean over the area of the composite's pixel,
+// which is `scale` long where the face's own pixels are `outscale` long.
 PIXEL void shrunken(const Face &face, int scale, int outscale, int u, int v, float *bgr) {
-    int large = face.side * scale, u0 = u * scale, u1 = u0 + scale, v0 = v * scale, v1 = v0 + scale;  // outscale = 1 pixel
+    int large = face.side * scale, u0 = u * scale, u1 = u0 + scale, v0 = v * scale, v1 = v0 + scale;
     float sums[3] = {0, 0, 0};
     for (int j = v0 / outscale; j * outscale < v1; ++j) {
         int high = (j + 1) * outscale < v1 ? (j + 1) * outscale : v1, low = j * outscale > v0 ? j * outscale : v0;
@@ -164,7 +166,10 @@ PIXEL void shrunken(const Face &face, int scale, int outscale, int u, int v, flo
             for (int c = 0; c < 3; ++c) sums[c] += area * (float)p[c];
         }
     }
-    for (int c = 0; c < 3; ++c) bgr[c] = (float)to_byte(sums[c] / (float)(scale * scale));
+    for (int c = 0; c < 3; ++c) {
+        float mean = sums[c] / (float)(scale * scale);
+        bgr[c] = scale == 2 * outscale ? floorf(mean + 0.5f) : rintf(mean);  // OpenCV rounds the mean of four upwards
+    }
 }
 
 PIXEL bool covers(const Face &face, int outscale, int x, int y) {
@@ -173,7 +178,8 @@ PIXEL bool covers(const Face &face, int outscale, int x, int y) {
 }
 
 // Blend all faces that cover a pixel of the composite; `first` is the first of them, who does it for the others.
-PIXEL void pasted(const Face *faces, int count, int first, int scale, int outscale, float part, int x, int y, byte *bgr) {
+PIXEL void pasted(const Face *faces, int count, int first, int scale, int outscale, float part, int x, int y,
+                  byte *bgr) {
     float weight = 0, total[3] = {0, 0, 0}, colour[3];
     for (int n = first; n < count; ++n) {
         const Face &face = faces[n];
@@ -187,3 +193,5 @@ PIXEL void pasted(const Face *faces, int count, int first, int scale, int outsca
     float rest = fmaxf(1.0f - weight, 0.0f), all = fmaxf(weight, 1.0f);
     for (int c = 0; c < 3; ++c) bgr[c] = to_byte((total[c] + rest * (float)bgr[c]) / all);
 }
+
+#endif

@@ -18,10 +18,16 @@ void onCpuForgive() { LOCKED; sticky = OK; }
 int cuInit(unsigned) { LOCKED; ready = true; return device_count ? OK : NO_DEVICE; }
 int cuDriverGetVersion(int *out) { *out = 13000; return OK; }
 int cuGetExportTable(const void **out, const void *) { *out = nullptr; return NOT_FOUND; }  // NVRTC asks for one
-int cuGetErrorName(int error, const char **out) { return WORDS.count(error) ? (*out = WORDS.at(error).first, OK) : INVALID_VALUE; }
-int cuGetErrorString(int error, const char **out) { return WORDS.count(error) ? (*out = WORDS.at(error).second, OK) : INVALID_VALUE; }
+int cuGetErrorName(int error, const char **out) {
+    return WORDS.count(error) ? (*out = WORDS.at(error).first, OK) : INVALID_VALUE;
+}
+int cuGetErrorString(int error, const char **out) {
+    return WORDS.count(error) ? (*out = WORDS.at(error).second, OK) : INVALID_VALUE;
+}
 int cuDeviceGetCount(int *out) { *out = device_count; return OK; }
-int cuDeviceGet(int *out, int index) { return index < 0 || index >= device_count ? INVALID_DEVICE : (*out = index, OK); }
+int cuDeviceGet(int *out, int index) {
+    return index < 0 || index >= device_count ? INVALID_DEVICE : (*out = index, OK);
+}
 int cuDeviceGetName(char *out, int size, int) { snprintf(out, size, "A GPU on the CPU"); return OK; }
 int cuDeviceTotalMem_v2(size_t *out, int) { *out = total_memory; return OK; }
 int cuDeviceGetAttribute(int *out, int which, int) { *out = which == 75 ? 8 : which == 76 ? 7 : 0; return OK; }
@@ -34,7 +40,9 @@ int cuDevicePrimaryCtxRelease_v2(int) {
     if (--retained == 0) drain_all();
     return OK;
 }
-int cuCtxPushCurrent_v2(void *context) { return context != &primary || !retained ? INVALID_CONTEXT : (stack.push_back(context), OK); }
+int cuCtxPushCurrent_v2(void *context) {
+    return context != &primary || !retained ? INVALID_CONTEXT : (stack.push_back(context), OK);
+}
 int cuCtxPopCurrent_v2(void **out) {
     if (stack.empty()) return INVALID_CONTEXT;
     if (out) *out = stack.back();
@@ -60,8 +68,16 @@ int cuMemFree_v2(uintptr_t address) {
     used_memory -= device_memory[address].size;
     return unmap_memory(device_memory, address);
 }
-int cuMemHostAlloc(void **out, size_t size, unsigned) { NEEDS_CONTEXT; OUTSIDE_OF_CAPTURE; return map_memory(pinned_memory, (uintptr_t *)out, size); }
-int cuMemFreeHost(void *address) { NEEDS_CONTEXT; drain_all(); return unmap_memory(pinned_memory, (uintptr_t)address); }
+int cuMemHostAlloc(void **out, size_t size, unsigned) {
+    NEEDS_CONTEXT;
+    OUTSIDE_OF_CAPTURE;
+    return map_memory(pinned_memory, (uintptr_t *)out, size);
+}
+int cuMemFreeHost(void *address) {
+    NEEDS_CONTEXT;
+    drain_all();
+    return unmap_memory(pinned_memory, (uintptr_t)address);
+}
 
 int cuMemcpyHtoDAsync_v2(uintptr_t target, const void *source, size_t size, void *stream) {
     NEEDS_CONTEXT;
@@ -69,7 +85,7 @@ int cuMemcpyHtoDAsync_v2(uintptr_t target, const void *source, size_t size, void
     if (pinned(source, size)) return enqueue(stream, [=] { memcpy((void *)target, source, size); return OK; });
     Stream *s = stream_of(stream);
     if (s && s->capturing) { s->spoilt = true; return CAPTURE_UNSUPPORTED; }
-    auto staged = std::make_shared<std::vector<char>>((const char *)source, (const char *)source + size);  // taken at once
+    auto staged = std::make_shared<std::vector<char>>((const char *)source, (const char *)source + size);  // at once
     return enqueue(stream, [=] { memcpy((void *)target, staged->data(), size); return OK; });
 }
 int cuMemcpyDtoHAsync_v2(void *target, uintptr_t source, size_t size, void *stream) {
@@ -134,7 +150,10 @@ int cuEventElapsedTime_v2(float *out, void *start, void *end) {
     return OK;
 }
 int cuEventElapsedTime(float *out, void *start, void *end) { return cuEventElapsedTime_v2(out, start, end); }
-int cuEventDestroy_v2(void *handle) { NEEDS_CONTEXT; return events.erase((Event *)handle) ? (delete (Event *)handle, OK) : INVALID_HANDLE; }
+int cuEventDestroy_v2(void *handle) {
+    NEEDS_CONTEXT;
+    return events.erase((Event *)handle) ? (delete (Event *)handle, OK) : INVALID_HANDLE;
+}
 
 int cuStreamBeginCapture_v2(void *handle, int) {
     NEEDS_CONTEXT;
@@ -163,8 +182,15 @@ int cuGraphInstantiateWithFlags(void **out, void *graph, unsigned long long) {
     executables.insert((Graph *)(*out = new Graph(*(Graph *)graph)));
     return OK;
 }
-int cuGraphDestroy(void *graph) { LOCKED; return graphs.erase((Graph *)graph) ? (delete (Graph *)graph, OK) : INVALID_VALUE; }
-int cuGraphExecDestroy(void *graph) { LOCKED; drain_all(); return executables.erase((Graph *)graph) ? (delete (Graph *)graph, OK) : INVALID_VALUE; }
+int cuGraphDestroy(void *graph) {
+    LOCKED;
+    return graphs.erase((Graph *)graph) ? (delete (Graph *)graph, OK) : INVALID_VALUE;
+}
+int cuGraphExecDestroy(void *graph) {
+    LOCKED;
+    drain_all();
+    return executables.erase((Graph *)graph) ? (delete (Graph *)graph, OK) : INVALID_VALUE;
+}
 int cuGraphLaunch(void *graph, void *stream) {
     NEEDS_CONTEXT;
     if (!executables.count((Graph *)graph)) return INVALID_VALUE;
@@ -175,7 +201,7 @@ int cuGraphLaunch(void *graph, void *stream) {
 int cuModuleLoadDataEx(void **out, const void *image, unsigned, void *, void *) {
     NEEDS_CONTEXT;
     const unsigned char *elf = (const unsigned char *)image;
-    if (memcmp(elf, "\177ELF\2\1", 6) || (elf[18] | elf[19] << 8) != 190) return INVALID_IMAGE;  // machine code for CUDA
+    if (memcmp(elf, "\177ELF\2\1", 6) || (elf[18] | elf[19] << 8) != 190) return INVALID_IMAGE;  // for CUDA?
     uint64_t sections = *(uint64_t *)(elf + 40), programs = *(uint64_t *)(elf + 32);
     uint64_t end = std::max(sections + *(uint16_t *)(elf + 58) * *(uint16_t *)(elf + 60),
                             programs + *(uint16_t *)(elf + 54) * *(uint16_t *)(elf + 56));
@@ -183,7 +209,11 @@ int cuModuleLoadDataEx(void **out, const void *image, unsigned, void *, void *) 
     return OK;
 }
 int cuModuleLoadData(void **out, const void *image) { return cuModuleLoadDataEx(out, image, 0, nullptr, nullptr); }
-int cuModuleUnload(void *module) { NEEDS_CONTEXT; drain_all(); return modules.erase((Module *)module) ? (delete (Module *)module, OK) : INVALID_HANDLE; }
+int cuModuleUnload(void *module) {
+    NEEDS_CONTEXT;
+    drain_all();
+    return modules.erase((Module *)module) ? (delete (Module *)module, OK) : INVALID_HANDLE;
+}
 int cuModuleGetFunction(void **out, void *handle, const char *name) {
     NEEDS_CONTEXT;
     Module *module = (Module *)handle;
@@ -226,5 +256,7 @@ int cuGetProcAddress_v2(const char *name, void **out, int, uint64_t, int *status
     if (status) *status = *out ? 0 : 1;
     return *out ? OK : NOT_FOUND;
 }
-int cuGetProcAddress(const char *name, void **out, int version, uint64_t flags) { return cuGetProcAddress_v2(name, out, version, flags, nullptr); }
+int cuGetProcAddress(const char *name, void **out, int version, uint64_t flags) {
+    return cuGetProcAddress_v2(name, out, version, flags, nullptr);
+}
 }

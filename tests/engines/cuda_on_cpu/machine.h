@@ -1,4 +1,4 @@
-// A machine with a GPU, played by the host: memory, streams, kernels. libcuda.cpp puts the driver's interface before it.
+// A machine with a GPU, played by the host: memory, streams, kernels. libcuda.cpp puts the driver's interface to it.
 //
 // Streams are lazy: work is done when somebody waits for it, so that whoever forgets to wait, or reuses memory too
 // early, is found out. Memory ends at a page that cannot be touched. Kernels are those of kernels.cu, compiled with
@@ -41,15 +41,20 @@ static const std::map<int, std::pair<const char *, const char *>> WORDS = {
     {NOT_FOUND, {"CUDA_ERROR_NOT_FOUND", "named symbol not found"}},
     {NOT_READY, {"CUDA_ERROR_NOT_READY", "device not ready"}},
     {ILLEGAL_ADDRESS, {"CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"}},
-    {CAPTURE_UNSUPPORTED, {"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"}},
-    {CAPTURE_INVALIDATED, {"CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"}}};
+    {CAPTURE_UNSUPPORTED, {"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "not permitted when stream is capturing"}},
+    {CAPTURE_INVALIDATED, {"CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "a previous error during capture"}}};
 
 using Work = std::function<int()>;  // gives a result as the driver's functions do
 struct Stream { std::vector<Work> queue; bool capturing = false, spoilt = false; };
 struct Event { Stream *stream = nullptr; bool recorded = false; std::chrono::steady_clock::time_point when; };
 struct Graph { std::vector<Work> work; };
 struct Module { std::string image; };
-struct Kernel { const char *name; std::vector<size_t> sizes; std::vector<bool> pointers; std::function<void(void **)> call; };
+struct Kernel {
+    const char *name;
+    std::vector<size_t> sizes;  // of its parameters
+    std::vector<bool> pointers;
+    std::function<void(void **)> call;
+};
 struct Function { const Kernel *kernel; Module *module; };
 struct Block { size_t size, mapped; char *start; };
 
@@ -75,7 +80,9 @@ static const Block *block_of(const std::map<uintptr_t, Block> &memory, uintptr_t
     return address + size <= found->first + found->second.size ? &found->second : nullptr;
 }
 static bool on_device(uintptr_t address, size_t size) { return block_of(device_memory, address, size) != nullptr; }
-static bool pinned(const void *address, size_t size) { return block_of(pinned_memory, (uintptr_t)address, size) != nullptr; }
+static bool pinned(const void *address, size_t size) {
+    return block_of(pinned_memory, (uintptr_t)address, size) != nullptr;
+}
 static bool capturing() { for (Stream *s : streams) if (s->capturing) return true; return false; }
 
 static Stream *stream_of(void *handle) {
@@ -97,9 +104,15 @@ static int enqueue(void *handle, Work work) {
     stream->queue.push_back(std::move(work));
     return OK;
 }
-static int context_needed() { return stack.empty() || stack.back() != &primary || !retained ? INVALID_CONTEXT : sticky; }
+static int context_needed() {
+    return stack.empty() || stack.back() != &primary || !retained ? INVALID_CONTEXT : sticky;
+}
 #define NEEDS_CONTEXT LOCKED; if (int result = context_needed()) return result
-#define OUTSIDE_OF_CAPTURE if (capturing()) { for (Stream *s : streams) s->spoilt |= s->capturing; return CAPTURE_UNSUPPORTED; }
+static bool spoils_capture() {  // whatever cannot be captured ends it
+    for (Stream *s : streams) s->spoilt |= s->capturing;
+    return capturing();
+}
+#define OUTSIDE_OF_CAPTURE if (spoils_capture()) return CAPTURE_UNSUPPORTED
 
 static int map_memory(std::map<uintptr_t, Block> &memory, uintptr_t *out, size_t size) {
     if (!size) return INVALID_VALUE;
