@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -56,3 +57,23 @@ def low_resolution(faces: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     _, height, width, _ = faces.shape
     shrunken = resize_batch(faces, height // scale, width // scale)
     return np.clip(np.rint(shrunken), 0, 255).astype(np.uint8)
+
+
+def evenly(pictures: Iterable[NDArray[np.uint8]], most: int) -> list[NDArray[np.uint8]]:
+    """Some of many pictures, in even steps, without ever holding more than twice as many: a video has thousands.
+
+    Args:
+        pictures: as they come, in any number.
+        most: how many are taken of them, at least one.
+
+    Returns:
+        All where they are that few.
+    """
+    held: list[NDArray[np.uint8]] = []
+    step = 1
+    for number, picture in enumerate(pictures):
+        if number % step == 0:
+            held.append(picture)
+        if len(held) == 2 * most:
+            held, step = held[::2], 2 * step
+    return [held[i] for i in np.linspace(0, len(held) - 1, min(len(held), most)).round().astype(int)]

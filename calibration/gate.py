@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.contract import Contract
-from ..engines.errors import BuildError
+from ..engines.errors import BuildError, InputError
 from ..engines.session import Session
-from .crops import low_resolution
+from .crops import evenly, low_resolution
 from .detection import detect_with, judged
 from .evaluate import centres, evaluate
 from .frames import calibration_frames, judged_frames, sample_frames
@@ -97,21 +98,33 @@ def precision_gate(reference: Session, scenes: Path | None, most_drop: float = M
 
 
 def psnr_gate(
-    reference: Session, faces: list[NDArray[np.uint8]], whose: str, most_drop: float = MOST_PSNR_DROP
+    reference: Session,
+    faces: list[NDArray[np.uint8]],
+    whose: str,
+    most_drop: float = MOST_PSNR_DROP,
+    crops: Iterable[NDArray[np.uint8]] | None = None,
 ) -> Gate:
     """PSNR on the luma of true faces.
 
     Args:
         reference: the super-resolution network in FP32.
-        faces: true faces, 128×128 or larger, (H, W, 3) uint8 BGR.
+        faces: true faces, 128×128 or larger, (H, W, 3) uint8 BGR, to judge by.
         whose: they are, for the card.
         most_drop: by how much it may fall, in dB.
+        crops: what to calibrate on, as the network takes them: crops of a camera's or a video's frames, (S, S, 3)
+            uint8 BGR, S a window of the contract; none for the true faces, shrunk.
 
     Raises:
-        InputError: a face is too small.
+        InputError: a face is too small, or there is no crop.
+        EngineError: a crop is none of the contract's.
     """
-    taken = np.linspace(0, len(faces) - 1, min(len(faces), CALIBRATION_FACES)).round().astype(int)
-    crops = low_resolution(centres([faces[i] for i in taken], reference.contract.scale), reference.contract.scale)
+    contract = reference.contract
+    small = low_resolution(centres(evenly(faces, CALIBRATION_FACES), contract.scale), contract.scale)
+    batches = [crop[None] for crop in (small if crops is None else evenly(crops, CALIBRATION_FACES))]
+    if not batches:
+        raise InputError("there is no face to calibrate on; give a folder or a video with faces")
+    for batch in batches if crops is not None else ():
+        contract.check(batch)
     return Gate(
         figure="psnr_y_db",
         words="PSNR in dB",
@@ -120,9 +133,35 @@ def psnr_gate(
         whose=whose,
         expected=evaluate(reference, faces).psnr_y_db,
         measure=lambda session: evaluate(session, faces).psnr_y_db,
-        batches=[crop[None] for crop in crops],
-        timed=_window(crops[:1], reference.contract),
+        batches=batches,
+        timed=_window(small[:1], contract),
     )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a device keeps of a network in INT8 and the same in FP16.
+
+    Args:
+        precision: of the one that is kept.
+        note: why, for the card.
+    """
+
+    precision: Literal["int8", "fp16"]
+    note: str
+
+
+def kept(int8_ms: float, fp16_ms: float, where: str) -> Kept:
+    """INT8 if it is faster, or else FP16, which loses less.
+
+    Args:
+        int8_ms, fp16_ms: of the same call on the device, taken in turn, see `milliseconds`.
+        where: the call and the device, e.g. "32x32 px, Orin NX".
+    """
+    times = f"{int8_ms:.2f} ms, FP16 {fp16_ms:.2f} ms at {where}"
+    if int8_ms < fp16_ms:
+        return Kept("int8", f"INT8 is kept: {times}")
+    return Kept("fp16", f"INT8 is no faster here, so FP16 is kept: INT8 {times}")
 
 
 def milliseconds(sessions: tuple[Session, ...], batch: NDArray[np.uint8]) -> list[float]:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import onnx
+
 from ..calibration.gate import Gate, milliseconds
+from ..calibration.ranges import activation_ranges, calibration_hash
 from ..engines.bundle import Bundle
 from ..engines.card import Card
 from ..engines.errors import ParityError
 from ..engines.ort import OrtSession
 from .convert import Subject, halve, hold
-from .search import search, too_low
+from .layers import KINDS
+from .qdq import carried
+from .search import Dialect, Floats, search, too_low
 
 
-def reduced(what: Subject, gate: Gate | None, plain: Bundle, draft: Bundle, report: Callable[[str], None]) -> Card:
+def reduced(
+    what: Subject,
+    gate: Gate | None,
+    plain: Bundle,
+    draft: Bundle,
+    report: Callable[[str], None],
+    dialect: Dialect = "cpu",
+    method: str = "minmax",
+) -> Card:
     """Halve or quantise a network, as the draft's card says.
 
     Args:
@@ -24,6 +38,8 @@ def reduced(what: Subject, gate: Gate | None, plain: Bundle, draft: Bundle, repo
         plain: its graph in FP32.
         draft: where the new graph is written, and its card.
         report: told a line after each step.
+        dialect: of INT8.
+        method: of calibration: "minmax", "entropy" or "percentile".
 
     Returns:
         The draft's card with the new parity, quality and notes.
@@ -33,54 +49,91 @@ def reduced(what: Subject, gate: Gate | None, plain: Bundle, draft: Bundle, repo
         BuildError: it cannot be done.
     """
     card, precision = draft.card, draft.card.precision
-    more: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     if precision == "int8":
         assert gate is not None
-        found = search(gate, plain, draft, report)
-        figure = found.figure
-        more = {
-            "int8_share_of_convolutions": round(found.share, 4),
-            "kept_high": ["first and last convolutions", *found.kept_high],
-            "tried": list(found.tried),
+        floats, parity = _floats(what, gate, plain, draft.folder / "halved.onnx", report, dialect, method)
+        found = search(gate, plain, floats, draft, report)
+        taken = found.tried[-1]
+        figure = taken.figure
+        told = {
+            "int8_share_of_convolutions": round(taken.int8_share, 4),
+            "dialect": dialect,
+            "calibration": method,
+            "calibrated_on": {"inputs": len(gate.batches), "sha256": calibration_hash(gate.batches)},
+            "kept_high": ["first and last convolutions", *taken.kept_high],
+            "tried": [one.to_dict() for one in found.tried],
+            "share_of_loss": {stage: round(part, 4) for stage, part in found.harm.items()},
         }
-        parity = hold(what, "int8", draft.onnx, report)
+        parity = parity | hold(what, "int8", draft.onnx, report)
     else:
         parity = halve(what, draft.onnx, report)
     card = replace(card, parity={**card.parity, **parity})
     if gate is None:
         return card
-    session, reference = OrtSession(draft, 1), OrtSession(plain, 1)  # threads would wait for whoever else is at work
     if precision != "int8":
+        session = OrtSession(draft)
         figure = gate.measure(session)
+        session.close()
         if not gate.expected - figure <= gate.most_drop:
             raise ParityError(too_low(precision, gate, figure))
-    ours_ms, plain_ms = milliseconds((session, reference), gate.timed)
     ours, theirs = (bundle.onnx.stat().st_size for bundle in (draft, plain))
-    height, width = gate.timed.shape[1:3]
-    on = f"{width}x{height} px, {session.runtime}"
-    session.close()
-    reference.close()
     report(
         f"{precision}: {gate.words} {figure:.4f}, fp32 {gate.expected:.4f} on {gate.whose}; "
-        f"{ours_ms:.2f} ms, fp32 {plain_ms:.2f} ms at {on}; {ours / 1e3:.0f} kB, fp32 {theirs / 1e3:.0f} kB"
+        f"{ours / 1e3:.0f} kB, fp32 {theirs / 1e3:.0f} kB"
     )
     told = {
         gate.figure: round(figure, 4),
         f"fp32_{gate.figure}": round(gate.expected, 4),
         "drop": round(gate.expected - figure, 4),
         "most_drop": gate.most_drop,
+        "bytes": ours,
+        "fp32_bytes": theirs,
+        **told,
+    }
+    if dialect == "cpu":
+        card = _timed(card, gate, plain, draft, report, told)
+    return replace(card, quality={**card.quality, f"{precision} beside fp32, {gate.whose}": told})
+
+
+def _floats(
+    what: Subject,
+    gate: Gate,
+    plain: Bundle,
+    halved: Path,
+    report: Callable[[str], None],
+    dialect: Dialect,
+    method: str,
+) -> tuple[Floats, dict[str, float]]:
+    """What is quantised, and its parity: for TensorRT the graph in FP16. Ranges are FP32's, the same for all."""
+    ranges = activation_ranges(plain.onnx, KINDS, gate.batches, method)
+    if dialect == "cpu":
+        return Floats(plain.onnx, ranges, dialect), {}
+    parity = halve(what, halved, report)
+    return Floats(halved, carried(ranges, onnx.load(plain.onnx), onnx.load(halved), KINDS), dialect), parity
+
+
+def _timed(
+    card: Card, gate: Gate, plain: Bundle, draft: Bundle, report: Callable[[str], None], told: dict[str, Any]
+) -> Card:
+    """Times of this CPU are told; if the network is slower than FP32, the card has a note."""
+    sessions = OrtSession(draft, 1), OrtSession(plain, 1)  # threads would wait for whoever else is at work
+    ours_ms, plain_ms = milliseconds(sessions, gate.timed)
+    height, width = gate.timed.shape[1:3]
+    on = f"{width}x{height} px, {sessions[0].runtime}"
+    for session in sessions:
+        session.close()
+    report(f"{card.precision}: {ours_ms:.2f} ms, fp32 {plain_ms:.2f} ms at {on}")
+    told |= {
         "time_ms": round(ours_ms, 2),
         "fp32_time_ms": round(plain_ms, 2),
         "time_of_fp32": round(ours_ms / plain_ms, 2),
         "timed_on": on,
-        "bytes": ours,
-        "fp32_bytes": theirs,
-        **more,
     }
-    notes = card.notes
-    if ours_ms > plain_ms:
-        notes += (
-            f"{precision} is slower than fp32 where it was built: {ours_ms:.2f} ms for {plain_ms:.2f} at {on}; "
-            "measure it on your device before choosing it",
-        )
-    return replace(card, quality={**card.quality, f"{precision} beside fp32, {gate.whose}": told}, notes=notes)
+    if ours_ms <= plain_ms:
+        return card
+    note = (
+        f"{card.precision} is slower than fp32 where it was built: {ours_ms:.2f} ms for {plain_ms:.2f} at {on}; "
+        "measure it on your device before choosing it"
+    )
+    return replace(card, notes=(*card.notes, note))

@@ -1,29 +1,73 @@
-"""FP32 graph -> INT8 graph that its gate lets through, the most sensitive stages kept high if need be."""
+"""A graph in floats -> INT8 graph that its gate lets through, the most sensitive stages kept high if need be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ..calibration.gate import Gate
+from ..calibration.gate import Gate, milliseconds
+from ..calibration.ranges import Ranges
 from ..engines.bundle import Bundle
 from ..engines.errors import BuildError, ParityError
 from ..engines.ort import Graph, OrtSession
 from ..engines.ort_quantise import quantise
 from .layers import KINDS, ends, quantisable, share, stages
+from .qdq import with_pairs
 from .trace import without_notes
 
 KEPT = (0, 1, 2, 4, 8)
 """How many of the most sensitive stages each try keeps high; the search ends with the first that is good enough."""
 PROBES = 8
 """Inputs on which a stage's sensitivity is measured."""
+Dialect = Literal["cpu", "tensorrt"]
+"""Whom the INT8 graph is for: CPUs take unsigned activations and 7-bit weights, TensorRT what `with_pairs` writes."""
+
+
+@dataclass(frozen=True)
+class Floats:
+    """What is quantised.
+
+    Args:
+        path: ONNX file whose network is in FP32, or, for TensorRT, in FP16; what is kept high keeps its type.
+        ranges: of its tensors.
+        dialect: of the INT8 graph.
+    """
+
+    path: Path
+    ranges: Ranges
+    dialect: Dialect
+
+
+@dataclass(frozen=True)
+class Try:
+    """One line of the card's table of what was tried.
+
+    Args:
+        kept_high: stages that kept their floats besides the first and last convolutions.
+        int8_share: of the convolutions' multiply-adds, 0..1.
+        figure: see `Gate`.
+        drop: by how much it is below FP32's.
+        time_ms: of a call on one thread of this CPU; none for TensorRT, whose device is elsewhere.
+    """
+
+    kept_high: tuple[str, ...]
+    int8_share: float
+    figure: float
+    drop: float
+    time_ms: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON, rounded to what the digits are worth."""
+        time = {} if self.time_ms is None else {"time_ms": round(self.time_ms, 2)}
+        numbers = {name: round(getattr(self, name), 4) for name in ("int8_share", "figure", "drop")}
+        return {"kept_high": list(self.kept_high), **numbers, **time}
 
 
 @dataclass(frozen=True)
@@ -31,24 +75,25 @@ class Quantised:
     """What a search found.
 
     Args:
-        figure: of the INT8 graph, see `Gate`.
-        kept_high: stages that keep FP32 besides the first and last convolutions.
-        share: of the convolutions' multiply-adds that are INT8, 0..1.
-        tried: every try in words, the last one being taken.
+        tried: every try, the last one being taken.
+        harm: stage -> its share of the error that all of them make, each quantised alone, 0..1, the worst first;
+            empty where the first try was good enough.
     """
 
-    figure: float
-    kept_high: tuple[str, ...]
-    share: float
-    tried: tuple[str, ...]
+    tried: tuple[Try, ...]
+    harm: dict[str, float]
 
 
-def search(gate: Gate, plain: Bundle, draft: Bundle, report: Callable[[str], None]) -> Quantised:
+def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Callable[[str], None]) -> Quantised:
     """Quantise as much of a network as its gate allows.
 
+    ONNX Runtime measures both dialects. Pairs at the inputs alone leave it nothing to run in integers: of the TensorRT
+    dialect it computes what exact sums of 8-bit products give.
+
     Args:
-        gate: what it is calibrated on and judged by.
+        gate: what it is judged by.
         plain: the graph in FP32.
+        floats: what is quantised.
         draft: where the INT8 graph is written.
         report: told a line after each try.
 
@@ -56,31 +101,32 @@ def search(gate: Gate, plain: Bundle, draft: Bundle, report: Callable[[str], Non
         ParityError: no try was good enough.
         BuildError: there is nothing to quantise, or it cannot be done.
     """
-    model = onnx.load(plain.onnx)
-    always, order, tried = ends(model), list[str](), list[str]()
+    model = onnx.load(floats.path)
+    always, harm, tried = ends(model), dict[str, float](), list[Try]()
     groups = {stage: [name for name in names if name not in always] for stage, names in stages(model).items()}
     groups = {stage: names for stage, names in groups.items() if names}
     if not groups:
         raise BuildError("the network has no convolution between its first and its last, so none to quantise")
-    best = -np.inf
     for count in [n for n in KEPT if n < len(groups)]:
-        if count and not order:
-            order = by_sensitivity(model, groups, gate, plain)
-            report(f"int8: stages by sensitivity: {', '.join(order)}")
-        kept = order[:count]
-        nodes = quantisable(model, always.union(*(groups[stage] for stage in kept)))
-        write(model, plain.onnx, draft.onnx, nodes, gate.batches)
+        if count and not harm:
+            harm = sensitivities(model, groups, gate, plain, floats)
+            report(f"int8: shares of the loss: {', '.join(f'{stage} {part:.0%}' for stage, part in harm.items())}")
+        high = tuple(harm)[:count]
+        nodes = write(model, floats, draft.onnx, always.union(*(groups[stage] for stage in high)))
         session = OrtSession(draft)
         figure = gate.measure(session)
         session.close()
-        best = max(best, figure)
-        passed = gate.expected - figure <= gate.most_drop
-        what = f"{', '.join(kept)} kept high too" if kept else "all but the first and last convolutions"
-        tried.append(f"{what}: {gate.words} {figure:.4f}, fp32 {gate.expected:.4f}")
-        report(f"int8, {tried[-1]}: {'good' if passed else 'not good'} enough")
+        drop = gate.expected - figure
+        time_ms = _time(draft, gate) if floats.dialect == "cpu" else None
+        tried.append(Try(high, share(model, nodes), figure, drop, time_ms))
+        what = f"{', '.join(high)} kept high too" if high else "all but the first and last convolutions"
+        passed = drop <= gate.most_drop
+        report(
+            f"int8, {what}: {gate.words} {figure:.4f}, fp32 {gate.expected:.4f}: {'' if passed else 'not '}good enough"
+        )
         if passed:
-            return Quantised(figure, tuple(kept), share(model, nodes), tuple(tried))
-    raise ParityError(too_low("int8", gate, best))
+            return Quantised(tuple(tried), harm)
+    raise ParityError(too_low("int8", gate, max(one.figure for one in tried)))
 
 
 def too_low(precision: str, gate: Gate, figure: float) -> str:
@@ -93,28 +139,44 @@ def too_low(precision: str, gate: Gate, figure: float) -> str:
     )
 
 
-def write(
-    model: onnx.ModelProto, source: Path, target: Path, nodes: list[str], batches: list[NDArray[np.uint8]]
-) -> None:
-    """Quantise some nodes of a graph and write it, free of the quantiser's notes."""
-    kinds = {node.op_type for node in model.graph.node if node.name in nodes}
-    quantise(source, target, nodes, [kind for kind in KINDS if kind in kinds], batches)
-    onnx.save(without_notes(onnx.load(target)), target)
+def write(model: onnx.ModelProto, floats: Floats, target: Path, high: Collection[str]) -> list[str]:
+    """Quantise a graph but for some convolutions and write it, free of the quantiser's notes.
+
+    Returns:
+        Names of the nodes that became INT8.
+    """
+    nodes = quantisable(model, high)
+    if floats.dialect == "tensorrt":
+        nodes = [node.name for node in model.graph.node if node.op_type == "Conv" and node.name in nodes]
+        made = with_pairs(model, nodes, floats.ranges)
+    else:
+        kinds = {node.op_type for node in model.graph.node if node.name in nodes}
+        quantise(floats.path, target, nodes, [kind for kind in KINDS if kind in kinds], floats.ranges)
+        made = onnx.load(target)
+    onnx.save(without_notes(made), target)
+    return nodes
 
 
-def by_sensitivity(model: onnx.ModelProto, groups: dict[str, list[str]], gate: Gate, plain: Bundle) -> list[str]:
-    """Stages in the order of what each, quantised alone, does to the output; the worst first."""
+def sensitivities(
+    model: onnx.ModelProto, groups: Mapping[str, Collection[str]], gate: Gate, plain: Bundle, floats: Floats
+) -> dict[str, float]:
+    """What each stage, quantised alone, does to the output: its share of all that they do, 0..1, the worst first.
+
+    Errors of many roundings add up by their squares.
+    """
     probes = gate.batches[:PROBES]
     every = {name for names in groups.values() for name in names} | ends(model)
-    expected = [_run(plain.onnx, batch) for batch in probes]
+    expected = _run(plain.onnx, probes)
     harm: dict[str, float] = {}
     with TemporaryDirectory() as workshop:
         path = Path(workshop) / "probe.onnx"
         for stage, names in groups.items():
-            write(model, plain.onnx, path, quantisable(model, every - set(names)), probes)
-            got = [_run(path, batch) for batch in probes]
-            harm[stage] = float(np.mean([departure(e, g) for e, g in zip(expected, got, strict=True)]))
-    return sorted(harm, key=lambda stage: -harm[stage])
+            write(model, floats, path, every - {*names})
+            harm[stage] = float(
+                np.mean([departure(e, g) ** 2 for e, g in zip(expected, _run(path, probes), strict=True)])
+            )
+    total = sum(harm.values()) or 1.0
+    return {stage: part / total for stage, part in sorted(harm.items(), key=lambda item: -item[1])}
 
 
 def departure(expected: NDArray[Any], got: NDArray[Any]) -> float:
@@ -126,5 +188,13 @@ def departure(expected: NDArray[Any], got: NDArray[Any]) -> float:
     return float(error.mean() if expected.ndim == 4 else np.average(error.mean(-1), weights=expected[..., 0] + 1e-9))
 
 
-def _run(path: Path, batch: NDArray[np.uint8]) -> NDArray[Any]:
-    return Graph(path).run(batch)[0]
+def _run(path: Path, batches: list[NDArray[np.uint8]]) -> list[NDArray[Any]]:
+    graph = Graph(path)
+    return [graph.run(batch)[0] for batch in batches]
+
+
+def _time(draft: Bundle, gate: Gate) -> float:
+    session = OrtSession(draft, 1)  # threads would wait for whoever else is at work
+    (taken,) = milliseconds((session,), gate.timed)
+    session.close()
+    return taken

@@ -1,9 +1,11 @@
 """Faces from a folder, and the small pictures that the papers make of them."""
 
+import weakref
+
 import cv2
 import numpy as np
 import pytest
-from facesr_edge.calibration.crops import PICTURE_SUFFIXES, low_resolution, read_faces
+from facesr_edge.calibration.crops import PICTURE_SUFFIXES, evenly, low_resolution, read_faces
 from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.engines.errors import InputError
 from PIL import Image
@@ -104,3 +106,28 @@ def test_the_sample_faces_are_different_views_of_the_right_size():
     assert len(faces) == 8 and all(f.shape == (128, 128, 3) and f.dtype == np.uint8 for f in faces)
     assert all(f.flags.c_contiguous for f in faces)
     assert len({f.tobytes() for f in faces}) == 8 and (faces[1] == faces[0][:, ::-1]).all()
+
+
+@pytest.mark.parametrize(("given", "most"), [(0, 4), (1, 4), (4, 4), (5, 4), (8, 4), (1000, 7), (3, 1)])
+def test_some_of_many_are_taken_in_even_steps(given, most):
+    taken = [int(picture[0]) for picture in evenly((np.array([n]) for n in range(given)), most)]
+    assert len(taken) == min(given, most) and taken == sorted(set(taken))
+    assert given < most or taken[0] == 0
+    steps = np.diff([*taken, given])
+    assert given <= most or steps.max() <= 2 * given / most
+
+
+def test_a_video_is_never_held_whole():
+    made = weakref.WeakSet()
+
+    class Picture:
+        """Something that can be seen to be let go of."""
+
+    def frames():
+        for _ in range(500):
+            made.add(picture := Picture())
+            yield picture
+            del picture
+            assert len(made) <= 2 * 8
+
+    assert len(evenly(frames(), 8)) == 8

@@ -1,20 +1,27 @@
 """Fewer bits: what the graph holds, what the gate lets through and stops, what the search tries, what the card says."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 import torch
+from facesr_edge.calibration.crops import read_faces
 from facesr_edge.calibration.evaluate import evaluate
 from facesr_edge.calibration.frames import sample_frames
 from facesr_edge.calibration.gate import Gate, precision_gate, psnr_gate
+from facesr_edge.calibration.ranges import activation_ranges, calibration_hash
 from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.converters.build import build
-from facesr_edge.converters.checkpoint import Origin, weights_bytes
-from facesr_edge.converters.layers import ends, share
+from facesr_edge.converters.checkpoint import Origin, network_from, read_weights, weights_bytes
+from facesr_edge.converters.convert import convert, subject
+from facesr_edge.converters.layers import KINDS, ends, share
+from facesr_edge.converters.qdq import without_pairs
 from facesr_edge.converters.reduce import reduced
-from facesr_edge.converters.search import departure, search
+from facesr_edge.converters.search import Floats, departure, search
 from facesr_edge.engines.bundle import Bundle, open_bundle
-from facesr_edge.engines.contract import Contract
+from facesr_edge.engines.card import Card
+from facesr_edge.engines.contract import Contract, super_resolution
 from facesr_edge.engines.errors import BuildError, InputError, ParityError, UnknownNameError, UsageError
 from facesr_edge.engines.ort import OrtSession
 from facesr_edge.networks import build_network
@@ -24,6 +31,19 @@ from facesr_edge.zoo import catalogue
 
 def quiet(line):
     """For those who report."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    """Ranges of other runs are not remembered here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def floats(plain, gate):
+    """What the search quantises for a CPU."""
+    return Floats(plain.onnx, activation_ranges(plain.onnx, KINDS, gate.batches), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +126,13 @@ def test_an_int8_bundle_is_smaller_and_its_card_says_how_good_and_how_fast(tiny_
     assert told["drop"] <= told["most_drop"] == 0.1
     assert told["psnr_y_db"] == pytest.approx(evaluate(OrtSession(bundle), sample_faces()).psnr_y_db, abs=1e-4)
     assert told["bytes"] == bundle.onnx.stat().st_size and told["time_ms"] > 0 and told["fp32_time_ms"] > 0
-    assert told["kept_high"][0] == "first and last convolutions" and len(told["tried"]) == len(told["kept_high"])
+    assert told["kept_high"][0] == "first and last convolutions" and told["dialect"] == "cpu"
+    last = told["tried"][-1]
+    assert last["kept_high"] == list(told["kept_high"][1:]) and last["figure"] == told["psnr_y_db"]
+    assert (last["int8_share"], last["drop"]) == (told["int8_share_of_convolutions"], told["drop"])
+    assert last["time_ms"] > 0
+    crops = psnr_gate(OrtSession(tiny_bundle()), sample_faces(), "").batches
+    assert told["calibrated_on"] == {"inputs": 8, "sha256": calibration_hash(crops)}
     assert {"traced_max_error", "int8_max_error"} <= set(bundle.card.parity)
     slower = told["time_ms"] > told["fp32_time_ms"]
     assert any("slower than fp32" in note for note in bundle.card.notes) == slower
@@ -135,7 +161,7 @@ def test_a_detector_that_loses_too_much_is_refused_with_both_figures(tmp_path, d
     gate = precision_gate(OrtSession(plain), None, -1)
     said = r"average precision \d\.\d+, fp32 \d\.\d+, a drop .* --max-ap-drop"
     with pytest.raises(ParityError, match=rf"the int8 network .* {said}") as int8:
-        search(gate, plain, Bundle(tmp_path, plain.card), quiet)
+        search(gate, plain, floats(plain, gate), Bundle(tmp_path, plain.card), quiet)
     with pytest.raises(ParityError, match=rf"the fp16 network .* {said}") as fp16:
         reduced(None, gate, plain, halved, quiet)
     assert "\n" not in str(int8.value) + str(fp16.value)
@@ -145,7 +171,7 @@ def test_faces_that_lose_too_much_are_refused_with_both_figures(tmp_path, tiny_b
     plain = tiny_bundle()
     gate = psnr_gate(OrtSession(plain), sample_faces(), "8 faces", -1)
     with pytest.raises(ParityError, match=r"on 8 faces: PSNR in dB \d+\.\d+, fp32 \d+\.\d+, a drop .* --max-psnr-drop"):
-        search(gate, plain, Bundle(tmp_path, plain.card), quiet)
+        search(gate, plain, floats(plain, gate), Bundle(tmp_path, plain.card), quiet)
 
 
 class Blind:
@@ -174,13 +200,20 @@ def test_the_search_keeps_the_most_sensitive_stages_high_until_it_is_good_enough
     def gate(most):
         return Gate("f", "closeness", most, "--o", "noise", 0.0, measure, [batch], batch)
 
-    draft = Bundle(tmp_path, plain.card)
-    first = search(gate(np.inf), plain, draft, lines.append)
-    assert first.kept_high == () and len(first.tried) == 1 and len(lines) == 1
-    found = search(gate(-0.7 * first.figure), plain, draft, lines.append)
-    assert found.kept_high and found.figure > first.figure and 0 < found.share < first.share
+    draft, given = Bundle(tmp_path, plain.card), floats(plain, gate(np.inf))
+    first = search(gate(np.inf), plain, given, draft, lines.append)
+    (only,) = first.tried
+    assert only.kept_high == () and first.harm == {} and len(lines) == 1
+    assert only.drop == -only.figure > 0 and 0 < only.int8_share < 1
+    found = search(gate(-0.7 * only.figure), plain, given, draft, lines.append)
+    *_, last = found.tried
+    assert found.tried[0].figure == only.figure and last.figure > only.figure and last.int8_share < only.int8_share
     assert len(found.tried) == len([line for line in lines[1:] if "fp32" in line]) > 1
-    assert found.kept_high[0] in found.tried[-1]
+    worst = list(found.harm)
+    assert last.kept_high == tuple(worst[: len(last.kept_high)]) and last.kept_high
+    assert (
+        sum(found.harm.values()) == pytest.approx(1) and list(found.harm.values()) == sorted(found.harm.values())[::-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -221,3 +254,61 @@ def test_faces_of_the_network_that_ships_lose_little(tmp_path):
     told = figures(bundle, "int8")
     assert told["drop"] <= 0.1 and told["int8_share_of_convolutions"] > 0.9
     assert bundle.onnx.stat().st_size < 0.35 * known.onnx.stat().st_size
+
+
+@pytest.fixture(scope="module")
+def for_tensorrt(tmp_path_factory, tiny_weights):
+    """The tiny network in FP32, quantised for TensorRT, and the gate that let it through."""
+    weights = read_weights(tiny_weights())
+    network = network_from(weights, "idrn", weights.config)
+    contract, folder = super_resolution(4), tmp_path_factory.mktemp("tensorrt")
+    card = Card("tiny", contract, "fp32", "idrn", {})
+    plain, draft = (Bundle(folder / name, card) for name in ("plain", "draft"))
+    draft = Bundle(draft.folder, replace(card, precision="int8"))
+    plain.folder.mkdir()
+    draft.folder.mkdir()
+    what = subject(network, contract, sample_faces())
+    convert(what, plain.onnx, quiet)
+    gate = psnr_gate(OrtSession(plain), sample_faces(), "8 faces")
+    lines = []
+    done = reduced(what, gate, plain, draft, lines.append, "tensorrt", "percentile")
+    return plain, Bundle(draft.folder, done), gate, lines
+
+
+def test_for_tensorrt_all_but_int8_is_fp16(for_tensorrt):
+    plain, bundle, _, _ = for_tensorrt
+    graph = onnx.load(bundle.onnx).graph
+    low, every = quantised(bundle)
+    assert len(every - low) == len(ends(onnx.load(plain.onnx))) and low
+    tensors = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    kinds = {tensors[name] for node in graph.node if node.op_type == "Conv" for name in node.input if name in tensors}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    pairs = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert {tensors[node.input[1]] for node in pairs} == {onnx.TensorProto.FLOAT16}
+    halved = without_pairs(onnx.load(bundle.onnx))
+    assert {node.op_type for node in halved.graph.node}.isdisjoint({"QuantizeLinear", "DequantizeLinear"})
+
+
+def test_for_tensorrt_the_card_says_how_good_it_is_but_no_times_of_this_cpu(for_tensorrt):
+    _, bundle, gate, lines = for_tensorrt
+    told = figures(bundle, "int8")
+    assert (told["dialect"], told["calibration"]) == ("tensorrt", "percentile")
+    assert 0 <= told["drop"] <= 0.1
+    assert told["psnr_y_db"] == pytest.approx(evaluate(OrtSession(bundle), sample_faces()).psnr_y_db, abs=1e-4)
+    assert not [name for name in (*told, *told["tried"][0]) if name.endswith("_ms")] and gate.figure in told
+    assert {"fp16_psnr_db", "int8_psnr_db"} <= set(bundle.card.parity) and " ms" not in "".join(lines)
+
+
+def test_the_network_that_ships_loses_little_for_tensorrt(tmp_path, shared):
+    """Minutes where the machine is busy: the real network is traced in FP16, and run as FP16 is on a CPU."""
+    plain = open_bundle(catalogue.FOLDER / "idrn-x4")
+    draft = Bundle(tmp_path, replace(plain.card, precision="int8"))
+    network = network_from(read_weights(plain.folder / "weights.safetensors"), "idrn", plain.card.config)
+    faces = read_faces(shared / "faces" / "test")[::4]
+    gate = psnr_gate(OrtSession(plain), faces, "faces", 0.07)
+    reduced(subject(network, plain.card.contract, faces), gate, plain, draft, quiet, "tensorrt")
+    graph = onnx.load(draft.onnx).graph
+    low, _ = quantised(draft)
+    assert share(onnx.load(draft.onnx), low) >= 0.9
+    zeros = [onnx.numpy_helper.to_array(t) for t in graph.initializer if t.data_type == onnx.TensorProto.INT8]
+    assert zeros and not any(zero.any() for zero in zeros)
