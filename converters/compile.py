@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +13,7 @@ from ..engines.choose import open_session
 from ..engines.cuda import Gpu
 from ..engines.errors import FacesrError, UnknownNameError
 from ..engines.key import Key, mismatches
+from ..engines.trt import version
 from ..engines.trt_build import compile_engine
 from ..engines.trt_load import key_here
 from ..engines.trt_options import CompileOptions
@@ -83,9 +83,8 @@ def up_to_date(bundle: Bundle, report: Report = lambda line: None, watch: Watch 
 
 def why_not_tensorrt() -> str:
     """Why TensorRT cannot be used here, in words; "" where it can."""
-    if find_spec("tensorrt") is None:
-        return "TensorRT is not installed"
     try:
+        version()
         Gpu().close()
     except FacesrError as error:
         return str(error)
@@ -136,8 +135,8 @@ def _compiled(
         runtime = session.runtime
         session.close()
     report(f"{card.precision}: {tried}")
-    quality = {**card.quality, f"on this device, {runtime}": tried.to_dict()}
-    return replace(done, card=replace(card, quality=quality)), tried.ms
+    quality = {**done.card.quality, f"on this device, {runtime}": tried.to_dict()}
+    return replace(done, card=replace(done.card, quality=quality)), tried.ms
 
 
 def _key(bundle: Bundle, gpu: Gpu, options: CompileOptions) -> Key:

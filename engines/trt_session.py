@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,22 +40,18 @@ class TrtSession:
     """
 
     def __init__(self, bundle: Bundle, gpu: Gpu | None = None, engine: bytes | None = None) -> None:
-        self.contract = bundle.card.contract
+        contract = bundle.card.contract
         with ExitStack() as owned:
             self.gpu = gpu or owned.enter_context(Gpu())
             self._loaded: Loaded | None = load(bundle, self.gpu, engine)
             with self.gpu.current():
-                self._calls = _calls(self._loaded, self.contract)
+                self._calls = _calls(self._loaded, contract)
             self._owned = owned.pop_all()
+        self.contract = contract if contract.windows else replace(contract, sizes_hw=tuple(self._calls))
         self._joined: DeviceArray | None = None
         self._engine = f"TensorRT {self._loaded.trt.__version__} ({self.gpu.name}"
         self.runtime = f"{self._engine}, CUDA graphs)"
         self._tell(call for ready in self._calls.values() for call in ready.values())
-
-    @property
-    def sizes_hw(self) -> tuple[tuple[int, int], ...]:
-        """Height and width, in pixels, of the pictures that the engine was compiled for."""
-        return tuple(self._calls)
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         """See `Session.infer`."""

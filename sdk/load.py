@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..engines.bundle import Bundle
 from ..engines.choose import open_session
-from ..engines.errors import InputError
+from ..engines.errors import InputError, UsageError
 from ..engines.yunet import YuNetSession
 from ..zoo import catalogue
 from .detect import Detector
@@ -21,6 +22,7 @@ def load(
     outscale: int = 2,
     composite: bool = True,
     threads: int = 0,
+    rebuild: bool = False,
 ) -> Pipeline:
     """Load a face super-resolution pipeline.
 
@@ -31,12 +33,17 @@ def load(
         outscale: how many times larger the composite is than the frame, 1 to 4.
         composite: make the composite; without it only the faces are.
         threads: CPU threads of one call; 0 for one a core.
+        rebuild: where a bundle has no TensorRT engine that runs here, compile one in its folder, which takes minutes.
 
     Raises:
         UnknownNameError, BundleError, EngineError, UsageError: the text says what and what to do.
     """
-    bundle = catalogue.find(model)
-    found = detector if isinstance(detector, Detector) else load_detector(detector, engine=engine, threads=threads)
+    bundle = _found(model, engine, rebuild)
+    found = (
+        detector
+        if isinstance(detector, Detector)
+        else load_detector(detector, engine=engine, threads=threads, rebuild=rebuild)
+    )
     return Pipeline(open_session(bundle, engine, threads), bundle.card, found, outscale, composite)
 
 
@@ -47,6 +54,7 @@ def load_detector(
     min_face: float = SMALLEST_FACE,
     engine: str = "auto",
     threads: int = 0,
+    rebuild: bool = False,
 ) -> Detector:
     """Load a face detector.
 
@@ -56,6 +64,7 @@ def load_detector(
         min_face: smallest face of interest, in pixels, 1 or more; see `Detector`.
         engine: "auto", or a runtime's name.
         threads: CPU threads of one call; 0 for one a core.
+        rebuild: as for `load`.
 
     Raises:
         UnknownNameError, BundleError, EngineError, UsageError, InputError: the text says what and what to do.
@@ -65,4 +74,16 @@ def load_detector(
         if not path.is_file():
             raise InputError(f"there is no file {path}; give a YuNet ONNX file, a bundle, or leave --detector out")
         return Detector(YuNetSession(path, threads), score, min_face)
-    return Detector(open_session(catalogue.find(model), engine, threads), score, min_face)
+    return Detector(open_session(_found(model, engine, rebuild), engine, threads), score, min_face)
+
+
+def _found(model: str | Path, engine: str, rebuild: bool) -> Bundle:
+    """The bundle, with an engine for this device where that was asked for."""
+    bundle = catalogue.find(model)
+    if not rebuild:
+        return bundle
+    if engine not in ("auto", "tensorrt"):
+        raise UsageError(f"rebuild compiles engines of TensorRT, {engine} has none; leave one of the two out")
+    from ..converters.compile import up_to_date  # brings what only compiling needs
+
+    return up_to_date(bundle)

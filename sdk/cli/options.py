@@ -78,6 +78,7 @@ def pipeline_options(function: F) -> F:
             model_option(DEFAULT_MODEL),
             detector_option,
             engine_option,
+            rebuild_option,
             click.option(
                 "--outscale",
                 type=click.IntRange(1, 4),
@@ -126,9 +127,14 @@ def score_option(function: F) -> F:
 
 def engine_option(function: F) -> F:
     """``--engine``."""
-    return click.option(
-        "--engine", default="auto", show_default=True, metavar="NAME", help="Runtime: auto, or onnxruntime."
-    )(function)
+    known = "Runtime: auto, tensorrt or onnxruntime."
+    return click.option("--engine", default="auto", show_default=True, metavar="NAME", help=known)(function)
+
+
+def rebuild_option(function: F) -> F:
+    """``--rebuild``."""
+    text = "Compile a TensorRT engine in the bundle's folder where it has none that runs here."
+    return click.option("--rebuild", is_flag=True, help=text)(function)
 
 
 def threads_option(function: F) -> F:

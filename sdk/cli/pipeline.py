@@ -24,6 +24,7 @@ def pipeline_from(options: dict[str, Any], composite: bool = True) -> Pipeline:
         min_face=options["min_face"],
         engine=options["engine"],
         threads=options["threads"],
+        rebuild=options["rebuild"],
     )
     return load(
         options["model"],
@@ -32,6 +33,7 @@ def pipeline_from(options: dict[str, Any], composite: bool = True) -> Pipeline:
         outscale=options["outscale"],
         composite=composite,
         threads=options["threads"],
+        rebuild=options["rebuild"],
     )
 
 

@@ -89,7 +89,7 @@ def test_idrn_gives_what_onnx_runtime_gives(compiled, simulation, idrn):
 
 def test_the_detector_gives_what_onnx_runtime_gives(compiled, simulation, detector):
     session, other = TrtSession(compiled(detector, sizes_hw=SMALL), simulation.gpu), OrtSession(detector, threads=1)
-    assert session.sizes_hw == SMALL
+    assert session.contract.sizes_hw == SMALL
     for height, width in SMALL:
         frames = pictures(2, height, width)
         result = session.infer(frames)
