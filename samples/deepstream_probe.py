@@ -30,14 +30,15 @@ class Surface:
     """One frame of a batch in the GPU's memory, (H, W, 4) uint8 RGBA: anything that knows CUDA arrays can read it.
 
     Args:
-        dtype, shape, strides, capsule, size: what `pyds.get_nvds_buf_surface_gpu` says.
+        shape, strides: in elements and in bytes.
+        capsule: with the address.
         owner: the buffer, which must outlive the surface.
     """
 
-    def __init__(self, dtype: Any, shape: Any, strides: Any, capsule: Any, size: int, owner: Any) -> None:
+    def __init__(self, shape: Any, strides: Any, capsule: Any, owner: Any) -> None:
         address = ctypes.pythonapi.PyCapsule_GetPointer
         address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-        self.owner, self.size = owner, size
+        self.owner = owner
         self.__cuda_array_interface__ = {
             "version": 3,
             "typestr": "|u1",
@@ -74,8 +75,8 @@ def enlarge_faces(buffer: Any, pyds: Any, cupy: Any, session: Any) -> Iterator[A
     """Faces of every frame of a batch, as (k·side, k·side, 3) uint8 BGR arrays on the GPU."""
     batch = pyds.gst_buffer_get_nvds_batch_meta(hash(buffer))
     for frame in each(batch.frame_meta_list, pyds.NvDsFrameMeta.cast):
-        surface = Surface(*pyds.get_nvds_buf_surface_gpu(hash(buffer), frame.batch_id), buffer)
-        pixels = cupy.asarray(surface)  # (H, W, 4) RGBA, no copy
+        _, shape, strides, capsule, _ = pyds.get_nvds_buf_surface_gpu(hash(buffer), frame.batch_id)
+        pixels = cupy.asarray(Surface(shape, strides, capsule, buffer))  # (H, W, 4) RGBA, no copy
         for face in each(frame.obj_meta_list, pyds.NvDsObjectMeta.cast):
             box = face.rect_params
             window = window_of(box.left, box.top, box.width, box.height, session.contract.windows)

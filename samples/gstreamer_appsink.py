@@ -76,7 +76,8 @@ def frame_of(gst: Any, buffer: Any, info: Any) -> NDArray[np.uint8]:
         sys.exit("GStreamer does not let this buffer be read; put videoconvert behind the source")
     try:
         rows = np.frombuffer(mapped.data, np.uint8)[: info.height * info.stride[0]].reshape(info.height, -1)
-        return rows[:, : 3 * info.width].reshape(info.height, info.width, 3).copy()
+        frame: NDArray[np.uint8] = rows[:, : 3 * info.width].reshape(info.height, info.width, 3).copy()
+        return frame
     finally:
         buffer.unmap(mapped)
 

@@ -41,7 +41,7 @@ def main(bundle: str, picture: str) -> None:
     pixels = cv2.imread(picture)
     if pixels is None:
         sys.exit(f"{picture} cannot be read; give a picture")
-    with facesr_edge.load(bundle, composite=False) as sr, torch.cuda.stream(torch.cuda.Stream()):
+    with facesr_edge.load(bundle, composite=False) as sr:
         if not hasattr(sr.session, "infer_on_device"):
             sys.exit(f"{bundle} has no engine for this GPU; facesr-edge build {bundle} --target tensorrt")
         side = max(side for side in sr.card.contract.windows if side <= min(pixels.shape[:2]))

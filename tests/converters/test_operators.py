@@ -5,8 +5,10 @@ import onnx
 import pytest
 import torch
 from facesr_edge.calibration.sample import sample_faces
+from facesr_edge.converters.cast_first import cast_first
 from facesr_edge.converters.convert import subject
 from facesr_edge.converters.operators import unsupported
+from facesr_edge.converters.qdq import with_pairs
 from facesr_edge.converters.simplify import simplified
 from facesr_edge.converters.trace import onnx_from_network
 from facesr_edge.engines.contract import Contract, super_resolution
@@ -39,6 +41,20 @@ def test_every_network_as_it_is_built_is_made_of_what_tensorrt_takes(network, dt
 @pytest.mark.parametrize("name", catalogue.names())
 def test_every_model_that_ships_is_made_of_what_tensorrt_takes(name):
     assert unsupported(onnx.load(catalogue.FOLDER / name / "model.onnx")) == ()
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_int8_as_tensorrt_takes_it_is_made_of_what_tensorrt_takes(name):
+    model = cast_first(onnx.load(catalogue.FOLDER / name / "model.onnx"))
+    convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    quantised = with_pairs(model, convolutions, all_ranges(model))
+    assert sum(node.op_type == "DequantizeLinear" for node in quantised.graph.node) >= 2 * len(convolutions)
+    assert unsupported(quantised) == ()
+
+
+def all_ranges(model):
+    """A range for every tensor that a node makes; which one does not matter to the types."""
+    return {name: (-1.0, 1.0) for node in model.graph.node for name in node.output}
 
 
 def model_of(nodes, taken, given, constants=(), opset=18):

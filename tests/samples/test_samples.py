@@ -162,9 +162,8 @@ def deepstream():
 def test_a_surface_is_shown_to_cuda_where_it_lies(deepstream):
     make = ctypes.pythonapi.PyCapsule_New
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-    surface = deepstream.Surface(
-        "uint8", [1080, 1920, 4], [7936, 4, 1], make(0x7F0000001000, None, None), 8 << 20, "it"
-    )
+    capsule = make(0x7F0000001000, None, None)
+    surface = deepstream.Surface([1080, 1920, 4], [7936, 4, 1], capsule, "it")
     told = surface.__cuda_array_interface__
     assert (told["shape"], told["strides"], told["typestr"]) == ((1080, 1920, 4), (7936, 4, 1), "|u1")
     assert told["data"] == (0x7F0000001000, False) and told["version"] == 3 and surface.owner == "it"
