@@ -1,10 +1,9 @@
-"""A graph with pairs of QuantizeLinear and DequantizeLinear as TensorRT takes them, and the same without.
+"""A graph with pairs of QuantizeLinear and DequantizeLinear, as TensorRT takes them.
 
 Symmetric, every zero point 0; activations with one scale a tensor, weights with one for each output channel. Only the
 inputs of convolutions are quantised and never their outputs, so that a ReLU or a sum after a convolution stays part of
 it; the other input of such a sum is quantised too, and all that a Concat joins has one scale, so that it is joined as
-bytes. Weights keep their float values before their pair; biases, and whatever is not INT8, keep the type of the graph;
-and without its pairs the graph is the one it was made from.
+bytes. Weights keep their float values before their pair; biases, and whatever is not INT8, keep the type of the graph.
 Source: NVIDIA TensorRT documentation, "Explicit Quantization"; onnx-tensorrt 10.0 to 11, import of QuantizeLinear.
 """
 
@@ -62,30 +61,6 @@ def with_pairs(
         for name in node.output:
             if name in peaks:
                 nodes += _pair(graph, name, _scale(np.array(peaks[name]), dtype))
-    return _of(new, nodes)
-
-
-def without_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph that `with_pairs` was given, but for its opset: what a device compiles beside INT8, to compare."""
-    before = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type in PAIR}
-
-    def origin(name: str) -> str:
-        return origin(before[name]) if name in before else name
-
-    used: set[str] = set()
-    nodes = []
-    for node in model.graph.node:
-        if node.op_type not in PAIR:
-            plain = onnx.NodeProto()
-            plain.CopyFrom(node)
-            plain.input[:] = [origin(name) for name in node.input]
-            used |= {*plain.input}
-            nodes.append(plain)
-    new = onnx.ModelProto()
-    new.CopyFrom(model)
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del new.graph.initializer[:]
-    new.graph.initializer.extend(kept)
     return _of(new, nodes)
 
 

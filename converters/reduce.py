@@ -11,7 +11,7 @@ import onnx
 
 from ..calibration.gate import Gate, milliseconds
 from ..calibration.ranges import activation_ranges, calibration_hash
-from ..engines.bundle import Bundle
+from ..engines.bundle import SECOND, Bundle
 from ..engines.card import Card
 from ..engines.errors import ParityError
 from ..engines.ort import OrtSession
@@ -36,13 +36,13 @@ def reduced(
         what: the network, and what it is compared on.
         gate: what it is judged by; none where agreement with PyTorch is enough.
         plain: its graph in FP32.
-        draft: where the new graph is written, and its card.
+        draft: where the new graph is written, and its card; in INT8 for TensorRT, the FP16 graph beside it.
         report: told a line after each step.
         dialect: of INT8.
         method: of calibration: "minmax", "entropy" or "percentile".
 
     Returns:
-        The draft's card with the new parity, quality and notes.
+        The draft's card with the new parity, quality and notes, and the hash of what INT8 was calibrated on.
 
     Raises:
         ParityError: it is not good enough.
@@ -52,7 +52,7 @@ def reduced(
     told: dict[str, Any] = {}
     if precision == "int8":
         assert gate is not None
-        floats, parity = _floats(what, gate, plain, draft.folder / "halved.onnx", report, dialect, method)
+        floats, parity = _floats(what, gate, plain, draft.folder / SECOND, report, dialect, method)
         found = search(gate, plain, floats, draft, report)
         taken = found.tried[-1]
         figure = taken.figure
@@ -60,12 +60,13 @@ def reduced(
             "int8_share_of_convolutions": round(taken.int8_share, 4),
             "dialect": dialect,
             "calibration": method,
-            "calibrated_on": {"inputs": len(gate.batches), "sha256": calibration_hash(gate.batches)},
+            "calibrated_on": f"{len(gate.batches)} inputs",
             "kept_high": ["first and last convolutions", *taken.kept_high],
             "tried": [one.to_dict() for one in found.tried],
             "share_of_loss": {stage: round(part, 4) for stage, part in found.harm.items()},
         }
         parity = parity | hold(what, "int8", draft.onnx, report)
+        card = replace(card, calibration=calibration_hash(gate.batches))
     else:
         parity = halve(what, draft.onnx, report)
     card = replace(card, parity={**card.parity, **parity})

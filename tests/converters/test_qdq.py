@@ -1,11 +1,11 @@
-"""INT8 as TensorRT takes it: where the pairs stand, what their scales are, and what is left without them."""
+"""INT8 as TensorRT takes it: where the pairs stand, and what their scales are."""
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from facesr_edge.converters.layers import KINDS, ends
-from facesr_edge.converters.qdq import carried, with_pairs, without_pairs
+from facesr_edge.converters.qdq import carried, with_pairs
 from facesr_edge.engines.errors import BuildError
 from onnx import TensorProto, helper, numpy_helper
 
@@ -156,18 +156,10 @@ def test_onnx_runtime_runs_none_of_it_in_integers(dtype, tmp_path):
     assert "QuantizeLinear" in kinds and not {kind for kind in kinds if kind.startswith(("QLinear", "ConvInteger"))}
 
 
-@pytest.mark.parametrize("outputs", [("conv1", "c", "y"), ("c",)])
-def test_without_its_pairs_the_graph_is_the_one_it_was_made_from(outputs):
-    model = unit(np.float16)
-    plain = without_pairs(quantised(model, *outputs))
-    assert list(plain.graph.node) == list(model.graph.node)
-    assert list(plain.graph.initializer) == list(model.graph.initializer)
-
-
 def test_the_original_is_left_as_it_was():
     model = unit(np.float16)
     before = model.SerializeToString()
-    without_pairs(quantised(model, "c"))
+    quantised(model, "c")
     assert model.SerializeToString() == before
 
 
