@@ -33,18 +33,34 @@ def super_resolve(session: Session, batches: list[Crops], found: Detections, wat
     for crops in batches:
         with watch.stage("super_resolve.network"):
             pixels = session.infer(crops.pixels)
-        agreement = consistency_db(crops.pixels, pixels)
-        for n, (index, window) in enumerate(zip(crops.indices, crops.windows, strict=True)):
-            faces[index] = Face(
-                found.boxes_xyxy[index],
-                float(found.scores[index]),
-                found.landmarks[index],
-                window.xyxy,
-                crops.pixels[n],
-                pixels[n],
-                float(agreement[n]),
-            )
+        faces |= faces_of(crops, pixels, found)
     return tuple(faces[index] for index in sorted(faces))
+
+
+def faces_of(crops: Crops, pixels: NDArray[np.uint8], found: Detections) -> dict[int, Face]:
+    """What was made of the crops of one size, with how far each agrees with the camera.
+
+    Args:
+        crops: n of one size.
+        pixels: (n, k·S, k·S, 3) uint8 BGR, what the network made of them.
+        found: the detections that they belong to.
+
+    Returns:
+        Index of the detection -> face.
+    """
+    agreement = consistency_db(crops.pixels, pixels)
+    return {
+        index: Face(
+            found.boxes_xyxy[index],
+            float(found.scores[index]),
+            found.landmarks[index],
+            window.xyxy,
+            crops.pixels[n],
+            pixels[n],
+            float(agreement[n]),
+        )
+        for n, (index, window) in enumerate(zip(crops.indices, crops.windows, strict=True))
+    }
 
 
 _NOTHING = np.zeros((0, 0), np.float32)

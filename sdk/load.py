@@ -10,6 +10,7 @@ from ..engines.errors import InputError, UsageError
 from ..engines.yunet import YuNetSession
 from ..zoo import catalogue
 from .detect import Detector
+from .gpu_session import OnDevice
 from .pipeline import Pipeline
 from .plan import SMALLEST_FACE
 
@@ -24,7 +25,10 @@ def load(
     threads: int = 0,
     rebuild: bool = False,
 ) -> Pipeline:
-    """Load a face super-resolution pipeline.
+    """Load a face super-resolution pipeline: a `GpuPipeline` where both networks are engines on a GPU.
+
+    Where only one of them has an engine, `Pipeline` runs it with copies to and from the host; `runtime` of the
+    sessions says what runs which.
 
     Args:
         model: a name of the zoo, or the folder of a bundle.
@@ -44,7 +48,12 @@ def load(
         if isinstance(detector, Detector)
         else load_detector(detector, engine=engine, threads=threads, rebuild=rebuild)
     )
-    return Pipeline(open_session(bundle, engine, threads), bundle.card, found, outscale, composite)
+    session = open_session(bundle, engine, threads)
+    if isinstance(session, OnDevice) and isinstance(found.session, OnDevice):
+        from .gpu_pipeline import GpuPipeline  # what only a GPU needs
+
+        return GpuPipeline(session, bundle.card, found, outscale, composite)
+    return Pipeline(session, bundle.card, found, outscale, composite)
 
 
 def load_detector(
