@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from ..networks.bicubic import bicubic_matrix
-from ..networks.detector import on_pixels
+from ..networks.detector import Detector, on_pixels
 
 
 class PixelsToPixels(nn.Module):
@@ -30,7 +32,7 @@ class PixelsToPixels(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 BGR -> (N, scale·H, scale·W, 3) uint8 BGR."""
-        rgb = pixels.permute(0, 3, 1, 2).float().flip(1) / 255  # (N, 3, H, W)
+        rgb = pixels.float().permute(0, 3, 1, 2).flip(1) / 255  # (N, 3, H, W)
         sr: Tensor = self.network(rgb.to(self.dtype)).float()
         height, width = pixels.shape[1], pixels.shape[2]
         down_y = bicubic_matrix(self.scale * height, height, torch)  # (H, kH)
@@ -46,17 +48,16 @@ class PixelsToMaps(nn.Module):
     """A face detector from uint8 pixels to the maps of the contract.
 
     Args:
-        network: takes RGB in [0, 1]; see its own description.
+        network: a `Detector`.
         dtype: of the network's arithmetic.
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.network = on_pixels(network).to(dtype).eval()
+        self.network = on_pixels(cast(Detector, network)).to(dtype).eval()
         self.dtype = dtype
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 BGR -> (N, A, 15) float32, the first channel a score in 0..1."""
-        bgr = pixels.permute(0, 3, 1, 2).to(self.dtype)
-        maps = self.network(bgr).float()
+        maps = self.network(pixels.to(self.dtype)).float()
         return torch.cat((maps[..., :1].sigmoid(), maps[..., 1:]), dim=-1)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..engines.errors import BuildError
+from .cast_first import cast_first
 
 OPSET = 18
 """Understood by TensorRT 10.3 and later, OpenVINO 2023 and later, ONNX Runtime 1.14 and later."""
@@ -56,7 +57,7 @@ def onnx_from_network(network: nn.Module, multiple: int = 1, output: str = "enla
         quiet.setLevel(level)
     if program is None:
         raise BuildError("the tracer gave no graph; install the versions of facesr-edge[build]")
-    return without_notes(program.model_proto)
+    return cast_first(without_notes(program.model_proto))
 
 
 def _side(name: str, multiple: int) -> Any:

@@ -96,11 +96,31 @@ class Detector(nn.Module):
         return torch.cat((rows[..., :3], rows[..., 3:5].clamp(-SIZE_LIMIT, SIZE_LIMIT), rows[..., 5:]), -1)
 
 
-def on_pixels(network: nn.Module) -> nn.Module:
-    """A copy that takes BGR in 0..255: its first convolution does what a flip and a division would, for nothing."""
+class PixelStem(nn.Module):
+    """A first convolution, 3×3 with stride 2, on pixels as they lie in memory: (N, H, W, 3), BGR, 0..255.
+
+    A row of W pixels is a row of 3·W numbers, and three pixels side by side are nine of them: so the same weights,
+    laid out as 3×9 with stride (2, 6), do what a flip, a division and a transposition before it would, which took a
+    seventh of the detector's time at 1080p.
+
+    Args:
+        convolution: 3 channels in, RGB in [0, 1], without bias.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        weight = convolution.weight.detach().flip(1) / 255  # (C, 3, 3, 3): BGR, row, column
+        self.weight = nn.Parameter(weight.permute(0, 2, 3, 1).reshape(-1, 1, 3, 9).contiguous())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) -> (N, C, H/2, W/2)."""
+        return F.conv2d(pixels.flatten(2)[:, None], self.weight, stride=(2, 6), padding=(1, 3))
+
+
+def on_pixels(network: Detector) -> Detector:
+    """A copy that takes pixels as they lie in memory, (N, H, W, 3) BGR in 0..255; see `PixelStem`."""
     copy = deepcopy(network)
-    weight = copy.get_parameter("stem.0.weight")
-    weight.data = weight.data.flip(1) / 255
+    copy.stem[0] = PixelStem(network.stem[0])  # type: ignore[arg-type]  # a Sequential forgets what is in it
     return copy
 
 

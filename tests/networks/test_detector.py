@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from facesr_edge.networks import build_network
-from facesr_edge.networks.detector import CELLS, SIZE_LIMIT, STRIDES, Detector, decode, grid
+from facesr_edge.networks.detector import CELLS, SIZE_LIMIT, STRIDES, Detector, decode, grid, on_pixels
 from torch import Tensor
 
 
@@ -78,3 +78,13 @@ def test_a_picture_is_judged_alike_alone_and_in_a_batch() -> None:
 def test_width_that_cannot_be_quartered_is_refused(width: int) -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
         Detector(width)
+
+
+@pytest.mark.parametrize("size_hw", [(32, 32), (64, 96), (96, 32)])
+def test_pixels_as_they_lie_in_memory_give_what_the_network_gives(size_hw):
+    network = build_network("detector", {"width": 8}).eval()
+    pixels = torch.randint(0, 256, (2, *size_hw, 3), generator=torch.Generator().manual_seed(0)).float()
+    with torch.inference_mode():
+        expected = network(pixels.flip(-1).permute(0, 3, 1, 2) / 255)
+        assert (on_pixels(network)(pixels) - expected).abs().max() < 1e-5
+    assert network.stem[0].weight.shape[1:] == (3, 3, 3)  # the copy alone was changed
