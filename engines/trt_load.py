@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .board import this_board
 from .bundle import ONNX, Bundle
 from .cuda import Gpu
 from .errors import EngineError
@@ -21,7 +22,7 @@ def key_here(bundle: Bundle, gpu: Gpu) -> Key:
     Raises:
         MissingDependencyError, EngineError: see `tensorrt`.
     """
-    card = bundle.card
+    card, board = bundle.card, this_board()
     return Key(
         runtime="TensorRT",
         version=version(),
@@ -29,7 +30,9 @@ def key_here(bundle: Bundle, gpu: Gpu) -> Key:
         compute_capability=gpu.compute_capability,
         driver=gpu.driver,
         onnx=card.files[ONNX],
+        jetpack=board.release if board else "",
         calibration=card.calibration,
+        board=board.settings() if board else {},
     )
 
 
