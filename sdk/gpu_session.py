@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from ..engines.cuda import Gpu
-from ..engines.device_array import DeviceArray
 from ..engines.session import Session
+
+if TYPE_CHECKING:  # whoever has no GPU asks as well, and needs nothing of CUDA for it
+    from ..engines.cuda import Gpu
+    from ..engines.device_array import DeviceArray
 
 
 @runtime_checkable
