@@ -81,13 +81,18 @@ class Owned:
         self._context, self._what = context, what
         self._finalizer = finalize(self, give_back, context.api, free, handles)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was given back."""
+        return not self._finalizer.alive
+
     def api(self) -> Driver:
         """The driver.
 
         Raises:
             EngineError: this, or the context, is closed.
         """
-        if not self._finalizer.alive:
+        if self.closed:
             raise EngineError(f"the {self._what} is closed; make another")
         return self._context.api
 

@@ -24,7 +24,7 @@ def _import() -> tuple[Any, Any]:
 
 
 class CudaPython:
-    """A `Driver` by cuda-python, 12.6 to 13.x.
+    """A `Driver` by cuda-python, 12.8 to 13.x.
 
     Args:
         index: number of the device.
@@ -39,29 +39,36 @@ class CudaPython:
     def __init__(self, index: int) -> None:
         self._cu, self._nvrtc = _import()
         cu = self._cu
-        self.runtime = f"cuda-python {version('cuda-bindings')}"
+        release = version("cuda-bindings")
+        self.runtime = f"cuda-python {release}"
         try:
             self._call(cu.cuInit, 0)
         except (RuntimeError, ImportError) as error:  # the bindings load libcuda with their first call
             reason = str(error).splitlines()[0]
             raise EngineError(f"no NVIDIA driver here ({reason}); facesr-edge doctor says what is missing") from None
+        newest, own = self._call(cu.cuDriverGetVersion), int(release.split(".")[0])
+        served = f"{newest // 1000}.{newest % 1000 // 10}"
+        if own > newest // 1000:
+            raise EngineError(
+                f"{self.runtime} is for CUDA {own}, the driver serves CUDA {served}; update the driver, "
+                f"or pip install 'cuda-bindings<{newest // 1000 + 1}' nvidia-cuda-nvrtc-cu{newest // 1000}"
+            )
         self._device = self._call(cu.cuDeviceGet, index)
         self._context = self._call(cu.cuDevicePrimaryCtxRetain, self._device)
         finalize(self, cu.cuDevicePrimaryCtxRelease, self._device)
-        self.facts = self._facts()
+        self.facts = self._facts(served)
 
-    def _facts(self) -> DeviceFacts:
+    def _facts(self, served: str) -> DeviceFacts:
         cu, device = self._cu, self._device
         attribute = cu.CUdevice_attribute
         major = self._call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device)
         minor = self._call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device)
         name = self._call(cu.cuDeviceGetName, 256, device)
-        newest = self._call(cu.cuDriverGetVersion)
         return DeviceFacts(
             name.split(b"\0")[0].decode("utf-8", "replace"),
             (major, minor),
             self._call(cu.cuDeviceTotalMem, device),
-            f"{newest // 1000}.{newest % 1000 // 10}",
+            served,
         )
 
     def _call(self, function: Any, *arguments: Any, detail: str = "") -> Any:

@@ -98,16 +98,21 @@ class DeviceArray:
         """Let go of the memory, which is freed unless somebody else holds it; harmless when done already."""
         self._owner = None
 
+    def _filling(self) -> Stream | None:
+        """The stream to wait for; none if its work is done, as it is once it is closed."""
+        return None if self.stream is None or self.stream.closed else self.stream
+
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         """Numba's protocol, version 3; PyTorch, CuPy and Numba read it."""
+        stream = self._filling()
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
             "data": (self.pointer, False),
             "version": 3,
             "strides": None if self.contiguous else self.strides,
-            "stream": self.stream.handle if self.stream is not None else None,
+            "stream": stream.handle if stream is not None else None,
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -137,8 +142,9 @@ class DeviceArray:
         if copy or dl_device not in (None, self._layout.device):
             raise BufferError("expected an array that stays where it is, was asked for a copy; copy it after taking it")
         pointer = self.pointer  # checks that the array is open
-        if self.stream is not None and stream != -1:
-            self.stream.lead(1 if stream is None else stream)
+        filling = self._filling()
+        if filling is not None and stream != -1:
+            filling.lead(1 if stream is None else stream)
         at = self._layout
         return dlpack.capsule_of(Layout(pointer, at.shape, at.dtype, at.strides, at.device), self._owner)
 

@@ -47,7 +47,7 @@ class Stream(Owned):
 
     def close(self) -> None:
         """Wait for what is queued, then give the stream back; harmless when done already."""
-        if self._finalizer.alive:
+        if not self.closed:
             try:
                 self.synchronize()
             finally:

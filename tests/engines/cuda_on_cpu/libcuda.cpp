@@ -11,12 +11,17 @@ void onCpuBooks(long *out) {
                    (long)(graphs.size() + executables.size()), (long)modules.size(), retained, (long)stack.size()};
     memcpy(out, held, sizeof held);
 }
-void onCpuMachine(int devices, size_t memory) { LOCKED; device_count = devices; total_memory = memory; }
+void onCpuMachine(int devices, size_t memory, int driver) {
+    LOCKED;
+    device_count = devices;
+    total_memory = memory;
+    driver_version = driver;
+}
 void onCpuForgive() { LOCKED; sticky = OK; }
 
 // ---- The driver ----
 int cuInit(unsigned) { LOCKED; ready = true; return device_count ? OK : NO_DEVICE; }
-int cuDriverGetVersion(int *out) { *out = 13000; return OK; }
+int cuDriverGetVersion(int *out) { *out = driver_version; return OK; }
 int cuGetExportTable(const void **out, const void *) { *out = nullptr; return NOT_FOUND; }  // NVRTC asks for one
 int cuGetErrorName(int error, const char **out) {
     return WORDS.count(error) ? (*out = WORDS.at(error).first, OK) : INVALID_VALUE;

@@ -67,7 +67,7 @@ static std::set<Graph *> graphs, executables;
 static std::set<Module *> modules;
 static std::map<std::pair<Module *, std::string>, std::unique_ptr<Function>> functions;
 static Stream legacy;  // the default stream: handles 0, 1 and 2
-static int retained = 0, sticky = OK, device_count = 1;
+static int retained = 0, sticky = OK, device_count = 1, driver_version = 13000;
 static size_t total_memory = size_t(1) << 30, used_memory = 0;
 static bool ready = false;
 static thread_local std::vector<void *> stack;

@@ -266,6 +266,16 @@ def test_a_gpu_that_is_not_there_is_told_in_words(bindings):
         Gpu(3, bindings)
 
 
+def test_a_driver_older_than_the_bindings_is_told_in_words(machine, bindings):
+    machine.make(driver=11080)
+    if bindings == "pycuda":  # built against the machine's own toolkit
+        with Gpu(0, bindings) as gpu:
+            assert gpu.driver == "11.8"
+        return
+    with pytest.raises(EngineError, match=r"is for CUDA 1\d, the driver serves CUDA 11\.8; .* 'cuda-bindings<12'"):
+        Gpu(0, bindings)
+
+
 def test_copies_want_two_of_one_kind(gpu):
     stream, array = gpu.stream(), gpu.empty((4, 4), np.float32)
     for host in (np.zeros((4, 4), np.float64), np.zeros((16,), np.float32), np.zeros((3, 4), np.float32)):

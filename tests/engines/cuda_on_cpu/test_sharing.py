@@ -27,6 +27,9 @@ def test_the_interface_says_where_the_array_is(gpu):
     }
     gpu.upload(np.zeros((2, 3), np.float32), array, stream)
     assert array.__cuda_array_interface__["stream"] == stream.handle  # who reads it has to wait for that
+    stream.close()
+    assert array.__cuda_array_interface__["stream"] is None  # its work is done
+    assert gpu.view(array, gpu.stream()).pointer == array.pointer
 
 
 @pytest.mark.parametrize("protocol", ["dlpack", "interface"])

@@ -22,7 +22,7 @@ class Machine:
 
     def __init__(self, library):
         self._library = library
-        library.onCpuMachine.argtypes = [ctypes.c_int, ctypes.c_size_t]
+        library.onCpuMachine.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_int]
 
     def held(self):
         """Kind of thing -> how many of it have not been given back; those of which there are none left out."""
@@ -30,9 +30,9 @@ class Machine:
         self._library.onCpuBooks(counts)
         return {kind: count for kind, count in zip(self.KINDS, counts, strict=True) if count}
 
-    def make(self, gpus=1, memory=2**30):
-        """Have so many GPUs of so much memory; the usual ones without arguments."""
-        self._library.onCpuMachine(gpus, memory)
+    def make(self, gpus=1, memory=2**30, driver=13000):
+        """Have so many GPUs of so much memory, and a driver of such a version; the usual ones without arguments."""
+        self._library.onCpuMachine(gpus, memory, driver)
 
     def recover(self):
         """Forget what went wrong, as only a new process could."""
