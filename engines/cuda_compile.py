@@ -32,7 +32,7 @@ def cubin(nvrtc: Any, source: str, name: str, compute_capability: tuple[int, int
         known = _call(nvrtc, nvrtc.nvrtcGetSupportedArchs)
     except (RuntimeError, ImportError) as error:  # the bindings load libnvrtc with their first call
         reason = str(error).splitlines()[0]
-        raise EngineError(f"no NVRTC here ({reason}); pip install 'facesr-edge[tensorrt]'") from None
+        raise EngineError(f"no NVRTC here ({reason}); pip install 'cuda-python[all]', or install the toolkit") from None
     wanted = 10 * compute_capability[0] + compute_capability[1]
     older = [arch for arch in known if arch <= wanted]
     if not older:

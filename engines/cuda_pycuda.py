@@ -46,7 +46,7 @@ class PyCuda:
         try:
             import pycuda.driver
         except ModuleNotFoundError:
-            raise MissingDependencyError("pycuda", "tensorrt", "running on a GPU") from None
+            raise MissingDependencyError("pycuda", "pycuda", "running on a GPU") from None
         except ImportError as error:
             reason = str(error).splitlines()[0]
             raise EngineError(f"pycuda cannot be loaded ({reason}); facesr-edge doctor says what is missing") from None

@@ -27,10 +27,10 @@ def attempt(blocked, bindings="auto"):
 
 @pytest.mark.parametrize("bindings", ["auto", "cuda-python", "pycuda"])
 def test_bindings_that_are_not_installed_are_named_with_their_remedy(bindings):
-    package = "pycuda" if bindings == "pycuda" else "cuda-python"
+    package, extra = ("pycuda", "pycuda") if bindings == "pycuda" else ("cuda-python", "tensorrt")
     assert attempt(["cuda", "cuda.bindings", "pycuda", "pycuda.driver"], bindings) == (
         f"MissingDependencyError running on a GPU needs {package}, which is not installed; "
-        "pip install 'facesr-edge[tensorrt]'"
+        f"pip install 'facesr-edge[{extra}]'"
     )
 
 
