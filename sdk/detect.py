@@ -77,13 +77,14 @@ class Detector:
         """
         frame = bgr_from(frame)
         plan = self.plan(frame.shape[1], frame.shape[0], min_face)
-        near = join([self._look(frame, look, watch) for look in plan.looks])
+        near = join([self.look(frame, look, watch) for look in plan.looks])
         if plan.overview:
-            far = self._look(frame, plan.overview, watch)
+            far = self.look(frame, plan.overview, watch)
             near = merged(near, far, plan)
         return suppress(near, NMS_IOU)
 
-    def _look(self, frame: NDArray[np.uint8], look: Look, watch: Stopwatch | None) -> Detections:
+    def look(self, frame: NDArray[np.uint8], look: Look, watch: Stopwatch | None = None) -> Detections:
+        """One look of a plan: what it finds, in frame pixels, before suppression."""
         picture = self._picture(frame, look)
         with watch.stage("detect.network") if watch else nullcontext():
             maps = self.session.infer(picture[None])[0]

@@ -44,7 +44,7 @@ def detect_on_gpu(
         return frame, detector(frame.pixels, watch)
     near = decode(maps[0], there.network_input.shape[1], there.network_input.shape[2], detector.score)
     if there.plan.overview:
-        near = merged(near, detector._look(frame.pixels, there.plan.overview, watch), there.plan)
+        near = merged(near, detector.look(frame.pixels, there.plan.overview, watch), there.plan)
     return frame, suppress(near, NMS_IOU)
 
 

@@ -13,6 +13,8 @@ ROOMS = {
     "onnxruntime.quantization": "engines/ort_quantise.py",
     "openvino": "engines/ov.py",
     "tensorrt": "engines/trt.py",
+    "cuda": "engines/cuda_python.py",
+    "pycuda": "engines/cuda_pycuda.py",
 }
 """Runtime -> the one file that imports it, once there is one. ONNX Runtime's quantiser is a tool of its own that runs
 nothing and needs onnx: what runs must not import it."""

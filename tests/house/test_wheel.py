@@ -8,7 +8,7 @@ from email.parser import Parser
 import facesr_edge
 import pytest
 
-PACKAGED = (".py", ".html", ".sh", ".json", ".onnx", ".safetensors", ".typed")
+PACKAGED = (".py", ".html", ".sh", ".json", ".onnx", ".safetensors", ".typed", ".h", ".cu")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,8 @@ def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(wheel, file
         "py.typed",
         "sdk/cli/main.py",
         "sdk/report.html",
+        "engines/kernels/kernels.cu",
+        "engines/kernels/pixels.h",
         "training/recipes/idrn.py",
         "zoo/idrn-x4/card.json",
         "zoo/idrn-x4/model.onnx",
