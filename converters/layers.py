@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import onnx
+
+from ..engines.ort import Graph
 
 KINDS = ["Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize"]
 """Operators that become INT8; others keep their precision."""
@@ -67,17 +72,19 @@ def quantisable(model: onnx.ModelProto, high: Collection[str]) -> list[str]:
 
 
 def share(model: onnx.ModelProto, nodes: Collection[str]) -> float:
-    """Share of the convolutions' multiply-adds that lies in some nodes, 0..1."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    batch, height, width, _ = fixed.graph.input[0].type.tensor_type.shape.dim
-    batch.dim_value, height.dim_value, width.dim_value = 1, MEASURED_SIDE, MEASURED_SIDE
-    del fixed.graph.output[0].type.tensor_type.shape.dim[:]
-    del fixed.graph.value_info[:]
-    inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
-    shapes = {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in inferred.value_info}
-    weights = {tensor.name: prod(tensor.dims) for tensor in inferred.initializer}
-    cost = {n.name: weights[n.input[1]] * prod(shapes.get(n.output[0], [])[2:]) for n in _convolutions(model)}
+    """Share of the convolutions' multiply-adds that lies in some nodes, 0..1; counted on a run, as shapes may depend on
+    arithmetic that no inference follows."""
+    convolutions = _convolutions(model)
+    weights = {tensor.name: prod(tensor.dims) for tensor in model.graph.initializer}
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    del shown.graph.output[:]
+    shown.graph.output.extend(onnx.ValueInfoProto(name=node.output[0]) for node in convolutions)
+    with TemporaryDirectory() as workshop:
+        path = Path(workshop) / "shown.onnx"
+        onnx.save(shown, path)
+        made = Graph(path).run(np.zeros((1, MEASURED_SIDE, MEASURED_SIDE, 3), np.uint8))
+    cost = {n.name: weights[n.input[1]] * prod(t.shape[2:]) for n, t in zip(convolutions, made, strict=True)}
     return float(sum(cost[name] for name in cost if name in nodes) / max(1, sum(cost.values())))
 
 

@@ -87,8 +87,8 @@ class Quantised:
 def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Callable[[str], None]) -> Quantised:
     """Quantise as much of a network as its gate allows.
 
-    ONNX Runtime measures both dialects. Pairs at the inputs alone leave it nothing to run in integers: of the TensorRT
-    dialect it computes what exact sums of 8-bit products give.
+    ONNX Runtime measures both dialects. It has no integer kernels between floats of 16 bits, so of a graph for TensorRT
+    it computes what exact sums of 8-bit products give.
 
     Args:
         gate: what it is judged by.

@@ -18,7 +18,8 @@ def model_of(*nodes):
     tensors = [helper.make_tensor(name, TensorProto.FLOAT, [3, 3, 3, 3], [0.0] * 81) for name in sorted(weights)]
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, SHAPE)
     out = helper.make_tensor_value_info(nodes[-1][2], TensorProto.FLOAT, None)
-    return helper.make_model(helper.make_graph(made, "g", [pixels], [out], tensors))
+    graph = helper.make_graph(made, "g", [pixels], [out], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
 @pytest.fixture
@@ -72,4 +73,22 @@ def test_the_share_is_of_multiply_adds(model):
     model.graph.node[1].attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
     assert share(model, ["a", "b", "c", "e", "g"]) == 1 and share(model, []) == 0
     assert share(model, ["b", "e"]) == pytest.approx(2 / 5)
-    assert model.graph.input == before.graph.input
+    assert model.graph.input == before.graph.input and model.graph.output == before.graph.output
+
+
+def test_the_share_is_counted_where_shapes_depend_on_arithmetic():
+    """The second convolution sees a quarter of the first one's places."""
+    model = model_of(
+        ("Cast", ["pixels"], "x"),
+        ("Transpose", ["x"], "planes"),
+        ("Conv", ["planes", "network.a"], "a"),
+        ("Shape", ["a"], "shape"),
+        ("Div", ["shape", "divisor"], "smaller"),
+        ("Slice", ["a", "begin", "smaller", "axes"], "part"),
+        ("Conv", ["part", "network.b"], "b"),
+    )
+    model.graph.node[0].attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
+    model.graph.node[1].attribute.append(helper.make_attribute("perm", [0, 3, 1, 2]))
+    for name, values in (("divisor", [1, 1, 2, 2]), ("begin", [0] * 4), ("axes", [0, 1, 2, 3])):
+        model.graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [4], values))
+    assert share(model, ["b"]) == pytest.approx(1 / 5)
