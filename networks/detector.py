@@ -22,43 +22,43 @@ CELLS = 4.0
 
 
 class Block(nn.Module):
-    """Depthwise 3×3 and pointwise convolution, each with batch normalisation; adds its input where shapes allow."""
+    """Depthwise 3×3, then pointwise convolution, batch normalisation and ReLU; adds its input where shapes allow.
+
+    With a normalisation and a ReLU between the two convolutions the loss after 300 steps was 6.35 instead of 4.51, and
+    a step took a sixth longer.
+    """
 
     def __init__(self, inner: int, outer: int, stride: int = 1) -> None:
         super().__init__()
         self.spatial = nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False)
-        self.spatial_norm = nn.BatchNorm2d(inner)
         self.mix = nn.Conv2d(inner, outer, 1, bias=False)
-        self.mix_norm = nn.BatchNorm2d(outer)
+        self.norm = nn.BatchNorm2d(outer)
         self.residual = stride == 1 and inner == outer
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inner, H, W) -> (N, outer, H/stride, W/stride)."""
-        y = self.mix_norm(self.mix(F.relu(self.spatial_norm(self.spatial(x)))))
-        return F.relu(x + y if self.residual else y)
+        y = self.norm(self.mix(self.spatial(x)))
+        return F.relu(x + y if self.residual else y, inplace=True)
 
 
 class Detector(nn.Module):
     """Finds faces of about 6 to 200 pixels.
 
     Args:
-        width: channels from stride 8 on; a quarter of it in the stem, half of it at stride 4. Multiples of 8 in all of
-            them, so a width that is a multiple of 32, are what runtimes lay out without padding.
+        width: channels from stride 8 on; a quarter of it in the stem, three quarters at stride 4. Multiples of 8 in all
+            of them, so a width that is a multiple of 32, are what runtimes lay out without padding.
     """
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         if width < 8 or width % 4:
             raise ValueError(f"Detector needs a width that is a multiple of 4, 8 or more, not {width}")
-        stem, half = width // 4, width // 2
+        stem, fine = width // 4, 3 * width // 4
         self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
-        self.quarter = nn.Sequential(Block(stem, half, 2), Block(half, half))
-        self.stages = nn.ModuleList(
-            (
-                nn.Sequential(Block(half, width, 2), *(Block(width, width) for _ in range(3))),  # stride 8
-                nn.Sequential(Block(width, width, 2), Block(width, width), Block(width, width)),  # stride 16
-                nn.Sequential(Block(width, width, 2), Block(width, width), Block(width, width)),  # stride 32
-            )
+        self.quarter = nn.Sequential(Block(stem, fine, 2), Block(fine, fine))
+        self.stages = nn.ModuleList(  # strides 8, 16, 32
+            nn.Sequential(Block(inner, width, 2), *(Block(width, width) for _ in range(3)))
+            for inner in (fine, width, width)
         )
         self.merges = nn.ModuleList(Block(width, width) for _ in STRIDES)
         self.heads = nn.ModuleList(nn.Sequential(Block(width, width), nn.Conv2d(width, 15, 1)) for _ in STRIDES)

@@ -121,7 +121,7 @@ def imitation_loss(maps: Tensor, target: Targets, height: int, width: int) -> Te
     box = (weight * (1 - overlap(boxes, wanted, generalised=True))).sum()
     side = (wanted[:, 2:] - wanted[:, :2]).clamp(min=1).prod(1).sqrt()[:, None]
     away = F.smooth_l1_loss(points / side, target.landmarks[claimed] / side, reduction="none", beta=0.01).mean(1)
-    return 2 * (2 * told + box + 3 * (weight * away).sum()) / number
+    return 2 * (2 * told + box + 10 * (weight * away).sum()) / number
 
 
 def overlap(a: Tensor, b: Tensor, generalised: bool = False) -> Tensor:
