@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..calibration.crops import read_faces
 from ..calibration.detector_figures import figures
@@ -15,11 +18,12 @@ from ..calibration.gate import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gat
 from ..calibration.sample import NAME as SAMPLE
 from ..calibration.sample import sample_faces
 from ..calibration.scenes import read_scenes
-from ..engines.bundle import ONNX, WEIGHTS, Bundle, check_free, write_bundle
+from ..engines.bundle import ONNX, SECOND, WEIGHTS, Bundle, check_free, write_bundle
 from ..engines.card import PRECISIONS, Card, Precision
 from ..engines.contract import Contract, super_resolution
 from ..engines.errors import UnknownNameError, UsageError
 from ..engines.ort import OrtSession
+from ..engines.ort_quantise import METHODS
 from ..zoo import catalogue
 from .blueprint import Blueprint, blueprint
 from .checkpoint import network_from, read_weights, weights_bytes
@@ -44,6 +48,8 @@ def build(
     scenes: Path | None = None,
     max_ap_drop: float = MOST_AP_DROP,
     max_psnr_drop: float = MOST_PSNR_DROP,
+    calibration: str = "minmax",
+    crops: Iterable[NDArray[np.uint8]] | None = None,
     report: Report = lambda line: None,
 ) -> Bundle:
     """Make a bundle of a network or of a model of the zoo.
@@ -60,6 +66,8 @@ def build(
             to calibrate fewer bits on; without it the sample picture serves for these, and FP32 is not measured.
         max_ap_drop: by how much a detector in fewer bits may fall behind FP32 in average precision, of 1.
         max_psnr_drop: by how much super-resolution in INT8 may fall behind FP32 in PSNR on the luma, in dB.
+        calibration: how INT8's ranges follow from the values seen: "minmax", "entropy" or "percentile".
+        crops: what INT8 of super-resolution is calibrated on, see `psnr_gate`; none for the faces.
         report: told a line after each step.
 
     Raises:
@@ -75,6 +83,8 @@ def build(
         scenes=scenes,
         max_ap_drop=max_ap_drop,
         max_psnr_drop=max_psnr_drop,
+        calibration=calibration,
+        crops=crops,
         report=report,
     )
 
@@ -89,6 +99,8 @@ def build_from(
     scenes: Path | None = None,
     max_ap_drop: float = MOST_AP_DROP,
     max_psnr_drop: float = MOST_PSNR_DROP,
+    calibration: str = "minmax",
+    crops: Iterable[NDArray[np.uint8]] | None = None,
     report: Report = lambda line: None,
 ) -> Bundle:
     """Make a bundle of what a blueprint says; see `build`."""
@@ -97,8 +109,10 @@ def build_from(
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
     contract = _contract(plan)
-    if precision == "int8" and target == "tensorrt":
-        raise UsageError("INT8 is made for ONNX Runtime in this release, and TensorRT takes it otherwise; give --fp16")
+    if calibration not in METHODS:
+        raise UnknownNameError("calibration", calibration, METHODS)
+    if crops is not None and (precision != "int8" or contract.task != "super-resolution"):
+        raise UsageError("crops calibrate super-resolution in INT8; leave them out, or give --int8")
     if scenes and contract.task != "face-detection":
         raise UsageError(f"{plan.name} is no detector and needs no --scenes; give --faces DIR")
     check_free(folder)
@@ -135,8 +149,8 @@ def build_from(
             if contract.task == "face-detection":
                 gate = precision_gate(reference, scenes, max_ap_drop)
             elif precision == "int8":  # in FP16, agreement with PyTorch within 50 dB says more
-                gate = psnr_gate(reference, true_faces, whose, max_psnr_drop)
-            card = reduced(what, gate, plain, draft, report)
+                gate = psnr_gate(reference, true_faces, whose, max_psnr_drop, crops)
+            card = reduced(what, gate, plain, draft, report, "tensorrt" if target == "tensorrt" else "cpu", calibration)
         if contract.task == "super-resolution":
             measured = evaluate(OrtSession(draft), true_faces)
             report(f"quality: {measured.psnr_y_db:.2f} dB on {whose}, {measured.gain_db:+.2f} dB over bicubic")
@@ -147,7 +161,9 @@ def build_from(
             told = figures(OrtSession(draft), held_out, catalogue.DEFAULT_SCORE)
             report(f"quality: average precision {told['average_precision']:.4f} on {whose}")
             card = replace(card, quality={**card.quality, whose: {"precision": precision, **told}})
-        bundle = write_bundle(folder, card, {ONNX: draft.onnx.read_bytes(), WEIGHTS: payload})
+        made = [draft.folder / name for name in (ONNX, SECOND)]
+        contents = {path.name: path.read_bytes() for path in made if path.exists()}
+        bundle = write_bundle(folder, card, {**contents, WEIGHTS: payload})
     for note in card.notes:
         report(note)
     return bundle
@@ -166,8 +182,10 @@ def _contract(plan: Blueprint) -> Contract:
 
 def _notes(target: str, precision: Precision) -> tuple[str, ...]:
     """Where the bundle waits for its device, say so."""
-    if precision == "int8":
-        return ("prepared for ONNX Runtime: unsigned activations, 7-bit weights; for TensorRT, build with --fp16",)
+    if precision == "int8" and target != "tensorrt":
+        return (
+            "for CPUs: unsigned activations, 7-bit weights; for TensorRT, build with --target tensorrt",
+        )
     if target in ("auto", "tensorrt"):
         return (PREPARED,)
     return ()

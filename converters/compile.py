@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..calibration.gate import kept
 from ..engines.bundle import ENGINE, LAYERS, ONNX, SECOND, WEIGHTS, Bundle, check_free, write_bundle
 from ..engines.card import Card
 from ..engines.choose import open_session
@@ -104,11 +105,10 @@ def _with_tensorrt(bundle: Bundle, folder: Path, options: CompileOptions, report
         done, ms = _compiled(bundle, Path(workshop) / "first", options, report, watch)
         if (bundle.folder / SECOND).exists():
             other, other_ms = _compiled(_in_fp16(bundle, workshop), Path(workshop) / "second", options, report, watch)
-            verdict = f"int8 takes {ms / other_ms:.2f} of the time of fp16 on this device"
-            if ms >= other_ms:
-                done, verdict = other, f"{verdict}: fp16 was kept"
-            report(verdict)
-            done = replace(done, card=replace(done.card, notes=(*done.card.notes, verdict)))
+            verdict = kept(ms, other_ms, "this device")
+            report(verdict.note)
+            done = done if verdict.precision == "int8" else other
+            done = replace(done, card=replace(done.card, notes=(*done.card.notes, verdict.note)))
         return write_bundle(folder, done.card, _contents(done))
 
 

@@ -109,10 +109,19 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Rows:
         if isinstance(value, dict):
             rows += _flat(value, f"{label}: ")
         elif isinstance(value, (list, tuple)):
-            rows += [(label if n == 0 else "", _number(item)) for n, item in enumerate(value)]
+            rows += [(label if n == 0 else "", _item(item)) for n, item in enumerate(value)]
         else:
             rows.append((label, _number(value)))
     return rows
+
+
+def _item(value: object) -> str:
+    """One of a list; figures that belong together in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{_words(key)} {_item(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_item, value)) or "none"
+    return _number(value)
 
 
 def _words(key: str) -> str:

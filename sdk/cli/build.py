@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("fp32", "fp16", "int8")
 COMPILING = ("workspace_mb", "builder_level", "any_gpu", "any_version", "dla", "timing_cache", "log_file")
-MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop")
+MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop", "calibration", "crops")
 
 
 @click.command("build", cls=Command, short_help="Make a bundle: ONNX, weights and card, checked step by step.")
@@ -27,9 +27,13 @@ MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop")
 @path_option("--weights", metavar="FILE", help="Trained weights, .safetensors or .pth.  [default: those of the zoo]")
 @click.option("--fp32", is_flag=True, help="Arithmetic in 32 bits; the default.")
 @click.option("--fp16", is_flag=True, help="Arithmetic in 16 bits.")
-@click.option("--int8", is_flag=True, help="Arithmetic in 8 bits, for ONNX Runtime; kept only if it is good enough.")
+@click.option("--int8", is_flag=True, help="Arithmetic in 8 bits; kept only if it is good enough.")
 @path_option("--faces", metavar="DIR", help="Faces to calibrate and measure on.  [default: a few that come along]")
 @path_option("--scenes", metavar="DIR", help="For a detector: labels.json and images/.  [default: a sample picture]")
+@click.option("--calibration", metavar="METHOD", help="INT8's ranges: minmax, entropy, percentile.  [default: minmax]")
+@click.option(
+    "--crops", metavar="INPUT", help="Calibrate on the faces in a folder of frames or a video."
+)
 @click.option("--max-ap-drop", type=float, help="Largest loss of a detector's average precision.  [default: 0.01]")
 @click.option("--max-psnr-drop", type=float, help="Largest loss of faces in INT8, in dB.  [default: 0.1]")
 @click.option("--target", default="auto", show_default=True, help="Runtime: auto, tensorrt, onnxruntime.")
@@ -105,6 +109,8 @@ def _build(
     plan = blueprint(model, weights, **options)
     folder = output or Path(f"{plan.name}-{precision}")
     given = {name: value for name, value in measures.items() if value is not None}
+    if "crops" in given:
+        given["crops"] = _crops(given["crops"])
     bundle = build_from(plan, folder, precision=precision, target=target, **given, report=say)
     cannot = why_not_tensorrt() if target == "tensorrt" else ""
     if cannot:
@@ -115,6 +121,17 @@ def _build(
     click.echo(
         f"{bundle.folder}: {bundle.card.name} {precision}, {size:.1f} MB; see facesr-edge inspect {bundle.folder}"
     )
+
+
+def _crops(source: str) -> list[Any]:
+    from ..load import load_detector
+    from ..sightings import crops_in
+    from ..sources import open_source
+
+    with open_source(source) as frames:
+        found = crops_in(frames, load_detector())
+    say(f"{len(found)} faces of {source} to calibrate on")
+    return found
 
 
 def _precision(asked: dict[str, bool]) -> Any:

@@ -219,7 +219,8 @@ def test_the_search_keeps_the_most_sensitive_stages_high_until_it_is_good_enough
     ("options", "error", "text"),
     [
         ({"precision": "fp8"}, UnknownNameError, "unknown precision 'fp8'"),
-        ({"precision": "int8", "target": "tensorrt"}, UsageError, "give --fp16"),
+        ({"precision": "int8", "calibration": "minmx"}, UnknownNameError, "did you mean 'minmax'"),
+        ({"precision": "fp16", "crops": []}, UsageError, "leave them out, or give --int8"),
         ({"precision": "int8", "scenes": "pictures"}, UsageError, "is no detector .* give --faces DIR"),
     ],
 )
