@@ -153,13 +153,7 @@ class TrtSession:
         loaded = self._opened()
         self.contract.check(batch)
         count, height, width, _ = batch.shape
-        ready = self._calls.get((height, width))
-        if ready is None:
-            known = ", ".join(f"{w}x{h}" for h, w in self._calls)
-            raise EngineError(
-                f"expected pictures of {known} px, for which the engine was compiled, got {width}x{height}; "
-                "pad them, or compile the bundle again for this size"
-            )
+        ready = self._calls[height, width]
         with self.gpu.current():
             yield loaded, [ready[size] for size in split_batch(count, tuple(ready))]
 
