@@ -12,7 +12,7 @@ from ..engines.bundle import ENGINE, LAYERS, ONNX, SECOND, WEIGHTS, Bundle, chec
 from ..engines.card import Card
 from ..engines.choose import open_session
 from ..engines.cuda import Gpu
-from ..engines.errors import FacesrError, UnknownNameError
+from ..engines.errors import FacesrError, UnknownNameError, UsageError
 from ..engines.key import Key, mismatches
 from ..engines.trt import version
 from ..engines.trt_build import compile_engine
@@ -20,6 +20,7 @@ from ..engines.trt_load import key_here
 from ..engines.trt_options import CompileOptions
 from ..engines.trt_progress import Progress
 from ..engines.trt_session import TrtSession
+from ..zoo.catalogue import ships
 from .trial import trial
 
 TARGETS = ("auto", "onnxruntime", "tensorrt")
@@ -41,7 +42,8 @@ def compile_bundle(
     Args:
         bundle: as `build` made it, or compiled before.
         target: the runtime; "auto" for TensorRT where it and a GPU are here, else ONNX Runtime.
-        folder: where the compiled bundle goes; none for the bundle's own folder.
+        folder: where the compiled bundle goes; none for the bundle's own folder, or for "NAME-tensorrt" where that is
+            the package's.
         options: of TensorRT; none for those of the engine that the bundle has, or the defaults.
         report: told a line after each step.
         watch: told how far TensorRT is.
@@ -54,11 +56,13 @@ def compile_bundle(
     """
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
-    folder = folder or bundle.folder
-    check_free(folder)
+    if folder:
+        check_free(folder)
     if target == "tensorrt" or (target == "auto" and not why_not_tensorrt()):
+        folder = folder or (Path(f"{bundle.card.name}-tensorrt") if ships(bundle) else bundle.folder)
+        check_free(folder)
         return _with_tensorrt(bundle, folder, options or _options_of(bundle.card), report, watch)
-    if folder != bundle.folder:
+    if folder:
         bundle = write_bundle(folder, bundle.card, _contents(bundle))
     session = open_session(bundle, "onnxruntime")
     session.warm_up()
@@ -71,8 +75,15 @@ def up_to_date(bundle: Bundle, report: Report = lambda line: None, watch: Watch 
     """The bundle, its TensorRT engine compiled anew from its own graph where it is missing or cannot run here.
 
     Raises:
-        As `compile_bundle`.
+        UsageError: the bundle is the package's own, which is not written to.
+        Others: as `compile_bundle`.
     """
+    if ships(bundle):
+        name = bundle.card.name
+        raise UsageError(
+            f"{name} ships with the package and is not compiled there; make a copy: "
+            f"facesr-edge build {name} --target tensorrt -o DIR, and give DIR"
+        )
     made = bundle.card.engine
     with Gpu() as gpu:
         told = mismatches(made, key_here(bundle, gpu)) if made else ("it has no engine",)

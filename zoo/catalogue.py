@@ -20,6 +20,11 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}"))
 
 
+def ships(bundle: Bundle) -> bool:
+    """Whether a bundle is one of the package's own, whose folder nobody should write to."""
+    return bundle.folder.resolve().parent == FOLDER.resolve()
+
+
 def find(model: str | Path) -> Bundle:
     """Open a model.
 

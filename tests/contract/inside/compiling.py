@@ -145,6 +145,14 @@ def test_int8_is_kept_only_where_it_is_faster_than_fp16(gpu, prepared, monkeypat
     assert open_bundle(done.folder) == done and (SECOND in done.card.files) == (kept == "int8")
 
 
+def test_what_ships_is_compiled_into_a_folder_of_its_own(gpu, detector, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done, _ = compile_here(detector, options=CompileOptions(sizes_hw=((384, 640),)))
+    assert done.folder.resolve() == tmp_path / "detector-tensorrt" and not detector.engine.exists()
+    with pytest.raises(UsageError, match=r"facesr-edge build detector --target tensorrt -o DIR"):
+        load_detector("detector", rebuild=True)
+
+
 def test_rebuilding_for_another_runtime_makes_no_sense(prepared):
     with pytest.raises(UsageError, match="leave one of the two out"):
         facesr_edge.load(prepared.folder, engine="onnxruntime", rebuild=True)
