@@ -160,8 +160,12 @@ def kept(int8_ms: float, fp16_ms: float, where: str) -> Kept:
     """
     times = f"{int8_ms:.2f} ms, FP16 {fp16_ms:.2f} ms at {where}"
     if int8_ms < fp16_ms:
-        return Kept("int8", f"INT8 is kept: {times}")
-    return Kept("fp16", f"INT8 is no faster here, so FP16 is kept: INT8 {times}")
+        return Kept("int8", f"{VERDICT} INT8 is kept: {times}")
+    return Kept("fp16", f"{VERDICT} INT8 is no faster, so FP16 is kept: INT8 {times}")
+
+
+VERDICT = "on this device,"
+"""How every such note begins."""
 
 
 def milliseconds(sessions: tuple[Session, ...], batch: NDArray[np.uint8]) -> list[float]:

@@ -183,9 +183,7 @@ def _contract(plan: Blueprint) -> Contract:
 def _notes(target: str, precision: Precision) -> tuple[str, ...]:
     """Where the bundle waits for its device, say so."""
     if precision == "int8" and target != "tensorrt":
-        return (
-            "for CPUs: unsigned activations, 7-bit weights; for TensorRT, build with --target tensorrt",
-        )
+        return ("for CPUs: unsigned activations, 7-bit weights; for TensorRT, build with --target tensorrt",)
     if target in ("auto", "tensorrt"):
         return (PREPARED,)
     return ()

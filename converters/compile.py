@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..calibration.gate import kept
-from ..engines.bundle import ENGINE, LAYERS, ONNX, SECOND, WEIGHTS, Bundle, check_free, write_bundle
+from ..calibration.gate import VERDICT, Kept, kept, milliseconds
+from ..engines.bundle import ENGINE, LAYERS, ONNX, SECOND, WEIGHTS, Bundle, check_free, check_writable, write_bundle
 from ..engines.card import Card
 from ..engines.choose import open_session
 from ..engines.cuda import Gpu
@@ -21,7 +21,7 @@ from ..engines.trt_options import CompileOptions
 from ..engines.trt_progress import Progress
 from ..engines.trt_session import TrtSession
 from ..zoo.catalogue import ships
-from .trial import trial
+from .trial import pictures, trial
 
 TARGETS = ("auto", "onnxruntime", "tensorrt")
 Report = Callable[[str], None]
@@ -52,15 +52,19 @@ def compile_bundle(
         The bundle, ready to run. ONNX Runtime compiles when it loads, so there the bundle is ready as it is.
 
     Raises:
-        BuildError, EngineError, MissingDependencyError, OutputError, UnknownNameError: the text says what to do.
+        BuildError, EngineError, MissingDependencyError, OutputError, UsageError: the text says what to do.
     """
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
+    for_cpus = bundle.card.precision == "int8" and SECOND not in bundle.card.files
+    if target == "tensorrt" and for_cpus:
+        raise UsageError(f"{bundle.folder} is INT8 for CPUs; make one for TensorRT: build --int8 --target tensorrt")
     if folder:
         check_free(folder)
-    if target == "tensorrt" or (target == "auto" and not why_not_tensorrt()):
+    if target == "tensorrt" or (target == "auto" and not for_cpus and not why_not_tensorrt()):
         folder = folder or (Path(f"{bundle.card.name}-tensorrt") if ships(bundle) else bundle.folder)
         check_free(folder)
+        check_writable(folder)
         return _with_tensorrt(bundle, folder, options or _options_of(bundle.card), report, watch)
     if folder:
         bundle = write_bundle(folder, bundle.card, _contents(bundle))
@@ -113,10 +117,10 @@ def _options_of(card: Card) -> CompileOptions:
 
 def _with_tensorrt(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
     with TemporaryDirectory() as workshop:
-        done, ms = _compiled(bundle, Path(workshop) / "first", options, report, watch)
-        if (bundle.folder / SECOND).exists():
-            other, other_ms = _compiled(_in_fp16(bundle, workshop), Path(workshop) / "second", options, report, watch)
-            verdict = kept(ms, other_ms, "this device")
+        done = _compiled(bundle, Path(workshop) / "first", options, report, watch)
+        if SECOND in bundle.card.files:
+            other = _compiled(_in_fp16(bundle, workshop), Path(workshop) / "second", options, report, watch)
+            verdict = _faster(done, other)
             report(verdict.note)
             done = done if verdict.precision == "int8" else other
             done = replace(done, card=replace(done.card, notes=(*done.card.notes, verdict.note)))
@@ -130,15 +134,14 @@ def _in_fp16(bundle: Bundle, workshop: str) -> Bundle:
     return write_bundle(Path(workshop) / "fp16", card, contents)
 
 
-def _compiled(
-    bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch
-) -> tuple[Bundle, float]:
-    """A copy with an engine, loaded and run as every user will; and the time of a call in ms."""
+def _compiled(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
+    """A copy with an engine, loaded and run as every user will."""
     card = bundle.card
     made = compile_engine(bundle, options, watch)
     report(f"{card.precision}: compiled by TensorRT {made.tensorrt} in {made.seconds:.0f} s")
     with Gpu() as gpu:
-        card = replace(card, engine=_key(bundle, gpu, options), notes=tuple(n for n in card.notes if n != PREPARED))
+        notes = tuple(note for note in card.notes if note != PREPARED and not note.startswith(VERDICT))
+        card = replace(card, engine=_key(bundle, gpu, options), notes=notes)
         contents = {**_contents(bundle), ENGINE: made.engine, LAYERS: made.layers.encode()}
         done = write_bundle(folder, card, contents)
         session = TrtSession(done, gpu)
@@ -147,7 +150,19 @@ def _compiled(
         session.close()
     report(f"{card.precision}: {tried}")
     quality = {**done.card.quality, f"on this device, {runtime}": tried.to_dict()}
-    return replace(done, card=replace(done.card, quality=quality)), tried.ms
+    return replace(done, card=replace(done.card, quality=quality))
+
+
+def _faster(int8: Bundle, fp16: Bundle) -> Kept:
+    """Which of two engines of one network the device keeps, timed in turn."""
+    with Gpu() as gpu:
+        sessions = TrtSession(int8, gpu), TrtSession(fp16, gpu)
+        pixels = pictures(sessions[0].contract)[0]
+        int8_ms, fp16_ms = milliseconds(sessions, pixels)
+        for session in sessions:
+            session.close()
+    count, height, width, _ = pixels.shape
+    return kept(int8_ms, fp16_ms, f"{count} of {width}x{height} px")
 
 
 def _key(bundle: Bundle, gpu: Gpu, options: CompileOptions) -> Key:

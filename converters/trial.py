@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.crops import low_resolution
 from ..calibration.gate import milliseconds
 from ..calibration.sample import astronaut, sample_faces
 from ..engines.bundle import Bundle
@@ -45,7 +44,7 @@ class Trial:
 
 
 def trial(bundle: Bundle, session: Session) -> Trial:
-    """Run an engine beside its own graph in ONNX Runtime.
+    """Run an engine beside its own graph in ONNX Runtime, in every size that it was compiled for.
 
     Args:
         bundle: whose graph it was compiled from.
@@ -54,34 +53,34 @@ def trial(bundle: Bundle, session: Session) -> Trial:
     Raises:
         ParityError: it says something else: a broken kernel, an overflow, not a number.
     """
-    contract = bundle.card.contract
-    pixels = pictures(contract)
+    batches = pictures(session.contract)
     reference = OrtSession(bundle)
-    expected, got = reference.infer(pixels), session.infer(pixels)
+    found = [engine_parity(bundle.card.precision, reference.infer(pixels), session.infer(pixels)) for pixels in batches]
     reference.close()
-    parity = engine_parity(bundle.card.precision, expected, got)
-    return Trial(parity, pixels.shape, milliseconds((session,), pixels)[0])
+    worst = {name: min(one[name] for one in found) for name in found[0]}
+    if session.contract.task == "face-detection":  # an error, not an agreement
+        worst = {name: max(one[name] for one in found) for name in found[0]}
+    return Trial(worst, batches[0].shape, milliseconds((session,), batches[0])[0])
 
 
-def pictures(contract: Contract) -> NDArray[np.uint8]:
-    """What an engine is tried on: faces shrunk to the smallest window that holds them, or the sample picture; smooth
-    noise where scikit-image is not installed, as on a device that only runs."""
-    scale = contract.scale
+def pictures(contract: Contract) -> list[NDArray[np.uint8]]:
+    """What an engine is tried on, (N, H, W, 3) for each of its sizes: faces of the sample picture, or the picture
+    itself for a detector; smooth noise where scikit-image is not installed, as on a device that only runs.
+
+    Args:
+        contract: of the session; a detector of any size is tried at 640x384.
+    """
     try:
-        if contract.task == "super-resolution":
-            return _fitted(low_resolution(np.stack(sample_faces()), scale), contract)
-        picture = astronaut()
+        picture, faces = astronaut(), sample_faces()
     except MissingDependencyError:
         coarse = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
         picture = np.asarray(cv2.resize(coarse, (512, 512), interpolation=cv2.INTER_CUBIC), np.uint8)
-        if contract.task == "super-resolution":
-            return _fitted(np.stack([picture[:128, 48 * i : 48 * i + 128] for i in range(8)]), contract)
-    height, width = contract.largest_hw or (384, 640)
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)[None]
+        faces = [picture[:128, 48 * i : 48 * i + 128] for i in range(8)]
+    if contract.task == "super-resolution":
+        sizes = [(side, side, max(contract.batches_of(side, side))) for side in contract.windows]
+        return [np.stack([_resized(face, h, w) for face in faces[:count]]) for h, w, count in sizes]
+    return [_resized(picture, height, width)[None] for height, width in contract.sizes_hw or ((384, 640),)]
 
 
-def _fitted(crops: NDArray[np.uint8], contract: Contract) -> NDArray[np.uint8]:
-    """As many crops as one call takes, of the window nearest to their size."""
-    side = min(contract.windows, key=lambda window: abs(window - crops.shape[1]))
-    count = max(contract.batches_of(side, side))
-    return np.stack([cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) for crop in crops[:count]])
+def _resized(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

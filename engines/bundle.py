@@ -142,6 +142,20 @@ def check_free(folder: Path) -> None:
         raise OutputError(f"{folder} exists and is not a bundle: {which}; choose another folder with -o")
 
 
+def check_writable(folder: Path) -> None:
+    """Whether a bundle can be written there, for those who would find out after minutes.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    parent = folder.resolve().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent)).rmdir()
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
+
+
 def _write_through(path: Path, data: bytes) -> None:
     """Write and flush to the disk, so that a power cut after the rename leaves no empty file."""
     with path.open("wb") as file:

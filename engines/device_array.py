@@ -59,8 +59,9 @@ class DeviceArray:
 
     @property
     def contiguous(self) -> bool:
-        """Whether the rows follow each other without gaps."""
-        return self.strides == packed(self.shape, self.dtype.itemsize)
+        """Whether the rows follow each other without gaps; the stride of an axis of one element says nothing."""
+        wanted = packed(self.shape, self.dtype.itemsize)
+        return all(a == b for a, b, length in zip(self.strides, wanted, self.shape, strict=True) if length > 1)
 
     @property
     def pointer(self) -> int:

@@ -66,7 +66,7 @@ class Log:
     """
 
     def __init__(self, verbose: TextIO | None = None) -> None:
-        self._verbose, self._lock = verbose, threading.Lock()
+        self._verbose, self._lock = verbose, threading.RLock()
         self._told: deque[tuple[str, str]] = deque(maxlen=KEPT)
 
     def add(self, severity: str, text: str) -> None:
@@ -100,7 +100,7 @@ class Log:
 
 
 _LOGS: WeakSet[Log] = WeakSet()
-_LOGS_LOCK = threading.Lock()
+_LOGS_LOCK = threading.RLock()  # a collection within it may destroy an object of TensorRT that has something to say
 
 
 def logger(trt: Any, log: Log) -> Any:

@@ -52,7 +52,8 @@ def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> Loaded:
     if engine is None:
         if made is None:
             raise EngineError(
-                f"{bundle.folder} holds no compiled engine; compile it: facesr-edge build {bundle.folder}"
+                f"{bundle.folder} holds no compiled engine; compile it, and give the folder that comes of it: "
+                f"facesr-edge build {bundle.folder} --target tensorrt"
             )
         told = mismatches(made, key_here(bundle, gpu))
         if told:

@@ -11,8 +11,9 @@ from .errors import BuildError, UsageError
 
 LEVELS = range(6)
 """TensorRT's builder optimisation levels; the higher, the longer it searches."""
-SIZES_HW = ((384, 640), (736, 1280), (1088, 1920))
-"""Pictures that a detector is compiled for where nobody says: those of VGA, 720p and 1080p cameras, padded."""
+SIZES_HW = ((384, 640), (480, 640), (544, 960), (736, 1280), (1088, 1920))
+"""Pictures that a detector is compiled for where nobody says: of 360p, VGA, 720p and 1080p cameras, padded, and half of
+the last, in which faces from 20 px are looked for."""
 
 Shape = tuple[int, int, int, int]
 

@@ -22,6 +22,9 @@ from .trt_call import Call, Loaded
 from .trt_layers import layer_times
 from .trt_load import load
 
+MOST_SOURCES = 8
+"""Arrays of callers that are held before the stream is waited for, to let them go."""
+
 
 class TrtSession:
     """A bundle in TensorRT; a `Session`.
@@ -48,7 +51,8 @@ class TrtSession:
                 self._calls = _calls(self._loaded, contract)
             self._owned = owned.pop_all()
         self.contract = contract if contract.windows else replace(contract, sizes_hw=tuple(self._calls))
-        self._joined: DeviceArray | None = None
+        self._joined: dict[tuple[int, ...], DeviceArray] = {}
+        self._sources: list[DeviceArray] = []
         self._engine = f"TensorRT {self._loaded.trt.__version__} ({self.gpu.name}"
         self.runtime = f"{self._engine}, CUDA graphs)"
         self._tell(call for ready in self._calls.values() for call in ready.values())
@@ -75,14 +79,21 @@ class TrtSession:
             array: (N, H, W, 3) uint8 BGR, of a shape that the contract allows, with ``__dlpack__`` or
                 ``__cuda_array_interface__``. The session's stream is made to wait for the one that fills it.
 
+                It must stay as it is until the result is there.
+
         Returns:
             What the contract says, in memory of the session's own: valid until the next call, whose work has to wait
-            for whoever reads it on another stream. Its `stream` is the one to wait for; PyTorch and CuPy do so unasked.
+            for whoever reads it on another stream. Its `stream` is the one to wait for; ``from_dlpack`` of PyTorch
+            and CuPy does so unasked.
 
         Raises:
             EngineError: as for `infer`, or not an array of this GPU.
         """
         source = self.gpu.view(array, self._stream)
+        if len(self._sources) == MOST_SOURCES:
+            self._stream.synchronize()
+            self._sources.clear()
+        self._sources.append(source)  # else its memory might be used anew before it was copied
         # The contract checks shape and type alone, so it is shown an array of those that takes no memory.
         with self._running(np.broadcast_to(np.zeros((), source.dtype), source.shape)) as (loaded, calls):
             if len(calls) == 1:
@@ -100,12 +111,11 @@ class TrtSession:
         return result
 
     def _joined_for(self, count: int, call: Call) -> DeviceArray:
-        """Memory for the results of several calls; made anew for more of them, or for others."""
+        """Memory for the results of several calls of a shape; made anew for more of them."""
         rows, dtype = call.output.shape[1:], call.output.dtype
-        joined = self._joined
-        if joined is None or (joined.shape[1:], joined.dtype) != (rows, dtype) or joined.shape[0] < count:
-            joined = self._joined = self.gpu.empty((count, *rows), dtype)
-        return joined.leading(count)
+        if rows not in self._joined or self._joined[rows].shape[0] < count:
+            self._joined[rows] = self.gpu.empty((count, *rows), dtype)
+        return self._joined[rows].leading(count)
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
         """See `Session.layer_times`."""
@@ -133,7 +143,7 @@ class TrtSession:
             for calls in self._calls.values():
                 for call in calls.values():
                     call.close()
-            self._calls, self._joined = {}, None
+            self._calls, self._joined, self._sources = {}, {}, []
             loaded.close()
             del loaded  # the engine itself, while its GPU is current
         self._owned.close()

@@ -37,17 +37,18 @@ def load(
         outscale: how many times larger the composite is than the frame, 1 to 4.
         composite: make the composite; without it only the faces are.
         threads: CPU threads of one call; 0 for one a core.
-        rebuild: where a bundle has no TensorRT engine that runs here, compile one in its folder, which takes minutes.
+        rebuild: where a bundle has no TensorRT engine that runs here, compile one in its folder, which takes minutes;
+            not of those that ship.
 
     Raises:
         UnknownNameError, BundleError, EngineError, UsageError: the text says what and what to do.
     """
-    bundle = _found(model, engine, rebuild)
     found = (
         detector
         if isinstance(detector, Detector)
         else load_detector(detector, engine=engine, threads=threads, rebuild=rebuild)
     )
+    bundle = _found(model, engine, rebuild)  # last, for it may take minutes
     session = open_session(bundle, engine, threads)
     if isinstance(session, OnDevice) and isinstance(found.session, OnDevice):
         from .gpu_pipeline import GpuPipeline  # what only a GPU needs
@@ -89,7 +90,7 @@ def load_detector(
 def _found(model: str | Path, engine: str, rebuild: bool) -> Bundle:
     """The bundle, with an engine for this device where that was asked for."""
     bundle = catalogue.find(model)
-    if not rebuild:
+    if not rebuild or (engine == "auto" and catalogue.ships(bundle)):  # which "auto" runs as it is
         return bundle
     if engine not in ("auto", "tensorrt"):
         raise UsageError(f"rebuild compiles engines of TensorRT, {engine} has none; leave one of the two out")

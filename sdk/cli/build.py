@@ -31,9 +31,7 @@ MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop", "calibration", "c
 @path_option("--faces", metavar="DIR", help="Faces to calibrate and measure on.  [default: a few that come along]")
 @path_option("--scenes", metavar="DIR", help="For a detector: labels.json and images/.  [default: a sample picture]")
 @click.option("--calibration", metavar="METHOD", help="INT8's ranges: minmax, entropy, percentile.  [default: minmax]")
-@click.option(
-    "--crops", metavar="INPUT", help="Calibrate on the faces in a folder of frames or a video."
-)
+@click.option("--crops", metavar="INPUT", help="Calibrate on the faces in a folder of frames or a video.")
 @click.option("--max-ap-drop", type=float, help="Largest loss of a detector's average precision.  [default: 0.01]")
 @click.option("--max-psnr-drop", type=float, help="Largest loss of faces in INT8, in dB.  [default: 0.1]")
 @click.option("--target", default="auto", show_default=True, help="Runtime: auto, tensorrt, onnxruntime.")
@@ -41,7 +39,7 @@ MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop", "calibration", "c
 @path_option("-o", "--output", metavar="DIR", help="Folder of the bundle.  [default: ./NAME-PRECISION, or BUNDLE]")
 @click.option("--workspace-mb", type=int, metavar="MB", help="TensorRT: most scratch memory.  [default: all there is]")
 @click.option("--builder-level", type=int, metavar="0..5", help="TensorRT: how long it searches.  [default: 3]")
-@click.option("--any-gpu", is_flag=True, help="TensorRT: an engine for every GPU from Ampere on; slower.")
+@click.option("--any-gpu", is_flag=True, help="TensorRT: an engine for every GPU from Ampere on, no Jetson; slower.")
 @click.option("--any-version", is_flag=True, help="TensorRT: an engine for later versions too; slower.")
 @click.option("--dla", type=int, metavar="CORE", help="TensorRT: run on this DLA core of an Orin, the GPU as fallback.")
 @path_option("--timing-cache", metavar="DIR", help="TensorRT: keep what kernels take, for faster builds.")
@@ -67,7 +65,8 @@ def command(bundle: Path | None, target: str, output: Path | None, **options: An
         from ...zoo import catalogue
 
         done = _compile(catalogue.find(bundle), target, output, given)
-        click.echo(f"{done.folder} is ready: facesr-edge run INPUT -o OUTPUT --model {done.folder}")
+        use = "--detector" if done.card.contract.task == "face-detection" else "--model"
+        click.echo(f"{done.folder} is ready: facesr-edge run INPUT -o OUTPUT {use} {done.folder}")
     elif options["model"] is None:
         raise click.UsageError("say what to build: --model NAME, or the folder of a prepared bundle")
     else:

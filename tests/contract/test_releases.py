@@ -14,7 +14,7 @@ import pytest
 from .conftest import RELEASES
 
 INSIDE = Path(__file__).with_name("inside")
-PARTS = {"doubles": 37, "building": 39, "running": 44, "compiling": 13}
+PARTS = {"doubles": 37, "building": 39, "running": 44, "compiling": 16}
 """File of tests -> the least number that must have passed."""
 
 

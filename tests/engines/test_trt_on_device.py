@@ -97,7 +97,7 @@ def test_idrn_gives_what_onnx_runtime_gives(idrn, session, crops, side, count):
 def test_the_detector_gives_what_onnx_runtime_gives(compiled, gpu, astronaut):
     bundle, _, _ = compiled("detector")
     session = TrtSession(bundle, gpu)
-    assert set(session.sizes_hw) == set(SIZES)
+    assert set(session.contract.sizes_hw) == set(SIZES)
     for height, width in SIZES:
         frame = np.ascontiguousarray(np.resize(astronaut, (1, height, width, 3)))
         expected = OrtSession(bundle).infer(frame)

@@ -217,7 +217,7 @@ def test_missing_picture_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the labelled pictures")
 def test_shared_pictures_give_mosaics_with_faces_of_all_sizes() -> None:
     mosaics = Mosaics(read_scenes(SHARED, "train"))
-    drawn = [mosaics.draw(np.random.default_rng(seed), 384)[1] for seed in range(16)]
+    drawn = [mosaics.draw(np.random.default_rng(seed), 384)[1] for seed in range(32)]
     boxes = np.concatenate([faces.boxes_xyxy[faces.certain] for faces in drawn])
     sides = (boxes[:, 2:] - boxes[:, :2]).min(1)
     assert len(sides) > 40

@@ -72,7 +72,7 @@ def test_a_detector_is_shown_the_sizes_that_it_was_compiled_for(gpu, detector, t
     options = CompileOptions(sizes_hw=((384, 640),))
     done, _ = compile_here(detector, folder=tmp_path / "detector", options=options)
     detect = load_detector(done.folder)
-    (frame,) = pictures(detector.card.contract)
+    frame = pictures(detector.card.contract)[0][0]
     assert detect.session.contract.sizes_hw == ((384, 640),) and len(detect(frame[:300, :500])) >= 1
     assert len(detect(np.tile(frame, (2, 2, 1)))) >= 1  # larger than any: in tiles
 
@@ -134,10 +134,7 @@ def test_int8_is_kept_only_where_it_is_faster_than_fp16(gpu, prepared, monkeypat
     contents = {name: (prepared.folder / name).read_bytes() for name in (ONNX, WEIGHTS)}
     card = replace(prepared.card, precision="int8", calibration="f" * 64)
     both = write_bundle(prepared.folder, card, {**contents, SECOND: contents[ONNX]})
-    real = compiling.trial
-    monkeypatch.setattr(
-        compiling, "trial", lambda b, s: replace(real(b, s), ms=int8_ms if b.card.precision == "int8" else 2.0)
-    )
+    monkeypatch.setattr(compiling, "milliseconds", lambda sessions, pixels: [int8_ms, 2.0])
     done, lines = compile_here(both)
     assert done.card.precision == kept and done.card.notes == (lines[-1],)
     assert done.card.calibration == ("f" * 64 if kept == "int8" else "")
@@ -145,12 +142,24 @@ def test_int8_is_kept_only_where_it_is_faster_than_fp16(gpu, prepared, monkeypat
     assert open_bundle(done.folder) == done and (SECOND in done.card.files) == (kept == "int8")
 
 
+def test_int8_for_cpus_is_told_from_int8_for_tensorrt(gpu, prepared):
+    bundle = write_bundle(prepared.folder, replace(prepared.card, precision="int8"), {ONNX: prepared.onnx.read_bytes()})
+    with pytest.raises(UsageError, match="INT8 for CPUs; make one for TensorRT: build --int8 --target tensorrt"):
+        compile_here(bundle)
+    assert compiling.compile_bundle(bundle, "auto").card.engine is None
+
+
 def test_what_ships_is_compiled_into_a_folder_of_its_own(gpu, detector, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done, _ = compile_here(detector, options=CompileOptions(sizes_hw=((384, 640),)))
     assert done.folder.resolve() == tmp_path / "detector-tensorrt" and not detector.engine.exists()
     with pytest.raises(UsageError, match=r"facesr-edge build detector --target tensorrt -o DIR"):
-        load_detector("detector", rebuild=True)
+        load_detector("detector", rebuild=True, engine="tensorrt")
+
+
+def test_rebuilding_a_model_leaves_the_detector_that_ships_alone(gpu, detector, prepared):
+    with facesr_edge.load(prepared.folder, rebuild=True) as sr:
+        assert sr.card.engine and "ONNX Runtime" in sr.detector.session.runtime and not detector.engine.exists()
 
 
 def test_rebuilding_for_another_runtime_makes_no_sense(prepared):
