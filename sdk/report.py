@@ -22,6 +22,7 @@ from .profile import Profile
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MOST_FACES = 4
+MOST_LAYERS = 10
 ESTIMATE = "Added detail is an estimate: plausible, not evidence."
 
 
@@ -52,6 +53,7 @@ def report_from_profile(profile: Profile) -> str:
         own_p50=_ms(own.p50),
         own_p99=_ms(own.p99),
         faces=_faces(profile.faces),
+        layers=_layers(profile),
         card=_pairs(_card(profile)),
         machine=_pairs(_machine(profile)),
         measured_at=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -108,6 +110,22 @@ def _rows(profile: Profile) -> str:
         drawn = f'<td class="drawn">{span(figures, stages["total"].p99)}</td>'
         rows.append(f'<tr class="{kind}"><td>{escape(label)}</td>{cells}{share}{drawn}</tr>')
     return "".join(rows)
+
+
+def _layers(profile: Profile) -> str:
+    """The layers of each network that take longest; "" where nobody timed them."""
+    parts = []
+    for part, times in profile.layers.items():
+        slowest = sorted(times, key=lambda layer: -layer.ms)[:MOST_LAYERS]
+        total = sum(layer.ms for layer in times) or 1.0
+        rows = "".join(
+            f"<tr><td>{escape(layer.name)}</td><td>{escape(layer.kind)}</td><td>{layer.ms:.3f}</td>"
+            f"<td>{layer.ms / total:.1%}</td></tr>"
+            for layer in slowest
+        )
+        head = f"<tr><th>{escape(part)}, {len(times)} layers</th><th>kind</th><th>ms</th><th>share</th></tr>"
+        parts.append(f'<div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>')
+    return f"<section><h2>Layers</h2>{''.join(parts)}</section>" if parts else ""
 
 
 def _faces(faces: tuple[Face, ...]) -> str:

@@ -26,7 +26,7 @@ def measured(tiny_bundle, put_face, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "a <b> & c.png"
     cv2.imwrite(str(path), frame)
     with load(tiny_bundle().folder) as pipeline, open_source(path) as source:
-        return profile(pipeline, source, frames=4, warm_up=1)
+        return profile(pipeline, source, frames=4, warm_up=1, layers=True)
 
 
 class Balance(HTMLParser):
@@ -56,6 +56,13 @@ def test_the_page_needs_nothing_from_elsewhere(measured):
     assert "<script" not in page and "@import" not in page and "url(" not in page
     assert not re.search(r"https?://", page)
     assert set(re.findall(r'src="([a-z]+:[a-z]+/[a-z]+)', page)) == {"data:image/png"}
+
+
+def test_layers_are_shown_where_they_were_timed(measured):
+    page = report_from_profile(measured)
+    slowest = max(measured.layers["super_resolve.network"], key=lambda layer: layer.ms)
+    assert "<h2>Layers</h2>" in page and slowest.name in page and f"<td>{slowest.ms:.3f}</td>" in page
+    assert "<h2>Layers</h2>" not in report_from_profile(dataclasses.replace(measured, layers={}))
 
 
 def test_the_page_escapes_names(measured):
