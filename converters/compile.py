@@ -24,6 +24,8 @@ from ..zoo.catalogue import ships
 from .trial import pictures, trial
 
 TARGETS = ("auto", "onnxruntime", "tensorrt")
+PREPARED = "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs in ONNX Runtime"
+"""What the card of a bundle says until it has been compiled."""
 Report = Callable[[str], None]
 Watch = Callable[[Progress], None]
 
@@ -171,7 +173,3 @@ def _key(bundle: Bundle, gpu: Gpu, options: CompileOptions) -> Key:
 
 def _contents(bundle: Bundle) -> dict[str, bytes]:
     return {name: (bundle.folder / name).read_bytes() for name in bundle.card.files}
-
-
-PREPARED = "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs in ONNX Runtime"
-"""What the card of a bundle says until it has been compiled."""

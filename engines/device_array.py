@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from . import dlpack
 from .cuda_context import Context, Owned
@@ -74,23 +75,42 @@ class DeviceArray:
             raise EngineError("the array on the GPU is closed; make another")
         return self._layout.pointer
 
+    def part(
+        self,
+        shape: tuple[int, ...],
+        dtype: DTypeLike | None = None,
+        start: int = 0,
+        strides: tuple[int, ...] | None = None,
+    ) -> DeviceArray:
+        """Some of the array, in the same memory, which lives as long as either.
+
+        Args:
+            shape: of the part.
+            dtype: of the part; none for the array's own.
+            start: where it begins, in bytes.
+            strides: bytes from one element to the next along each axis; none where it has no gaps.
+        """
+        kind = np.dtype(self.dtype if dtype is None else dtype)
+        steps = packed(shape, kind.itemsize) if strides is None else strides
+        part = DeviceArray(self._owner, Layout(self.pointer + start, shape, kind, steps, self._layout.device))
+        part.stream = self.stream
+        return part
+
+    def entries(self, start: int, count: int) -> DeviceArray:
+        """Some entries along the first axis."""
+        return self.part((count, *self.shape[1:]), start=start * self.strides[0], strides=self.strides)
+
     def leading(self, count: int) -> DeviceArray:
         """The first entries along the first axis, in the same memory."""
         if not 0 <= count <= self.shape[0]:
             raise EngineError(f"expected 0 to {self.shape[0]} entries, got {count}")
-        at = self._layout
-        part = DeviceArray(self._owner, Layout(self.pointer, (count, *at.shape[1:]), at.dtype, at.strides, at.device))
-        part.stream = self.stream
-        return part
+        return self.entries(0, count)
 
     def __getitem__(self, index: int) -> DeviceArray:
         """One entry along the first axis, in the same memory."""
         if not 0 <= index < self.shape[0]:
             raise EngineError(f"expected an entry of 0 to {self.shape[0] - 1}, got {index}")
-        at, pointer = self._layout, self.pointer + index * self.strides[0]
-        part = DeviceArray(self._owner, Layout(pointer, at.shape[1:], at.dtype, at.strides[1:], at.device))
-        part.stream = self.stream
-        return part
+        return self.part(self.shape[1:], start=index * self.strides[0], strides=self.strides[1:])
 
     def __len__(self) -> int:
         return self.shape[0]

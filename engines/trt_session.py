@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,9 +103,9 @@ class TrtSession:
             else:
                 result = self._joined_for(source.shape[0], calls[0])
                 for call, start in _placed(calls):
-                    self.gpu.copy(_rows(self.gpu, source, start, call.count), call.input, loaded.stream)
+                    self.gpu.copy(source.entries(start, call.count), call.input, loaded.stream)
                     call.enqueue()
-                    self.gpu.copy(call.output, _rows(self.gpu, result, start, call.count), loaded.stream)
+                    self.gpu.copy(call.output, result.entries(start, call.count), loaded.stream)
                 result.stream = loaded.stream
         self._tell(calls)
         return result
@@ -197,18 +197,3 @@ def _placed(calls: list[Call]) -> Iterator[tuple[Call, int]]:
     for call in calls:
         yield call, start
         start += call.count
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Some entries of an array, as the protocol of CUDA arrays has them; holds the array."""
-
-    array: DeviceArray
-    __cuda_array_interface__: dict[str, Any]
-
-
-def _rows(gpu: Gpu, array: DeviceArray, start: int, count: int) -> DeviceArray:
-    shape = (count, *array.shape[1:])
-    seen = {**array.__cuda_array_interface__, "shape": shape, "stream": None}
-    seen["data"] = (array.pointer + start * array.strides[0], False)
-    return gpu.view(_Rows(array, seen))

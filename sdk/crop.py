@@ -75,13 +75,18 @@ def crops_of(frame: NDArray[np.uint8], windows: dict[int, Window]) -> list[Crops
         windows: index of the detection -> window.
     """
     batches = []
-    for side in sorted({window.side for window in windows.values()}):
-        members = {i: window for i, window in windows.items() if window.side == side}
+    for side, members in by_side(windows):
         pixels = np.empty((len(members), side, side, 3), np.uint8)
         for window, crop in zip(members.values(), pixels, strict=True):
             _cut(frame, window, crop)
         batches.append(Crops(tuple(members), tuple(members.values()), pixels))
     return batches
+
+
+def by_side(windows: dict[int, Window]) -> list[tuple[int, dict[int, Window]]]:
+    """Side and windows of each batch, the smallest first."""
+    sides = sorted({window.side for window in windows.values()})
+    return [(side, {i: window for i, window in windows.items() if window.side == side}) for side in sides]
 
 
 def window_for(box_xyxy: NDArray[np.float32], frame_wh: tuple[int, int], sides: tuple[int, ...]) -> Window | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..engines.detections import Detections
 from ..engines.device_array import DeviceArray
-from .crop import Crops, Window
+from .crop import Crops, Window, by_side
 from .enhance import faces_of
 from .faces import Face
 from .gpu_session import OnDevice
@@ -60,8 +60,7 @@ def gathered(bench: Workbench, picture: DeviceArray, windows: dict[int, Window])
         windows: index of the detection -> window.
     """
     batches = []
-    for side in sorted({window.side for window in windows.values()}):
-        members = {i: window for i, window in windows.items() if window.side == side}
+    for side, members in by_side(windows):
         pixels = bench.room.on_gpu(f"crops of {side}", (len(members), side, side, 3))
         bench.stages.gather(picture, [(window.x, window.y) for window in members.values()], pixels)
         batches.append(GpuCrops(members, pixels))

@@ -68,7 +68,7 @@ class Intake:
         within(pinned[0], height, width)[:] = frame.pixels
         there = self._room.on_gpu("frame", pinned.shape)
         self._gpu.upload(pinned, there, self._stream)
-        picture = self._room.part(there, (height, width, 3), strides=(3 * wide, 3, 1))
+        picture = there.part((height, width, 3), strides=(3 * wide, 3, 1))
         return GpuFrame(picture, there if plan.kind == "full" else None, plan, frame)
 
     def from_gpu(self, frame: Any) -> GpuFrame:
@@ -88,10 +88,10 @@ class Intake:
         if plan.kind != "full" or wide != width:
             return GpuFrame(picture, None, plan, None)
         padded = self._room.on_gpu("frame", (1, high, wide, 3))
-        self._gpu.copy(picture, self._room.part(padded, picture.shape), self._stream)
+        self._gpu.copy(picture, padded.part(picture.shape), self._stream)
         if high > height:
             grey = _grey(high - height, wide)
-            self._gpu.upload(grey, self._room.part(padded, grey.shape, start=picture.nbytes), self._stream)
+            self._gpu.upload(grey, padded.part(grey.shape, start=picture.nbytes), self._stream)
         return GpuFrame(picture, padded, plan, None)
 
     def _picture(self, frame: Any) -> DeviceArray:
@@ -109,7 +109,7 @@ class Intake:
         corners = [(0, top) for top in range(0, height, width)]
         windows = self._room.on_gpu("windows", (len(corners), width, width, 3))
         self._stages.gather(frame, corners, windows)
-        return self._room.part(windows, (height, width, 3))
+        return windows.part((height, width, 3))
 
 
 @lru_cache(maxsize=4)

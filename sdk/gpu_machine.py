@@ -140,9 +140,7 @@ def _tensorrt(board: Board | None) -> Finding:
     try:
         return Finding("TensorRT", "ok", f"{tensorrt_version()}, for engines")
     except MissingDependencyError:
-        remedy = (
-            "sudo apt install python3-libnvinfer && python3 -m venv --system-site-packages .venv" if board else EXTRA
-        )
+        remedy = ON_JETSON if board else EXTRA
         return Finding("TensorRT", "missing", "not installed; for engines on this GPU", remedy)
     except EngineError as error:
         problem, _, remedy = str(error).partition("; ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,6 @@ from numpy.typing import DTypeLike, NDArray
 from ..engines.cuda import Gpu
 from ..engines.device_array import DeviceArray
 from ..engines.streams import Stream
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some of an array's memory, as the protocol of CUDA arrays has it; holds the array."""
-
-    whole: DeviceArray
-    __cuda_array_interface__: dict[str, Any]
 
 
 class Room:
@@ -41,7 +32,9 @@ class Room:
             if name in self._there:
                 self._there.pop(name).close()
             self._there[name] = self._gpu.empty((needed,), np.uint8)
-        return self.part(self._there[name], shape, dtype)
+        array = self._there[name].part(shape, dtype)
+        array.stream = self._stream
+        return array
 
     def pinned(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
         """A page-locked array on the host, its content undefined."""
@@ -51,28 +44,6 @@ class Room:
             self._here[name] = self._gpu.pinned((needed,), np.uint8)
         array: NDArray[Any] = self._here[name][:needed].view(dtype).reshape(shape)
         return array
-
-    def part(
-        self,
-        whole: DeviceArray,
-        shape: tuple[int, ...],
-        dtype: DTypeLike = np.uint8,
-        start: int = 0,
-        strides: tuple[int, ...] | None = None,
-    ) -> DeviceArray:
-        """Some of an array, in the same memory.
-
-        Args:
-            whole: without gaps between its rows.
-            shape: of the part.
-            dtype: of the part.
-            start: where it begins, in bytes.
-            strides: bytes from one element to the next along each axis; none where it has no gaps.
-        """
-        seen = {"shape": shape, "typestr": np.dtype(dtype).str, "version": 3, "strides": strides, "stream": None}
-        part = self._gpu.view(_Part(whole, {**seen, "data": (whole.pointer + start, False)}))
-        part.stream = self._stream
-        return part
 
     def close(self) -> None:
         """Give the memory back; harmless when done already."""
