@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 NETWORKS: dict[str, str] = {
+    "crl": "crl:CRL",
     "idrn": "idrn:IDRN",
+    "mffcn": "mffcn:MFFCN",
+    "sisn": "sisn:SISN",
+    "srcnn": "srcnn:SRCNN",
+    "srresnet": "srresnet:SRResNet",
+    "vdsr": "vdsr:VDSR",
     "detector": "detector:Detector",
 }
 """Network name -> ``module:class`` below this package."""

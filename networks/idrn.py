@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .bicubic import bicubic_matrix
+from .resample import enlarge
+from .sub_pixel import check_sizes, start_damped, sub_pixel
 
 
 class DenseResidualUnit(nn.Module):
@@ -47,35 +48,15 @@ class IDRN(nn.Module):
 
     def __init__(self, depth: int = 8, width: int = 64, scale: int = 4, bicubic_skip: bool = True) -> None:
         super().__init__()
-        if scale not in (2, 3, 4):
-            raise ValueError(f"IDRN enlarges by 2, 3 or 4, not by {scale}")
-        if depth < 1 or width < 1:
-            raise ValueError(f"IDRN needs a depth and a width of at least 1, not {depth} and {width}")
+        check_sizes(depth=depth, width=width)
         self.scale = scale
         self.bicubic_skip = bicubic_skip
         self.head = nn.Conv2d(3, width, 3, padding=1)
-        self.units = nn.ModuleList(DenseResidualUnit(width) for _ in range(depth))
-        steps = [2, 2] if scale == 4 else [scale]
-        self.upsampling = nn.Sequential(
-            *(
-                layer
-                for step in steps
-                for layer in (nn.Conv2d(width, width * step * step, 3, padding=1), nn.PixelShuffle(step), nn.ReLU())
-            )
-        )
+        units = [DenseResidualUnit(width) for _ in range(depth)]
+        self.units = nn.ModuleList(units)
+        self.upsampling = sub_pixel(width, scale, scales=(2, 3, 4))
         self.tail = nn.Conv2d(width, 3, 3, padding=1)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """He initialisation; units start damped, so that the sum of equation 1 starts near the shallow features."""
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # every convolution here has a bias
-        for layer in self.modules():
-            if isinstance(layer, DenseResidualUnit):
-                layer.second.weight.data.mul_(0.1)
-        self.tail.weight.data.mul_(0.1)
+        start_damped(self, [*(unit.second for unit in units), self.tail])
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge faces.
@@ -93,16 +74,3 @@ class IDRN(nn.Module):
             total = total + feature  # equation 1
         residual: Tensor = self.tail(self.upsampling(total))
         return residual + enlarge(x, self.scale) if self.bicubic_skip else residual
-
-
-def enlarge(x: Tensor, scale: int) -> Tensor:
-    """Bicubic enlargement of (N, C, H, W) by an integer scale, as two matrix products."""
-    return resample(x, scale * x.shape[-2], scale * x.shape[-1])
-
-
-def resample(x: Tensor, height: int, width: int) -> Tensor:
-    """Bicubic resampling of (N, C, H, W) to (N, C, height, width), antialiased when shrinking."""
-    down = bicubic_matrix(x.shape[-2], height, torch, device=x.device).to(x.dtype)
-    across = bicubic_matrix(x.shape[-1], width, torch, device=x.device).to(x.dtype)
-    result: Tensor = down @ x @ across.T
-    return result

@@ -1,64 +1,79 @@
-"""Pairs of low- and high-resolution faces: the data of every super-resolution recipe."""
+"""Faces small and large: what the super-resolution networks learn from."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ..calibration.crops import low_resolution, read_faces
+from ..calibration.crops import read_faces
 from ..calibration.quality import mean_db, psnr_y
 from ..networks.bicubic import resize_batch
-from ..networks.idrn import resample
+from .degrade import DEGRADATIONS
 from .loop import Recipe
+from .losses import Criterion
 
-LOSSES: dict[str, Any] = {"l1": F.l1_loss, "l2": F.mse_loss}
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """A batch.
+
+    Args:
+        lr: (N, 3, crop / scale, crop / scale) RGB in [0, 1], of whole 8-bit steps.
+        hr: (N, 3, crop, crop) RGB in [0, 1].
+        scale: hr over lr.
+    """
+
+    lr: Tensor
+    hr: Tensor
+    scale: int
 
 
 class FacePairs:
-    """Random crops of the faces of a folder, shrunk by antialiased bicubic and rounded to 8 bits: a `Task`.
+    """Random crops of the faces of a folder, and what is left of them at a low resolution: a `Task`.
 
     Args:
-        recipe: crop, batch, scale and loss are read from it.
+        recipe: crop, batch, scales, degradation and losses are read from it.
         faces: folder of training faces, each at least as large as the crop.
         held_out: folder of faces to evaluate on; none leaves evaluation out.
+        criterion: the recipe's losses.
     """
 
-    def __init__(self, recipe: Recipe, faces: Path, held_out: Path | None) -> None:
+    def __init__(self, recipe: Recipe, faces: Path, held_out: Path | None, criterion: Criterion | None = None) -> None:
         self.recipe = recipe
         self.scale = int(recipe.config["scale"])
+        self.scales = recipe.scales or (self.scale,)
+        self.degrade = DEGRADATIONS[recipe.degradation]
+        self.criterion = criterion or Criterion(recipe.losses)
         self.faces = read_faces(faces, least=recipe.crop)
         self.held_out = None
         if held_out is not None:
             hr = np.stack([_centre(face, 128 // self.scale * self.scale) for face in read_faces(held_out, least=128)])
-            lr = low_resolution(hr, self.scale)
+            lr = self.degrade(hr, self.scale, np.random.default_rng(0))
             bicubic = np.clip(np.rint(resize_batch(lr, hr.shape[1], hr.shape[2])), 0, 255).astype(np.uint8)
             self.held_out = (lr, hr, mean_db(psnr_y(bicubic, hr)))
 
-    def batch(self, rng: np.random.Generator) -> Tensor:
-        """(N, 3, crop, crop) RGB in [0, 1], flipped at random."""
-        crop = self.recipe.crop
+    def batch(self, rng: np.random.Generator) -> Pairs:
+        """Crops drawn, mirrored and shrunk at random."""
+        scale = self.scales[int(rng.integers(len(self.scales)))] if len(self.scales) > 1 else self.scales[0]
+        crop = self.recipe.crop // scale * scale
         samples = []
         for index in rng.integers(len(self.faces), size=self.recipe.batch):
             face = self.faces[index]
             y, x = (int(rng.integers(side - crop + 1)) for side in face.shape[:2])
             sample = face[y : y + crop, x : x + crop]
             samples.append(sample[:, ::-1] if rng.random() < 0.5 else sample)
-        return tensor_from_bgr(np.stack(samples))
+        hr = np.stack(samples)
+        return Pairs(tensor_from_bgr(self.degrade(hr, scale, rng)), tensor_from_bgr(hr), scale)
 
-    def loss(self, network: nn.Module, batch: Tensor) -> Tensor:
-        """Loss between the network's enlargement of the shrunken batch and the batch itself."""
-        small = batch.shape[-1] // self.scale
-        with torch.no_grad(), torch.autocast("cpu", enabled=False):
-            lr = (resample(batch, small, small) * 255).round().clamp(0, 255) / 255
-        sr = network(lr.contiguous(memory_format=torch.channels_last))
-        result: Tensor = LOSSES[self.recipe.loss](sr.float(), batch)
-        return result
+    def loss(self, network: nn.Module, batch: Pairs) -> Tensor:
+        """Loss between the network's enlargement and the truth."""
+        sr = network(batch.lr, batch.scale) if self.recipe.scales else network(batch.lr)
+        return self.criterion(sr.float(), batch.hr)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Mean Y-PSNR on the held-out faces and its gain over bicubic, in dB."""

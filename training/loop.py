@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -30,9 +30,12 @@ class Recipe:
         batch: samples a step.
         crop: side of a training sample in pixels, at the high resolution.
         learning_rate: peak rate of Adam.
-        muon: peak rate of Muon for 1×1 convolutions; 0 to leave them to Adam.
+        muon: peak rate of Muon; 0 to leave all to Adam.
+        muon_on: which weights are Muon's, see `hidden_matrices`.
         schedule: "cosine" to zero, or "steps": times `decay` every `decay_every` steps.
-        loss: name of the loss, for the task.
+        losses: terms of the loss and what each counts, for the task.
+        degradation: how a face becomes small, for the task.
+        scales: enlargements to draw from, for networks of any; empty for the configuration's own.
         bf16: run the network's arithmetic in bfloat16 (weights stay FP32).
         clip: largest gradient norm, 0 for none.
         ema: decay of the moving average of the weights that is kept as the result; 0 keeps the weights themselves.
@@ -51,16 +54,15 @@ class Recipe:
     decay_every: int = 1
     warmup: int = 0
     muon: float = 0.0
-    loss: str = "l1"
+    muon_on: Literal["pointwise", "hidden"] = "pointwise"
+    losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
+    degradation: str = "bicubic"
+    scales: tuple[int, ...] = ()
     bf16: bool = False
     clip: float = 0.0
     ema: float = 0.0
     seed: int = 2024
     deviations: tuple[str, ...] = field(default=())
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        return self.learning_rate * self.share(step)
 
     def share(self, step: int) -> float:
         """Share of the peak rates at a step, counted from 0."""
@@ -98,7 +100,14 @@ Report = Callable[[Progress], None]
 
 
 def train(
-    recipe: Recipe, task: Task, folder: Path, report: Report, *, evaluate_every: int = 1000, save_every: int = 200
+    recipe: Recipe,
+    task: Task,
+    folder: Path,
+    report: Report,
+    *,
+    start: Mapping[str, Tensor] | None = None,
+    evaluate_every: int = 1000,
+    save_every: int = 200,
 ) -> nn.Module:
     """Train from the folder's checkpoint, or from scratch, to the recipe's last step.
 
@@ -107,6 +116,8 @@ def train(
         task: what.
         folder: where ``checkpoint.pt`` lies; made if missing. Interrupt at will: the next call goes on from it.
         report: called every 20 steps and after each evaluation.
+        start: weights to start from where there is no checkpoint; what does not fit the network is left at its random
+            values.
         evaluate_every: steps between evaluations.
         save_every: steps between checkpoints.
 
@@ -122,16 +133,16 @@ def train(
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
     checkpoint = folder / "checkpoint.pt"
-    state = _State(recipe)
-    start = state.resume(checkpoint)
+    state = _State(recipe, start or {})
+    first = state.resume(checkpoint)
     began, running = time.monotonic(), math.nan
 
     def progress(done: int, scores: dict[str, float]) -> Progress:
-        return Progress(done, recipe.steps, running, (done - start) / (time.monotonic() - began), scores)
+        return Progress(done, recipe.steps, running, (done - first) / (time.monotonic() - began), scores)
 
     with ThreadPoolExecutor(1) as ahead:
-        drawn = ahead.submit(task.batch, _rng(recipe, start))
-        for step in range(start, recipe.steps):
+        drawn = ahead.submit(task.batch, _rng(recipe, first))
+        for step in range(first, recipe.steps):
             batch, drawn = drawn.result(), ahead.submit(task.batch, _rng(recipe, step + 1))
             loss = state.step(task, batch, recipe.share(step))
             if not math.isfinite(loss):
@@ -144,8 +155,18 @@ def train(
                 report(progress(done, state.scores(task)))
             elif done % 20 == 0:
                 report(progress(done, {}))
-    report(progress(max(start, recipe.steps), state.scores(task)))
+    report(progress(max(first, recipe.steps), state.scores(task)))
     return state.result.eval()
+
+
+def _identity(recipe: Recipe) -> str:
+    """What a checkpoint says of its recipe: all that differs from the defaults, so that later fields change nothing."""
+    said = asdict(recipe)
+    return repr({f.name: said[f.name] for f in fields(Recipe) if said[f.name] != _default(f)})
+
+
+def _default(of: Any) -> Any:
+    return of.default_factory() if of.default_factory is not MISSING else of.default
 
 
 def _rng(recipe: Recipe, step: int) -> np.random.Generator:
@@ -155,14 +176,17 @@ def _rng(recipe: Recipe, step: int) -> np.random.Generator:
 class _State:
     """All that changes while a network learns, and that a checkpoint keeps."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, start: Mapping[str, Tensor]) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.network = build_network(recipe.network, recipe.config)
+        own = self.network.state_dict()
+        fitting = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
+        self.network.load_state_dict({**own, **fitting})
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         ema = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=ema, use_buffers=True)
-        self.optimiser = Optimiser(self.network, recipe.learning_rate, recipe.muon)
+        self.optimiser = Optimiser(self.network, recipe.learning_rate, recipe.muon, recipe.muon_on)
 
     @property
     def result(self) -> nn.Module:
@@ -192,7 +216,7 @@ class _State:
     def save(self, path: Path, step: int) -> None:
         """Write the checkpoint beside the old one, then rename: a killed run keeps the last whole one."""
         state = {
-            "recipe": repr(asdict(self.recipe)),
+            "recipe": _identity(self.recipe),
             "step": step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -218,7 +242,7 @@ class _State:
             recipe = state["recipe"]
         except Exception:  # damage shows in any way: KeyError, UnpicklingError, RuntimeError, ...
             raise TrainingError(f"{path} is no checkpoint, or is damaged; remove it to start again") from None
-        if recipe != repr(asdict(self.recipe)):
+        if recipe != _identity(self.recipe):
             raise TrainingError(
                 f"{path} was trained by another recipe; give another folder, or remove it to start again"
             )

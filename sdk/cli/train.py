@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command("train", cls=Command, short_help="Train a network by its recipe; goes on where it stopped.")
-@click.option("--model", metavar="NAME", required=True, help="Network: idrn or detector.")
+@click.option("--model", metavar="NAME", required=True, help="Network: idrn, sisn, detector, …")
 @path_option(
     "--faces", metavar="DIR", required=True, help="Pictures of faces; for the detector, labels.json and images/."
 )
 @path_option("--held-out", metavar="DIR", help="Faces to measure on while it trains.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of checkpoint and weights.  [default: ./NAME-RECIPE]")
 @path_option("--teacher", metavar="FILE", help="Detector to imitate, for the detector: a YuNet ONNX file, or a bundle.")
+@path_option("--start", metavar="FILE", help="Weights to start from: what fits the network is taken.")
 @click.option("--recipe", default="cpu", show_default=True, metavar="NAME", help="cpu, or paper.")
 @click.option("--scale", type=click.IntRange(min=2), help="Enlargement.  [default: the recipe's]")
 @click.option("--depth", type=click.IntRange(min=1), help="Blocks of the network.  [default: the recipe's]")

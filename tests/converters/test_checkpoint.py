@@ -171,7 +171,7 @@ def test_odd_notes_in_a_file_are_refused(tmp_path, state, notes):
         ({"width": 16}, r"do not fit idrn .* check --depth, --width and --scale"),
         ({"depth": 2}, r"units\.1.* is missing, expected \(8, 8, 3, 3\)|units\.1.* is missing, expected \(8,\)"),
         ({"scale": 2}, "do not fit"),
-        ({"scale": 7}, "cannot be built with .*: IDRN enlarges by 2, 3 or 4, not by 7"),
+        ({"scale": 7}, "cannot be built with .*: scale 7 is not to be had; it is one of 2, 3, 4"),
         ({"colour": "red"}, "cannot be built with"),
     ],
 )

@@ -1,0 +1,105 @@
+"""SISN, the split-attention in split-attention network: groups that keep texture and structure on two paths.
+
+Source: the SISN paper ("split-attention in split-attention network"), section 3, equations 1 to 10.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .resample import enlarge
+from .sub_pixel import check_sizes, start_damped, sub_pixel
+
+SPLITS = 2
+"""r of equations 6 and 7; the paper does not give it."""
+
+
+class SplitAttention(nn.Module):
+    """ISA, internal-feature split attention: equations 6 and 7.
+
+    The sum of equation 7 has an r-th of the channels that were split; a 3×3 convolution widens them before, so that
+    the module gives as many as it takes.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        narrow = max(8, width // 2)
+        self.widen = nn.Conv2d(width, SPLITS * width, 3, padding=1)
+        self.squeeze = nn.Conv2d(width, narrow, 1)
+        self.excite = nn.Conv2d(narrow, SPLITS * width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        first, second = self.widen(x).chunk(SPLITS, dim=1)
+        pooled = (first + second).mean((2, 3), keepdim=True)  # (N, C, 1, 1), equation 6
+        shares = self.excite(F.relu(self.squeeze(pooled)))  # (N, rC, 1, 1)
+        # A softmax over two is a sigmoid of their difference.
+        share = torch.sigmoid(shares[:, : x.shape[1]] - shares[:, x.shape[1] :])  # (N, C, 1, 1)
+        return second + share * (first - second)  # equation 7
+
+
+class SplitAttentionBlock(nn.Module):
+    """ISAB: a 3×3 convolution, ReLU, split attention, and the input added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(width, width, 3, padding=1)
+        self.attention = SplitAttention(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        result: Tensor = x + self.attention(F.relu(self.convolution(x)))
+        return result
+
+
+class SplitAttentionGroup(nn.Module):
+    """ESAG: blocks and a convolution for texture, split attention alone for structure, summed (equations 8 to 10)."""
+
+    def __init__(self, blocks: int, width: int) -> None:
+        super().__init__()
+        self.texture = nn.Sequential(
+            *(SplitAttentionBlock(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, padding=1)
+        )
+        self.structure = SplitAttention(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        result: Tensor = self.texture(x) + self.structure(x)
+        return result
+
+
+class SISN(nn.Module):
+    """Coarse features, groups of split attention, sub-pixel steps, reconstruction: equations 1 to 4.
+
+    Where the paper is silent, chosen here: 64 channels, r = 2, the coarse features added to the deep ones before the
+    enlargement. It pools over the whole crop, so what it gives for one pixel depends a little on the crop's size.
+
+    Args:
+        groups: ESAGs (paper: 10).
+        blocks: ISABs a group (paper: 10).
+        width: channels.
+        scale: 2, 3, 4 or 8 (paper: 4 and 8).
+        bicubic_skip: add the enlarged input to the output; the paper has no such skip.
+    """
+
+    def __init__(
+        self, groups: int = 10, blocks: int = 10, width: int = 64, scale: int = 4, bicubic_skip: bool = True
+    ) -> None:
+        super().__init__()
+        check_sizes(groups=groups, blocks=blocks, width=width)
+        self.scale = scale
+        self.bicubic_skip = bicubic_skip
+        self.head = nn.Conv2d(3, width, 3, padding=1)  # equation 1
+        self.groups = nn.Sequential(*(SplitAttentionGroup(blocks, width) for _ in range(groups)))  # equation 2
+        self.upsampling = sub_pixel(width, scale)  # equation 3
+        self.tail = nn.Conv2d(width, 3, 3, padding=1)  # equation 4
+        attentions = (module for module in self.modules() if isinstance(module, SplitAttention))
+        start_damped(self, [*(module.widen for module in attentions), self.tail])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
+        coarse = self.head(x)
+        residual: Tensor = self.tail(self.upsampling(coarse + self.groups(coarse)))
+        return residual + enlarge(x, self.scale) if self.bicubic_skip else residual

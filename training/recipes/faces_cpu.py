@@ -1,0 +1,49 @@
+"""What the recipes for CPUs have in common: little arithmetic a step, and an optimiser that makes the most of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..loop import Recipe
+
+COMMON = (
+    "24x24 inputs in batches of 8 and few steps: as many as an hour of one CPU core holds",
+    "L1 alone",
+    "Muon for the hidden convolutions, Adam for the rest, both with cosine decay: as good as Adam after a sixth of the "
+    "steps",
+    "moving average of the weights (0.995), gradients clipped at norm 1",
+)
+SKIP = "the bicubic picture is added to the output: the network learns the detail alone"
+
+LIMITS = (
+    "faces from 8 to 85 px; trained on sharp portraits shrunk by bicubic: blur, noise and compression are not undone",
+    "added detail is an estimate: plausible, not evidence; not for identifying anybody",
+    "few profiles, masks and dark pictures among the training faces",
+)
+
+
+def faces_cpu(
+    network: str, config: dict[str, Any], steps: int, *deviations: str, side: int = 24, batch: int = 8, **changes: Any
+) -> Recipe:
+    """A recipe that one CPU core can finish.
+
+    Args:
+        network: a key of `NETWORKS`.
+        config: its keyword arguments.
+        steps: optimiser steps.
+        deviations: where it departs from the paper, besides what is `COMMON`.
+        side: of the inputs, in pixels.
+        batch: faces a step.
+        changes: to any other field of the recipe.
+    """
+    fixed: dict[str, Any] = {
+        "crop": side * config["scale"],
+        "learning_rate": 4e-4,
+        "warmup": 50,
+        "muon": 0.02,
+        "muon_on": "hidden",
+        "clip": 1.0,
+        "ema": 0.995,
+        "deviations": (*COMMON, *deviations),
+    }
+    return Recipe(network, config, steps, batch, **{**fixed, **changes})
