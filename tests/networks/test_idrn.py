@@ -112,12 +112,12 @@ def test_there_is_no_batch_normalisation():
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"scale": 1}, "by 2, 3 or 4, not by 1"),
-        ({"scale": 5}, "not by 5"),
-        ({"scale": 8}, "not by 8"),
-        ({"depth": 0}, "at least 1, not 0 and 64"),
-        ({"width": 0}, "not 8 and 0"),
-        ({"depth": -1}, "not -1 and 64"),
+        ({"scale": 1}, "scale 1 is not to be had; it is one of 2, 3, 4"),
+        ({"scale": 5}, "scale 5 is not to be had"),
+        ({"scale": 8}, "scale 8 is not to be had; it is one of 2, 3, 4"),
+        ({"depth": 0}, "depth must be 1 or more, not 0"),
+        ({"width": 0}, "width must be 1 or more, not 0"),
+        ({"depth": -1}, "depth must be 1 or more, not -1"),
     ],
 )
 def test_a_size_that_cannot_be_is_refused(config, told):

@@ -44,10 +44,11 @@ def lies_in(picture, crop):
 
 def test_a_batch_is_of_crops_of_the_faces_some_of_them_mirrored(folder):
     batch = FacePairs(recipe(batch=40), folder, None).batch(np.random.default_rng(0))
-    assert batch.shape == (40, 3, 48, 48) and batch.dtype == torch.float32
+    assert batch.hr.shape == (40, 3, 48, 48) and batch.hr.dtype == torch.float32
+    assert batch.lr.shape == (40, 3, 24, 24) and batch.scale == 2
     pictures = [cv2.imread(str(path)) for path in sorted(folder.iterdir())]
     seen = set()
-    for crop in (batch * 255).round().byte().permute(0, 2, 3, 1).flip(-1).numpy():
+    for crop in (batch.hr * 255).round().byte().permute(0, 2, 3, 1).flip(-1).numpy():
         found = {
             (n, m) for n, p in enumerate(pictures) for m in (False, True) if lies_in(p, crop[:, ::-1] if m else crop)
         }
@@ -60,7 +61,7 @@ def test_a_face_as_small_as_the_crop_is_taken_whole(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), sample_faces()[0][:48, :48])
     batch = FacePairs(recipe(), tmp_path, None).batch(np.random.default_rng(0))
     whole = tensor_from_bgr(sample_faces()[0][None, :48, :48])[0]
-    assert all(torch.equal(crop, whole) or torch.equal(crop.flip(-1), whole) for crop in batch)
+    assert all(torch.equal(crop, whole) or torch.equal(crop.flip(-1), whole) for crop in batch.hr)
 
 
 def test_a_face_smaller_than_the_crop_is_told(folder):
@@ -76,7 +77,7 @@ def test_a_held_out_face_that_is_too_small_is_told(folder):
 def test_the_same_draw_gives_the_same_batch(folder):
     task = FacePairs(recipe(), folder, None)
     one, same, other = (task.batch(np.random.default_rng((1, n))) for n in (5, 5, 6))
-    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert torch.equal(one.hr, same.hr) and torch.equal(one.lr, same.lr) and not torch.equal(one.hr, other.hr)
 
 
 def test_tensors_are_rgb_between_nought_and_one():
@@ -88,7 +89,7 @@ def test_tensors_are_rgb_between_nought_and_one():
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("loss", ["l1", "l2"])
 def test_the_loss_compares_the_enlarged_shrunken_batch_with_the_batch(folder, scale, loss):
-    task = FacePairs(recipe(scale, loss=loss), folder, None)
+    task = FacePairs(recipe(scale, losses={loss: 1.0}), folder, None)
     batch = task.batch(np.random.default_rng(0))
 
     def resized(x, side):
@@ -96,7 +97,7 @@ def test_the_loss_compares_the_enlarged_shrunken_batch_with_the_batch(folder, sc
         return np.stack([np.asarray(c) for c in channels])
 
     errors = []
-    for crop in batch.numpy():
+    for crop in batch.hr.numpy():
         small = np.clip(np.rint(resized(crop, 48 // scale) * 255), 0, 255).astype(np.float32) / 255
         errors.append(resized(small, 48) - crop)
     expected = np.abs(errors).mean() if loss == "l1" else (np.array(errors) ** 2).mean()

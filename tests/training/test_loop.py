@@ -55,7 +55,7 @@ class Pairs(FacePairs):
         if len(self.weights) == self.stop_at:
             raise KeyboardInterrupt
         self.weights.append({name: value.clone() for name, value in network.state_dict().items()})
-        self.batches.append(batch.clone())
+        self.batches.append(batch)
         loss = super().loss(network, batch)
         return loss * math.nan if len(self.weights) - 1 == self.spoil_at else loss
 
@@ -173,18 +173,16 @@ def test_a_disk_that_fills_up_is_told_and_the_last_checkpoint_is_kept(tmp_path, 
     ],
 )
 def test_the_rate_follows_its_schedule(changes, rates):
-    plan = recipe(learning_rate=1.0, **changes)
-    assert {step: plan.rate(step) for step in rates} == pytest.approx(rates)
+    plan = recipe(**changes)
+    assert {step: plan.share(step) for step in rates} == pytest.approx(rates)
 
 
 def test_the_papers_recipe_is_the_papers():
     plan = RECIPES["idrn"]["paper"]()
-    assert (plan.batch, plan.crop, plan.learning_rate, plan.loss) == (16, 128, 1e-4, "l2")
+    assert (plan.batch, plan.crop, plan.learning_rate, plan.losses) == (16, 128, 1e-4, {"l2": 1.0})
     epoch = plan.steps // 120
     assert epoch == 23_000 // 16 and plan.deviations == ()
-    assert [plan.rate(n * epoch) / 1e-4 for n in (0, 29, 30, 60, 90, 119)] == pytest.approx(
-        [1, 1, 0.9, 0.81, 0.729, 0.729]
-    )
+    assert [plan.share(n * epoch) for n in (0, 29, 30, 60, 90, 119)] == pytest.approx([1, 1, 0.9, 0.81, 0.729, 0.729])
 
 
 def test_pictures_become_weights_that_can_be_built_and_say_where_they_come_from(tmp_path, faces):
@@ -214,9 +212,9 @@ def test_pictures_become_weights_that_can_be_built_and_say_where_they_come_from(
         ("idrn", {"recipe": "papers"}, UnknownNameError, "did you mean 'paper'"),
         ("detector", {"recipe": "paper"}, UnknownNameError, "unknown recipe 'paper'"),
         ("detector", {"scale": 4}, UsageError, "detector cannot be trained with --scale; leave them out"),
-        ("idrn", {"scale": 5}, UsageError, "by 2, 3 or 4, not by 5"),
-        ("idrn", {"scale": 0}, UsageError, "not by 0"),
-        ("idrn", {"width": 0}, UsageError, "at least 1"),
+        ("idrn", {"scale": 5}, UsageError, "scale 5 is not to be had; it is one of 2, 3, 4"),
+        ("idrn", {"scale": 0}, UsageError, "scale 0 is not to be had"),
+        ("idrn", {"width": 0}, UsageError, "width must be 1 or more, not 0"),
         ("idrn", {"steps": 0}, UsageError, "expected 1 step or more, got 0"),
         ("idrn", {"threads": -1}, UsageError, "threads, got -1"),
     ],

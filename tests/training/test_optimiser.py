@@ -6,6 +6,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from facesr_edge.networks import build_network
 from facesr_edge.networks.detector import Detector
 from facesr_edge.training.optimiser import Optimiser, hidden_matrices, orthogonal
 from torch import nn
@@ -24,13 +25,22 @@ def test_orthogonal_keeps_directions_and_evens_their_strength(shape: tuple[int, 
 
 def test_muon_takes_the_hidden_matrices_and_adam_the_rest() -> None:
     network = Detector(width=8)
-    matrices = hidden_matrices(network)
+    matrices = hidden_matrices(network, "pointwise")
     assert matrices and all(weight.shape[2:] == (1, 1) and weight.shape[0] != 15 for weight in matrices)
     optimiser = Optimiser(network, 1e-3, 0.02)
     adams = [weight for group in optimiser.adam.param_groups for weight in group["params"]]
     assert len(adams) + len(matrices) == len(list(network.parameters()))
     assert not {id(weight) for weight in adams} & {id(weight) for weight in matrices}
     assert Optimiser(network, 1e-3, 0.0).matrices == []
+
+
+def test_hidden_are_all_convolutions_but_those_that_read_or_give_colours() -> None:
+    network = build_network("crl", {"depth": 2, "width": 16, "scale": 4})
+    mine = {id(weight) for weight in hidden_matrices(network, "hidden")}
+    left = [name for name, weight in network.named_parameters() if weight.ndim > 1 and id(weight) not in mine]
+    # f and g of the attention give two channels: too few to be evened.
+    narrow = [f"blocks.{n}.attention.{layer}.weight" for n in (0, 1) for layer in "fg"]
+    assert left == ["head.weight", *narrow, "tail.weight"]
 
 
 def small() -> nn.Sequential:
