@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration.crops import low_resolution
+from .codecs import h264, jpeg
+from .optics import SHRINKS, blurred, random_blur, shrunken
+from .sensor import noisy
 
 Pictures = NDArray[np.uint8]
 Degrade = Callable[[Pictures, int, np.random.Generator], Pictures]
 """(N, H, W, 3) faces, scale, what chance draws from -> (N, H / scale, W / scale, 3)."""
+
+CLEAN = 0.1
+"""Share of faces that `camera` shrinks by bicubic and leaves alone, so that clean input is not forgotten."""
+CODECS = {"h264": 0.5, "jpeg": 0.3, "none": 0.2}
+"""How often `camera` compresses by which codec."""
+GRAIN = 12.0
+"""Noise of the worst sensor, see `noisy`."""
+QUALITY = (30, 96)
+CRF = (18, 36)
+_TOGETHER = 8
+"""Films in one picture: they share a rate factor, and the cost of a codec's start."""
+_FRAMES = 4
 
 
 def bicubic(faces: Pictures, scale: int, rng: np.random.Generator) -> Pictures:
@@ -19,5 +36,45 @@ def bicubic(faces: Pictures, scale: int, rng: np.random.Generator) -> Pictures:
     return low_resolution(faces, scale)
 
 
-DEGRADATIONS: dict[str, Degrade] = {"bicubic": bicubic}
+def camera(faces: Pictures, scale: int, rng: np.random.Generator) -> Pictures:
+    """What a camera and its recorder leave of faces: blur, a filter that shrinks, noise, then H.264, JPEG or neither.
+
+    Every face has a camera of its own, from nearly clean to bad: the worst that it does is drawn first, each fault
+    between none and that. The grid stays that of bicubic. Faces in H.264 move, and come to rest in the last frame.
+    """
+    small = low_resolution(faces, scale)
+    seen = np.flatnonzero(rng.random(len(faces)) >= CLEAN)
+    worst = rng.random(len(faces))
+    grain = GRAIN * worst * rng.random(len(faces))
+    codec = rng.choice(list(CODECS), len(faces), p=list(CODECS.values()))
+    plain = np.zeros(small.shape, np.float32)
+    for i in seen:
+        picture = blurred(faces[i], random_blur(scale, worst[i], rng))
+        plain[i] = shrunken(picture, scale, SHRINKS[rng.integers(len(SHRINKS))])
+    still = seen[codec[seen] != "h264"]
+    if len(still):
+        small[still] = noisy(plain[still], grain[still], rng)
+    for i in still[codec[still] == "jpeg"]:
+        small[i] = jpeg(small[i], int(rng.integers(*QUALITY)), rng)
+    filmed = seen[codec[seen] == "h264"]
+    for start in range(0, len(filmed), _TOGETHER):
+        some = filmed[start : start + _TOGETHER]
+        films = np.concatenate([_moving(plain[i], rng) for i in some])  # (N·T, H, W, 3)
+        frames = noisy(films, np.repeat(grain[some], _FRAMES), rng).reshape(len(some), _FRAMES, *films.shape[1:])
+        small[some] = h264(frames.swapaxes(0, 1), int(rng.integers(*CRF)), rng)
+    return small
+
+
+def _moving(picture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """(H, W, 3) -> (T, H, W, 3): the picture on a straight way to its place, at 2 pixels a frame at most."""
+    speed, angle = rng.uniform(0, 2), rng.uniform(0, 2 * np.pi)
+    height, width = picture.shape[:2]
+    film: list[Any] = []
+    for left in range(_FRAMES - 1, 0, -1):
+        move = np.array(((1, 0, left * speed * np.cos(angle)), (0, 1, left * speed * np.sin(angle))))
+        film.append(cv2.warpAffine(picture, move, (width, height), borderMode=cv2.BORDER_REPLICATE))
+    return np.stack([*film, picture])
+
+
+DEGRADATIONS: dict[str, Degrade] = {"bicubic": bicubic, "camera": camera}
 """Names of a recipe's `degradation`."""

@@ -1,0 +1,94 @@
+"""What happens to light before it is pixels: blur of lens, focus and motion, and the shrinking to the crop."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..networks.bicubic import bicubic_matrix
+from .cameras import trail
+
+Kernel = NDArray[np.float32]
+SHRINKS = ("bicubic", "area", "bilinear", "lanczos")
+"""Filters of `shrunken`; each as wide as the scale asks, so that nothing is aliased."""
+
+
+def gaussian(along: float, across: float, angle: float) -> Kernel:
+    """Blur of a lens: deviations in pixels along and across a direction in radians; of 0 and 0, none."""
+    offset = _offsets(3 * max(along, across))
+    x = offset * np.cos(angle) + offset[:, None] * np.sin(angle)
+    y = offset[:, None] * np.cos(angle) - offset * np.sin(angle)
+    return _of_sum_one(np.exp(-0.5 * ((x / max(along, 0.05)) ** 2 + (y / max(across, 0.05)) ** 2)))
+
+
+def disc(radius: float) -> Kernel:
+    """Blur of a face out of focus: a disc of a radius in pixels, with a soft rim."""
+    offset = _offsets(radius + 0.5)
+    return _of_sum_one(np.clip(radius + 0.5 - np.hypot(offset, offset[:, None]), 0, 1))
+
+
+def random_blur(scale: int, worst: float, rng: np.random.Generator) -> Kernel:
+    """A round or an oblong Gaussian, a disc or a trail, none stronger than a camera has them.
+
+    Args:
+        scale: pixels of the picture in one of the crop.
+        worst: 0 for a camera without blur, 1 for a bad one.
+        rng: what is drawn from.
+    """
+    kind = rng.choice(4, p=(0.3, 0.3, 0.15, 0.25))
+    first, second = rng.uniform(0, worst, 2) * scale
+    angle = float(rng.uniform(0, np.pi))
+    if kind == 0:
+        return gaussian(0.9 * first, 0.9 * first, 0)
+    if kind == 1:
+        return gaussian(1.1 * first, 0.8 * second, angle)
+    return disc(1.4 * first) if kind == 2 else trail(4.0 * first, angle)
+
+
+def blurred(picture: NDArray[Any], kernel: Kernel) -> NDArray[np.float32]:
+    """(H, W, 3) of any real type -> (H, W, 3) float32, mirrored at its border."""
+    return np.asarray(cv2.filter2D(picture.astype(np.float32), -1, kernel), np.float32)
+
+
+def shrunken(picture: NDArray[np.float32], scale: int, shrink: str) -> NDArray[np.float32]:
+    """Shrink a picture on the grid of the papers' bicubic, pixel x at scale·x + (scale - 1) / 2.
+
+    Args:
+        picture: (H, W, 3); H and W are multiples of the scale.
+        scale: by how much.
+        shrink: one of `SHRINKS`.
+
+    Returns:
+        (H / scale, W / scale, 3), not rounded and not clipped.
+    """
+    height, width = picture.shape[:2]
+    rows = np.tensordot(_matrix(shrink, height, height // scale), picture, 1)  # (H / scale, W, 3)
+    return np.asarray(_matrix(shrink, width, width // scale) @ rows, np.float32)
+
+
+@lru_cache(maxsize=32)
+def _matrix(shrink: str, n_in: int, n_out: int) -> NDArray[np.float32]:
+    """(n_out, n_in), each row of sum 1."""
+    if shrink == "bicubic":
+        return np.asarray(bicubic_matrix(n_in, n_out), np.float32)
+    stretch = n_in / n_out
+    x = np.abs(np.arange(n_in) + 0.5 - (np.arange(n_out)[:, None] + 0.5) * stretch) / stretch
+    shapes = {
+        "area": (x < 0.5).astype(float),
+        "bilinear": np.clip(1 - x, 0, None),
+        "lanczos": np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0),
+    }
+    return np.asarray(shapes[shrink] / shapes[shrink].sum(1, keepdims=True), np.float32)
+
+
+def _offsets(reach: float) -> NDArray[np.int64]:
+    side = int(np.ceil(reach))
+    return np.arange(-side, side + 1)
+
+
+def _of_sum_one(kernel: NDArray[np.float64]) -> Kernel:
+    return np.asarray(kernel / kernel.sum(), np.float32)

@@ -1,0 +1,25 @@
+"""How IDRN learns to see through a camera: the recipe for CPUs on faces that were blurred, noisy and compressed."""
+
+from __future__ import annotations
+
+from ..recipe import Recipe
+from .faces_cpu import SKIP, faces_cpu
+
+CAMERA = (
+    "small faces as cameras give them, not as bicubic does: blurred, noisy, through H.264 or JPEG, one in ten clean; "
+    "the paper knows none of it"
+)
+LIMITS = (
+    "faces from 8 to 85 px; trained on portraits behind simulated lenses, sensors and codecs, no real camera's footage",
+    "undoes moderate blur, noise and compression; what a codec dropped is guessed; on clean input a network trained on "
+    "bicubic is sharper",
+    "added detail is an estimate: plausible, not evidence; not for identifying anybody",
+    "few profiles, masks and dark pictures among the training faces",
+)
+"""Of weights trained by `camera`, in place of those of all that learn from faces."""
+
+
+def camera(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
+    """As `idrn.cpu`, with faces degraded as `degrade.camera` says."""
+    config = {"depth": depth, "width": width, "scale": scale, "bicubic_skip": True}
+    return faces_cpu("idrn", config, 2_500, SKIP, CAMERA, degradation="camera")
