@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from ..calibration.crops import read_faces
 from ..calibration.quality import mean_db, psnr_y
 from ..networks.bicubic import resize_batch
 from .degrade import DEGRADATIONS
-from .loop import Recipe
 from .losses import Criterion
+from .recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class FacePairs:
         recipe: crop, batch, scales, degradation and losses are read from it.
         faces: folder of training faces, each at least as large as the crop.
         held_out: folder of faces to evaluate on; none leaves evaluation out.
-        criterion: the recipe's losses.
+        criterion: the recipe's losses; none to make it of those that need nothing more.
     """
 
     def __init__(self, recipe: Recipe, faces: Path, held_out: Path | None, criterion: Criterion | None = None) -> None:
@@ -74,6 +75,14 @@ class FacePairs:
         """Loss between the network's enlargement and the truth."""
         sr = network(batch.lr, batch.scale) if self.recipe.scales else network(batch.lr)
         return self.criterion(sr.float(), batch.hr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of what learns in the criterion."""
+        return self.criterion.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.criterion.load_state_dict(state)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Mean Y-PSNR on the held-out faces and its gain over bicubic, in dB."""

@@ -6,9 +6,9 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,59 +17,7 @@ from torch import Tensor, nn
 from ..engines.errors import OutputError, TrainingError
 from ..networks import build_network
 from .optimiser import Optimiser
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained. Everything here goes to the card of the weights.
-
-    Args:
-        network: a key of `NETWORKS`.
-        config: the network's keyword arguments.
-        steps: optimiser steps in all.
-        batch: samples a step.
-        crop: side of a training sample in pixels, at the high resolution.
-        learning_rate: peak rate of Adam.
-        muon: peak rate of Muon; 0 to leave all to Adam.
-        muon_on: which weights are Muon's, see `hidden_matrices`.
-        schedule: "cosine" to zero, or "steps": times `decay` every `decay_every` steps.
-        losses: terms of the loss and what each counts, for the task.
-        degradation: how a face becomes small, for the task.
-        scales: enlargements to draw from, for networks of any; empty for the configuration's own.
-        bf16: run the network's arithmetic in bfloat16 (weights stay FP32).
-        clip: largest gradient norm, 0 for none.
-        ema: decay of the moving average of the weights that is kept as the result; 0 keeps the weights themselves.
-        seed: of everything drawn at random; batch *i* depends on it and on *i* alone, so a resumed run draws the same.
-        deviations: where this recipe departs from its paper, and why.
-    """
-
-    network: str
-    config: dict[str, Any]
-    steps: int
-    batch: int
-    crop: int
-    learning_rate: float
-    schedule: Literal["cosine", "steps"] = "cosine"
-    decay: float = 1.0
-    decay_every: int = 1
-    warmup: int = 0
-    muon: float = 0.0
-    muon_on: Literal["pointwise", "hidden"] = "pointwise"
-    losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
-    degradation: str = "bicubic"
-    scales: tuple[int, ...] = ()
-    bf16: bool = False
-    clip: float = 0.0
-    ema: float = 0.0
-    seed: int = 2024
-    deviations: tuple[str, ...] = field(default=())
-
-    def share(self, step: int) -> float:
-        """Share of the peak rates at a step, counted from 0."""
-        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        if self.schedule == "steps":
-            return warm * self.decay ** (step // self.decay_every)
-        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
+from .recipe import Recipe
 
 
 class Task(Protocol):
@@ -83,6 +31,17 @@ class Task(Protocol):
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Scores on held-out data, e.g. ``{"psnr_gain_db": 2.8}``."""
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """What a `Task` is besides, where something of its own learns as it goes: checkpoints keep that too."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and text; empty where nothing learns."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +84,16 @@ def train(
         The trained network (the moving average where the recipe has one), in evaluation mode.
 
     Raises:
-        TrainingError: the checkpoint belongs to another recipe or is damaged, or the loss is not a number.
+        TrainingError: the checkpoint belongs to another recipe or is damaged, the loss is not a number, or none of
+            the weights to start from fits.
         OutputError: the folder cannot be written.
     """
+    state = _State(recipe, task, start)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
     checkpoint = folder / "checkpoint.pt"
-    state = _State(recipe, start or {})
     first = state.resume(checkpoint)
     began, running = time.monotonic(), math.nan
 
@@ -144,7 +104,7 @@ def train(
         drawn = ahead.submit(task.batch, _rng(recipe, first))
         for step in range(first, recipe.steps):
             batch, drawn = drawn.result(), ahead.submit(task.batch, _rng(recipe, step + 1))
-            loss = state.step(task, batch, recipe.share(step))
+            loss = state.step(batch, recipe.share(step))
             if not math.isfinite(loss):
                 raise TrainingError(f"loss is {loss} at step {step}; lower the learning rate and start again")
             running = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
@@ -152,21 +112,11 @@ def train(
             if done % save_every == 0 or done == recipe.steps:
                 state.save(checkpoint, done)
             if done % evaluate_every == 0 and done < recipe.steps:
-                report(progress(done, state.scores(task)))
+                report(progress(done, state.scores()))
             elif done % 20 == 0:
                 report(progress(done, {}))
-    report(progress(max(first, recipe.steps), state.scores(task)))
+    report(progress(max(first, recipe.steps), state.scores()))
     return state.result.eval()
-
-
-def _identity(recipe: Recipe) -> str:
-    """What a checkpoint says of its recipe: all that differs from the defaults, so that later fields change nothing."""
-    said = asdict(recipe)
-    return repr({f.name: said[f.name] for f in fields(Recipe) if said[f.name] != _default(f)})
-
-
-def _default(of: Any) -> Any:
-    return of.default_factory() if of.default_factory is not MISSING else of.default
 
 
 def _rng(recipe: Recipe, step: int) -> np.random.Generator:
@@ -176,27 +126,28 @@ def _rng(recipe: Recipe, step: int) -> np.random.Generator:
 class _State:
     """All that changes while a network learns, and that a checkpoint keeps."""
 
-    def __init__(self, recipe: Recipe, start: Mapping[str, Tensor]) -> None:
+    def __init__(self, recipe: Recipe, task: Task, start: Mapping[str, Tensor] | None) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe = recipe
+        self.recipe, self.task = recipe, task
         self.network = build_network(recipe.network, recipe.config)
-        own = self.network.state_dict()
-        fitting = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
-        self.network.load_state_dict({**own, **fitting})
+        if start is not None:
+            take_fitting(self.network, start, recipe)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         ema = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=ema, use_buffers=True)
-        self.optimiser = Optimiser(self.network, recipe.learning_rate, recipe.muon, recipe.muon_on)
+        self.optimiser = Optimiser(
+            self.network, recipe.learning_rate, recipe.muon, recipe.muon_on, recipe.beta1, recipe.weight_decay
+        )
 
     @property
     def result(self) -> nn.Module:
         """The weights that count."""
         return self.average.module if self.recipe.ema else self.network
 
-    def step(self, task: Task, batch: Any, share: float) -> float:
+    def step(self, batch: Any, share: float) -> float:
         """One step of the optimiser at a share of its peak rates; returns the loss before it."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            loss = task.loss(self.network, batch)
+            loss = self.task.loss(self.network, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
@@ -205,22 +156,23 @@ class _State:
             self.average.update_parameters(self.network)
         return float(loss.detach())
 
-    def scores(self, task: Task) -> dict[str, float]:
+    def scores(self) -> dict[str, float]:
         """The task's scores of the weights that count."""
         self.result.eval()
         with torch.inference_mode():
-            scores = task.evaluate(self.result)
+            scores = self.task.evaluate(self.result)
         self.result.train()
         return scores
 
     def save(self, path: Path, step: int) -> None:
         """Write the checkpoint beside the old one, then rename: a killed run keeps the last whole one."""
         state = {
-            "recipe": _identity(self.recipe),
+            "recipe": self.recipe.identity,
             "step": step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "task": self.task.state_dict() if isinstance(self.task, Learning) else {},
         }
         partial = path.with_suffix(".partial")
         try:
@@ -242,11 +194,29 @@ class _State:
             recipe = state["recipe"]
         except Exception:  # damage shows in any way: KeyError, UnpicklingError, RuntimeError, ...
             raise TrainingError(f"{path} is no checkpoint, or is damaged; remove it to start again") from None
-        if recipe != _identity(self.recipe):
+        if recipe != self.recipe.identity:
             raise TrainingError(
                 f"{path} was trained by another recipe; give another folder, or remove it to start again"
             )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if isinstance(self.task, Learning):
+            self.task.load_state_dict(state.get("task", {}))
         return int(state["step"])
+
+
+def take_fitting(network: nn.Module, start: Mapping[str, Tensor], recipe: Recipe) -> None:
+    """Give a network those weights that have the name and the shape of its own; the others stay as they are.
+
+    Raises:
+        TrainingError: there are none.
+    """
+    own = network.state_dict()
+    fitting = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise TrainingError(
+            f"none of the {len(start)} tensors to start from fits {recipe.network} with {recipe.config}; give weights "
+            "of a network like it, or leave --start out"
+        )
+    network.load_state_dict({**own, **fitting})

@@ -1,17 +1,23 @@
-"""What a super-resolved face is compared with the true one by: the terms of the papers' losses and their sum."""
+"""What a super-resolved face is compared with the true one by: the terms of the papers' losses and their sum.
+
+Where the papers write norms, means are taken here, so that what a term counts depends neither on the size of the faces
+nor on how many there are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..engines.errors import UnknownNameError
+from ..engines.errors import UnknownNameError, UsageError
+from .adversary import Adversary
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""(N, 3, H, W) estimate and truth, RGB in [0, 1] -> a scalar."""
+"""Of the estimate and of the truth -> a scalar."""
 
 
 def total_variation(sr: Tensor, hr: Tensor) -> Tensor:
@@ -19,8 +25,31 @@ def total_variation(sr: Tensor, hr: Tensor) -> Tensor:
     return (sr[..., 1:, :] - sr[..., :-1, :]).square().mean() + (sr[..., 1:] - sr[..., :-1]).square().mean()
 
 
-LOSSES: dict[str, Loss] = {"l1": F.l1_loss, "l2": F.mse_loss, "variation": total_variation}
-"""Terms that need no other network."""
+def gram(features: Tensor) -> Tensor:
+    """Which channels go together, wherever in the picture: Gram matrices over the number of positions and channels.
+
+    Args:
+        features: (N, C, H, W).
+
+    Returns:
+        (N, C, C). Moving the positions about does not change it.
+    """
+    rows = features.flatten(2)  # (N, C, HW)
+    return rows @ rows.transpose(1, 2) / rows[0].numel()
+
+
+def texture(sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean absolute difference of Gram matrices (MFFCN, equation 5), which does not say how the matrices are scaled."""
+    return F.l1_loss(gram(sr), gram(hr))
+
+
+PIXEL_LOSSES: dict[str, Loss] = {"l1": F.l1_loss, "l2": F.mse_loss, "variation": total_variation}
+"""Terms on pictures (N, 3, H, W), RGB in [0, 1]. CRL's equation 11 is the first, MFFCN's equation 3 the second."""
+FEATURE_LOSSES: dict[str, Loss] = {"perceptual_l1": F.l1_loss, "perceptual_l2": F.mse_loss, "texture": texture}
+"""Terms on their features (N, C, H, W): MFFCN's equation 4; CRL's equation 9, with the mean over channels that its
+equation 3 has; MFFCN's equation 5."""
+ADVERSARIAL = "adversarial"
+"""The term of an `Adversary`, CRL's equation 10."""
 
 
 class Criterion:
@@ -28,19 +57,49 @@ class Criterion:
 
     Args:
         losses: name -> what it counts; at least one.
-        more: terms besides those of `LOSSES`, by name.
+        features: pictures -> features, for the terms on them; called once for all.
+        adversary: for the adversarial term. It learns a step whenever the sum is taken, before it judges.
 
     Raises:
         UnknownNameError: there is no term of that name.
+        UsageError: a term lacks what it is reckoned with.
     """
 
-    def __init__(self, losses: Mapping[str, float], more: Mapping[str, Loss] | None = None) -> None:
-        known = {**LOSSES, **(more or {})}
+    def __init__(
+        self, losses: Mapping[str, float], features: nn.Module | None = None, adversary: Adversary | None = None
+    ) -> None:
         for name in losses:
-            if name not in known:
+            if name not in (known := {**PIXEL_LOSSES, **FEATURE_LOSSES, ADVERSARIAL: None}):
                 raise UnknownNameError("loss", name, known)
-        self.terms = [(known[name], share) for name, share in losses.items()]
+            if name in FEATURE_LOSSES and features is None:
+                raise UsageError(
+                    f"the loss '{name}' compares features of VGG-19; give its weights with --perceptual-weights FILE"
+                )
+        if (ADVERSARIAL in losses) != (adversary is not None):
+            raise UsageError(f"an adversary goes with the loss '{ADVERSARIAL}'; give both, or neither")
+        self.losses, self.features, self.adversary = losses, features, adversary
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
         """(N, 3, H, W) estimate and truth, RGB in [0, 1] -> a scalar."""
-        return torch.stack([share * loss(sr, hr) for loss, share in self.terms]).sum()
+        terms = [share * PIXEL_LOSSES[name](sr, hr) for name, share in self._of(PIXEL_LOSSES)]
+        if self.features is not None and (compared := self._of(FEATURE_LOSSES)):
+            with torch.no_grad():
+                wanted = self.features(hr).float()
+            seen = self.features(sr).float()
+            terms += [share * FEATURE_LOSSES[name](seen, wanted) for name, share in compared]
+        if self.adversary is not None:
+            self.adversary.learn(sr.detach(), hr)
+            terms.append(self.losses[ADVERSARIAL] * self.adversary.doubt(sr))
+        return torch.stack(terms).sum()
+
+    def _of(self, kind: Mapping[str, Loss]) -> list[tuple[str, float]]:
+        return [(name, share) for name, share in self.losses.items() if name in kind]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of the adversary, for a checkpoint; empty without one."""
+        return self.adversary.state_dict() if self.adversary else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        if self.adversary:
+            self.adversary.load_state_dict(state)

@@ -26,18 +26,26 @@ class Optimiser:
         rate: peak rate of Adam.
         muon: peak rate of Muon; 0 to leave all to Adam.
         muon_on: see `hidden_matrices`.
+        beta1: decay of Adam's mean of gradients; that of their squares is 0.999.
+        weight_decay: what Adam adds to a gradient, in parts of the weight.
 
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     """
 
     def __init__(
-        self, network: nn.Module, rate: float, muon: float, muon_on: Literal["pointwise", "hidden"] = "pointwise"
+        self,
+        network: nn.Module,
+        rate: float,
+        muon: float,
+        muon_on: Literal["pointwise", "hidden"] = "pointwise",
+        beta1: float = 0.9,
+        weight_decay: float = 0.0,
     ) -> None:
         self.matrices: list[Tensor] = hidden_matrices(network, muon_on) if muon else []
         own = {id(weight) for weight in self.matrices}
         self.rate, self.muon_rate = rate, muon
         others = [weight for weight in network.parameters() if id(weight) not in own]
-        self.adam = torch.optim.Adam(others, lr=rate, betas=(0.9, 0.999))
+        self.adam = torch.optim.Adam(others, lr=rate, betas=(beta1, 0.999), weight_decay=weight_decay)
         self.momenta = [torch.zeros_like(weight) for weight in self.matrices]
 
     @torch.no_grad()

@@ -19,8 +19,8 @@ from ..engines.detections import Detections
 from ..engines.session import Session
 from .cameras import degraded
 from .faces import tensor_from_bgr
-from .loop import Recipe
 from .mosaics import Mosaics, Spot
+from .recipe import Recipe
 from .targets import Targets, imitation_loss, stacked, targets
 
 FAINT = 0.15

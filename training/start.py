@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ from ..engines.ort import check_threads
 from ..engines.session import Session
 from ..engines.yunet import YuNetSession
 from ..networks import build_network
+from .adversary import Adversary
 from .faces import FacePairs
-from .loop import Progress, Recipe, Report, Task, train
+from .loop import Progress, Report, Task, train
+from .losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
+from .recipe import Recipe
 from .recipes import crl, detector, faces_cpu, idrn, mffcn, sisn, srcnn, srresnet, vdsr
 from .scenes import Scenes
+from .vgg import read_vgg
 
 RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "crl": crl.RECIPES,
@@ -50,7 +55,9 @@ def train_model(
     scale: int | None = None,
     depth: int | None = None,
     width: int | None = None,
+    options: Mapping[str, int] | None = None,
     steps: int | None = None,
+    perceptual_weights: Path | None = None,
     threads: int = 0,
     report: Report = lambda progress: None,
 ) -> Path:
@@ -65,7 +72,9 @@ def train_model(
         start: weights to start from, of any network: what fits is taken; none to start at random.
         recipe: "cpu", or "paper" where the network comes from one.
         scale, depth, width: of the network; none for the recipe's own.
+        options: more of what the recipe can be told, e.g. ``{"groups": 5}`` for SISN.
         steps: instead of the recipe's; none for its own.
+        perceptual_weights: of VGG-19, for recipes that compare its features; see `read_vgg`.
         threads: CPU threads; 0 for one a core.
         report: told of the progress.
 
@@ -79,14 +88,7 @@ def train_model(
         raise UnknownNameError("network", model, RECIPES)
     if recipe not in RECIPES[model]:
         raise UnknownNameError("recipe", recipe, RECIPES[model])
-    options = {"scale": scale, "depth": depth, "width": width}
-    chosen = {key: value for key, value in options.items() if value is not None}
-    try:
-        plan = RECIPES[model][recipe](**chosen)
-    except TypeError:
-        raise UsageError(
-            f"{model} cannot be trained with {', '.join(f'--{key}' for key in chosen)}; leave them out"
-        ) from None
+    plan = plan_of(model, recipe, {"scale": scale, "depth": depth, "width": width}, options or {})
     if steps is not None:
         plan = replace(plan, steps=steps)
     if plan.steps < 1:
@@ -101,7 +103,13 @@ def train_model(
     if teacher and model != "detector":
         raise UsageError(f"{model} learns from no teacher; leave --teacher out")
     session = open_teacher(teacher) if teacher else None
-    task: Task = Scenes(plan, faces, session) if model == "detector" else FacePairs(plan, faces, held_out)
+    task: Task
+    if model == "detector":
+        if perceptual_weights:
+            raise UsageError("the detector's recipe compares no features of VGG-19; leave --perceptual-weights out")
+        task = Scenes(plan, faces, session)
+    else:
+        task = FacePairs(plan, faces, held_out, criterion_of(plan, perceptual_weights))
     began = read_weights(start) if start else None
     scores: dict[str, float] = {}
 
@@ -120,6 +128,48 @@ def train_model(
             f"cannot write {weights}: {error.strerror or error}; free some space and train again: it is quick now"
         ) from None
     return weights
+
+
+def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: Mapping[str, int]) -> Recipe:
+    """The recipe with what it was told.
+
+    Args:
+        model: a key of `RECIPES`.
+        recipe: one of its recipes.
+        sizes: what has an option of its own on the command line; none where it was not given.
+        options: what ``--set`` says.
+
+    Raises:
+        UsageError: the recipe takes no such option, or one was given twice.
+    """
+    make = RECIPES[model][recipe]
+    given = {key: value for key, value in sizes.items() if value is not None}
+    if twice := given.keys() & options.keys():
+        raise UsageError(f"{', '.join(sorted(twice))} is given twice, by an option and by --set; leave one out")
+    known = signature(make).parameters
+    for name in (*given, *options):
+        if name not in known:
+            spelled = f"--{name}" if name in given else f"--set {name}"
+            raise UsageError(f"recipe {recipe} of {model} takes {', '.join(known)}; leave {spelled} out")
+    return make(**given, **options)
+
+
+def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
+    """The recipe's losses, with what they need.
+
+    Raises:
+        UsageError: they need weights of VGG-19 that were not given, or the other way round.
+        InputError: the weights are another network's.
+    """
+    features = None
+    if perceptual_weights is not None:
+        if not FEATURE_LOSSES.keys() & recipe.losses.keys():
+            raise UsageError("the recipe compares no features of VGG-19; leave --perceptual-weights out")
+        features = read_vgg(perceptual_weights, recipe.vgg_layer)
+    adversary = None
+    if ADVERSARIAL in recipe.losses:
+        adversary = Adversary(recipe.learning_rate, recipe.beta1, recipe.seed)
+    return Criterion(recipe.losses, features, adversary)
 
 
 def open_teacher(path: Path) -> Session:

@@ -71,6 +71,28 @@ def path_option(*names: str, help: str, **more: Any) -> Callable[[F], F]:  # noq
     return click.option(*names, type=click.Path(path_type=Path), help=help, **more)
 
 
+def _settings(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    told: dict[str, int] = {}
+    for value in values:
+        name, _, number = value.partition("=")
+        if not (name.isidentifier() and number.lstrip("-").isdecimal()):
+            raise click.BadParameter(f"expected NAME=NUMBER with a whole number, e.g. groups=5, got {value}")
+        if name in told:
+            raise click.BadParameter(f"{name} is set twice; leave one out")
+        told[name] = int(number)
+    return told
+
+
+def set_option(of: str) -> Callable[[F], F]:
+    """``--set NAME=NUMBER``, as often as wanted; the command gets a dict, ``options``.
+
+    Args:
+        of: what is set, for the help: "the recipe", "the network".
+    """
+    text = f"Another option of {of}, e.g. groups=5 for sisn; may be given again."
+    return click.option("--set", "options", metavar="NAME=NUMBER", multiple=True, callback=_settings, help=text)
+
+
 def pipeline_options(function: F) -> F:
     """The options that choose what is run, for `load` and `load_detector`."""
     for option in reversed(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, path_option, threads_option
+from .options import Command, path_option, set_option, threads_option
 from .screen import progress, say
 from .stop import Stopped
 
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 @path_option("-o", "--output", metavar="DIR", help="Folder of checkpoint and weights.  [default: ./NAME-RECIPE]")
 @path_option("--teacher", metavar="FILE", help="Detector to imitate, for the detector: a YuNet ONNX file, or a bundle.")
 @path_option("--start", metavar="FILE", help="Weights to start from: what fits the network is taken.")
+@path_option(
+    "--perceptual-weights", metavar="FILE", help="VGG-19 as torchvision saves it: paper recipes of mffcn, crl."
+)
 @click.option("--recipe", default="cpu", show_default=True, metavar="NAME", help="cpu, or paper.")
 @click.option("--scale", type=click.IntRange(min=2), help="Enlargement.  [default: the recipe's]")
 @click.option("--depth", type=click.IntRange(min=1), help="Blocks of the network.  [default: the recipe's]")
 @click.option("--width", type=click.IntRange(min=1), help="Channels of the network.  [default: the recipe's]")
+@set_option("the recipe")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps.  [default: the recipe's]")
 @threads_option
 def command(model: str, faces: Path, output: Path | None, recipe: str, **options: Any) -> None:
@@ -38,6 +42,8 @@ def command(model: str, faces: Path, output: Path | None, recipe: str, **options
     facesr-edge train --model idrn --faces faces/train --held-out faces/test -o trained
     facesr-edge build --model idrn --weights trained/weights.safetensors
     facesr-edge train --model detector --faces scenes --teacher yunet.onnx
+    facesr-edge train --model sisn --faces faces/train --set groups=5 --set blocks=5
+    facesr-edge train --model crl --recipe paper --faces faces/train --perceptual-weights vgg19.pth
     """
     from ...training.start import train_model
 

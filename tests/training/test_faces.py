@@ -9,7 +9,7 @@ from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.engines.errors import InputError
 from facesr_edge.networks import build_network
 from facesr_edge.training.faces import FacePairs, tensor_from_bgr
-from facesr_edge.training.loop import Recipe
+from facesr_edge.training.recipe import Recipe
 from PIL import Image
 from torch import nn
 

@@ -11,7 +11,8 @@ from facesr_edge.converters.build import build
 from facesr_edge.converters.checkpoint import read_weights
 from facesr_edge.engines.errors import InputError, OutputError, TrainingError, UnknownNameError, UsageError
 from facesr_edge.training.faces import FacePairs
-from facesr_edge.training.loop import Recipe, train
+from facesr_edge.training.loop import train
+from facesr_edge.training.recipe import Recipe
 from facesr_edge.training.start import RECIPES, train_model
 
 CONFIG = {"depth": 1, "width": 8, "scale": 2, "bicubic_skip": True}

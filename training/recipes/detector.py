@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..loop import Recipe
+from ..recipe import Recipe
 
 
 def cpu(width: int = 64) -> Recipe:

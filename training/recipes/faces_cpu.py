@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..loop import Recipe
+from ..recipe import Recipe
 
 COMMON = (
     "24x24 inputs in batches of 8 and few steps: as many as an hour of one CPU core holds",

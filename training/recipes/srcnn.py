@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..loop import Recipe
+from ..recipe import Recipe
 from .faces_cpu import SKIP, faces_cpu
 
 
