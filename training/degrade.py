@@ -25,10 +25,13 @@ CODECS = {"h264": 0.5, "jpeg": 0.3, "none": 0.2}
 GRAIN = 12.0
 """Noise of the worst sensor, see `noisy`."""
 QUALITY = (30, 96)
+"""JPEG's, from and up to but without."""
 CRF = (18, 36)
+"""H.264's rate factor, likewise."""
 _TOGETHER = 8
 """Films in one picture: they share a rate factor, and the cost of a codec's start."""
 _FRAMES = 4
+"""Of a film: a face moves through them, and comes to rest in the last, which counts."""
 
 
 def bicubic(faces: Pictures, scale: int, rng: np.random.Generator) -> Pictures:
@@ -39,24 +42,37 @@ def bicubic(faces: Pictures, scale: int, rng: np.random.Generator) -> Pictures:
 def camera(faces: Pictures, scale: int, rng: np.random.Generator) -> Pictures:
     """What a camera and its recorder leave of faces: blur, a filter that shrinks, noise, then H.264, JPEG or neither.
 
-    Every face has a camera of its own, from nearly clean to bad: the worst that it does is drawn first, each fault
-    between none and that. The grid stays that of bicubic. Faces in H.264 move, and come to rest in the last frame.
+    Every face has a camera of its own, from nearly clean to bad: the worst of it is drawn first, blur and noise between
+    none and that; its recorder is drawn apart. The grid stays that of bicubic.
     """
-    small = low_resolution(faces, scale)
-    seen = np.flatnonzero(rng.random(len(faces)) >= CLEAN)
-    worst = rng.random(len(faces))
-    grain = GRAIN * worst * rng.random(len(faces))
-    codec = rng.choice(list(CODECS), len(faces), p=list(CODECS.values()))
-    plain = np.zeros(small.shape, np.float32)
-    for i in seen:
-        picture = blurred(faces[i], random_blur(scale, worst[i], rng))
-        plain[i] = shrunken(picture, scale, SHRINKS[rng.integers(len(SHRINKS))])
-    still = seen[codec[seen] != "h264"]
+    n, height, width, _ = faces.shape
+    small = np.zeros((n, height // scale, width // scale, 3), np.uint8)
+    clean = rng.random(n) < CLEAN
+    if clean.any():
+        small[clean] = low_resolution(faces[clean], scale)
+    worst = rng.random(n)
+    grain = GRAIN * worst * rng.random(n)
+    codec = rng.choice(list(CODECS), n, p=list(CODECS.values()))
+    seen = np.flatnonzero(~clean)
+    plain = np.zeros((len(seen), *small.shape[1:]), np.float32)
+    for picture, i in zip(plain, seen, strict=True):
+        blur = random_blur(scale, worst[i], rng)
+        picture[:] = shrunken(blurred(faces[i], blur), scale, SHRINKS[rng.integers(len(SHRINKS))])
+    small[seen] = _recorded(plain, grain[seen], codec[seen], rng)
+    return small
+
+
+def _recorded(
+    plain: NDArray[np.float32], grain: NDArray[Any], codec: NDArray[Any], rng: np.random.Generator
+) -> Pictures:
+    """(N, H, W, 3) light on sensors of some grain, (N,), recorded by a codec each, (N,)."""
+    small = np.zeros(plain.shape, np.uint8)
+    still = np.flatnonzero(codec != "h264")
     if len(still):
         small[still] = noisy(plain[still], grain[still], rng)
     for i in still[codec[still] == "jpeg"]:
         small[i] = jpeg(small[i], int(rng.integers(*QUALITY)), rng)
-    filmed = seen[codec[seen] == "h264"]
+    filmed = np.flatnonzero(codec == "h264")
     for start in range(0, len(filmed), _TOGETHER):
         some = filmed[start : start + _TOGETHER]
         films = np.concatenate([_moving(plain[i], rng) for i in some])  # (N·T, H, W, 3)

@@ -66,8 +66,20 @@ def shrunken(picture: NDArray[np.float32], scale: int, shrink: str) -> NDArray[n
         (H / scale, W / scale, 3), not rounded and not clipped.
     """
     height, width = picture.shape[:2]
-    rows = np.tensordot(_matrix(shrink, height, height // scale), picture, 1)  # (H / scale, W, 3)
-    return np.asarray(_matrix(shrink, width, width // scale) @ rows, np.float32)
+    turned = _product(_matrix(shrink, height, height // scale), picture)  # (W, H / scale, 3)
+    return _product(_matrix(shrink, width, width // scale), turned)
+
+
+_NOTHING = np.zeros((0, 0), np.float32)
+
+
+def _product(matrix: NDArray[np.float32], picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(M, H) times (H, W, 3), with the sides swapped: (W, M, 3).
+
+    By OpenCV, as BLAS starts threads that wait for each other where cores are busy.
+    """
+    product = cv2.gemm(matrix, np.ascontiguousarray(picture).reshape(len(picture), -1), 1, _NOTHING, 0)
+    return np.asarray(product.reshape(len(matrix), -1, 3).swapaxes(0, 1), np.float32)
 
 
 @lru_cache(maxsize=32)
