@@ -1,0 +1,75 @@
+"""Weights to start from: what fits is taken, the rest is random, and the card says so."""
+
+import cv2
+import pytest
+import torch
+from facesr_edge.calibration.sample import sample_faces
+from facesr_edge.converters.checkpoint import read_weights
+from facesr_edge.engines.errors import TrainingError
+from facesr_edge.networks import build_network
+from facesr_edge.training.faces import FacePairs
+from facesr_edge.training.loop import train
+from facesr_edge.training.recipe import Recipe
+from facesr_edge.training.start import train_model
+
+CONFIG = {"depth": 2, "width": 8, "scale": 2, "bicubic_skip": True}
+PLAN = Recipe("idrn", CONFIG, steps=3, batch=2, crop=32, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    cv2.imwrite(str(folder / "0.png"), sample_faces()[0])
+    return folder
+
+
+class Watched(FacePairs):
+    """The real task; keeps what the network was at the first step."""
+
+    first = None
+
+    def loss(self, network, batch):
+        self.first = self.first or {name: value.clone() for name, value in network.state_dict().items()}
+        return super().loss(network, batch)
+
+
+def first_weights(faces, folder, start=None):
+    task = Watched(PLAN, faces, None)
+    train(PLAN, task, folder, lambda _: None, start=start)
+    return task.first
+
+
+def test_what_fits_is_taken_and_the_rest_is_as_chance_would_have_it(faces, tmp_path):
+    torch.manual_seed(9)
+    shallow = build_network("idrn", {**CONFIG, "depth": 1}).state_dict()
+    odd = {**shallow, "tail.weight": torch.zeros(3, 9, 3, 3), "unknown": torch.zeros(1)}
+    fresh, started = first_weights(faces, tmp_path / "fresh"), first_weights(faces, tmp_path / "started", odd)
+    taken = {name for name in fresh if name in shallow and name != "tail.weight"}
+    assert "units.0.first.weight" in taken and not any(name.startswith("units.1") for name in taken)
+    assert all(torch.equal(started[name], shallow[name]) for name in taken)
+    assert all(torch.equal(started[name], fresh[name]) for name in fresh.keys() - taken)
+
+
+def test_where_there_is_a_checkpoint_it_counts_and_not_the_weights_to_start_from(faces, tmp_path):
+    plain = train(PLAN, Watched(PLAN, faces, None), tmp_path, lambda _: None).state_dict()
+    other = build_network("idrn", CONFIG).state_dict()
+    again = train(PLAN, Watched(PLAN, faces, None), tmp_path, lambda _: None, start=other).state_dict()
+    assert all(torch.equal(plain[name], again[name]) for name in plain)
+
+
+@pytest.mark.parametrize("start", [{}, {"conv.weight": torch.zeros(1)}, {"head.weight": torch.zeros(9, 3, 3, 3)}])
+def test_weights_of_which_nothing_fits_are_refused_before_anything_is_written(faces, tmp_path, start):
+    with pytest.raises(TrainingError, match=rf"none of the {len(start)} tensors to start from fits idrn") as caught:
+        train(PLAN, FacePairs(PLAN, faces, None), tmp_path / "run", lambda _: None, start=start)
+    assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+def test_the_card_says_what_it_started_from(faces, tmp_path, tiny_weights):
+    sizes = {"depth": 2, "width": 8, "scale": 4, "steps": 1, "threads": 1}
+    told = read_weights(train_model("idrn", faces, tmp_path, start=tiny_weights(4), **sizes)).origin.training
+    assert told["config"]["depth"] == 2
+    assert told["started_from"] == {
+        "network": "idrn",
+        "config": {"depth": 1, "width": 8, "scale": 4, "bicubic_skip": True},
+        "data": "none: random weights",
+    }
