@@ -9,12 +9,9 @@ from typing import Any
 from ..engines.bundle import WEIGHTS, open_bundle
 from ..engines.card import Card
 from ..engines.errors import BuildError, UnknownNameError, UsageError
-from ..networks import NETWORKS
+from ..networks import NETWORKS, defaults
 from ..zoo import catalogue
 from .checkpoint import Weights, read_weights
-
-DEFAULTS: dict[str, dict[str, Any]] = {"idrn": {"depth": 8, "width": 64, "scale": 4, "bicubic_skip": True}}
-"""What is built where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +33,14 @@ class Blueprint:
     known: Card | None = None
 
 
-def blueprint(model: str, weights: Path | None = None, **options: int | None) -> Blueprint:
+def blueprint(model: str, weights: Path | None = None, name: str | None = None, **options: int | None) -> Blueprint:
     """Find out what to build.
 
     Args:
         model: a network ("idrn") or a model of the zoo ("idrn-x4").
         weights: file of trained weights; without it, those of the zoo.
-        options: scale, depth, width; none for the network's own.
+        name: what to call the bundle; none for the model's name, or the network's with its scale.
+        options: scale, depth, width, and whatever else the network's class takes; none for the network's own.
 
     Raises:
         UnknownNameError: no network or model of that name.
@@ -53,34 +51,68 @@ def blueprint(model: str, weights: Path | None = None, **options: int | None) ->
     wanted = {key: value for key, value in options.items() if value is not None}
     if model in catalogue.names() and (weights is None or model not in NETWORKS):
         card = open_bundle(catalogue.FOLDER / model).card
-        _agree(wanted, card.config, f"model {model}")
+        _agree(wanted, card.config, card.training, f"model {model}")
         if weights is None:
-            return Blueprint(model, card.network, card.config, catalogue.FOLDER / model / WEIGHTS, card)
+            return _of_the_zoo(card, wanted, name)
         _fit(weights, read_weights(weights), card.network, card.config)
-        return Blueprint(model, card.network, card.config, weights)
+        return Blueprint(name or model, card.network, card.config, weights)
     if model not in NETWORKS:
         raise UnknownNameError("model", model, {*NETWORKS, *catalogue.names()})
+    _known(model, wanted)
     if weights is None:
-        return _from_zoo(model, wanted)
+        return _found(model, wanted, name)
     said = read_weights(weights)
     if said.config is not None:
-        _agree(wanted, said.config, str(weights))
-    config = {**DEFAULTS.get(model, {}), **(said.config or {}), **wanted}
+        _agree(wanted, said.config, said.origin.training, str(weights))
+    config = _typed(model, {**defaults(model), **(said.config or {}), **wanted})
     _fit(weights, said, model, config)
-    return Blueprint(_name(model, config), model, config, weights)
+    return Blueprint(name or _name(model, config), model, config, weights)
 
 
-def _from_zoo(network: str, wanted: dict[str, int]) -> Blueprint:
-    config = {**DEFAULTS.get(network, {}), **wanted}
+def _found(network: str, wanted: dict[str, int], name: str | None) -> Blueprint:
+    """The zoo's weights that fit best what was asked: of the usual size, and for clean pictures."""
     cards = [open_bundle(catalogue.FOLDER / name).card for name in catalogue.names()]
-    for card in cards:
-        if card.network == network and {**card.config, **config} == card.config:
-            return Blueprint(card.name, network, card.config, catalogue.FOLDER / card.name / WEIGHTS, card)
-    trained = [card.name for card in cards if card.network == network]
-    raise BuildError(
-        f"no weights for {network} with {wanted} ship in the package (it has {', '.join(trained) or 'none'}); "
-        f"train them: facesr-edge train --model {network}, then give --weights FILE"
-    )
+    cards = [card for card in cards if card.network == network]
+    fitting = [card for card in cards if all(_has(card.config, card.training, *each) for each in wanted.items())]
+    if not fitting:
+        trained = ", ".join(card.name for card in cards) or "none"
+        raise BuildError(
+            f"no weights for {network} with {wanted} ship in the package (it has {trained}); "
+            f"train them: facesr-edge train --model {network}, then give --weights FILE"
+        )
+    usual = {**defaults(network), **wanted}
+
+    def oddity(card: Card) -> tuple[int, bool]:
+        departs = sum(card.config.get(key) != value for key, value in usual.items())
+        return departs, card.training.get("degradation", "bicubic") != "bicubic"
+
+    return _of_the_zoo(min(fitting, key=oddity), wanted, name)
+
+
+def _of_the_zoo(card: Card, wanted: dict[str, int], name: str | None) -> Blueprint:
+    weights = catalogue.FOLDER / card.name / WEIGHTS
+    if wanted.get("scale", card.config.get("scale")) == card.config.get("scale"):
+        return Blueprint(name or card.name, card.network, card.config, weights, card)
+    config = {**card.config, "scale": wanted["scale"]}
+    return Blueprint(name or _name(card.network, config), card.network, config, weights)
+
+
+def _known(network: str, wanted: dict[str, int]) -> None:
+    own = defaults(network)
+    for key in wanted:
+        if key not in own:
+            raise UsageError(f"{network} has no {key}, it has {', '.join(own)}; leave {_spelt(key)} out")
+
+
+def _typed(network: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Switches are given as 0 and 1."""
+    own = defaults(network)
+    return {key: bool(value) if isinstance(own.get(key), bool) else value for key, value in config.items()}
+
+
+def _has(config: dict[str, Any], training: dict[str, Any], key: str, value: int) -> bool:
+    """Whether weights are good for an option: of their own configuration, or of the scales they were trained for."""
+    return bool(config.get(key) == value or (key == "scale" and value in training.get("scales", ())))
 
 
 def _fit(weights: Path, said: Weights, network: str, config: dict[str, Any]) -> None:
@@ -88,17 +120,21 @@ def _fit(weights: Path, said: Weights, network: str, config: dict[str, Any]) -> 
     if said.network not in ("", network):
         raise BuildError(f"{weights} holds weights of {said.network}, not of {network}; say --model {said.network}")
     for key, value in (said.config or {}).items():
-        if config.get(key) != value:
+        if not _has({key: value}, said.origin.training, key, config.get(key, value)):
             raise BuildError(
                 f"{weights} was trained with {key} {value}, not {config.get(key)}; say --model {network} to build it"
             )
 
 
-def _agree(wanted: dict[str, int], config: dict[str, Any], whose: str) -> None:
+def _agree(wanted: dict[str, int], config: dict[str, Any], training: dict[str, Any], whose: str) -> None:
     for key, value in wanted.items():
-        if config.get(key) != value:
+        if not _has(config, training, key, value):
             has = f"has {key} {config[key]}" if key in config else f"has no {key}"
-            raise UsageError(f"{whose} {has}, not {value}; leave --{key} out or choose another model")
+            raise UsageError(f"{whose} {has}, not {value}; leave {_spelt(key)} out or choose another model")
+
+
+def _spelt(key: str) -> str:
+    return f"--{key}" if key in ("scale", "depth", "width") else f"--set {key}"
 
 
 def _name(network: str, config: dict[str, Any]) -> str:

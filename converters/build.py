@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..calibration.crops import read_faces
@@ -24,11 +25,13 @@ from ..engines.contract import Contract, super_resolution
 from ..engines.errors import UnknownNameError, UsageError
 from ..engines.ort import OrtSession
 from ..engines.ort_quantise import METHODS
+from ..networks import network_class
 from ..zoo import catalogue
 from .blueprint import Blueprint, blueprint
 from .checkpoint import network_from, read_weights, weights_bytes
 from .compile import PREPARED, TARGETS
 from .convert import convert, subject
+from .half_weights import MOST_COST_DB, half_weights
 from .reduce import reduced
 
 Report = Callable[[str], None]
@@ -43,6 +46,8 @@ def build(
     scale: int | None = None,
     depth: int | None = None,
     width: int | None = None,
+    options: Mapping[str, int] | None = None,
+    name: str | None = None,
     weights: Path | None = None,
     faces: Path | None = None,
     scenes: Path | None = None,
@@ -55,11 +60,13 @@ def build(
     """Make a bundle of a network or of a model of the zoo.
 
     Args:
-        model: "idrn", or a name of the zoo.
+        model: a network, or a name of the zoo.
         folder: destination; an older bundle there is replaced.
         precision: of the network's arithmetic; pixels and projection stay as they are.
         target: the runtime it is meant for.
         scale, depth, width: of the network; none for its own.
+        options: more of its configuration, e.g. ``{"groups": 10}``.
+        name: what to call the bundle; none for the model's own name.
         weights: trained weights; without it, those of the zoo.
         faces: folder of true faces, 128×128 or larger, to calibrate, compare and measure on; without it, sample faces.
         scenes: for a detector, folder of labelled pictures, see `read_scenes`: the split "test" to measure on, "train"
@@ -73,7 +80,7 @@ def build(
     Raises:
         BuildError, ParityError, BundleError, InputError, OutputError, UsageError: the text says what and what to do.
     """
-    plan = blueprint(model, weights, scale=scale, depth=depth, width=width)
+    plan = blueprint(model, weights, name, scale=scale, depth=depth, width=width, **(options or {}))
     return build_from(
         plan,
         folder,
@@ -121,9 +128,14 @@ def build_from(
             read_scenes(scenes, split)
     weights = read_weights(plan.weights)
     network = network_from(weights, plan.network, plan.config)
-    payload = weights_bytes(network, plan.network, plan.config, weights.origin)
     report(f"{plan.name}: {sum(p.numel() for p in network.parameters()):,} parameters from {plan.weights.name}")
     true_faces = read_faces(faces) if faces else sample_faces()
+    kept = torch.float32
+    if contract.task == "super-resolution":
+        rounded, cost_db = half_weights(network, contract.scale, true_faces)
+        if cost_db < MOST_COST_DB:
+            network, kept = rounded, torch.float16
+    payload = weights_bytes(network, plan.network, plan.config, weights.origin, kept)
     whose = f"{len(true_faces)} faces of {faces.resolve().name}" if faces else SAMPLE
     card = Card(
         name=plan.name,
@@ -177,7 +189,7 @@ def _draft(folder: Path, card: Card) -> Bundle:
 def _contract(plan: Blueprint) -> Contract:
     if plan.network == "detector":
         return Contract("face-detection", multiple=32)
-    return super_resolution(int(plan.config["scale"]))
+    return super_resolution(int(plan.config["scale"]), getattr(network_class(plan.network), "windows", ()))
 
 
 def _notes(target: str, precision: Precision) -> tuple[str, ...]:

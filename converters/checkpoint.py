@@ -120,12 +120,23 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def weights_bytes(network: nn.Module, name: str, config: dict[str, Any], origin: Origin) -> bytes:
-    """The content of a safetensors file with the network's weights, its name and configuration, and their origin."""
+def weights_bytes(
+    network: nn.Module, name: str, config: dict[str, Any], origin: Origin, dtype: torch.dtype = torch.float32
+) -> bytes:
+    """The content of a safetensors file with the network's weights, its name and configuration, and their origin.
+
+    Args:
+        network: whose.
+        name: key of the network registry.
+        config: its keyword arguments.
+        origin: of the weights.
+        dtype: that they are kept in.
+    """
     from safetensors.torch import save
 
     said = {"network": name, "config": json.dumps(config), "origin": json.dumps(asdict(origin))}
-    tensors = {key: value.detach().contiguous() for key, value in network.state_dict().items()}
+    state = network.state_dict().items()
+    tensors = {key: (v.to(dtype) if v.is_floating_point() else v).detach().contiguous() for key, v in state}
     return bytes(save(tensors, metadata=said))
 
 

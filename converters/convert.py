@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -21,9 +22,10 @@ from ..calibration.sample import astronaut
 from ..engines.contract import Contract
 from ..engines.ort import Graph
 from .deployed import PixelsToMaps, PixelsToPixels
-from .parity import map_parity, pixel_parity
+from .parity import LARGEST_ERROR, estimate_parity, map_parity, pixel_parity
 from .simplify import simplified
 from .trace import onnx_from_network
+from .unrounded import unrounded
 
 PARITY_FACES = 8
 
@@ -58,7 +60,10 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
     if contract.task == "super-resolution":
         scale = contract.scale
         crops = low_resolution(centres(faces[:PARITY_FACES], scale), scale)
-        return Subject(lambda t: PixelsToPixels(deepcopy(network), scale, t), "enlarged", 1, crops, pixel_parity)
+        multiple = int(getattr(network, "multiple", 1))
+        side = -(-crops.shape[1] // multiple) * multiple
+        crops = np.pad(crops, ((0, 0), *[(0, side - crops.shape[1])] * 2, (0, 0)), mode="edge")
+        return Subject(lambda t: PixelsToPixels(deepcopy(network), scale, t), "enlarged", multiple, crops, pixel_parity)
     picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return Subject(lambda t: PixelsToMaps(deepcopy(network), t), "maps", contract.multiple, picture[None], map_parity)
 
@@ -106,9 +111,15 @@ def hold(what: Subject, step: str, path: Path, report: Callable[[str], None]) ->
     Raises:
         ParityError: it departs further than the step may.
     """
+    network, pixels = what.wrapped(torch.float32), torch.from_numpy(what.pixels)
     with torch.inference_mode():
-        expected = what.wrapped(torch.float32)(torch.from_numpy(what.pixels)).numpy()
+        expected = network(pixels).numpy()
+        estimate = network.estimate(pixels).numpy() if isinstance(network, PixelsToPixels) else None
     figures = what.compare(step, expected, Graph(path).run(what.pixels)[0])
+    if estimate is not None and step in LARGEST_ERROR:
+        with TemporaryDirectory() as folder:
+            onnx.save(unrounded(onnx.load(path)), bare := Path(folder) / "unrounded.onnx")
+            figures |= estimate_parity(step, estimate, Graph(bare).run(what.pixels)[0] / 255)
     told = ", ".join(f"{name.removeprefix(step + '_')} {value:.4g}" for name, value in figures.items())
     report(f"{step}: held against PyTorch, {told}")
     return figures

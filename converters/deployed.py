@@ -32,6 +32,11 @@ class PixelsToPixels(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 BGR -> (N, scale·H, scale·W, 3) uint8 BGR."""
+        bgr = (self.estimate(pixels) * 255).round().clamp(0, 255).flip(1)
+        return bgr.permute(0, 2, 3, 1).to(torch.uint8)
+
+    def estimate(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 BGR -> (N, 3, scale·H, scale·W) RGB near [0, 1], before it is rounded to pixels."""
         rgb = pixels.float().permute(0, 3, 1, 2).flip(1) / 255  # (N, 3, H, W)
         sr: Tensor = self.network(rgb.to(self.dtype)).float()
         height, width = pixels.shape[1], pixels.shape[2]
@@ -39,9 +44,7 @@ class PixelsToPixels(nn.Module):
         down_x = bicubic_matrix(self.scale * width, width, torch)
         up_y = bicubic_matrix(height, self.scale * height, torch)  # (kH, H)
         up_x = bicubic_matrix(width, self.scale * width, torch)
-        sr = sr + up_y @ (rgb - down_y @ sr @ down_x.T) @ up_x.T
-        bgr = (sr * 255).round().clamp(0, 255).flip(1)
-        return bgr.permute(0, 2, 3, 1).to(torch.uint8)
+        return sr + up_y @ (rgb - down_y @ sr @ down_x.T) @ up_x.T
 
 
 class PixelsToMaps(nn.Module):

@@ -14,7 +14,8 @@ LEAST_PSNR_DB = {"traced": 60.0, "simplified": 60.0, "fp16": 50.0}
 """Least agreement of each step's pixels with the PyTorch network in FP32. 60 dB is one grey level in sixteen pixels;
 50 dB is what rounding each pixel twice would give. Other steps are judged by what they are worth, see `Gate`."""
 LARGEST_ERROR = {"traced": 1e-3, "simplified": 1e-3}
-"""Largest departure of a detector's maps (scores in 0..1, places in strides). Of fewer bits, a single cell says little:
+"""Largest departure of an estimate in 0..1 before it is rounded to pixels, a quarter of a grey level, and of a
+detector's maps (scores in 0..1, places in strides). Of fewer bits, a single cell says little:
 they are judged by what is found, see `Gate`."""
 
 
@@ -40,6 +41,29 @@ def pixel_parity(step: str, expected: NDArray[np.uint8], got: NDArray[np.uint8])
             f"{LEAST_PSNR_DB[step]:.0f} dB is needed; build with --fp32, or report the network"
         )
     return {f"{step}_max_error": error, f"{step}_psnr_db": round(agreement, 2)}
+
+
+def estimate_parity(step: str, expected: NDArray[Any], got: NDArray[Any]) -> dict[str, float]:
+    """Compare super-resolved faces before they are rounded.
+
+    Args:
+        step: what was done, a key of `LARGEST_ERROR`.
+        expected: RGB near 0..1, of the original.
+        got: the same of the converted network.
+
+    Returns:
+        ``{step}_largest_departure``, of 1.
+
+    Raises:
+        ParityError: above the bound, or not a number.
+    """
+    error = float(np.abs(expected - got).max())
+    if not error <= LARGEST_ERROR[step]:
+        raise ParityError(
+            f"the {step} network departs from PyTorch by {error:.2g} of 1 on real faces, at most "
+            f"{LARGEST_ERROR[step]:g} is allowed; report the network"
+        )
+    return {f"{step}_largest_departure": float(f"{error:.2g}")}
 
 
 def map_parity(step: str, expected: NDArray[Any], got: NDArray[Any]) -> dict[str, float]:

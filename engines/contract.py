@@ -16,6 +16,8 @@ Task = Literal["super-resolution", "face-detection"]
 
 WINDOWS = (32, 48, 64, 96, 128)
 """Sides of the crops that engines are made for, in pixels of the frame."""
+SMALL_WINDOWS = (16, 32, 48, 64)
+"""The same for an enlargement by 8: of faces that have so few pixels, and of results that are still of a size."""
 BATCHES = (1, 2, 4, 8)
 """Faces a call; with the windows, all the shapes that an engine ever sees, so that memory stays flat."""
 
@@ -97,9 +99,15 @@ class Contract:
             )
 
 
-def super_resolution(scale: int) -> Contract:
-    """The contract of every super-resolution network here."""
-    return Contract("super-resolution", scale=scale, windows=WINDOWS, batches=BATCHES)
+def super_resolution(scale: int, windows: tuple[int, ...] = ()) -> Contract:
+    """The contract of a super-resolution network.
+
+    Args:
+        scale: its enlargement.
+        windows: sides of the crops, in pixels, for a network that does not take all that its scale allows.
+    """
+    own = windows or (SMALL_WINDOWS if scale >= 8 else WINDOWS)
+    return Contract("super-resolution", scale=scale, windows=own, batches=BATCHES)
 
 
 def split_batch(count: int, batches: tuple[int, ...]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 from ..engines.errors import UnknownNameError
@@ -14,6 +15,7 @@ NETWORKS: dict[str, str] = {
     "crl": "crl:CRL",
     "idrn": "idrn:IDRN",
     "mffcn": "mffcn:MFFCN",
+    "msrnet": "msrnet:MSRNet",
     "sisn": "sisn:SISN",
     "srcnn": "srcnn:SRCNN",
     "srresnet": "srresnet:SRResNet",
@@ -21,6 +23,29 @@ NETWORKS: dict[str, str] = {
     "detector": "detector:Detector",
 }
 """Network name -> ``module:class`` below this package."""
+
+
+def network_class(name: str) -> type[nn.Module]:
+    """The class of a network; its signature has the defaults of the configuration.
+
+    Raises:
+        UnknownNameError: there is no network of that name.
+    """
+    if name not in NETWORKS:
+        raise UnknownNameError("network", name, NETWORKS)
+    module, _, cls = NETWORKS[name].partition(":")
+    found: type[nn.Module] = getattr(import_module(f".{module}", __name__), cls)
+    return found
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The configuration that a network has where nothing is said.
+
+    Raises:
+        UnknownNameError: there is no network of that name.
+    """
+    known = signature(network_class(name)).parameters.values()
+    return {parameter.name: parameter.default for parameter in known if parameter.default is not Parameter.empty}
 
 
 def build_network(name: str, config: dict[str, Any]) -> nn.Module:
@@ -36,8 +61,4 @@ def build_network(name: str, config: dict[str, Any]) -> nn.Module:
     Raises:
         UnknownNameError: there is no network of that name.
     """
-    if name not in NETWORKS:
-        raise UnknownNameError("network", name, NETWORKS)
-    module, _, cls = NETWORKS[name].partition(":")
-    network: nn.Module = getattr(import_module(f".{module}", __name__), cls)(**config)
-    return network
+    return network_class(name)(**config)
