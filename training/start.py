@@ -24,7 +24,8 @@ from .faces import FacePairs
 from .loop import Progress, Report, Task, train
 from .losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
 from .recipe import Recipe
-from .recipes import crl, detector, faces_cpu, idrn, mffcn, sisn, srcnn, srresnet, vdsr
+from .recipes import crl, detector, faces_cpu, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
+from .references import FacesWithReferences
 from .scenes import Scenes
 from .vgg import read_vgg
 
@@ -33,6 +34,7 @@ RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "detector": detector.RECIPES,
     "idrn": idrn.RECIPES,
     "mffcn": mffcn.RECIPES,
+    "msrnet": msrnet.RECIPES,
     "sisn": sisn.RECIPES,
     "srcnn": srcnn.RECIPES,
     "srresnet": srresnet.RECIPES,
@@ -109,7 +111,8 @@ def train_model(
             raise UsageError("the detector's recipe compares no features of VGG-19; leave --perceptual-weights out")
         task = Scenes(plan, faces, session)
     else:
-        task = FacePairs(plan, faces, held_out, criterion_of(plan, perceptual_weights))
+        kind = FacesWithReferences if model == "msrnet" else FacePairs
+        task = kind(plan, faces, held_out, criterion_of(plan, perceptual_weights))
     began = read_weights(start) if start else None
     scores: dict[str, float] = {}
 

@@ -1,0 +1,203 @@
+"""Faces with references: each batch is of faces that look alike, and every face may borrow from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..calibration.crops import low_resolution, read_faces
+from ..calibration.quality import mean_db, psnr_y
+from ..networks.bicubic import resize_batch
+from ..networks.msrnet import REFERENCES, MSRNet
+from ..networks.resample import enlarge
+from .degrade import DEGRADATIONS, Pictures
+from .faces import tensor_from_bgr
+from .recipe import Recipe
+from .losses import Criterion
+
+COUNTED = 4
+"""References that a training's score is measured with; the paper finds four the best."""
+ALONE = 1 / 6
+"""Share of the faces that learn without a reference."""
+CHUNK = 8
+"""Faces that are measured at a time."""
+Describe = Callable[[Tensor], Tensor]
+"""(N, 3, side, side) small faces -> (N, D); alike faces are near each other in L1."""
+
+
+@dataclass(frozen=True, eq=False)
+class AlikeFaces:
+    """A batch.
+
+    Args:
+        lr: (N, 3, side, side) RGB in [0, 1], of whole 8-bit steps.
+        hr: (N, 3, scale·side, scale·side) RGB in [0, 1].
+        others: (N, R) the faces of the batch that each may borrow from, the nearest first.
+        present: (N, R) 1 where it does, 0 where it has to do without.
+    """
+
+    lr: Tensor
+    hr: Tensor
+    others: Tensor
+    present: Tensor
+
+
+class FacesWithReferences:
+    """Groups of faces that look alike, each the others' reference: a `Task` for MSRNet.
+
+    A batch is a face drawn at random and some of its nearest, by L1 between the small pictures, mirrored where that
+    brings them nearer. Each is encoded once and serves all others, so that five references cost as much as one. How
+    many they are given is drawn for each batch, one to five, and one face in six has to do without any.
+
+    Args:
+        recipe: batch (faces of a group), crop, degradation and losses are read from it.
+        faces: folder of training faces; they are also the library that held-out faces borrow from.
+        held_out: folder of faces to evaluate on; none leaves evaluation out.
+        criterion: the recipe's losses; none to make it of those that need nothing more.
+    """
+
+    def __init__(self, recipe: Recipe, faces: Path, held_out: Path | None, criterion: Criterion | None = None) -> None:
+        self.recipe = recipe
+        self.scale = int(recipe.config["scale"])
+        self.degrade = DEGRADATIONS[recipe.degradation]
+        self.criterion = criterion or Criterion(recipe.losses)
+        self.faces = read_faces(faces, least=recipe.crop)
+        self.centres = centred(self.faces, recipe.crop)
+        both = np.concatenate((self.centres, self.centres[:, :, ::-1]))
+        points = pixels(tensor_from_bgr(low_resolution(both, self.scale)))
+        self.alike = neighbours(points, min(2 * (recipe.batch - 1), len(self.faces) - 1)).numpy()
+        self.held_out = None
+        if held_out is not None:
+            hr = centred(read_faces(held_out, least=recipe.crop), recipe.crop)
+            small = low_resolution(hr, self.scale)
+            bicubic = np.clip(np.rint(resize_batch(small, *hr.shape[1:3])), 0, 255).astype(np.uint8)
+            self.held_out = (hr, mean_db(psnr_y(bicubic, hr)))
+
+    def batch(self, rng: np.random.Generator) -> AlikeFaces:
+        """A group, each face cropped at random, all mirrored or none, and how much each may borrow."""
+        first = int(rng.integers(len(self.faces)))
+        others = rng.choice(self.alike[first], self.recipe.batch - 1, replace=len(self.alike[first]) < 5)
+        mirror = rng.random() < 0.5
+        samples = []
+        for index in (first, *others):
+            face, crop = self.faces[index % len(self.faces)], self.recipe.crop
+            y, x = (int(rng.integers(side - crop + 1)) for side in face.shape[:2])
+            sample = face[y : y + crop, x : x + crop]
+            samples.append(sample[:, ::-1] if mirror != (index >= len(self.faces)) else sample)
+        hr = np.stack(samples)
+        lr = tensor_from_bgr(self.degrade(hr, self.scale, rng))
+        apart = torch.cdist(pixels(lr), pixels(lr), p=1).fill_diagonal_(torch.inf)
+        nearest = apart.argsort(1)[:, : min(REFERENCES, len(lr) - 1)]  # (N, R)
+        nearest = nearest[:, : int(rng.integers(1, nearest.shape[1] + 1))]
+        alone = torch.from_numpy(rng.random(len(lr)) < ALONE)
+        present = torch.where(alone[:, None], 0.0, 1.0).expand(nearest.shape)
+        return AlikeFaces(lr, tensor_from_bgr(hr), nearest, present)
+
+    def loss(self, network: nn.Module, batch: AlikeFaces) -> Tensor:
+        """Loss between the enlargements and the truth; a face's features are those that it lends by."""
+        net = cast(MSRNet, network)
+        large = enlarge(batch.lr, self.scale)
+        poor = net.local(large)
+        keys, values = net.kept(net.local(batch.hr), poor)
+        sr = net.restored(large, poor, keys[batch.others], values[batch.others], batch.present)
+        return self.criterion(sr.float(), batch.hr)
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """Mean Y-PSNR on the held-out faces with four references, its gain over bicubic, and that without any, in dB."""
+        if self.held_out is None:
+            return {}
+        hr, bicubic = self.held_out
+        quality = ablation(cast(MSRNet, network), hr, self.centres, (0, COUNTED))
+        gains = {"gain_db": quality[COUNTED] - bicubic, "gain_without_references_db": quality[0] - bicubic}
+        return {"psnr_y_db": quality[COUNTED], **gains}
+
+
+def pixels(small: Tensor) -> Tensor:
+    """(N, 3, side, side) -> (N, D): the small pictures themselves; the plainest `Describe`."""
+    return small.flatten(1)
+
+
+def neighbours(points: Tensor, number: int) -> Tensor:
+    """For each face the faces most like it, mirrored where that is nearer.
+
+    Args:
+        points: (2·F, D) of F faces and of the same mirrored.
+        number: how many, fewer than F.
+
+    Returns:
+        (F, number) int64, nearest first; F and more are mirrored faces.
+    """
+    count = len(points) // 2
+    straight, mirrored = torch.cdist(points[:count], points, p=1).split(count, 1)  # (F, F) each
+    apart = torch.minimum(straight, mirrored).fill_diagonal_(torch.inf)
+    chosen = apart.topk(number, largest=False).indices
+    return chosen + count * (mirrored < straight).gather(1, chosen).long()
+
+
+@torch.inference_mode()
+def ablation(
+    network: MSRNet,
+    faces: Pictures,
+    library: Pictures,
+    counts: Iterable[int] = range(REFERENCES + 1),
+    describe: Describe = pixels,
+) -> dict[int, float]:
+    """Quality by the number of references (the paper's table 2).
+
+    Args:
+        network: in evaluation mode.
+        faces: (N, scale·side, scale·side, 3) uint8 BGR.
+        library: (M, scale·side, scale·side, 3) uint8 BGR of other people; each serves mirrored as well.
+        counts: numbers of references, the nearest ones.
+        describe: what nearness is measured on; the network's own `embedding` is another.
+
+    Returns:
+        Number of references -> mean Y-PSNR in dB of the rounded output.
+    """
+    counts = tuple(counts)
+    small = low_resolution(faces, network.scale)
+    both = np.concatenate((library, library[:, :, ::-1]))
+    near = nearest(small, low_resolution(both, network.scale), max(1, *counts), describe)  # (N, R)
+    scores: dict[int, list[NDArray[np.float64]]] = {count: [] for count in counts}
+    for at in range(0, len(faces), CHUNK):
+        x, chosen = tensor_from_bgr(small[at : at + CHUNK]), near[at : at + CHUNK]
+        encoded = [network.encode(tensor_from_bgr(both[of])) for of in chosen]
+        keys, values = (torch.stack(parts) for parts in zip(*encoded, strict=True))
+        for count in counts:
+            sr = network(x, keys[:, :count], values[:, :count]) if count else network(x)
+            bgr = (sr.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).flip(-1).numpy()
+            scores[count].append(psnr_y(bgr, faces[at : at + CHUNK]))
+    return {count: mean_db(np.concatenate(parts)) for count, parts in scores.items()}
+
+
+def nearest(small: Pictures, library: Pictures, number: int, describe: Describe = pixels) -> NDArray[np.int64]:
+    """Equation 3: the library's pictures most like each face.
+
+    Args:
+        small: (N, side, side, 3) uint8 BGR.
+        library: (M, side, side, 3) uint8 BGR, shrunken as the faces were.
+        number: how many.
+        describe: what nearness is measured on.
+
+    Returns:
+        (N, number) int64 places in the library, nearest first.
+    """
+    points, others = (
+        torch.cat([describe(tensor_from_bgr(part)) for part in np.array_split(of, -(-len(of) // CHUNK))])
+        for of in (small, library)
+    )
+    chosen = torch.cdist(points, others, p=1).topk(number, largest=False).indices
+    return np.asarray(chosen.numpy(), np.int64)
+
+
+def centred(faces: list[NDArray[np.uint8]], side: int) -> Pictures:
+    """(N, side, side, 3): the middle of each."""
+    corners = [((face.shape[0] - side) // 2, (face.shape[1] - side) // 2) for face in faces]
+    return np.stack([face[y : y + side, x : x + side] for face, (y, x) in zip(faces, corners, strict=True)])
