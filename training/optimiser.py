@@ -26,6 +26,7 @@ class Optimiser:
         rate: peak rate of Adam.
         muon: peak rate of Muon; 0 to leave all to Adam.
         muon_on: see `hidden_matrices`.
+        muon_decay: of Muon's weights, times its rate each step: the strength of none grows far beyond one over it.
         beta1: decay of Adam's mean of gradients; that of their squares is 0.999.
         weight_decay: what Adam adds to a gradient, in parts of the weight.
 
@@ -40,10 +41,11 @@ class Optimiser:
         muon_on: Literal["pointwise", "hidden"] = "pointwise",
         beta1: float = 0.9,
         weight_decay: float = 0.0,
+        muon_decay: float = 0.0,
     ) -> None:
         self.matrices: list[Tensor] = hidden_matrices(network, muon_on) if muon else []
         own = {id(weight) for weight in self.matrices}
-        self.rate, self.muon_rate = rate, muon
+        self.rate, self.muon_rate, self.muon_decay = rate, muon, muon_decay
         others = [weight for weight in network.parameters() if id(weight) not in own]
         self.adam = torch.optim.Adam(others, lr=rate, betas=(beta1, 0.999), weight_decay=weight_decay)
         self.momenta = [torch.zeros_like(weight) for weight in self.matrices]
@@ -60,6 +62,7 @@ class Optimiser:
                 momentum.lerp_(weight.grad, 1 - MOMENTUM)
                 ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
                 tall = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+                weight.mul_(1 - share * self.muon_rate * self.muon_decay)
                 weight.sub_(orthogonal(ahead).view_as(weight), alpha=share * self.muon_rate * tall)
                 weight.grad = None
 
