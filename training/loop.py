@@ -136,7 +136,13 @@ class _State:
         ema = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
         self.average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=ema, use_buffers=True)
         self.optimiser = Optimiser(
-            self.network, recipe.learning_rate, recipe.muon, recipe.muon_on, recipe.beta1, recipe.weight_decay
+            self.network,
+            recipe.learning_rate,
+            recipe.muon,
+            recipe.muon_on,
+            recipe.beta1,
+            recipe.weight_decay,
+            recipe.muon_decay,
         )
 
     @property

@@ -20,6 +20,7 @@ class Recipe:
         learning_rate: peak rate of Adam.
         muon: peak rate of Muon; 0 to leave all to Adam.
         muon_on: which weights are Muon's, see `hidden_matrices`.
+        muon_decay: of these weights, times Muon's rate; keeps deep networks without norms from running away.
         beta1: decay of Adam's mean of gradients.
         weight_decay: what Adam adds to a gradient, in parts of the weight.
         schedule: "cosine" to zero, or "steps": times `decay` every `decay_every` steps.
@@ -46,6 +47,7 @@ class Recipe:
     warmup: int = 0
     muon: float = 0.0
     muon_on: Literal["pointwise", "hidden"] = "pointwise"
+    muon_decay: float = 0.0
     beta1: float = 0.9
     weight_decay: float = 0.0
     losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
