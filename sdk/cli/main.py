@@ -15,10 +15,9 @@ import click
 from ... import __version__
 from ...engines.errors import FacesrError, UnknownNameError, UsageError
 from ..packages import package_of
-from .options import Command
 from .stop import Stopped
 
-COMMANDS = ("demo", "run", "profile", "build", "train", "eval", "models", "inspect", "doctor")
+COMMANDS = ("demo", "run", "profile", "bench", "build", "train", "eval", "models", "inspect", "doctor")
 """In the order of the help. Each is a module of this package, and the `command` in it."""
 
 DONE, COULD_NOT, WRONG_USAGE = 0, 1, 2
@@ -31,11 +30,11 @@ class Commands(click.Group):
         """See click."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, name: str) -> Command:
+    def get_command(self, ctx: click.Context, name: str) -> click.Command:
         """See click."""
         if name not in COMMANDS:
             raise UnknownNameError("command", name, COMMANDS)
-        command: Command = import_module(f".{name}", __package__).command
+        command: click.Command = import_module(f".{name}", __package__).command
         return command
 
 

@@ -1,0 +1,1 @@
+"""Networks timed beside each other, and beside what their papers say."""

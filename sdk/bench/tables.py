@@ -1,0 +1,96 @@
+"""The timing tables of a paper, run on this machine: every network in every runtime and precision, all in one run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from ...engines.session import Session
+from ..machine import this_machine
+from .contest import Contestant, chosen, contestants, opened, slow_halves
+from .paper import TABLES, Table, sizes
+from .prepare import Prepared, prepare
+from .timing import Network, Timing
+from .turns import in_turn, spread
+
+ROUNDS, QUICK_ROUNDS = 50, 10
+Watch = Callable[[str, int, int], None]
+
+
+def measure(
+    tables: Sequence[Table] = TABLES,
+    *,
+    precision: str | None = None,
+    batch: int = 1,
+    threads: int = 0,
+    rounds: int = ROUNDS,
+    watch: Watch = lambda what, done, total: None,
+) -> Timing:
+    """Time the networks of tables, all of them in turn.
+
+    Args:
+        tables: what is timed; a network that stands in two of them is timed once.
+        precision: such as "fp32,int8"; none for all, but FP16 only where, on the first network, it is no slower than
+            FP32.
+        batch: faces of a call.
+        threads: CPU threads of a call; 0 for one a core.
+        rounds: that are counted; each network has one turn in each.
+        watch: told what is going on, how much of it is done, and of how much.
+
+    Raises:
+        UnknownNameError, UsageError: a precision that is none.
+        BuildError, EngineError, MissingDependencyError: a network cannot be made or run here.
+    """
+    who = contestants(chosen(precision))
+    machine, load, when = this_machine(), _load(), datetime.now().astimezone().isoformat(timespec="seconds")
+    notes = list[str]()
+    if load is not None and load > 0.5:
+        notes.append(f"other processes were at work (load {load:.1f} on {machine.cores} cores): times are too long")
+    wanted = sizes(tables)
+    made: list[Prepared] = []
+    turns: list[tuple[Prepared, Contestant, Session]] = []
+    with TemporaryDirectory() as folder, ExitStack() as open_ones:
+        for number, size in enumerate(wanted):
+            watch(f"preparing depth {size[0]}, width {size[1]}", number, len(wanted))
+            network = prepare(size, dict.fromkeys(one.kind for one in who), Path(folder))
+            sessions = {one: opened(network, one, threads, Path(folder)) for one in who}
+            running = {one: session for one, session in sessions.items() if session}
+            for session in running.values():
+                open_ones.callback(session.close)
+            notes += [f"{one} at {size[0]}x{size[1]}: FP16 is faster" for one in sessions if one not in running]
+            if precision is None and not made:
+                slow = slow_halves(network, running)
+                notes += slow.values()
+                who = [one for one in who if one not in slow]
+            made.append(network)
+            turns += [(network, one, session) for one, session in running.items() if one in who]
+        calls = [_call(session, network, batch) for network, _, session in turns]
+        taken = in_turn(calls, rounds, watch=lambda done: watch("timing", done, rounds))
+        runtimes = {one.engine: session.runtime for _, one, session in turns}
+    found = {
+        network.size: Network(
+            network.weights,
+            network.macs,
+            {one: spread(ms) for (whose, one, _), ms in zip(turns, taken, strict=True) if whose is network},
+        )
+        for network in made
+    }
+    return Timing(machine, when, load, batch, threads, rounds, runtimes, tuple(tables), found, tuple(notes))
+
+
+def _call(session: Session, network: Prepared, batch: int) -> Callable[[], object]:
+    faces = np.ascontiguousarray(network.faces[np.arange(batch) % len(network.faces)])
+    return lambda: session.infer(faces)
+
+
+def _load() -> float | None:
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None

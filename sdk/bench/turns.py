@@ -1,0 +1,67 @@
+"""Calls timed in turn: whatever else the machine does falls on all of them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from time import perf_counter
+
+import numpy as np
+
+WARM_UP = 2
+"""Rounds that are not counted."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a call took, in ms: best, the range that holds four of five, and the median."""
+
+    best: float
+    p10: float
+    p50: float
+    p90: float
+
+
+def in_turn(
+    calls: Sequence[Callable[[], object]],
+    rounds: int,
+    *,
+    seed: int = 0,
+    clock: Callable[[], float] = perf_counter,
+    watch: Callable[[int], None] = lambda done: None,
+) -> list[list[float]]:
+    """Time calls in rounds, each call once a round, in an order that is drawn anew for every round.
+
+    A turn is two calls, of which the second counts: the first brings its weights back into the caches, and meanwhile
+    the threads of the call before come to rest.
+
+    Args:
+        calls: what is timed.
+        rounds: that count, after `WARM_UP` that do not.
+        seed: of the order.
+        clock: gives seconds.
+        watch: told the number of rounds done.
+
+    Returns:
+        For each call, the ms of every round, in order.
+    """
+    order, drawn = list(range(len(calls))), Random(seed)
+    taken: list[list[float]] = [[] for _ in calls]
+    for number in range(-WARM_UP, rounds):
+        drawn.shuffle(order)
+        for which in order:
+            calls[which]()
+            start = clock()
+            calls[which]()
+            ms = 1e3 * (clock() - start)
+            if number >= 0:
+                taken[which].append(ms)
+        watch(max(0, number + 1))
+    return taken
+
+
+def spread(taken_ms: Sequence[float]) -> Spread:
+    """Best, percentiles (linearly interpolated) and median of at least one call's ms."""
+    p10, p50, p90 = (float(p) for p in np.percentile(taken_ms, (10, 50, 90)))
+    return Spread(min(taken_ms), p10, p50, p90)
