@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,25 +11,31 @@ from torch import Tensor, nn
 from ..networks.bicubic import bicubic_matrix
 from ..networks.detector import Detector, on_pixels
 
+CAMERA_SMOOTH = 2.0
+"""See `projection_of`."""
+
 
 class PixelsToPixels(nn.Module):
     """A super-resolution network between uint8 pixels, with the consistency projection as its last layer but one.
 
     sr + U(lr - D sr): what the shrunken face lacks of the camera's pixels is added back. D shrinks by antialiased
     bicubic, U enlarges by bicubic; both are products with small matrices, which a runtime that knows the window folds
-    into constants.
+    into constants. A network that removes noise and blocks would have them back: there U G stands for U, G being a
+    Gaussian, so that brightness and tint alone are the camera's.
 
     Args:
         network: RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W).
         scale: its enlargement.
         dtype: of the network's arithmetic; the projection and the pixels stay FP32.
+        smooth: deviation of G in pixels of the small crop; 0 for none, where every pixel of the camera counts.
     """
 
-    def __init__(self, network: nn.Module, scale: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, network: nn.Module, scale: int, dtype: torch.dtype = torch.float32, smooth: float = 0.0) -> None:
         super().__init__()
         self.network = network.to(dtype).eval()
         self.scale = scale
         self.dtype = dtype
+        self.smooth = smooth
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 BGR -> (N, scale·H, scale·W, 3) uint8 BGR."""
@@ -42,9 +49,37 @@ class PixelsToPixels(nn.Module):
         height, width = pixels.shape[1], pixels.shape[2]
         down_y = bicubic_matrix(self.scale * height, height, torch)  # (H, kH)
         down_x = bicubic_matrix(self.scale * width, width, torch)
-        up_y = bicubic_matrix(height, self.scale * height, torch)  # (kH, H)
-        up_x = bicubic_matrix(width, self.scale * width, torch)
-        return sr + up_y @ (rgb - down_y @ sr @ down_x.T) @ up_x.T
+        return sr + self._up(height) @ (rgb - down_y @ sr @ down_x.T) @ self._up(width).T
+
+    def _up(self, side: int) -> Tensor:
+        """(k·side, side): U, or U G."""
+        up: Tensor = bicubic_matrix(side, self.scale * side, torch)
+        return up @ gaussian_matrix(side, self.smooth) if self.smooth else up
+
+
+def gaussian_matrix(side: int, sigma: float) -> Tensor:
+    """Weights that smooth a signal mirrored at both ends: rows and columns sum to one, so that its mean stays.
+
+    Args:
+        side: samples.
+        sigma: deviation in samples, a third of the side at most.
+
+    Returns:
+        (side, side) FP32.
+    """
+    row, column = torch.arange(side)[:, None].float(), torch.arange(side)[None, :].float()
+    images = (row - column, row + column + 1, row + column + 1 - 2 * side)  # itself, and its mirrors at both ends
+    weights = sum(torch.exp(-0.5 * (distance / sigma) ** 2) for distance in images)
+    return cast(Tensor, weights / cast(Tensor, weights).sum(1, keepdim=True))
+
+
+def projection_of(training: Mapping[str, Any]) -> float:
+    """How smooth a network's projection is, by what it was trained on: `PixelsToPixels`' ``smooth``.
+
+    Args:
+        training: of the weights' origin, which holds the recipe.
+    """
+    return CAMERA_SMOOTH if training.get("degradation") == "camera" else 0.0
 
 
 class PixelsToMaps(nn.Module):
