@@ -31,14 +31,14 @@ class Discriminator(nn.Module):
     def __init__(self, width: int = CHANNELS[0]) -> None:
         super().__init__()
         channels = [3, *(count * width // CHANNELS[0] for count in CHANNELS)]
-        self.convolutions = nn.ModuleList(
+        layers = [
             nn.Conv2d(before, after, 3, stride=1 + n % 2, padding=1)
             for n, (before, after) in enumerate(pairwise(channels))
-        )
+        ]
+        self.convolutions = nn.ModuleList(layers)
         self.verdict = nn.Linear(channels[-1], 1)
-        for layer in self.convolutions:
+        for layer in layers:
             nn.init.kaiming_normal_(layer.weight, SLOPE, nonlinearity="leaky_relu")
-            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N,) logits."""

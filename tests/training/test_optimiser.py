@@ -80,3 +80,18 @@ def test_no_share_of_the_rates_changes_nothing() -> None:
     network(torch.rand(2, 4, 3, 3)).sum().backward()
     Optimiser(network, 1e-2, 0.05).step(0.0)
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("beta1", "decay"), [(0.9, 0.0), (0.5, 0.0), (0.9, 0.1)])
+def test_adams_means_and_decay_are_as_told(beta1: float, decay: float) -> None:
+    network = nn.Conv2d(3, 3, 1, bias=False)
+    weight, mean, square = network.weight.detach().clone(), 0.0, 0.0
+    optimiser = Optimiser(network, 1e-2, 0.0, beta1=beta1, weight_decay=decay)
+    for step in range(1, 4):
+        gradient = torch.randn(weight.shape, generator=torch.Generator().manual_seed(step))
+        network.weight.grad = gradient.clone()
+        optimiser.step(1.0)
+        gradient = gradient + decay * weight
+        mean, square = beta1 * mean + (1 - beta1) * gradient, 0.999 * square + 0.001 * gradient**2
+        weight = weight - 1e-2 * (mean / (1 - beta1**step)) / ((square / (1 - 0.999**step)) ** 0.5 + 1e-8)
+    assert torch.allclose(network.weight, weight, atol=1e-6)

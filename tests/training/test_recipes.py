@@ -1,4 +1,4 @@
-"""Each recipe builds its network, those named "paper" say what their papers say, and none takes what it does not know."""
+"""Each recipe builds its network, "paper" says what the paper says, and none takes what it does not know."""
 
 import cv2
 import pytest

@@ -64,6 +64,22 @@ def test_weights_of_which_nothing_fits_are_refused_before_anything_is_written(fa
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
+def test_a_recipe_is_known_by_what_is_not_default_so_that_later_fields_leave_old_checkpoints_valid():
+    assert PLAN.identity == repr(
+        {"network": "idrn", "config": CONFIG, "steps": 3, "batch": 2, "crop": 32, "learning_rate": 1e-3}
+    )
+    assert Recipe("idrn", CONFIG, 3, 2, 32, 1e-3, beta1=0.5).identity != PLAN.identity
+
+
+def test_a_checkpoint_from_before_tasks_learnt_goes_on(faces, tmp_path):
+    whole = train(PLAN, FacePairs(PLAN, faces, None), tmp_path, lambda _: None, save_every=2).state_dict()
+    old = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert old.pop("task") == {}
+    torch.save(old, tmp_path / "checkpoint.pt")
+    again = train(PLAN, FacePairs(PLAN, faces, None), tmp_path, lambda _: None).state_dict()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
 def test_the_card_says_what_it_started_from(faces, tmp_path, tiny_weights):
     sizes = {"depth": 2, "width": 8, "scale": 4, "steps": 1, "threads": 1}
     told = read_weights(train_model("idrn", faces, tmp_path, start=tiny_weights(4), **sizes)).origin.training
