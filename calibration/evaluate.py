@@ -1,12 +1,14 @@
 """Quality on held-out faces, beside bicubic: the protocol of the papers.
 
-The centre 128×128 of each face is shrunk by antialiased bicubic, rounded to 8 bits, enlarged again, and compared on the
-luma (BT.601, 16..235) and on RGB.
+The centre 128×128 of each face is made small (by antialiased bicubic, rounded to 8 bits, unless another degradation is
+given), enlarged again, and compared on the luma (BT.601, 16..235) and on RGB.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -16,32 +18,139 @@ from numpy.typing import NDArray
 from ..engines.errors import EngineError, InputError
 from ..engines.session import Session
 from .crops import low_resolution
-from .quality import mean_db, psnr, psnr_y, ssim_y
+from .information import vif_y
+from .quality import mean_db, psnr, psnr_y, ssim, ssim_y
+
+Pictures = NDArray[np.uint8]
+Degrade = Callable[[Pictures, int, np.random.Generator], Pictures]
+"""(N, H, W, 3) faces, scale, what chance draws from -> (N, H / scale, W / scale, 3)."""
+Measure = Callable[[Pictures, Pictures], NDArray[np.float64]]
+"""Faces as they came back and the true ones, (N, S, S, 3) uint8 BGR -> a figure of each, (N,)."""
 
 SIDE = 128
 """Side of the true face; with a scale that does not divide it, the largest multiple below."""
+SEED = 0
+"""Where chance begins in every evaluation, so that all models see the same pixels, today and tomorrow."""
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {"psnr_y_db": psnr_y, "psnr_rgb_db": psnr, "ssim_y": ssim_y, "ssim_rgb": ssim, "vif": vif_y}
+)
+"""What is always measured. Others that have a meaning here, given by whoever can: "lpips" and "recognition"."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over the faces: PSNR in dB, SSIM in 0..1. `bicubic_…` is OpenCV's enlargement of the same pixels."""
+    """Means over the faces, by the names of `figures`.
+
+    Args:
+        faces: how many.
+        model: of the network.
+        bicubic: of OpenCV's enlargement of the same pixels.
+    """
 
     faces: int
-    psnr_y_db: float
-    psnr_rgb_db: float
-    ssim_y: float
-    bicubic_psnr_y_db: float
-    bicubic_psnr_rgb_db: float
-    bicubic_ssim_y: float
+    model: dict[str, float]
+    bicubic: dict[str, float]
+
+    @property
+    def psnr_y_db(self) -> float:
+        """The figure that says most in one number."""
+        return self.model["psnr_y_db"]
 
     @property
     def gain_db(self) -> float:
         """What the network adds to bicubic's PSNR on the luma."""
-        return self.psnr_y_db - self.bicubic_psnr_y_db
+        return self.psnr_y_db - self.bicubic["psnr_y_db"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON, rounded to what the digits are worth."""
-        return {name: round(value, 4) for name, value in {**asdict(self), "gain_db": self.gain_db}.items()}
+        """Ready for JSON, rounded to what the digits are worth; bicubic's names begin with its own."""
+        bicubic = {f"bicubic_{name}": value for name, value in self.bicubic.items()}
+        return {"faces": self.faces, **rounded({**self.model, **bicubic, "gain_db": self.gain_db})}
+
+
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """Figures to what their digits are worth."""
+    return {name: round(value, 4) for name, value in values.items()}
+
+
+def evaluate(
+    session: Session,
+    faces: list[Pictures],
+    degrade: Degrade | None = None,
+    measures: Mapping[str, Measure] = MEASURES,
+) -> Evaluation:
+    """Measure an engine.
+
+    Args:
+        session: a super-resolution engine.
+        faces: true faces, each at least 128×128, (H, W, 3) uint8 BGR.
+        degrade: how they become small; none for bicubic. Chance begins at `SEED`.
+        measures: name -> what is measured, "psnr_y_db" among them.
+
+    Raises:
+        EngineError: the engine is no super-resolution network.
+        InputError: a face is too small.
+    """
+    if session.contract.task != "super-resolution":
+        raise EngineError("only super-resolution networks are evaluated on faces; give another model")
+    small, true = small_and_true(faces, session.contract.scale, degrade)
+    return Evaluation(
+        faces=len(true),
+        model=figures(enlarged(session, small), true, measures),
+        bicubic=figures(enlarged_by_bicubic(small, session.contract.scale), true, measures),
+    )
+
+
+def small_and_true(faces: list[Pictures], scale: int, degrade: Degrade | None = None) -> tuple[Pictures, Pictures]:
+    """What a network is given and what it should give back, (N, S / scale, S / scale, 3) and (N, S, S, 3).
+
+    Args:
+        faces: as for `evaluate`.
+        scale: of the network.
+        degrade: how they become small; none for bicubic.
+
+    Raises:
+        InputError: a face is too small.
+    """
+    true = centres(faces, scale)
+    if degrade is None:
+        return low_resolution(true, scale), true
+    return degrade(true, scale, np.random.default_rng(SEED)), true
+
+
+def enlarged(session: Session, small: Pictures) -> Pictures:
+    """What a network makes of small faces (N, s, s, 3), padded at right and bottom to the next of its windows."""
+    side = small.shape[1]
+    fitting = [window for window in session.contract.windows if window >= side]
+    if not fitting:
+        raise EngineError(f"the engine takes crops up to {max(session.contract.windows)} px, these have {side}")
+    pad = min(fitting) - side
+    padded = np.pad(small, ((0, 0), (0, pad), (0, pad), (0, 0)), mode="edge")
+    large = side * session.contract.scale
+    return np.asarray(session.infer(padded)[:, :large, :large], np.uint8)
+
+
+def enlarged_by_bicubic(small: Pictures, scale: int) -> Pictures:
+    """What OpenCV makes of small faces (N, s, s, 3)."""
+    side = small.shape[1] * scale
+    pictures = [cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC) for face in small]
+    return np.stack(pictures).astype(np.uint8)
+
+
+def figures(pictures: Pictures, true: Pictures, measures: Mapping[str, Measure] = MEASURES) -> dict[str, float]:
+    """Means over faces that came back, (N, S, S, 3), beside the true ones: name -> value.
+
+    Names that end in "_db" are in dB. With "lpips" and "ssim_y" there is "mps" as well, the mean perceptual score
+    0.5 · (SSIM + 1 - LPIPS), the larger the better.
+
+    Source: T. Lu et al., "Face hallucination via split-attention in split-attention network", 2021, equation 11.
+    """
+    found: dict[str, float] = {}
+    for name, measure in measures.items():
+        values = measure(pictures, true)
+        found[name] = mean_db(values) if name.endswith("_db") else float(values.mean())
+        if name == "lpips" and "ssim_y" in found:
+            found["mps"] = 0.5 * (found["ssim_y"] + 1 - found["lpips"])
+    return found
 
 
 def centres(faces: list[NDArray[np.uint8]], scale: int) -> NDArray[np.uint8]:
@@ -58,37 +167,3 @@ def centres(faces: list[NDArray[np.uint8]], scale: int) -> NDArray[np.uint8]:
             raise InputError(f"a face is {face.shape[1]}x{face.shape[0]} px, at least {side}x{side} is needed")
         cut.append(face[y : y + side, x : x + side])
     return np.stack(cut)
-
-
-def evaluate(session: Session, faces: list[NDArray[np.uint8]]) -> Evaluation:
-    """Measure an engine.
-
-    Args:
-        session: a super-resolution engine.
-        faces: true faces, each at least 128×128, (H, W, 3) uint8 BGR.
-
-    Raises:
-        EngineError: the engine is no super-resolution network.
-        InputError: a face is too small.
-        MissingDependencyError: scikit-image, for SSIM, is not installed.
-    """
-    if session.contract.task != "super-resolution":
-        raise EngineError("only super-resolution networks are evaluated on faces; give another model")
-    scale = session.contract.scale
-    hr = centres(faces, scale)
-    lr = low_resolution(hr, scale)
-    side = hr.shape[1]
-    window = min(w for w in session.contract.windows if w >= lr.shape[1])
-    pad = window - lr.shape[1]
-    padded = np.pad(lr, ((0, 0), (0, pad), (0, pad), (0, 0)), mode="edge")
-    sr = session.infer(padded)[:, :side, :side]
-    bicubic = np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC) for face in lr]).astype(np.uint8)
-    return Evaluation(
-        faces=len(hr),
-        psnr_y_db=mean_db(psnr_y(sr, hr)),
-        psnr_rgb_db=mean_db(psnr(sr, hr)),
-        ssim_y=float(ssim_y(sr, hr).mean()),
-        bicubic_psnr_y_db=mean_db(psnr_y(bicubic, hr)),
-        bicubic_psnr_rgb_db=mean_db(psnr(bicubic, hr)),
-        bicubic_ssim_y=float(ssim_y(bicubic, hr).mean()),
-    )

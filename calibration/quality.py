@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.errors import MissingDependencyError
+Plane = NDArray[np.float64]
 
 MOST_DB = 99.0
 """What counts for equal pictures in a mean and on a card."""
@@ -37,18 +37,43 @@ def psnr_y(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     return psnr(luma(a), luma(b))
 
 
-def ssim_y(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Structural similarity of the luma of (N, H, W, 3) BGR pictures: 11×11 Gaussian window of sigma 1.5, peak 255.
+def ssim_y(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Structural similarity of the luma of (N, H, W, 3) BGR pictures, (N,); see `ssim`."""
+    return np.array([_similarity(x, y) for x, y in zip(luma(a), luma(b), strict=True)])
+
+
+def ssim(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Structural similarity of (N, H, W, 3) pictures, 0..1, the mean of their channels.
+
+    With a Gaussian window of 11×11 and sigma 1.5, peak 255, where the window lies within the picture.
 
     Source: Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004.
-
-    Raises:
-        MissingDependencyError: scikit-image is not installed.
     """
-    try:
-        from skimage.metrics import structural_similarity
-    except ImportError:
-        raise MissingDependencyError("scikit-image", "build", "SSIM") from None
-    similarity: Callable[..., float] = structural_similarity
-    options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    return np.array([similarity(x, y, **options) for x, y in zip(luma(a), luma(b), strict=True)])
+    channels = range(a.shape[-1])
+    pairs = zip(a.astype(np.float64), b.astype(np.float64), strict=True)
+    return np.array([np.mean([_similarity(x[..., c], y[..., c]) for c in channels]) for x, y in pairs])
+
+
+def local_mean(plane: Plane, window: NDArray[Any]) -> Plane:
+    """Weighted mean round each pixel that has all its neighbours: (H, W) -> (H - n + 1, W - n + 1).
+
+    Args:
+        plane: values.
+        window: (n, 1) weights, n odd, of rows and columns alike.
+    """
+    edge = len(window) // 2
+    filtered = cv2.sepFilter2D(plane, cv2.CV_64F, window, window)
+    return np.asarray(filtered[edge:-edge, edge:-edge], np.float64)
+
+
+def _similarity(a: Plane, b: Plane) -> float:
+    window = cv2.getGaussianKernel(11, 1.5, cv2.CV_64F)
+    mean_a, mean_b = local_mean(a, window), local_mean(b, window)
+    spread = local_mean(a * a + b * b, window) - mean_a**2 - mean_b**2
+    both = local_mean(a * b, window) - mean_a * mean_b
+    luminance = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
+    structure = (2 * both + _C2) / (spread + _C2)
+    return float((luminance * structure).mean())
+
+
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2

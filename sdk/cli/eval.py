@@ -16,24 +16,41 @@ from .options import (
     engine_option,
     json_option,
     min_face_option,
-    model_option,
     path_option,
     score_option,
     threads_option,
 )
-from .screen import progress, put_json, results, say
+from .screen import progress, put_json, say
 
 if TYPE_CHECKING:
-    from ...calibration.evaluate import Evaluation
+    from ...calibration.evaluate import Measure
 
-ON_FACES = ("faces", "model")
+ON_FACES = ("faces", "model", "all", "degradation", "lpips_weights", "recognizer", "sheet")
 ON_SCENES = ("scenes", "detector", "beside", "split", "review", "misses", "score", "min_face")
 """Options that belong to one kind of evaluation alone."""
 
 
 @click.command("eval", cls=Command, short_help="Quality of a model on faces, of a detector on labelled scenes.")
 @path_option("--faces", metavar="DIR", help="Pictures of faces, 128x128 or larger, not trained on.")
-@model_option(DEFAULT_MODEL)
+@click.option(
+    "--model",
+    multiple=True,
+    metavar="NAME|FOLDER",
+    default=(DEFAULT_MODEL,),
+    show_default=True,
+    help="Zoo name or bundle folder; once for each of several models.",
+)
+@click.option("--all", is_flag=True, help="Every super-resolution model that ships, in one table.")
+@click.option(
+    "--degradation",
+    metavar="NAME",
+    default="bicubic",
+    show_default=True,
+    help="How faces become small: bicubic as in the papers, or camera.",
+)
+@path_option("--lpips-weights", metavar="FILE", help="AlexNet as torchvision has it (.pth), for LPIPS and MPS.")
+@path_option("--recognizer", metavar="ONNX", help="A network like ArcFace: is it still the same person?")
+@path_option("--sheet", metavar="FILE", help="Draw some faces beside bicubic and the truth into FILE (NAME.png).")
 @path_option("--scenes", metavar="DIR", help="Labelled pictures to judge a detector on: labels.json and images/.")
 @detector_option
 @click.option("--beside", metavar="NAME|FILE", help="A second detector, measured in the same run.")
@@ -46,13 +63,14 @@ ON_SCENES = ("scenes", "detector", "beside", "split", "review", "misses", "score
 @threads_option
 @json_option("The figures")
 def command(engine: str, threads: int, json_file: str | None, **options: Any) -> None:
-    """Measure a model as the papers do: faces are shrunk by bicubic, enlarged again, and compared with themselves.
+    """Measure models as the papers do: faces are shrunk by bicubic, enlarged again, and compared with themselves.
 
     Or measure a detector on scenes whose faces are labelled: recall at 90 % precision and average precision by size,
     landmarks, false alarms, and the time of a frame.
 
     \b
     facesr-edge eval --model idrn-x4 --faces held-out/
+    facesr-edge eval --all --faces held-out/ --sheet sheet.png
     facesr-edge eval --scenes labelled/ --misses misses.png
     facesr-edge eval --scenes labelled/ --detector mine/ --beside detector
     """
@@ -64,6 +82,8 @@ def command(engine: str, threads: int, json_file: str | None, **options: Any) ->
             f"{', '.join(on_faces)} cannot be given with {', '.join(on_scenes)}: "
             "--faces measures a super-resolution model, --scenes a detector"
         )
+    if {"model", "all"} <= given:
+        raise click.UsageError("--model cannot be given with --all: name the models, or take every one")
     if options["faces"] is None and options["scenes"] is None:
         raise click.UsageError("say what to measure on: --faces DIR for a model, --scenes DIR for a detector")
     common: dict[str, Any] = {"engine": engine, "threads": threads, "json_file": json_file}
@@ -73,44 +93,66 @@ def command(engine: str, threads: int, json_file: str | None, **options: Any) ->
         _judge(**{name: options[name] for name in ON_SCENES}, **common)
 
 
-def _evaluate(faces: Path, model: str, engine: str, threads: int, json_file: str | None) -> None:
+def _evaluate(
+    faces: Path,
+    model: tuple[str, ...],
+    all: bool,  # noqa: A002 - named as the option
+    degradation: str,
+    lpips_weights: Path | None,
+    recognizer: Path | None,
+    sheet: Path | None,
+    json_file: str | None,
+    **options: Any,
+) -> None:
     from ...calibration.crops import read_faces
-    from ...calibration.evaluate import evaluate
-    from ...engines.choose import open_session
-    from ...zoo import catalogue
+    from ...calibration.evaluate import SEED
+    from ..comparison import compare, super_resolution_models
+    from ..contact_sheet import contact_sheet
+    from ..media.pictures import write_picture
+    from .evaluated import show
 
-    bundle = catalogue.find(model)
-    session = open_session(bundle, engine, threads)
+    _check_png(sheet, "--sheet")
+    models = super_resolution_models() if all else list(model)
+    measures = _measures(lpips_weights, recognizer, options["threads"])
     pictures = read_faces(faces)
-    say(f"{len(pictures)} faces of {faces} · {bundle.card.name} {bundle.card.precision} · {session.runtime}")
-    measured = evaluate(session, pictures)
-    session.close()
+    say(f"{len(pictures)} faces of {faces} · {degradation}, seed {SEED} · {', '.join(models)}")
+    with progress("models") as bar:
+        task = bar.add_task("measuring", total=len(models))
+        compared = compare(
+            models,
+            pictures,
+            degradation=degradation,
+            measures=measures,
+            report=lambda done: bar.update(task, completed=done),
+            **options,
+        )
+    if sheet:
+        write_picture(sheet, contact_sheet(compared))
     if json_file:
-        about = {"model": bundle.card.name, "precision": bundle.card.precision, "engine": session.runtime}
-        put_json({**about, **measured.to_dict()}, json_file)
+        put_json(compared.to_dict(), json_file)
     if json_file != STDOUT:
-        _show(bundle.card.name, measured)
+        show(compared)
+    if sheet:
+        say(f"{sheet}: some of the faces, beside bicubic and the truth")
 
 
-def _show(name: str, m: Evaluation) -> None:
-    from rich.table import Table
+def _measures(lpips_weights: Path | None, recognizer: Path | None, threads: int) -> dict[str, Measure]:
+    """What is measured: always PSNR, SSIM and VIF, the rest where its network was given."""
+    from ...calibration.evaluate import MEASURES
+    from ...engines.errors import MissingDependencyError
 
-    table = Table("", box=None, padding=(0, 1), header_style="dim")
-    for column in ("PSNR Y", "PSNR RGB", "SSIM Y"):
-        table.add_column(column, justify="right")
-    for row, y, rgb, ssim in (
-        (name, m.psnr_y_db, m.psnr_rgb_db, m.ssim_y),
-        ("bicubic", m.bicubic_psnr_y_db, m.bicubic_psnr_rgb_db, m.bicubic_ssim_y),
-    ):
-        table.add_row(row, f"{y:.2f} dB", f"{rgb:.2f} dB", f"{ssim:.4f}")
-    table.add_row(
-        "gain",
-        f"{m.gain_db:+.2f} dB",
-        f"{m.psnr_rgb_db - m.bicubic_psnr_rgb_db:+.2f} dB",
-        f"{m.ssim_y - m.bicubic_ssim_y:+.4f}",
-        style="bold",
-    )
-    results().print(table)
+    measures = dict(MEASURES)
+    if lpips_weights:
+        try:
+            from ...converters.perceptual import lpips
+        except ImportError:
+            raise MissingDependencyError("PyTorch", "build", "LPIPS") from None
+        measures["lpips"] = lpips(lpips_weights)
+    if recognizer:
+        from ...calibration.recognition import recognition
+
+        measures["recognition"] = recognition(recognizer, threads)
+    return measures
 
 
 def _judge(
@@ -129,8 +171,7 @@ def _judge(
     from ..miss_sheet import miss_sheet
     from .judged import show
 
-    if misses and misses.suffix.lower() != ".png":
-        raise click.BadParameter(f"expected a file that ends in .png, got {misses}", param_hint="--misses")
+    _check_png(misses, "--misses")
     pictures = read_scenes(scenes, split, review)
     models = [detector, beside] if beside else [detector]
     labels = f"split {split}, labels reviewed by {review.name}" if review else f"split {split}"
@@ -149,6 +190,11 @@ def _judge(
         show(measured)
     if misses:
         say(f"{misses}: missed faces and false alarms, the worst first")
+
+
+def _check_png(file: Path | None, option: str) -> None:
+    if file and file.suffix.lower() != ".png":
+        raise click.BadParameter(f"expected a file that ends in .png, got {file}", param_hint=option)
 
 
 def _spelt(name: str) -> str:
