@@ -31,6 +31,7 @@ from .blueprint import Blueprint, blueprint
 from .checkpoint import network_from, read_weights, weights_bytes
 from .compile import PREPARED, TARGETS
 from .convert import convert, subject
+from .deployed import projection_of
 from .half_weights import MOST_COST_DB, half_weights
 from .reduce import reduced
 
@@ -152,7 +153,7 @@ def build_from(
     )
     with TemporaryDirectory() as workshop:
         draft = plain = _draft(Path(workshop) / "fp32", card)
-        what = subject(network, contract, true_faces)
+        what = subject(network, contract, true_faces, projection_of(weights.origin.training))
         card = replace(card, parity=convert(what, plain.onnx, report))
         if precision != "fp32":
             draft = _draft(Path(workshop) / precision, replace(card, precision=precision))

@@ -49,13 +49,14 @@ class Subject:
     compare: Callable[[str, NDArray[Any], NDArray[Any]], dict[str, float]]
 
 
-def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8]]) -> Subject:
+def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8]], smooth: float = 0.0) -> Subject:
     """What a contract asks to convert.
 
     Args:
         network: as trained, FP32.
         contract: of the bundle.
         faces: true faces, for super-resolution; a detector is compared on the sample picture.
+        smooth: of the projection, see `PixelsToPixels`.
     """
     if contract.task == "super-resolution":
         scale = contract.scale
@@ -63,7 +64,9 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
         multiple = int(getattr(network, "multiple", 1))
         side = -(-crops.shape[1] // multiple) * multiple
         crops = np.pad(crops, ((0, 0), *[(0, side - crops.shape[1])] * 2, (0, 0)), mode="edge")
-        return Subject(lambda t: PixelsToPixels(deepcopy(network), scale, t), "enlarged", multiple, crops, pixel_parity)
+        return Subject(
+            lambda t: PixelsToPixels(deepcopy(network), scale, t, smooth), "enlarged", multiple, crops, pixel_parity
+        )
     picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return Subject(lambda t: PixelsToMaps(deepcopy(network), t), "maps", contract.multiple, picture[None], map_parity)
 
