@@ -69,6 +69,8 @@ def read_vgg(path: Path, layer: str) -> VGG:
     Raises:
         InputError: the file cannot be read, or holds another network.
     """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give torchvision's vgg19 weights, .pth or .safetensors")
     network = VGG(layer)
     own, given = network.state_dict(), read_weights(path).tensors
     for key, value in own.items():

@@ -212,7 +212,7 @@ def test_pictures_become_weights_that_can_be_built_and_say_where_they_come_from(
         ("idnr", {}, UnknownNameError, "did you mean 'idrn'"),
         ("idrn", {"recipe": "papers"}, UnknownNameError, "did you mean 'paper'"),
         ("detector", {"recipe": "paper"}, UnknownNameError, "unknown recipe 'paper'"),
-        ("detector", {"scale": 4}, UsageError, "detector cannot be trained with --scale; leave them out"),
+        ("detector", {"scale": 4}, UsageError, "recipe cpu of detector takes width; leave --scale out"),
         ("idrn", {"scale": 5}, UsageError, "scale 5 is not to be had; it is one of 2, 3, 4"),
         ("idrn", {"scale": 0}, UsageError, "scale 0 is not to be had"),
         ("idrn", {"width": 0}, UsageError, "width must be 1 or more, not 0"),

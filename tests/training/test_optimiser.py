@@ -95,3 +95,14 @@ def test_adams_means_and_decay_are_as_told(beta1: float, decay: float) -> None:
         mean, square = beta1 * mean + (1 - beta1) * gradient, 0.999 * square + 0.001 * gradient**2
         weight = weight - 1e-2 * (mean / (1 - beta1**step)) / ((square / (1 - 0.999**step)) ** 0.5 + 1e-8)
     assert torch.allclose(network.weight, weight, atol=1e-6)
+
+
+def test_muons_weights_decay_by_its_rate_and_adams_do_not() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 3, 1))
+    before = [layer.weight.detach().clone() for layer in network]
+    optimiser = Optimiser(network, 1e-2, 0.1, "hidden", muon_decay=0.5)
+    for weight in network.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimiser.step(0.2)
+    kept = (1.0, 1 - 0.2 * 0.1 * 0.5, 1.0)
+    assert all(torch.allclose(layer.weight, w * k) for layer, w, k in zip(network, before, kept, strict=True))
