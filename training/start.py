@@ -24,7 +24,7 @@ from .faces import FacePairs
 from .loop import Progress, Report, Task, train
 from .losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
 from .recipe import Recipe
-from .recipes import crl, detector, faces_cpu, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
+from .recipes import camera, crl, detector, faces_cpu, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
 from .references import FacesWithReferences
 from .scenes import Scenes
 from .vgg import read_vgg
@@ -32,7 +32,7 @@ from .vgg import read_vgg
 RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "crl": crl.RECIPES,
     "detector": detector.RECIPES,
-    "idrn": idrn.RECIPES,
+    "idrn": {**idrn.RECIPES, "camera": camera.camera},
     "mffcn": mffcn.RECIPES,
     "msrnet": msrnet.RECIPES,
     "sisn": sisn.RECIPES,
@@ -41,8 +41,6 @@ RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "vdsr": vdsr.RECIPES,
 }
 """Network -> name of a recipe -> what makes it of the options that were given."""
-LIMITS = {"detector": detector.LIMITS}
-"""Of a network's weights, where they differ from those of all that learn from faces."""
 
 
 def train_model(
@@ -205,4 +203,10 @@ def origin_of(
         taught["started_from"] = {"network": start.network, "config": start.config, **start.origin.training}
     rounded = {key: round(value, 4) for key, value in scores.items()}
     training = {"data": faces.resolve().name, **taught, "scores": rounded, **asdict(recipe)}
-    return Origin(json.loads(json.dumps(training)), "Apache-2.0", LIMITS.get(recipe.network, faces_cpu.LIMITS))
+    return Origin(json.loads(json.dumps(training)), "Apache-2.0", _limits(recipe))
+
+
+def _limits(recipe: Recipe) -> tuple[str, ...]:
+    if recipe.network == "detector":
+        return detector.LIMITS
+    return camera.LIMITS if recipe.degradation == "camera" else faces_cpu.LIMITS
