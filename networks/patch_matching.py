@@ -60,11 +60,11 @@ def matches(queries: Tensor, keys: Tensor, grid: int) -> Tensor:
     middle = blocks[..., BLOCK * (BLOCK // 2) + BLOCK // 2, :]  # (N, 1, K, P)
     rough = (middle @ keys.detach().transpose(2, 3)).argmax(-1)  # (N, R, K)
     first = torch.arange(n * references, device=keys.device).reshape(n, references, 1) * positions
-    corner = first + corners[rough]  # (N, R, K) rows of the windows' top left
+    corner = first + _at(corners, rough)  # (N, R, K) rows of the windows' top left
     rows = corner[..., None] + steps  # (N, R, K, 64)
-    near = flat[rows.flatten()].reshape(n, references, side * side, WINDOW * WINDOW, size)
+    near = flat.index_select(0, rows.flatten()).reshape(n, references, side * side, WINDOW * WINDOW, size)
     best = (blocks @ near.transpose(3, 4)).argmax(-1)  # (N, R, K, 16)
-    found = (corner[..., None] + steps[best]).reshape(n, references, side, side, BLOCK, BLOCK)
+    found = (corner[..., None] + _at(steps, best)).reshape(n, references, side, side, BLOCK, BLOCK)
     return found.permute(0, 1, 2, 4, 3, 5).reshape(n, references, positions)
 
 
@@ -78,7 +78,12 @@ def taken(rows: Tensor, among: Tensor) -> Tensor:
     Returns:
         (N, R, L, V); its gradient goes to the rows that were copied.
     """
-    return among.reshape(-1, among.shape[-1])[rows.flatten()].reshape(among.shape)
+    return among.reshape(-1, among.shape[-1]).index_select(0, rows.flatten()).reshape(among.shape)
+
+
+def _at(table: Tensor, rows: Tensor) -> Tensor:
+    """(n,) values at indices of any shape."""
+    return table.index_select(0, rows.flatten()).reshape(rows.shape)
 
 
 def _windows(grid: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from ..calibration.crops import low_resolution, read_faces
 from ..calibration.quality import mean_db, psnr_y
+from ..engines.errors import InputError
 from ..networks.bicubic import resize_batch
 from ..networks.msrnet import REFERENCES, MSRNet
-from ..networks.resample import enlarge
+from ..networks.resample import enlarge, resample
 from .degrade import DEGRADATIONS, Pictures
 from .faces import tensor_from_bgr
-from .recipe import Recipe
 from .losses import Criterion
+from .recipe import Recipe
 
 COUNTED = 4
 """References that a training's score is measured with; the paper finds four the best."""
@@ -61,6 +62,9 @@ class FacesWithReferences:
         faces: folder of training faces; they are also the library that held-out faces borrow from.
         held_out: folder of faces to evaluate on; none leaves evaluation out.
         criterion: the recipe's losses; none to make it of those that need nothing more.
+
+    Raises:
+        InputError: a picture is too small or cannot be read, or there is but one.
     """
 
     def __init__(self, recipe: Recipe, faces: Path, held_out: Path | None, criterion: Criterion | None = None) -> None:
@@ -69,6 +73,8 @@ class FacesWithReferences:
         self.degrade = DEGRADATIONS[recipe.degradation]
         self.criterion = criterion or Criterion(recipe.losses)
         self.faces = read_faces(faces, least=recipe.crop)
+        if len(self.faces) < 2:
+            raise InputError(f"expected 2 faces or more in {faces}, got 1; faces borrow from each other")
         self.centres = centred(self.faces, recipe.crop)
         both = np.concatenate((self.centres, self.centres[:, :, ::-1]))
         points = pixels(tensor_from_bgr(low_resolution(both, self.scale)))
@@ -83,7 +89,9 @@ class FacesWithReferences:
     def batch(self, rng: np.random.Generator) -> AlikeFaces:
         """A group, each face cropped at random, all mirrored or none, and how much each may borrow."""
         first = int(rng.integers(len(self.faces)))
-        others = rng.choice(self.alike[first], self.recipe.batch - 1, replace=len(self.alike[first]) < 5)
+        others = rng.choice(
+            self.alike[first], self.recipe.batch - 1, replace=len(self.alike[first]) < self.recipe.batch - 1
+        )
         mirror = rng.random() < 0.5
         samples = []
         for index in (first, *others):
@@ -103,20 +111,25 @@ class FacesWithReferences:
     def loss(self, network: nn.Module, batch: AlikeFaces) -> Tensor:
         """Loss between the enlargements and the truth; a face's features are those that it lends by."""
         net = cast(MSRNet, network)
-        large = enlarge(batch.lr, self.scale)
+        large = enlarge(batch.lr, net.first_scale)
         poor = net.local(large)
-        keys, values = net.kept(net.local(batch.hr), poor)
+        keys, values = net.kept(net.local(lendable(batch.hr, net)), poor)
         sr = net.restored(large, poor, keys[batch.others], values[batch.others], batch.present)
         return self.criterion(sr.float(), batch.hr)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """Mean Y-PSNR on the held-out faces with four references, its gain over bicubic, and that without any, in dB."""
+        """Mean Y-PSNR of held-out faces with four references, its gain over bicubic, the gain without any, in dB."""
         if self.held_out is None:
             return {}
         hr, bicubic = self.held_out
         quality = ablation(cast(MSRNet, network), hr, self.centres, (0, COUNTED))
         gains = {"gain_db": quality[COUNTED] - bicubic, "gain_without_references_db": quality[0] - bicubic}
         return {"psnr_y_db": quality[COUNTED], **gains}
+
+
+def lendable(large: Tensor, network: MSRNet) -> Tensor:
+    """(N, 3, scale·side, scale·side) faces as references: at the size of the network's first result."""
+    return large if network.first_scale == network.scale else resample(large, network.large_side, network.large_side)
 
 
 def pixels(small: Tensor) -> Tensor:
@@ -168,7 +181,7 @@ def ablation(
     scores: dict[int, list[NDArray[np.float64]]] = {count: [] for count in counts}
     for at in range(0, len(faces), CHUNK):
         x, chosen = tensor_from_bgr(small[at : at + CHUNK]), near[at : at + CHUNK]
-        encoded = [network.encode(tensor_from_bgr(both[of])) for of in chosen]
+        encoded = [network.encode(lendable(tensor_from_bgr(both[of]), network)) for of in chosen]
         keys, values = (torch.stack(parts) for parts in zip(*encoded, strict=True))
         for count in counts:
             sr = network(x, keys[:, :count], values[:, :count]) if count else network(x)

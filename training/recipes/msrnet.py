@@ -1,4 +1,4 @@
-"""How MSRNet is trained: the paper's settings as far as it gives them (section III), and an edge size for a CPU core."""
+"""How MSRNet is trained: the paper's settings as far as it gives them, and an edge size for a CPU core."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SIDE = 128
 
 
 def paper(width: int = 64, scale: int = 8) -> Recipe:
-    """Adam at 2e-4, 50 epochs of 14,000 faces of 16×16; 64 channels. Batch and loss are not given: 6, L1."""
+    """Section III: Adam at 2e-4, 50 epochs of 14,000 faces of 16×16. Batch and loss are not given: 6, L1."""
     return Recipe(
         network="msrnet",
         config={"width": width, "growth": 1, "match_width": 64, "scale": scale, "side": 16, "bicubic_skip": False},
