@@ -62,11 +62,8 @@ def draw(timing: Timing, path: Path) -> None:
         _panel(axes, timing, table)
     _scale(panels[0], timing)
     faces = "one face" if timing.batch == 1 else f"{timing.batch} faces"
-    figure.text(
-        *(0.075, 0.94),
-        f"IDRN x{SCALE}, {faces} of {SIDE}x{SIDE} px: milliseconds a call",
-        **{"fontsize": 14, "fontweight": "bold", "color": INK},
-    )
+    title = f"IDRN x{SCALE}, {faces} of {SIDE}x{SIDE} px: milliseconds a call"
+    figure.text(0.075, 0.94, title, fontsize=14, fontweight="bold", color=INK)
     threads = "a thread for each core" if not timing.threads else f"threads: {timing.threads}"
     about = f"{timing.machine.cpu}, cores: {timing.machine.cores}, {threads} · {timing.when[:10]}"
     figure.text(0.075, 0.89, about, fontsize=9, color=PAPER_INK)

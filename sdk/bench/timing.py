@@ -60,7 +60,7 @@ class Timing:
         return tuple(dict.fromkeys(who for network in self.networks.values() for who in network.taken))
 
     def ratio(self, table: Table, row: Row, who: Contestant) -> float | None:
-        """Median over that of the table's first row, which can be compared across machines; none where one is missing."""
+        """Median over that of the table's first row, to compare across machines; none where one is missing."""
         first, this = (self.networks[r.size].taken.get(who) for r in (table.rows[0], row))
         return this.p50 / first.p50 if first and this else None
 

@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 
 WARM_UP = 2
-"""Rounds that are not counted."""
+"""Rounds before those that count."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ def in_turn(
     calls: Sequence[Callable[[], object]],
     rounds: int,
     *,
+    warm_up: int = WARM_UP,
     seed: int = 0,
     clock: Callable[[], float] = perf_counter,
     watch: Callable[[int], None] = lambda done: None,
@@ -38,7 +39,8 @@ def in_turn(
 
     Args:
         calls: what is timed.
-        rounds: that count, after `WARM_UP` that do not.
+        rounds: that count.
+        warm_up: rounds before, which do not.
         seed: of the order.
         clock: gives seconds.
         watch: told the number of rounds done.
@@ -48,7 +50,7 @@ def in_turn(
     """
     order, drawn = list(range(len(calls))), Random(seed)
     taken: list[list[float]] = [[] for _ in calls]
-    for number in range(-WARM_UP, rounds):
+    for number in range(-warm_up, rounds):
         drawn.shuffle(order)
         for which in order:
             calls[which]()

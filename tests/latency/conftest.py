@@ -1,0 +1,86 @@
+"""The tables' networks, traced in a second each: for a fixed size, by the tracer that does without symbols.
+
+A build's own tracer leaves batch and size open and takes a quarter of a minute for each; what ONNX Runtime makes of the
+two graphs once the size is known is the same arithmetic, and the multiply-adds are compared in a test.
+"""
+
+import logging
+import warnings
+from functools import cache
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def bundle_of(tmp_path_factory):
+    """Depth and width -> a bundle of IDRN with random weights, for one face of 32 px; each is made once."""
+
+    @cache
+    def made(size):
+        import torch
+        from facesr_edge.converters.deployed import PixelsToPixels
+        from facesr_edge.engines.bundle import ONNX, Bundle
+        from facesr_edge.engines.card import Card
+        from facesr_edge.engines.contract import super_resolution
+        from facesr_edge.networks import build_network
+        from facesr_edge.sdk.bench.paper import SCALE, SIDE, config
+
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            network = PixelsToPixels(build_network("idrn", config(size)), SCALE)
+        card = Card("idrn-{}x{}".format(*size), super_resolution(SCALE), "fp32", "idrn", config(size))
+        bundle = Bundle(tmp_path_factory.mktemp(card.name), card)
+        example = torch.zeros((1, SIDE, SIDE, 3), dtype=torch.uint8)
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes becoming constants, which is what is wanted here
+            torch.onnx.export(
+                network,
+                (example,),
+                bundle.folder / ONNX,
+                dynamo=False,
+                opset_version=18,
+                input_names=["pixels"],
+                output_names=["enlarged"],
+            )
+        return bundle
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def session_of(bundle_of):
+    """Depth and width -> a session on one thread, warmed up on one face; each is made once."""
+    import numpy as np
+    from facesr_edge.engines.ort import OrtSession
+    from facesr_edge.sdk.bench.paper import SIDE
+
+    opened = []
+
+    @cache
+    def made(size):
+        session = OrtSession(bundle_of(size), 1)
+        session.infer(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+        opened.append(session)
+        return session
+
+    yield made
+    for session in opened:
+        session.close()
+
+
+@pytest.fixture(scope="session")
+def face():
+    """(1, 32, 32, 3) of noise: time does not depend on what is seen."""
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def macs(bundle_of):
+    """Depth and width -> multiply-adds counted in the graph."""
+    from facesr_edge.converters.arithmetic import macs_of
+    from facesr_edge.sdk.bench.paper import SIDE
+
+    return cache(lambda size: macs_of(bundle_of(size).onnx, SIDE))

@@ -1,0 +1,78 @@
+"""``facesr-edge bench tables``, on networks small enough for a test."""
+
+import json
+
+import pytest
+from facesr_edge.sdk.bench.paper import Row, Table
+
+SMALL = (
+    Table("depth", "Table 1: depth, at width 8", (Row(1, 8, 4.4),)),
+    Table("width", "Table 2: width, at depth 1", (Row(1, 8, 4.35),)),
+)
+ROW = {
+    *("depth", "width", "weights", "gmac_per_face", "gmac_ratio", "paper_ms", "paper_ratio", "measured"),
+}
+MEASURED = {
+    *("engine", "precision", "best_ms", "p10_ms", "p50_ms", "p90_ms", "p50_ms_per_face", "ratio"),
+}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr("facesr_edge.sdk.bench.paper.TABLES", SMALL)
+
+
+def test_a_network_goes_all_the_way_from_random_weights_to_figures_and_chart(facesr, small, tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch to make the networks; pip install 'facesr-edge[build]'")
+    pytest.importorskip("matplotlib", reason="needs matplotlib; pip install 'facesr-edge[bench]'")
+    options = ("--precision", "int8,fp32", "--batch", 2, "--threads", 1, "--runs", 2)
+    said = facesr("bench", "tables", *options, "-o", tmp_path / "made", "--chart", tmp_path / "chart.png", "--json")
+    assert said.code == 0, said.err
+    document = json.loads(said.out)
+    assert json.loads((tmp_path / "made" / "tables.json").read_text("utf-8")) == document
+    assert (tmp_path / "made" / "tables.png").read_bytes() == (tmp_path / "chart.png").read_bytes()
+    assert (document["batch"], document["threads"], document["rounds"]) == (2, 1, 2)
+    assert document["machine"]["cpu"] and "ONNX Runtime" in document["runtimes"]["onnxruntime"]
+    for table, (varies, paper_ms) in zip(document["tables"], (("depth", 4.4), ("width", 4.35)), strict=True):
+        (row,) = table["rows"]
+        assert table["varies"] == varies and set(row) == ROW
+        assert (row["depth"], row["width"], row["weights"], row["paper_ms"]) == (1, 8, "random", paper_ms)
+        macs = 32 * 32 * (27 * 8 + 27 * 64 + 180 * 64 + 27 * 8 * 16)
+        assert row["gmac_per_face"] == round(macs / 1e9, 4)
+        assert [one["precision"] for one in row["measured"] if one["engine"] == "onnxruntime"] == ["fp32", "int8"]
+        for one in row["measured"]:
+            assert set(one) == MEASURED and one["ratio"] == 1
+            assert 0 < one["best_ms"] <= one["p10_ms"] <= one["p50_ms"] <= one["p90_ms"]
+    assert len({json.dumps(table["rows"][0]["measured"]) for table in document["tables"]}) == 1  # timed once
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--precision", "fp12"), "unknown precision 'fp12'; did you mean"),
+        (("--precision", "int8,int8"), "expected each precision once"),
+        (("--batch", "0"), "'--batch'"),
+        (("--batch", "many"), "'--batch'"),
+        (("--runs", "0"), "'--runs'"),
+        (("--quick", "--runs", "5"), "--quick and --runs exclude each other"),
+        (("--chart", "chart.gif"), "expected a chart that ends in .png"),
+        (("--json", "--batch", "65"), "'--batch'"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_in_one_line_before_anything_is_made(facesr, options, expected, monkeypatch):
+    monkeypatch.setattr("facesr_edge.sdk.bench.tables.prepare", None)
+    said = facesr("bench", "tables", *options)
+    assert said.code == 2 and expected in said.error and said.out == ""
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_made(facesr, tmp_path, monkeypatch):
+    monkeypatch.setattr("facesr_edge.sdk.bench.tables.prepare", None)
+    (tmp_path / "taken").write_text("a file")
+    said = facesr("bench", "tables", "-o", tmp_path / "taken")
+    assert said.code == 1 and "choose another folder with -o" in said.error
+
+
+def test_bench_alone_tells_what_it_can_time(facesr):
+    said = facesr("bench")
+    assert said.code == 2 and "tables" in said.err
+    assert facesr("bench", "tabels").code == 2
