@@ -62,11 +62,11 @@ def contact_sheet(comparison: Comparison) -> NDArray[np.uint8]:
     laid: list[tuple[Pictures, int, int]] = []
     top = MARGIN
     for group, each in zip(comparison.groups, scales, strict=True):
-        _write(pen, _heading(group, comparison.degradation), (MARGIN, top), TYPE_HEADING, INK, room=_width(each))
+        _write(pen, _heading(group, comparison.degradation), (MARGIN + 1, top), TYPE_HEADING, INK, room=_width(each))
         for left, column in zip(_lefts(each), each, strict=True):
             laid += [(tile, left, y) for tile, y in _column(pen, column, left, top + HEADING)]
         top += _height(each) + MARGIN
-    pixels = np.array(sheet)[..., ::-1].copy()
+    pixels: Pictures = np.array(sheet)[..., ::-1].copy()
     for tile, left, y in laid:
         pixels[y : y + tile.shape[0], left : left + tile.shape[1]] = tile
     return pixels
@@ -81,7 +81,12 @@ def columns(group: Group) -> list[Column]:
     return [
         Column("input", nearest, blank, none),
         *(
-            Column(row.label, row.examples, [f"{db:.2f}" for db in own], list(own >= found.max(0)))
+            Column(
+                row.label,
+                row.examples,
+                ["exact" if np.isinf(db) else f"{db:.2f}" for db in own],
+                list(own >= found.max(0)),
+            )
             for row, own in zip(group.rows, found, strict=True)
         ),
         Column("truth", group.true, blank, none),
@@ -115,11 +120,16 @@ def _write(
     anchor: str = "la",
     room: float = float("inf"),
 ) -> None:
-    """Write a line, smaller where it has no room."""
+    """Write a line, smaller where it has no room, and at last with its middle left out."""
     from PIL import ImageFont
 
-    while pen.textlength(text, ImageFont.load_default(size)) > room and size > TYPE_LEAST:
-        size -= 1
+    kept, whole = len(text), text
+    while pen.textlength(text, ImageFont.load_default(size)) > room:
+        if size > TYPE_LEAST:
+            size -= 1
+        else:
+            kept -= 1
+            text = f"{whole[: kept - kept // 2]}..{whole[len(whole) - kept // 2 :]}"
     pen.text(at, text, colour, ImageFont.load_default(size), anchor)
 
 
@@ -128,9 +138,9 @@ def _lefts(each: list[Column]) -> list[int]:
 
 
 def _width(each: list[Column]) -> int:
-    return _lefts(each)[-1] + ZOOM * each[-1].tiles.shape[2] - MARGIN
+    return _lefts(each)[-1] + ZOOM * int(each[-1].tiles.shape[2]) - MARGIN
 
 
 def _height(each: list[Column]) -> int:
-    faces, side = each[0].tiles.shape[:2]
+    faces, side = map(int, each[0].tiles.shape[:2])
     return HEADING + NAMES + faces * (ZOOM * side + CAPTION + GAP) - GAP

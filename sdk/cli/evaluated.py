@@ -69,8 +69,8 @@ def _count(value: float) -> str:
 
 
 COLUMNS = (
-    Column("PSNR Y\ndB", _figure("psnr_y_db"), _db, max),
-    Column("RGB\ndB", _figure("psnr_rgb_db"), _db, max),
+    Column("PSNR\nY, dB", _figure("psnr_y_db"), _db, max),
+    Column("\nRGB, dB", _figure("psnr_rgb_db"), _db, max),
     Column("SSIM\nY", _figure("ssim_y"), _share, max),
     Column("\nRGB", _figure("ssim_rgb"), _share, max),
     Column("VIF\nY", _figure("vif"), _share, max),
