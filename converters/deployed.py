@@ -49,7 +49,7 @@ class PixelsToPixels(nn.Module):
         height, width = pixels.shape[1], pixels.shape[2]
         down_y = bicubic_matrix(self.scale * height, height, torch)  # (H, kH)
         down_x = bicubic_matrix(self.scale * width, width, torch)
-        return sr + self._up(height) @ (rgb - down_y @ sr @ down_x.T) @ self._up(width).T
+        return sr + self._up(height) @ (rgb - cast(Tensor, down_y @ sr @ down_x.T)) @ self._up(width).T
 
     def _up(self, side: int) -> Tensor:
         """(k·side, side): U, or U G."""
@@ -69,8 +69,8 @@ def gaussian_matrix(side: int, sigma: float) -> Tensor:
     """
     row, column = torch.arange(side)[:, None].float(), torch.arange(side)[None, :].float()
     images = (row - column, row + column + 1, row + column + 1 - 2 * side)  # itself, and its mirrors at both ends
-    weights = sum(torch.exp(-0.5 * (distance / sigma) ** 2) for distance in images)
-    return cast(Tensor, weights / cast(Tensor, weights).sum(1, keepdim=True))
+    weights = sum((torch.exp(-0.5 * (distance / sigma) ** 2) for distance in images), torch.zeros(()))
+    return weights / weights.sum(1, keepdim=True)
 
 
 def projection_of(training: Mapping[str, Any]) -> float:

@@ -84,7 +84,7 @@ def _planes_from_bgr(frames: Pictures) -> Pictures:
     chroma = cv2.resize(yuv[..., 1:], (width // 2, time * height // 2), interpolation=cv2.INTER_AREA)
     luma = yuv[..., 0].reshape(time, height * width)
     halves = chroma.reshape(time, -1, 2).swapaxes(1, 2).reshape(time, -1)
-    return np.rint(np.concatenate((luma, halves), 1)).astype(np.uint8).reshape(time, -1, width)
+    return np.asarray(np.rint(np.concatenate((luma, halves), 1)), np.uint8).reshape(time, -1, width)
 
 
 def _bgr_from_planes(planes: Pictures) -> Pictures:
@@ -95,4 +95,4 @@ def _bgr_from_planes(planes: Pictures) -> Pictures:
     yuv = np.dstack((planes[:height], cv2.resize(halves, (width, height), interpolation=cv2.INTER_LINEAR)))
     back = np.linalg.inv(_TO_YUV)
     bgr = cv2.transform(yuv, np.column_stack((back, -back @ _OFFSET)))
-    return np.clip(np.rint(bgr), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(bgr), 0, 255), np.uint8)

@@ -47,11 +47,11 @@ def camera(faces: Pictures, scale: int, rng: np.random.Generator) -> Pictures:
     """
     n, height, width, _ = faces.shape
     small = np.zeros((n, height // scale, width // scale, 3), np.uint8)
-    clean = rng.random(n) < CLEAN
+    clean = rng.random((n,)) < CLEAN
     if clean.any():
         small[clean] = low_resolution(faces[clean], scale)
-    worst = rng.random(n)
-    grain = GRAIN * worst * rng.random(n)
+    worst = rng.random((n,))
+    grain = GRAIN * worst * rng.random((n,))
     codec = rng.choice(list(CODECS), n, p=list(CODECS.values()))
     seen = np.flatnonzero(~clean)
     plain = np.zeros((len(seen), *small.shape[1:]), np.float32)

@@ -29,7 +29,7 @@ def noisy(pictures: NDArray[np.float32], grain: NDArray[Any], rng: np.random.Gen
     light = (np.clip(pictures, 0, 255) / 255) ** 2  # gamma 2, near enough to sRGB's
     variance = photons[:, None, None, None] * light + electronics[:, None, None, None]
     light = np.clip(light + np.sqrt(variance) * _mosaic_noise(pictures.shape[:3], rng), 0, 1)
-    return np.rint(255 * np.sqrt(light)).astype(np.uint8)
+    return np.asarray(np.rint(255 * np.sqrt(light)), np.uint8)
 
 
 def _mosaic_noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

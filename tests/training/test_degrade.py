@@ -7,6 +7,8 @@ from facesr_edge.calibration.crops import low_resolution
 from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.training import degrade
 from facesr_edge.training.degrade import DEGRADATIONS, bicubic, camera
+from facesr_edge.training.faces import FacePairs
+from facesr_edge.training.recipes import camera as recipes
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +75,14 @@ def test_a_camera_sees_more_faces_than_fit_into_one_film(faces):
     many = np.concatenate([faces] * 3)
     small = camera(many, 4, np.random.default_rng(1))
     assert small.shape == (24, 24, 24, 3) and np.median(np.sqrt(error(small, many))) < 20
+
+
+def test_the_recipe_gives_a_network_spoilt_faces_and_whole_ones_to_compare_with(faces, tmp_path):
+    cv2.imwrite(str(tmp_path / "face.png"), faces[0])
+    recipe = recipes.camera(depth=1, width=8)
+    assert (recipe.network, recipe.steps, recipe.degradation) == ("idrn", 2_500, "camera")
+    batch = FacePairs(recipe, tmp_path, None).batch(np.random.default_rng(0))
+    assert batch.lr.shape == (8, 3, 24, 24) and batch.hr.shape == (8, 3, 96, 96)
+    hr, lr = ((255 * part).round().byte().permute(0, 2, 3, 1).flip(-1).numpy() for part in (batch.hr, batch.lr))
+    assert all(np.array_equal(face, faces[0]) or np.array_equal(face, faces[0, :, ::-1]) for face in hr)
+    assert np.mean(error(lr, hr) > 1) >= 0.5
