@@ -95,8 +95,10 @@ class SISN(nn.Module):
         self.groups = nn.Sequential(*(SplitAttentionGroup(blocks, width) for _ in range(groups)))  # equation 2
         self.upsampling = sub_pixel(width, scale)  # equation 3
         self.tail = nn.Conv2d(width, 3, 3, padding=1)  # equation 4
-        attentions = (module for module in self.modules() if isinstance(module, SplitAttention))
-        start_damped(self, [*(module.widen for module in attentions), self.tail])
+        attentions = [module.widen for module in self.modules() if isinstance(module, SplitAttention)]
+        start_damped(self, [*attentions, self.tail])
+        for group in self.groups:  # no ReLU follows it, and ten groups would magnify each other's output
+            group.texture[-1].weight.data.mul_(0.7)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""

@@ -1,4 +1,4 @@
-"""Which models ship in the package, and which are taken by default."""
+"""Which models ship in the package, which in the repository alone, and which are taken by default."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ DEFAULT_DETECTOR = "detector"
 DEFAULT_SCORE = 0.5
 """Least score of a face where nothing is said. The detector that ships sounds no false alarm at it on the 32 faceless
 scenes held out, nor at 0.4; at 0.3 it sounds 2. On 121 of those that it was trained on it sounds 2, at 0.4 four."""
+
+
+REPOSITORY = "the repository's folder zoo/"
+ELSEWHERE = ("crl-x4", "idrn-12-32-x4", "idrn-16-64-x4", "srresnet-x4", "vdsr-x4")
+"""Models that are there and not in the package, which stays small: references and steps of the papers' tables."""
 
 
 def names() -> list[str]:
@@ -42,4 +47,6 @@ def find(model: str | Path) -> Bundle:
         return open_bundle(folder)
     if folder.exists():
         raise BundleError(f"{folder} is a file; give the folder of a bundle, or a name: {', '.join(names())}")
+    if str(model) in ELSEWHERE:
+        raise BundleError(f"{model} is in {REPOSITORY}, not in this installation; get the folder and give its path")
     raise UnknownNameError("model", str(model), names())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, path_option
+from .options import Command, path_option, set_option
 from .screen import progress, say
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop", "calibration", "c
 @click.option("--scale", type=click.IntRange(min=2), help="Enlargement.  [default: the network's]")
 @click.option("--depth", type=click.IntRange(min=1), help="Blocks of the network.  [default: the network's]")
 @click.option("--width", type=click.IntRange(min=1), help="Channels of the network.  [default: the network's]")
+@set_option("the network")
+@click.option("--name", metavar="NAME", help="What to call the bundle.  [default: the model's name]")
 @path_option("--weights", metavar="FILE", help="Trained weights, .safetensors or .pth.  [default: those of the zoo]")
 @click.option("--fp32", is_flag=True, help="Arithmetic in 32 bits; the default.")
 @click.option("--fp16", is_flag=True, help="Arithmetic in 16 bits.")
@@ -35,6 +37,7 @@ MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop", "calibration", "c
 @click.option("--max-ap-drop", type=float, help="Largest loss of a detector's average precision.  [default: 0.01]")
 @click.option("--max-psnr-drop", type=float, help="Largest loss of faces in INT8, in dB.  [default: 0.1]")
 @click.option("--target", default="auto", show_default=True, help="Runtime: auto, tensorrt, onnxruntime.")
+@click.option("--try-precisions", is_flag=True, help="Note on the card what FP16 and INT8 would lose; with --fp32.")
 @click.option("--prepare-only", is_flag=True, help="Make the ONNX and the card; compile later, on the device.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of the bundle.  [default: ./NAME-PRECISION, or BUNDLE]")
 @click.option("--workspace-mb", type=int, metavar="MB", help="TensorRT: most scratch memory.  [default: all there is]")
@@ -57,9 +60,7 @@ def command(bundle: Path | None, target: str, output: Path | None, **options: An
     compiling = {name: options.pop(name) for name in COMPILING}
     given = {name: value for name, value in compiling.items() if value is not None and value is not False}
     if bundle is not None:
-        odd = [
-            f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None and value is not False
-        ]
+        odd = [_spelt(name) for name, value in options.items() if value not in (None, {}) and value is not False]
         if odd:
             raise click.UsageError(f"{', '.join(odd)} cannot be given with a BUNDLE, which has its own")
         from ...zoo import catalogue
@@ -97,20 +98,29 @@ def _build(
     prepare_only: bool,
     model: str,
     weights: Path | None,
-    **options: Any,
+    name: str | None,
+    options: dict[str, int],
+    try_precisions: bool,
+    **rest: Any,
 ) -> None:
-    precision = _precision({name: options.pop(name) for name in PRECISIONS})
-    measures = {name: options.pop(name) for name in MEASURES}
+    precision = _precision({key: rest.pop(key) for key in PRECISIONS})
+    measures = {key: rest.pop(key) for key in MEASURES}
     from ...converters.blueprint import blueprint
     from ...converters.build import build_from
     from ...converters.compile import why_not_tensorrt
 
-    plan = blueprint(model, weights, **options)
+    plan = blueprint(model, weights, name, **rest, **options)
     folder = output or Path(f"{plan.name}-{precision}")
-    given = {name: value for name, value in measures.items() if value is not None}
+    given = {key: value for key, value in measures.items() if value is not None}
     if "crops" in given:
         given["crops"] = _crops(given["crops"])
+    if try_precisions and (precision != "fp32" or plan.network == "detector"):
+        raise click.UsageError("--try-precisions is for a super-resolution network in FP32; leave one of the two out")
     bundle = build_from(plan, folder, precision=precision, target=target, **given, report=say)
+    if try_precisions:
+        from ...converters.precisions import with_precisions
+
+        bundle = with_precisions(bundle, plan, given.get("faces"), say)
     cannot = why_not_tensorrt() if target == "tensorrt" else ""
     if cannot:
         say(f"prepared, not compiled: {cannot}; copy it to the device, there: facesr-edge build {bundle.folder.name}")
@@ -120,6 +130,10 @@ def _build(
     click.echo(
         f"{bundle.folder}: {bundle.card.name} {precision}, {size:.1f} MB; see facesr-edge inspect {bundle.folder}"
     )
+
+
+def _spelt(name: str) -> str:
+    return "--set" if name == "options" else f"--{name.replace('_', '-')}"
 
 
 def _crops(source: str) -> list[Any]:

@@ -33,3 +33,6 @@ def command(json_file: str | None) -> None:
         quality = quality_line(bundle.card)
         table.add_row(row["name"], row["task"], scale, row["precision"], quality, f"{row['size_mb']:.1f} MB")
     results().print(table)
+    away = [name for name in catalogue.ELSEWHERE if name not in catalogue.names()]
+    if away:
+        click.echo(f"\nin {catalogue.REPOSITORY}, not in this installation: {', '.join(away)}")

@@ -103,3 +103,31 @@ def test_weights_that_are_not_there_are_told_before_anything_is_done(tmp_path):
     for model in ("idrn", "idrn-x4", "detector"):
         with pytest.raises(InputError, match="there is no file"):
             blueprint(model, tmp_path / "missing.safetensors")
+
+
+def test_a_network_for_any_scale_is_built_for_those_it_was_trained_for(tmp_path):
+    config = {"width": 8, "scale": 4}
+    origin = Origin({"scales": [2, 3, 4]})
+    (path := tmp_path / "w.safetensors").write_bytes(
+        weights_bytes(build_network("mffcn", config), "mffcn", config, origin)
+    )
+    plan = blueprint("mffcn", path, scale=3)
+    assert (plan.name, plan.config["scale"]) == ("mffcn-x3", 3)
+    with pytest.raises(UsageError, match="has scale 4, not 8"):
+        blueprint("mffcn", path, scale=8)
+
+
+def test_a_bundle_is_called_as_the_user_says(weights):
+    assert blueprint("idrn", weights(depth=1, width=8, scale=2), "mine").name == "mine"
+
+
+def test_an_option_that_the_network_has_not_is_refused(weights):
+    with pytest.raises(UsageError, match=r"idrn has no groups, it has depth, width, .*; leave --set groups out"):
+        blueprint("idrn", weights(depth=1, width=8, scale=2), groups=3)
+
+
+def test_a_checkpoint_of_the_papers_size_builds_with_its_sizes_said(tmp_path):
+    sizes = {"groups": 2, "blocks": 1, "width": 8, "scale": 8}
+    torch.save(build_network("sisn", sizes).state_dict(), tmp_path / "w.pth")
+    plan = blueprint("sisn", tmp_path / "w.pth", **sizes, bicubic_skip=0)
+    assert plan.config == {**sizes, "bicubic_skip": False}

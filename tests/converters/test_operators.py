@@ -16,7 +16,15 @@ from facesr_edge.networks import NETWORKS, build_network
 from facesr_edge.zoo import catalogue
 from onnx import TensorProto, helper, numpy_helper
 
-SMALL = {"idrn": {"depth": 2, "width": 8, "scale": 4, "bicubic_skip": True}, "detector": {"width": 8}}
+SMALL = {
+    "crl": {"depth": 2, "width": 8, "scale": 4},
+    "detector": {"width": 8},
+    "idrn": {"depth": 2, "width": 8, "scale": 4, "bicubic_skip": True},
+    "mffcn": {"width": 8, "scale": 4},
+    "sisn": {"groups": 1, "blocks": 1, "width": 8, "scale": 8},
+    "srresnet": {"depth": 2, "width": 8, "scale": 3},
+    "vdsr": {"depth": 3, "width": 8, "scale": 2},
+}
 """Configurations that are quick to trace; their operators are those of the large ones."""
 FLOAT, HALF, UINT8, INT8, INT64 = (
     getattr(TensorProto, name) for name in ("FLOAT", "FLOAT16", "UINT8", "INT8", "INT64")

@@ -1,0 +1,53 @@
+"""Every network of the papers goes the whole way, in each precision, and gives the pixels of its contract."""
+
+import numpy as np
+import pytest
+import torch
+from facesr_edge.converters.build import build
+from facesr_edge.converters.checkpoint import Origin, weights_bytes
+from facesr_edge.engines.contract import super_resolution
+from facesr_edge.engines.ort import OrtSession
+from facesr_edge.networks import build_network
+
+SMALL = {
+    "crl": {"depth": 1, "width": 8, "scale": 8},
+    "mffcn": {"width": 8, "scale": 3},
+    "sisn": {"groups": 1, "blocks": 1, "width": 8, "scale": 4},
+    "srcnn": {"scale": 2},
+    "srresnet": {"depth": 1, "width": 8, "scale": 4},
+    "vdsr": {"depth": 3, "width": 8, "scale": 4},
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_becomes_a_bundle_that_runs_at_each_of_its_windows(name, precision, tmp_path):
+    torch.manual_seed(0)
+    config = SMALL[name]
+    (weights := tmp_path / "w.safetensors").write_bytes(
+        weights_bytes(build_network(name, config), name, config, Origin({"data": "none: random weights"}))
+    )
+    bundle = build(name, tmp_path / "made", precision=precision, weights=weights, target="onnxruntime")
+    card, scale = bundle.card, config["scale"]
+    assert card.network == name and card.contract.scale == scale
+    if precision == "fp32":
+        assert card.parity["simplified_largest_departure"] <= 1e-3
+    session = OrtSession(bundle, threads=1)
+    for side in card.contract.windows[:2]:
+        pixels = session.infer(np.full((2, side, side, 3), 90, np.uint8))
+        assert pixels.shape == (2, scale * side, scale * side, 3)
+        assert np.abs(pixels.astype(int) - 90).mean() < 60  # random weights add something, not everything
+    session.close()
+
+
+def test_attention_over_all_pairs_of_positions_takes_no_large_crops(tmp_path):
+    config = SMALL["crl"]
+    (weights := tmp_path / "w.safetensors").write_bytes(
+        weights_bytes(build_network("crl", config), "crl", config, Origin())
+    )
+    assert build("crl", tmp_path / "made", weights=weights).card.contract.windows == (32, 48, 64)
+
+
+@pytest.mark.parametrize(("scale", "least"), [(2, 32), (4, 32), (8, 16)])
+def test_windows_begin_with_the_smallest_face_that_is_worth_it(scale, least):
+    assert min(super_resolution(scale).windows) == least

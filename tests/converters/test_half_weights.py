@@ -1,0 +1,58 @@
+"""Weights in 16 bits: what is kept is what was measured, and a network that suffers keeps its 32."""
+
+import torch
+from facesr_edge.calibration.sample import sample_faces
+from facesr_edge.converters.build import build
+from facesr_edge.converters.checkpoint import Origin, network_from, read_weights, weights_bytes
+from facesr_edge.converters.half_weights import MOST_COST_DB, half_weights
+from facesr_edge.engines.bundle import WEIGHTS
+from facesr_edge.engines.ort import OrtSession
+from facesr_edge.networks import build_network
+from facesr_edge.zoo import catalogue
+
+
+def tiny():
+    torch.manual_seed(0)
+    return build_network("idrn", {"depth": 1, "width": 8, "scale": 4}).eval()
+
+
+def test_rounding_leaves_values_that_16_bits_hold_and_the_original_alone():
+    network = tiny()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    rounded, cost_db = half_weights(network, 4, sample_faces()[:2])
+    assert all(torch.equal(value, value.half().float()) for value in rounded.state_dict().values())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert any(not torch.equal(value, before[key]) for key, value in rounded.state_dict().items())
+    assert abs(cost_db) < MOST_COST_DB
+
+
+def test_a_network_whose_weights_are_too_small_for_16_bits_pays_and_the_cost_says_so():
+    card = catalogue.find("idrn-x4").card
+    network = network_from(read_weights(catalogue.FOLDER / "idrn-x4" / WEIGHTS), card.network, card.config)
+    with torch.no_grad():  # the same function: the ReLU between them does not mind
+        network.upsampling[3].weight *= 4e-6
+        network.upsampling[3].bias *= 4e-6
+        network.tail.weight *= 2.5e5
+    _, cost_db = half_weights(network, 4, sample_faces()[:2])
+    assert cost_db > MOST_COST_DB
+
+
+def test_a_bundle_keeps_16_bits_and_gives_what_they_give(tiny_weights, tmp_path):
+    bundle = build("idrn", tmp_path / "made", weights=tiny_weights(2))
+    kept = read_weights(bundle.folder / WEIGHTS)
+    assert all(value.dtype == torch.float16 for value in kept.tensors.values())
+    again = build("idrn", tmp_path / "again", weights=bundle.folder / WEIGHTS)
+    assert again.onnx.read_bytes() == bundle.onnx.read_bytes()
+    session = OrtSession(bundle, threads=1)
+    assert session.infer(sample_faces()[0][None, :32, :32]).shape == (1, 64, 64, 3)
+    session.close()
+
+
+def test_weights_are_written_in_the_type_asked_for(tmp_path):
+    network = build_network("srresnet", {"depth": 1, "width": 8})
+    content = weights_bytes(network, "srresnet", {"depth": 1, "width": 8}, Origin(), torch.float16)
+    (path := tmp_path / "w.safetensors").write_bytes(content)
+    read = read_weights(path)
+    kinds = {value.dtype for value in read.tensors.values()}
+    assert kinds == {torch.float16, torch.int64}  # a norm counts its batches
+    assert network_from(read, "srresnet", {"depth": 1, "width": 8}).head[0].weight.dtype == torch.float32
