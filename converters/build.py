@@ -131,9 +131,9 @@ def build_from(
     network = network_from(weights, plan.network, plan.config)
     report(f"{plan.name}: {sum(p.numel() for p in network.parameters()):,} parameters from {plan.weights.name}")
     true_faces = read_faces(faces) if faces else sample_faces()
-    kept = torch.float32
+    kept, smooth = torch.float32, projection_of(weights.origin.training)
     if contract.task == "super-resolution":
-        rounded, cost_db = half_weights(network, contract.scale, true_faces)
+        rounded, cost_db = half_weights(network, contract.scale, true_faces, smooth)
         if cost_db < MOST_COST_DB:
             network, kept = rounded, torch.float16
     payload = weights_bytes(network, plan.network, plan.config, weights.origin, kept)
@@ -153,7 +153,7 @@ def build_from(
     )
     with TemporaryDirectory() as workshop:
         draft = plain = _draft(Path(workshop) / "fp32", card)
-        what = subject(network, contract, true_faces, projection_of(weights.origin.training))
+        what = subject(network, contract, true_faces, smooth)
         card = replace(card, parity=convert(what, plain.onnx, report))
         if precision != "fp32":
             draft = _draft(Path(workshop) / precision, replace(card, precision=precision))

@@ -19,16 +19,20 @@ MOST_COST_DB = 0.01
 FACES = 32
 
 
-def half_weights(network: nn.Module, scale: int, faces: list[NDArray[np.uint8]]) -> tuple[nn.Module, float]:
+def half_weights(
+    network: nn.Module, scale: int, faces: list[NDArray[np.uint8]], smooth: float = 0.0
+) -> tuple[nn.Module, float]:
     """Round a network's weights to 16 bits and see what that costs.
 
     Args:
         network: super-resolution, FP32.
         scale: its enlargement.
         faces: true faces, at least 128×128; the first 32 are measured on.
+        smooth: of the projection, see `PixelsToPixels`.
 
     Returns:
-        A copy whose weights are those that FP16 can hold, still FP32 in type, and the cost in dB.
+        A copy whose weights are those that FP16 can hold, still FP32 in type, and the cost in dB; no number where one
+        of them is too large for it.
     """
     rounded = deepcopy(network)
     for tensor in rounded.state_dict().values():
@@ -37,7 +41,7 @@ def half_weights(network: nn.Module, scale: int, faces: list[NDArray[np.uint8]])
     hr = centres(faces[:FACES], scale)
     lr = low_resolution(hr, scale)
     with torch.inference_mode():
-        before, after = (_quality(PixelsToPixels(one, scale), lr, hr) for one in (network, rounded))
+        before, after = (_quality(PixelsToPixels(one, scale, smooth=smooth), lr, hr) for one in (network, rounded))
     return rounded, before - after
 
 

@@ -26,15 +26,15 @@ def test_rounding_leaves_values_that_16_bits_hold_and_the_original_alone():
     assert abs(cost_db) < MOST_COST_DB
 
 
-def test_a_network_whose_weights_are_too_small_for_16_bits_pays_and_the_cost_says_so():
+def test_a_network_whose_weights_are_too_large_for_16_bits_is_told_by_the_cost():
     card = catalogue.find("idrn-x4").card
     network = network_from(read_weights(catalogue.FOLDER / "idrn-x4" / WEIGHTS), card.network, card.config)
     with torch.no_grad():  # the same function: the ReLU between them does not mind
-        network.upsampling[3].weight *= 4e-6
-        network.upsampling[3].bias *= 4e-6
-        network.tail.weight *= 2.5e5
+        network.upsampling[3].weight *= 1e-6
+        network.upsampling[3].bias *= 1e-6
+        network.tail.weight *= 1e6
     _, cost_db = half_weights(network, 4, sample_faces()[:2])
-    assert cost_db > MOST_COST_DB
+    assert not cost_db < MOST_COST_DB
 
 
 def test_a_bundle_keeps_16_bits_and_gives_what_they_give(tiny_weights, tmp_path):
