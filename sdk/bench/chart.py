@@ -55,33 +55,33 @@ def draw(timing: Timing, path: Path) -> None:
     check(path)
     from matplotlib.figure import Figure  # without pyplot: no window, and nothing is left open
 
-    figure = Figure(figsize=(5.4 * len(timing.tables), 4.9), dpi=150, facecolor="white")
-    figure.subplots_adjust(left=0.075, right=0.885, top=0.8, bottom=0.17, wspace=0.5)
+    figure = Figure(figsize=(6 * len(timing.tables), 5), dpi=150, facecolor="white")
+    figure.subplots_adjust(left=0.06, right=0.865, top=0.8, bottom=0.17, wspace=0.52)
     panels = figure.subplots(1, len(timing.tables), squeeze=False, sharey=True)[0]
+    low_high = _scale(panels[0], timing)
     for axes, table in zip(panels, timing.tables, strict=True):
-        _panel(axes, timing, table)
-    _scale(panels[0], timing)
+        _panel(axes, timing, table, low_high)
     faces = "one face" if timing.batch == 1 else f"{timing.batch} faces"
     title = f"IDRN x{SCALE}, {faces} of {SIDE}x{SIDE} px: milliseconds a call"
-    figure.text(0.075, 0.94, title, fontsize=14, fontweight="bold", color=INK)
+    figure.text(0.06, 0.94, title, fontsize=14, fontweight="bold", color=INK)
     threads = "a thread for each core" if not timing.threads else f"threads: {timing.threads}"
     about = f"{timing.machine.cpu}, cores: {timing.machine.cores}, {threads} · {timing.when[:10]}"
-    figure.text(0.075, 0.89, about, fontsize=9, color=PAPER_INK)
+    figure.text(0.06, 0.89, about, fontsize=9, color=PAPER_INK)
     told = "Line: median; band: four of five calls; dashed: the paper, one face, GTX 1060, TensorFlow. Log scale."
-    figure.text(0.075, 0.025, told, fontsize=8, color=PAPER_INK)
+    figure.text(0.06, 0.025, told, fontsize=8, color=PAPER_INK)
     try:
         figure.savefig(path, format="png")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
 
 
-def _panel(axes: Axes, timing: Timing, table: Table) -> None:
+def _panel(axes: Axes, timing: Timing, table: Table, low_high: tuple[float, float]) -> None:
     x = [row.depth if table.varies == "depth" else row.width for row in table.rows]
     gmac = [timing.networks[row.size].macs / 1e9 for row in table.rows]
     names: list[tuple[float, str, str]] = []  # where lines end, their names and colours
     paper = [row.paper_ms for row in table.rows]
     axes.plot(x, paper, "--", color=PAPER_INK, lw=1.6, marker="o", ms=4, mfc="white", zorder=2)
-    names.append((paper[-1], "the paper", PAPER_INK))
+    names.append((paper[-1], "paper, GTX 1060", PAPER_INK))
     for who in timing.contestants:
         taken = [timing.networks[row.size].taken.get(who) for row in table.rows]
         have = [(at, one) for at, one in zip(x, taken, strict=True) if one]
@@ -90,9 +90,9 @@ def _panel(axes: Axes, timing: Timing, table: Table) -> None:
             axes.fill_between(at, [s.p10 for _, s in have], [s.p90 for _, s in have], color=colour, alpha=0.15, lw=0)
             axes.plot(at, [s.p50 for _, s in have], "-", color=colour, lw=2, marker="o", ms=5, zorder=3)
             names.append((have[-1][1].p50, str(who), colour))
-    for y, (_, name, colour) in zip(_apart([end for end, *_ in names]), names, strict=True):
+    for y, (_, name, colour) in zip(_apart([end for end, *_ in names], low_high), names, strict=True):
         axes.text(1.03, y, name, color=colour, fontsize=9, va="center", transform=axes.get_yaxis_transform())
-    axes.set_xticks(x, [f"{at}\n{cost:.1f} GMAC" for at, cost in zip(x, gmac, strict=True)], color=INK, fontsize=9)
+    axes.set_xticks(x, [f"{at}\n{cost:.3g} GMAC" for at, cost in zip(x, gmac, strict=True)], color=INK, fontsize=9)
     axes.set_title(table.title, loc="left", fontsize=10.5, color=INK, pad=8)
     margin = 0.06 * (x[-1] - x[0] or 1)
     axes.set_xlim(x[0] - margin, x[-1] + margin)
@@ -102,8 +102,8 @@ def _panel(axes: Axes, timing: Timing, table: Table) -> None:
     axes.spines["bottom"].set_color(FAINT)
 
 
-def _scale(axes: Axes, timing: Timing) -> None:
-    """A log scale, from the step below the least to the step above the most; both panels share it."""
+def _scale(axes: Axes, timing: Timing) -> tuple[float, float]:
+    """A log scale, which all panels share, from the step below the least to the step above the most: the two."""
     ends = [ms for network in timing.networks.values() for one in network.taken.values() for ms in (one.p10, one.p90)]
     ends += [row.paper_ms for table in timing.tables for row in table.rows]
     low = max((step for step in STEPS if step <= min(ends)), default=STEPS[0])
@@ -113,10 +113,12 @@ def _scale(axes: Axes, timing: Timing) -> None:
     axes.set_yticks([step for step in STEPS if low <= step <= high])
     axes.set_yticks([], minor=True)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    return low, high
 
 
-def _apart(ends: list[float], factor: float = 1.13) -> list[float]:
+def _apart(ends: list[float], low_high: tuple[float, float]) -> list[float]:
     """Where names stand on a log scale: at the lines' ends, pushed up where two would touch."""
+    factor = (low_high[1] / low_high[0]) ** 0.05  # a line of text, of the panel's height
     placed: dict[int, float] = {}
     below = 0.0
     for which in sorted(range(len(ends)), key=lambda n: ends[n]):

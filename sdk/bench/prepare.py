@@ -17,8 +17,6 @@ from ...zoo import catalogue
 from .paper import SCALE, SIDE, config
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ...converters.convert import Subject
 
 Dialect = Literal["cpu", "tensorrt"]
@@ -60,32 +58,47 @@ def prepare(size: tuple[int, int], kinds: Iterable[Kind], folder: Path) -> Prepa
     """
     from ...calibration.sample import sample_faces
     from ...converters.arithmetic import macs_of
+    from ...converters.checkpoint import Origin, network_from, read_weights, weights_bytes
     from ...converters.convert import convert, subject
-    from ...converters.ungated import quantise_ungated
+    from ...networks import build_network
 
-    shipped = _shipped(size)
-    network = _network(size, shipped)
+    name, settings, shipped = "idrn-{}x{}".format(*size), config(size), _shipped(size)
+    if shipped:
+        network = network_from(read_weights(shipped.folder / WEIGHTS), "idrn", settings)
+    else:
+        network = build_network("idrn", settings).eval()
     what = subject(network, super_resolution(SCALE), sample_faces())
-    workshop = folder / "workshop-{}x{}".format(*size)
+    workshop = folder / f"{name}-workshop"
     workshop.mkdir(parents=True)
     plain = shipped.onnx if shipped else workshop / ONNX
     if not shipped:
         convert(what, plain, lambda line: None)
     bundles: dict[Kind, Bundle] = {}
     for kind in kinds:
-        precision, dialect = kind
-        graph = plain
-        if precision == "fp16":
-            graph = _halved(what, workshop / "half.onnx")
-        elif precision == "int8":
-            graph = workshop / f"{dialect}.onnx"
-            quantise_ungated(what, plain, graph, [what.pixels], dialect)
-        contents = {ONNX: graph.read_bytes()}
-        if precision == "int8" and dialect == "tensorrt":
-            contents |= {SECOND: (workshop / SECOND).read_bytes(), WEIGHTS: _weights(network, size)}
-        card = Card("idrn-{}x{}".format(*size), super_resolution(SCALE), precision, "idrn", config(size))
-        bundles[kind] = write_bundle(folder / f"{card.name}-{precision}-{dialect}", card, contents)
+        contents = {ONNX: _graph(what, plain, kind, workshop).read_bytes()}
+        if kind == ("int8", "tensorrt"):  # beside it, what its device takes where INT8 is no faster
+            origin = Origin({"data": "none: for its time alone"})
+            contents |= {SECOND: (workshop / SECOND).read_bytes()}
+            contents |= {WEIGHTS: weights_bytes(network, "idrn", settings, origin)}
+        card = Card(name, super_resolution(SCALE), kind[0], "idrn", settings)
+        bundles[kind] = write_bundle(folder / "-".join((name, *kind)), card, contents)
     return Prepared(size, shipped.card.name if shipped else RANDOM, macs_of(plain, SIDE), bundles, what.pixels)
+
+
+def _graph(what: Subject, plain: Path, kind: Kind, workshop: Path) -> Path:
+    """The ONNX file of a kind."""
+    from ...converters.convert import halve
+    from ...converters.ungated import quantise_ungated
+
+    precision, dialect = kind
+    if precision == "fp32":
+        return plain
+    path = workshop / f"{precision}-{dialect}.onnx"
+    if precision == "fp16":
+        halve(what, path, lambda line: None)
+    else:
+        quantise_ungated(what, plain, path, [what.pixels], dialect)
+    return path
 
 
 def _shipped(size: tuple[int, int]) -> Bundle | None:
@@ -94,25 +107,3 @@ def _shipped(size: tuple[int, int]) -> Bundle | None:
     return next(
         (b for b in models if (b.card.network, b.card.config, b.card.precision) == ("idrn", config(size), "fp32")), None
     )
-
-
-def _network(size: tuple[int, int], shipped: Bundle | None) -> nn.Module:
-    from ...converters.checkpoint import network_from, read_weights
-    from ...networks import build_network
-
-    if shipped:
-        return network_from(read_weights(shipped.folder / WEIGHTS), "idrn", config(size))
-    return build_network("idrn", config(size)).eval()
-
-
-def _halved(what: Subject, path: Path) -> Path:
-    from ...converters.convert import halve
-
-    halve(what, path, lambda line: None)
-    return path
-
-
-def _weights(network: nn.Module, size: tuple[int, int]) -> bytes:
-    from ...converters.checkpoint import Origin, weights_bytes
-
-    return weights_bytes(network, "idrn", config(size), Origin({"data": "none: for its time alone"}))

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from ..bench.paper import PAPER
 from .options import STDOUT, Command, json_option, path_option, threads_option
 from .screen import note, progress, put_json, results, say
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
-    from ..bench.contest import Contestant
     from ..bench.paper import Table
     from ..bench.timing import Timing
+
+RATIO = 7
+"""Characters of a ratio in a table."""
 
 
 @click.group("bench", short_help="What networks take here, beside the papers' tables.")
@@ -100,48 +103,43 @@ def tables(
 
 
 def show(timing: Timing) -> None:
-    """Print the tables, the paper's column beside ours."""
+    """Print the tables, the paper's line above ours."""
     console = results()
     for table in timing.tables:
         console.print(_grid(timing, table))
         console.print()
     faces = "one face" if timing.batch == 1 else f"{timing.batch} faces"
     console.print(
-        f"ms of a call with {faces}: median (four of five calls lie within); x: over the first row, which is what can "
-        f"be compared. Paper: one face, GTX 1060, TensorFlow. {timing.rounds} rounds.",
+        f"ms of a call with {faces}: median of {timing.rounds}, below it the range of four in five; x: over the first "
+        "column, to compare across machines.",
         style="dim",
     )
+    console.print(PAPER, style="dim")
     console.print(f"{timing.machine}; {'; '.join(timing.runtimes.values())}", style="dim")
 
 
 def _grid(timing: Timing, table: Table) -> Grid:
+    """A column for each network."""
     from rich.table import Table as Grid
 
-    grid = Grid(title=table.title, title_justify="left", box=None, padding=(0, 1), header_style="dim")
-    for column in (table.varies, "GMAC", "x", "paper ms", "x"):
-        grid.add_column(column, justify="right")
-    for who in timing.contestants:
-        grid.add_column(f"{who} ms", justify="right")
-        grid.add_column("x", justify="right")
-    first = table.rows[0]
+    grid = Grid(title=table.title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    grid.add_column(table.varies)
     for row in table.rows:
-        macs, base = timing.networks[row.size].macs, timing.networks[first.size].macs
-        ours = (text for who in timing.contestants for text in _cells(timing, table, row.size, who))
-        grid.add_row(
-            str(row.depth if table.varies == "depth" else row.width),
-            f"{macs / 1e9:.2f}",
-            f"{macs / base:.2f}",
-            f"{row.paper_ms:.2f}",
-            f"{row.paper_ms / first.paper_ms:.2f}",
-            *ours,
-        )
+        grid.add_column(str(row.depth if table.varies == "depth" else row.width), justify="right")
+    networks = [timing.networks[row.size] for row in table.rows]
+    grid.add_row("GMAC", *_with_ratios([network.macs / 1e9 for network in networks]))
+    grid.add_row("paper, ms", *_with_ratios([row.paper_ms for row in table.rows]))
+    for who in timing.contestants:
+        taken = [network.taken.get(who) for network in networks]
+        grid.add_row(f"{who}, ms", *_with_ratios([one.p50 if one else None for one in taken]), style="bold")
+        grid.add_row("", *(f"{one.p10:.2f}–{one.p90:.2f}" + " " * RATIO if one else "" for one in taken), style="dim")
     return grid
 
 
-def _cells(timing: Timing, table: Table, size: tuple[int, int], who: Contestant) -> tuple[str, str]:
-    taken = timing.networks[size].taken.get(who)
-    if not taken:
-        return "–", "–"
-    row = next(row for row in table.rows if row.size == size)
-    ratio = timing.ratio(table, row, who)
-    return f"{taken.p50:.2f} ({taken.p10:.2f}–{taken.p90:.2f})", "–" if ratio is None else f"{ratio:.2f}"
+def _with_ratios(values: list[float | None] | list[float]) -> list[str]:
+    """Each with its ratio to the first."""
+    first = values[0]
+    ratios = ["" if value is None or first is None else f"x{value / first:.2f}" for value in values]
+    return [
+        "–" if value is None else f"{value:.2f}{ratio:>{RATIO}}" for value, ratio in zip(values, ratios, strict=True)
+    ]

@@ -31,6 +31,10 @@ def test_a_command_that_a_page_shows_can_be_given(page, line):
     name, *words = shlex.split(line)
     assert name in COMMANDS, f"{page}: facesr-edge {line}"
     command = Commands().get_command(click.Context(click.Group()), name)
+    while isinstance(command, click.Group) and words:
+        name = words.pop(0)
+        assert name in command.commands, f"{page}: facesr-edge {line}"
+        command = command.commands[name]
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     options = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
     assert options <= known | {"--help"}, f"{page}: facesr-edge {line}"

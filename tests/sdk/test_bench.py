@@ -138,7 +138,7 @@ def test_the_chart_takes_one_table_with_one_row(timing, tmp_path):
 
 
 def test_names_of_lines_that_end_together_do_not_touch():
-    placed = chart._apart([10.0, 1.0, 10.1, 9.9])
+    placed = chart._apart([10.0, 1.0, 10.1, 9.9], (1, 100))
     assert placed[1] == 1.0 and sorted(placed) == [placed[1], placed[3], placed[0], placed[2]]
     assert all(b / a > 1.1 for a, b in zip(sorted(placed), sorted(placed)[1:], strict=False))
 

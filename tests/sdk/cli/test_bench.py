@@ -3,7 +3,11 @@
 import json
 
 import pytest
+from facesr_edge.sdk.bench.contest import Contestant
 from facesr_edge.sdk.bench.paper import Row, Table
+from facesr_edge.sdk.bench.timing import Network, Timing
+from facesr_edge.sdk.bench.turns import Spread
+from facesr_edge.sdk.machine import this_machine
 
 SMALL = (
     Table("depth", "Table 1: depth, at width 8", (Row(1, 8, 4.4),)),
@@ -44,6 +48,27 @@ def test_a_network_goes_all_the_way_from_random_weights_to_figures_and_chart(fac
             assert set(one) == MEASURED and one["ratio"] == 1
             assert 0 < one["best_ms"] <= one["p10_ms"] <= one["p50_ms"] <= one["p90_ms"]
     assert len({json.dumps(table["rows"][0]["measured"]) for table in document["tables"]}) == 1  # timed once
+
+
+def test_a_person_sees_the_paper_above_what_was_measured_and_what_was_left_out(facesr, monkeypatch):
+    table = Table("depth", "Table 1: depth, at width 8", (Row(1, 8, 4.4), Row(2, 8, 4.8)))
+    fp32, int8 = Contestant("onnxruntime", "fp32"), Contestant("onnxruntime", "int8")
+    networks = {
+        (1, 8): Network("random", 20_000_000, {fp32: Spread(1.9, 1.95, 2.0, 2.5), int8: Spread(1, 1, 1, 1)}),
+        (2, 8): Network("random", 25_000_000, {fp32: Spread(2.9, 2.95, 3.0, 3.5)}),
+    }
+    started = ("2026-01-31T12:00:00+00:00", None, 1, 0, 10, {"onnxruntime": "ONNX Runtime 1"})
+    timing = Timing(this_machine(), *started, (table,), networks, ("FP16 is left out",))
+    asked = []
+    monkeypatch.setattr("facesr_edge.sdk.bench.tables.measure", lambda *_, **options: asked.append(options) or timing)
+    said = facesr("bench", "tables", "--quick")
+    assert said.code == 0 and asked[0]["rounds"] == 10
+    assert "note: FP16 is left out" in said.err and "FP16 is left out" not in said.out
+    lines = [line.split() for line in said.out.splitlines()]
+    assert ["paper,", "ms", "4.40", "x1.00", "4.80", "x1.09"] in lines
+    assert ["ONNX", "Runtime", "FP32,", "ms", "2.00", "x1.00", "3.00", "x1.50"] in lines
+    assert ["ONNX", "Runtime", "INT8,", "ms", "1.00", "x1.00", "–"] in lines
+    assert ["1.95–2.50", "2.95–3.50"] in lines and ["GMAC", "0.02", "x1.00", "0.03", "x1.25"] in lines
 
 
 @pytest.mark.parametrize(
