@@ -62,6 +62,8 @@ class MSRNet(nn.Module):
         check_sizes(width=width, growth=growth, blocks=blocks, trunk=trunk, side=side, match_width=match_width)
         if scale not in (4, 8, 16):
             raise ValueError(f"scale {scale} is not to be had; it is 4, 8 or 16")
+        if scale == 16 and seeing % 16:
+            raise ValueError(f"seeing must be a multiple of 16, not {seeing}")
         self.scale = scale
         self.first_scale = min(scale, 8)
         self.side = side
