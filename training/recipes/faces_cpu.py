@@ -13,6 +13,8 @@ COMMON = (
     "steps",
     "moving average of the weights (0.995), gradients clipped at norm 1",
 )
+GENTLE: dict[str, Any] = {"muon": 0.01, "muon_decay": 0.2}
+"""For networks whose convolutions follow each other without a norm or a sum: SISN ran away at twice the rate."""
 SKIP = "the bicubic picture is added to the output: the network learns the detail alone"
 
 LIMITS = (

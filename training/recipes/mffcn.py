@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import faces_cpu
+from .faces_cpu import GENTLE, faces_cpu
 
 FACTORS = (2, 3, 4)
 """One of them is drawn for each batch."""
@@ -43,6 +43,7 @@ def cpu(width: int = 24, scale: int = 4) -> Recipe:
         "no perceptual and no texture loss, which want weights of VGG-19, and no total variation",
         side=24,
         scales=FACTORS,
+        **GENTLE,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import SKIP, faces_cpu
+from .faces_cpu import GENTLE, SKIP, faces_cpu
 
 FACES_AN_EPOCH = 850
 """Size of the paper's training set of FFHQ."""
@@ -32,7 +32,8 @@ def paper(groups: int = 10, blocks: int = 10, width: int = 64, scale: int = 4) -
 def cpu(groups: int = 3, blocks: int = 3, width: int = 32, scale: int = 4) -> Recipe:
     """The edge size: the arithmetic of IDRN 12-32."""
     config = {"groups": groups, "blocks": blocks, "width": width, "scale": scale, "bicubic_skip": True}
-    return faces_cpu("sisn", config, 6_000, SKIP, "3 groups of 3 blocks, 32 channels, instead of 10 of 10, 64 channels")
+    smaller = "3 groups of 3 blocks, 32 channels, instead of 10 of 10, 64 channels"
+    return faces_cpu("sisn", config, 6_000, SKIP, smaller, **GENTLE)
 
 
 RECIPES = {"cpu": cpu, "paper": paper}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import faces_cpu
+from .faces_cpu import GENTLE, faces_cpu
 
 
 def paper(depth: int = 20, width: int = 64, scale: int = 4) -> Recipe:
@@ -33,7 +33,7 @@ def paper(depth: int = 20, width: int = 64, scale: int = 4) -> Recipe:
 def cpu(depth: int = 20, width: int = 64, scale: int = 4) -> Recipe:
     """Half an hour of one core."""
     config = {"depth": depth, "width": width, "scale": scale}
-    return faces_cpu("vdsr", config, 1_500, f"{40 // scale}x{40 // scale} inputs", side=40 // scale)
+    return faces_cpu("vdsr", config, 1_500, f"{40 // scale}x{40 // scale} inputs", side=40 // scale, **GENTLE)
 
 
 RECIPES = {"cpu": cpu, "paper": paper}
