@@ -32,7 +32,8 @@ class Attention(nn.Module):
         f, g, h = (layer(x).flatten(2).transpose(1, 2) for layer in (self.f, self.g, self.h))  # (N, L, c), c, C
         weights = torch.softmax(g @ f.transpose(1, 2), dim=-1)  # (N, Lj, Li), equation 13
         seen = (weights @ h).transpose(1, 2).reshape(x.shape)  # equation 14
-        return self.gamma * seen + x  # equation 16
+        result: Tensor = self.gamma * seen + x  # equation 16
+        return result
 
 
 class AttentionBlock(nn.Module):

@@ -37,7 +37,8 @@ class SplitAttention(nn.Module):
         shares = self.excite(F.relu(self.squeeze(pooled)))  # (N, rC, 1, 1)
         # A softmax over two is a sigmoid of their difference.
         share = torch.sigmoid(shares[:, : x.shape[1]] - shares[:, x.shape[1] :])  # (N, C, 1, 1)
-        return second + share * (first - second)  # equation 7
+        result: Tensor = second + share * (first - second)  # equation 7
+        return result
 
 
 class SplitAttentionBlock(nn.Module):
@@ -59,14 +60,13 @@ class SplitAttentionGroup(nn.Module):
 
     def __init__(self, blocks: int, width: int) -> None:
         super().__init__()
-        self.texture = nn.Sequential(
-            *(SplitAttentionBlock(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, padding=1)
-        )
+        self.gather = nn.Conv2d(width, width, 3, padding=1)
+        self.texture = nn.Sequential(*(SplitAttentionBlock(width) for _ in range(blocks)))
         self.structure = SplitAttention(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        result: Tensor = self.texture(x) + self.structure(x)
+        result: Tensor = self.gather(self.texture(x)) + self.structure(x)
         return result
 
 
@@ -92,13 +92,14 @@ class SISN(nn.Module):
         self.scale = scale
         self.bicubic_skip = bicubic_skip
         self.head = nn.Conv2d(3, width, 3, padding=1)  # equation 1
-        self.groups = nn.Sequential(*(SplitAttentionGroup(blocks, width) for _ in range(groups)))  # equation 2
+        deep = [SplitAttentionGroup(blocks, width) for _ in range(groups)]
+        self.groups = nn.Sequential(*deep)  # equation 2
         self.upsampling = sub_pixel(width, scale)  # equation 3
         self.tail = nn.Conv2d(width, 3, 3, padding=1)  # equation 4
         attentions = [module.widen for module in self.modules() if isinstance(module, SplitAttention)]
         start_damped(self, [*attentions, self.tail])
-        for group in self.groups:  # no ReLU follows it, and ten groups would magnify each other's output
-            group.texture[-1].weight.data.mul_(0.7)
+        for group in deep:  # no ReLU follows it, and ten groups would magnify each other's output
+            group.gather.weight.data.mul_(0.7)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
