@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from ..converters.checkpoint import Origin, Weights, read_weights, weights_bytes
 from ..engines.bundle import WEIGHTS, open_bundle
@@ -118,7 +119,9 @@ def train_model(
         scores.update(progress.scores)
         report(progress)
 
-    network = train(plan, task, output, remember, start=began.tensors if began else None)
+    # A batch is drawn beside the network's arithmetic: threads of NumPy's own would wait for its cores, 100 ms a batch.
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+        network = train(plan, task, output, remember, start=began.tensors if began else None)
     weights = output / WEIGHTS
     content = weights_bytes(network, plan.network, plan.config, origin_of(plan, faces, scores, teacher, began))
     try:
