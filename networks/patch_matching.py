@@ -58,12 +58,12 @@ def matches(queries: Tensor, keys: Tensor, grid: int) -> Tensor:
     split = queries.detach().reshape(n, side, BLOCK, side, BLOCK, size).permute(0, 1, 3, 2, 4, 5)
     blocks = split.reshape(n, 1, side * side, BLOCK * BLOCK, size)  # (N, 1, K, 16, P)
     middle = blocks[..., BLOCK * (BLOCK // 2) + BLOCK // 2, :]  # (N, 1, K, P)
-    rough = (middle @ keys.detach().transpose(2, 3)).argmax(-1)  # (N, R, K)
+    rough = (keys.detach() @ middle.transpose(2, 3)).argmax(2)  # (N, R, K)
     first = torch.arange(n * references, device=keys.device).reshape(n, references, 1) * positions
     corner = first + _at(corners, rough)  # (N, R, K) rows of the windows' top left
     rows = corner[..., None] + steps  # (N, R, K, 64)
     near = flat.index_select(0, rows.flatten()).reshape(n, references, side * side, WINDOW * WINDOW, size)
-    best = (blocks @ near.transpose(3, 4)).argmax(-1)  # (N, R, K, 16)
+    best = (near @ blocks.transpose(3, 4)).argmax(3)  # (N, R, K, 16)
     found = (corner[..., None] + _at(steps, best)).reshape(n, references, side, side, BLOCK, BLOCK)
     return found.permute(0, 1, 2, 4, 3, 5).reshape(n, references, positions)
 

@@ -212,4 +212,6 @@ def origin_of(
 def _limits(recipe: Recipe) -> tuple[str, ...]:
     if recipe.network == "detector":
         return detector.LIMITS
+    if recipe.network == "msrnet":
+        return msrnet.LIMITS
     return camera.LIMITS if recipe.degradation == "camera" else faces_cpu.LIMITS
