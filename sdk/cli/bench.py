@@ -78,15 +78,23 @@ def tables(
         if path:
             drawing.check(path)
     say(f"{machine}: the first minutes go into tracing, then all networks are timed in turn")
+    told = set[str]()
     with progress("steps") as bar:
         task = bar.add_task("preparing")
+
+        def watch(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+            if bar.disable and what not in told:  # no terminal, no bar
+                told.add(what)
+                say(what)
+
         timing = measure(
             TABLES,
             precision=precision,
             batch=batch,
             threads=threads,
             rounds=QUICK_ROUNDS if quick else runs,
-            watch=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            watch=watch,
         )
     note(timing.notes)
     if chart:

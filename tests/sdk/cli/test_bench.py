@@ -32,6 +32,7 @@ def test_a_network_goes_all_the_way_from_random_weights_to_figures_and_chart(fac
     options = ("--precision", "int8,fp32", "--batch", 2, "--threads", 1, "--runs", 2)
     said = facesr("bench", "tables", *options, "-o", tmp_path / "made", "--chart", tmp_path / "chart.png", "--json")
     assert said.code == 0, said.err
+    assert "preparing depth 1, width 8" in said.err and "\ntiming\n" in said.err
     document = json.loads(said.out)
     assert json.loads((tmp_path / "made" / "tables.json").read_text("utf-8")) == document
     assert (tmp_path / "made" / "tables.png").read_bytes() == (tmp_path / "chart.png").read_bytes()
