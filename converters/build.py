@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,13 +20,15 @@ from ..calibration.gate import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gat
 from ..calibration.sample import NAME as SAMPLE
 from ..calibration.sample import sample_faces
 from ..calibration.scenes import read_scenes
-from ..engines.bundle import ONNX, SECOND, WEIGHTS, Bundle, check_free, write_bundle
+from ..engines.bundle import EMBEDDING, ONNX, REFERENCES, SECOND, WEIGHTS, Bundle, check_free, write_bundle
 from ..engines.card import PRECISIONS, Card, Precision
 from ..engines.contract import Contract, super_resolution
 from ..engines.errors import UnknownNameError, UsageError
 from ..engines.ort import OrtSession
 from ..engines.ort_quantise import METHODS
-from ..networks import network_class
+from ..networks import defaults, network_class
+from ..networks.msrnet import REFERENCES as SLOTS
+from ..networks.msrnet import MSRNet
 from ..zoo import catalogue
 from .blueprint import Blueprint, blueprint
 from .checkpoint import network_from, read_weights, weights_bytes
@@ -34,6 +37,7 @@ from .convert import convert, subject
 from .deployed import projection_of
 from .half_weights import MOST_COST_DB, half_weights
 from .reduce import reduced
+from .reference_graphs import reference_graphs
 
 Report = Callable[[str], None]
 
@@ -155,6 +159,9 @@ def build_from(
         draft = plain = _draft(Path(workshop) / "fp32", card)
         what = subject(network, contract, true_faces, smooth)
         card = replace(card, parity=convert(what, plain.onnx, report))
+        if contract.references:
+            more = reference_graphs(cast(MSRNet, network), true_faces, plain.folder, report)
+            card = replace(card, parity=card.parity | more)
         if precision != "fp32":
             draft = _draft(Path(workshop) / precision, replace(card, precision=precision))
             reference = OrtSession(plain)
@@ -175,6 +182,7 @@ def build_from(
             report(f"quality: average precision {told['average_precision']:.4f} on {whose}")
             card = replace(card, quality={**card.quality, whose: {"precision": precision, **told}})
         made = [draft.folder / name for name in (ONNX, SECOND)]
+        made += [plain.folder / name for name in (REFERENCES, EMBEDDING)]
         contents = {path.name: path.read_bytes() for path in made if path.exists()}
         bundle = write_bundle(folder, card, {**contents, WEIGHTS: payload})
     for note in card.notes:
@@ -190,7 +198,9 @@ def _draft(folder: Path, card: Card) -> Bundle:
 def _contract(plan: Blueprint) -> Contract:
     if plan.network == "detector":
         return Contract("face-detection", multiple=32)
-    return super_resolution(int(plan.config["scale"]), getattr(network_class(plan.network), "windows", ()))
+    network, config = network_class(plan.network), {**defaults(plan.network), **plan.config}
+    windows = (int(config["side"]),) if "side" in config else getattr(network, "windows", ())
+    return super_resolution(int(config["scale"]), windows, SLOTS if issubclass(network, MSRNet) else 0)
 
 
 def _notes(target: str, precision: Precision) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -21,8 +21,10 @@ from ..calibration.evaluate import centres
 from ..calibration.sample import astronaut
 from ..engines.contract import Contract
 from ..engines.ort import Graph
+from ..networks.msrnet import MSRNet
 from .deployed import PixelsToMaps, PixelsToPixels
 from .parity import LARGEST_ERROR, estimate_parity, map_parity, pixel_parity
+from .reference_graphs import lending
 from .simplify import simplified
 from .trace import onnx_from_network
 from .unrounded import unrounded
@@ -40,6 +42,8 @@ class Subject:
         multiple: what height and width are multiples of.
         pixels: (N, H, W, 3) uint8 BGR that each step is run on.
         compare: step, expected and got -> figures for the card, or a `ParityError`.
+        side: of the one size that the network takes; 0 where it takes any.
+        lent: keys, values and presence of references for each of the pictures; none for a network without them.
     """
 
     wrapped: Callable[[torch.dtype], nn.Module]
@@ -47,6 +51,13 @@ class Subject:
     multiple: int
     pixels: NDArray[np.uint8]
     compare: Callable[[str, NDArray[Any], NDArray[Any]], dict[str, float]]
+    side: int = 0
+    lent: tuple[NDArray[Any], ...] = ()
+
+    def traced(self, dtype: torch.dtype) -> onnx.ModelProto:
+        """The graph, as the tracer gives it, with the arithmetic of a type."""
+        lent = [torch.from_numpy(part[:2]) for part in self.lent]
+        return onnx_from_network(self.wrapped(dtype), self.multiple, self.output, lent, self.side)
 
 
 def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8]], smooth: float = 0.0) -> Subject:
@@ -63,9 +74,19 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
         crops = low_resolution(centres(faces[:PARITY_FACES], scale), scale)
         multiple = int(getattr(network, "multiple", 1))
         side = -(-crops.shape[1] // multiple) * multiple
+        side = min(contract.windows) if contract.references else side
         crops = np.pad(crops, ((0, 0), *[(0, side - crops.shape[1])] * 2, (0, 0)), mode="edge")
+        lent: tuple[NDArray[Any], ...] = ()
+        if contract.references:
+            crops, lent = lending(cast(MSRNet, network), crops, faces, contract.references)
         return Subject(
-            lambda t: PixelsToPixels(deepcopy(network), scale, t, smooth), "enlarged", multiple, crops, pixel_parity
+            lambda t: PixelsToPixels(deepcopy(network), scale, t, smooth),
+            "enlarged",
+            multiple,
+            crops,
+            pixel_parity,
+            side if lent else 0,
+            lent,
         )
     picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return Subject(lambda t: PixelsToMaps(deepcopy(network), t), "maps", contract.multiple, picture[None], map_parity)
@@ -86,7 +107,7 @@ def convert(what: Subject, path: Path, report: Callable[[str], None]) -> dict[st
         BuildError: a step failed.
         ParityError: a step departs too far.
     """
-    traced = onnx_from_network(what.wrapped(torch.float32), what.multiple, what.output)
+    traced = what.traced(torch.float32)
     onnx.save(traced, path)
     parity = hold(what, "traced", path, report)
     onnx.save(simplified(traced), path)
@@ -95,7 +116,7 @@ def convert(what: Subject, path: Path, report: Callable[[str], None]) -> dict[st
 
 def halve(what: Subject, path: Path, report: Callable[[str], None]) -> dict[str, float]:
     """As `convert`, with the network's arithmetic in FP16."""
-    onnx.save(simplified(onnx_from_network(what.wrapped(torch.float16), what.multiple, what.output)), path)
+    onnx.save(simplified(what.traced(torch.float16)), path)
     return hold(what, "fp16", path, report)
 
 
@@ -114,15 +135,16 @@ def hold(what: Subject, step: str, path: Path, report: Callable[[str], None]) ->
     Raises:
         ParityError: it departs further than the step may.
     """
-    network, pixels = what.wrapped(torch.float32), torch.from_numpy(what.pixels)
+    network, given = what.wrapped(torch.float32), (what.pixels, *what.lent)
     with torch.inference_mode():
-        expected = network(pixels).numpy()
-        estimate = network.estimate(pixels).numpy() if isinstance(network, PixelsToPixels) else None
-    figures = what.compare(step, expected, Graph(path).run(what.pixels)[0])
+        tensors = [torch.from_numpy(part) for part in given]
+        expected = network(*tensors).numpy()
+        estimate = network.estimate(*tensors).numpy() if isinstance(network, PixelsToPixels) else None
+    figures = what.compare(step, expected, Graph(path).run(*given)[0])
     if estimate is not None and step in LARGEST_ERROR:
         with TemporaryDirectory() as folder:
             onnx.save(unrounded(onnx.load(path)), bare := Path(folder) / "unrounded.onnx")
-            figures |= estimate_parity(step, estimate, Graph(bare).run(what.pixels)[0] / 255)
+            figures |= estimate_parity(step, estimate, Graph(bare).run(*given)[0] / 255)
     told = ", ".join(f"{name.removeprefix(step + '_')} {value:.4g}" for name, value in figures.items())
     report(f"{step}: held against PyTorch, {told}")
     return figures

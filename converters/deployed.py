@@ -38,19 +38,37 @@ class PixelsToPixels(nn.Module):
         self.dtype = dtype
         self.smooth = smooth
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(N, H, W, 3) uint8 BGR -> (N, scale·H, scale·W, 3) uint8 BGR."""
-        bgr = (self.estimate(pixels) * 255).round().clamp(0, 255).flip(1)
+    def forward(
+        self, pixels: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
+    ) -> Tensor:
+        """Enlarge faces.
+
+        Args:
+            pixels: (N, H, W, 3) uint8 BGR.
+            keys, values: of references, (N, R, L, P) and (N, R, L, V) float16 or float32, for a network that takes
+                them; none for no references.
+            present: (N, R) float32, 1 for a reference, 0 for an empty slot.
+
+        Returns:
+            (N, scale·H, scale·W, 3) uint8 BGR.
+        """
+        bgr = (self.estimate(pixels, keys, values, present) * 255).round().clamp(0, 255).flip(1)
         return bgr.permute(0, 2, 3, 1).to(torch.uint8)
 
-    def estimate(self, pixels: Tensor) -> Tensor:
-        """(N, H, W, 3) uint8 BGR -> (N, 3, scale·H, scale·W) RGB near [0, 1], before it is rounded to pixels."""
+    def estimate(
+        self, pixels: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
+    ) -> Tensor:
+        """As `forward`, but (N, 3, scale·H, scale·W) RGB near [0, 1], before it is rounded to pixels."""
         rgb = pixels.float().permute(0, 3, 1, 2).flip(1) / 255  # (N, 3, H, W)
-        sr: Tensor = self.network(rgb.to(self.dtype)).float()
+        sr: Tensor = self.network(rgb.to(self.dtype), *self._numbers(keys, values, present)).float()
         height, width = pixels.shape[1], pixels.shape[2]
         down_y = bicubic_matrix(self.scale * height, height, torch)  # (H, kH)
         down_x = bicubic_matrix(self.scale * width, width, torch)
         return sr + self._up(height) @ (rgb - cast(Tensor, down_y @ sr @ down_x.T)) @ self._up(width).T
+
+    def _numbers(self, keys: Tensor | None, values: Tensor | None, present: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Of references: correlation is FP32's in every precision, what they lend is added to features."""
+        return () if keys is None or values is None else (keys.float(), values.to(self.dtype), present)
 
     def _up(self, side: int) -> Tensor:
         """(k·side, side): U, or U G."""

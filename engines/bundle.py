@@ -19,7 +19,9 @@ ENGINE, LAYERS = "model.engine", "layers.json"
 what it says of its layers."""
 SECOND = "fp16.onnx"
 """Beside an INT8 graph for TensorRT: the same network in FP16, which is taken where it is faster."""
-FILES = frozenset((CARD, ONNX, WEIGHTS, ENGINE, LAYERS, SECOND))
+REFERENCES, EMBEDDING = "references.onnx", "embedding.onnx"
+"""Of a network that borrows from other faces: what a true face lends, and where a small one stands among others."""
+FILES = frozenset((CARD, ONNX, WEIGHTS, ENGINE, LAYERS, SECOND, REFERENCES, EMBEDDING))
 
 
 @dataclass(frozen=True)

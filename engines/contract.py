@@ -42,6 +42,9 @@ class Contract:
         batches: the N it takes.
         multiple: for detection, what H and W must be a multiple of.
         sizes_hw: for detection, the sizes that the engine was made for; none where any will do.
+        references: for super-resolution, most faces of a library that a face may borrow from; 0 where it borrows from
+            none. With them the graph has more inputs: keys (N, R, L, P) and values (N, R, L, V) float16, and present
+            (N, R) float32, 1 for a reference, 0 for an empty slot; R from 1 to this.
     """
 
     task: Task
@@ -50,6 +53,7 @@ class Contract:
     batches: tuple[int, ...] = (1,)
     multiple: int = 1
     sizes_hw: tuple[tuple[int, int], ...] = ()
+    references: int = 0
 
     def __post_init__(self) -> None:
         if self.task not in ("super-resolution", "face-detection"):
@@ -61,6 +65,8 @@ class Contract:
             raise BundleError("a contract needs a batch of 1, or some numbers of pictures could not be run")
         if self.task == "super-resolution" and (self.scale < 2 or not self.windows):
             raise BundleError("a super-resolution contract needs a scale of 2 or more, and windows")
+        if not isinstance(self.references, int) or self.references < 0:
+            raise BundleError(f"a contract needs a whole number of references, not {self.references}")
 
     def batches_of(self, height: int, width: int) -> tuple[int, ...]:
         """Sizes of the calls with pictures of this height and width, in pixels."""
@@ -99,15 +105,16 @@ class Contract:
             )
 
 
-def super_resolution(scale: int, windows: tuple[int, ...] = ()) -> Contract:
+def super_resolution(scale: int, windows: tuple[int, ...] = (), references: int = 0) -> Contract:
     """The contract of a super-resolution network.
 
     Args:
         scale: its enlargement.
         windows: sides of the crops, in pixels, for a network that does not take all that its scale allows.
+        references: most faces of a library that it borrows from.
     """
     own = windows or (SMALL_WINDOWS if scale >= 8 else WINDOWS)
-    return Contract("super-resolution", scale=scale, windows=own, batches=BATCHES)
+    return Contract("super-resolution", scale=scale, windows=own, batches=BATCHES, references=references)
 
 
 def split_batch(count: int, batches: tuple[int, ...]) -> list[int]:

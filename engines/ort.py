@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -78,15 +79,29 @@ class Graph:
             raise EngineError(f"{path} cannot be loaded by ONNX Runtime {self.version}: {_first_line(error)}") from None
         self.inputs = {i.name: i for i in self._session.get_inputs()}
         self.outputs = [o.name for o in self._session.get_outputs()]
+        self._zeros: dict[tuple[int, int], dict[str, NDArray[Any]]] = {}
 
-    def run(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
-        """Feed the first input, return every output."""
+    def run(self, *tensors: NDArray[Any]) -> list[NDArray[Any]]:
+        """Feed the inputs in their order, return every output.
+
+        Inputs that are not given are references that are not there: one of zeros for each picture.
+        """
         if self._session is None:
             raise EngineError("the engine is closed; load it again")
+        feed = dict(zip(self.inputs, tensors, strict=False))
+        if len(feed) < len(self.inputs):
+            feed |= self._absent(len(tensors[0]), len(feed))
         try:
-            return list(self._session.run(None, {next(iter(self.inputs)): tensor}))
+            return list(self._session.run(None, feed))
         except Exception as error:
-            raise EngineError(f"ONNX Runtime failed on an input of {tensor.shape}: {_first_line(error)}") from None
+            shape = tensors[0].shape
+            raise EngineError(f"ONNX Runtime failed on an input of {shape}: {_first_line(error)}") from None
+
+    def _absent(self, count: int, given: int) -> dict[str, NDArray[Any]]:
+        """Zeros for all inputs after the given ones, kept for the next call."""
+        if (count, given) not in self._zeros:
+            self._zeros[count, given] = absent(list(self.inputs.values())[given:], count)
+        return self._zeros[count, given]
 
     def recorded(self) -> list[dict[str, Any]]:
         """End the recording and read it: the events of Chrome's trace format."""
@@ -95,6 +110,18 @@ class Graph:
     def close(self) -> None:
         """Give the memory back; `run` is over."""
         self._session = None
+        self._zeros.clear()
+
+
+def absent(inputs: Sequence[Any], count: int) -> dict[str, NDArray[Any]]:
+    """No references: for each input zeros of one slot.
+
+    Args:
+        inputs: of a graph, as the runtime describes them: (N, R, …) each.
+        count: N.
+    """
+    dtypes = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+    return {tensor.name: np.zeros((count, 1, *tensor.shape[2:]), dtypes[tensor.type]) for tensor in inputs}
 
 
 def layer_times(
