@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,29 @@ _FORMS = "expected an ArcFace-like graph: one face in, 1x3x112x112 or 1x112x112x
 def recognition(recogniser: Path, threads: int = 0) -> Measure:
     """Cosine similarity of the embeddings of a face that came back and of the true one, -1..1.
 
+    Source: T. Lu et al., "Face hallucination via split-attention in split-attention network", 2021, table 5.
+
+    Args:
+        recogniser: see `embedder`.
+        threads: CPU threads of one call; 0 for one a core.
+
+    Raises:
+        EngineError: the file cannot be loaded, or is no recogniser.
+    """
+    embedding = embedder(recogniser, threads)
+
+    def similarity(pictures: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float64]:
+        pairs = [[embedding(face) for face in pair] for pair in zip(pictures, true, strict=True)]
+        return np.array([a @ b for a, b in pairs])
+
+    return similarity
+
+
+def embedder(recogniser: Path, threads: int = 0) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """What a face recogniser makes of a face: (H, W, 3) uint8 BGR -> (D,) of norm 1, like faces near each other.
+
     Faces are resized to the recogniser's input as they are, without alignment. A graph that takes uint8 is given RGB
     pixels; one of floats too where it begins with a subtraction, its own normalisation, or else (RGB - 127.5) / 127.5.
-
-    Source: T. Lu et al., "Face hallucination via split-attention in split-attention network", 2021, table 5.
 
     Args:
         recogniser: ONNX file of a network like ArcFace or MobileFaceNet.
@@ -65,11 +85,7 @@ def recognition(recogniser: Path, threads: int = 0) -> Measure:
         vector = found.reshape(-1).astype(np.float64)
         return np.asarray(vector / np.linalg.norm(vector))
 
-    def similarity(pictures: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float64]:
-        pairs = [[embedding(face.tobytes(), face.shape) for face in pair] for pair in zip(pictures, true, strict=True)]
-        return np.array([a @ b for a, b in pairs])
-
-    return similarity
+    return lambda face: embedding(face.tobytes(), face.shape)
 
 
 def _layout(recogniser: Path, shape: list[Any]) -> tuple[int, int]:

@@ -61,9 +61,14 @@ def compile_bundle(
     for_cpus = bundle.card.precision == "int8" and SECOND not in bundle.card.files
     if target == "tensorrt" and for_cpus:
         raise UsageError(f"{bundle.folder} is INT8 for CPUs; make one for TensorRT: build --int8 --target tensorrt")
+    borrows = bool(bundle.card.contract.references)
+    if target == "tensorrt" and borrows:
+        raise UsageError(
+            f"{bundle.card.name} borrows from references, which runs in ONNX Runtime alone; leave --target out"
+        )
     if folder:
         check_free(folder)
-    if target == "tensorrt" or (target == "auto" and not for_cpus and not why_not_tensorrt()):
+    if target == "tensorrt" or (target == "auto" and not for_cpus and not borrows and not why_not_tensorrt()):
         folder = folder or (Path(f"{bundle.card.name}-tensorrt") if ships(bundle) else bundle.folder)
         check_free(folder)
         check_writable(folder)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .bundle import Bundle
-from .errors import UnknownNameError
+from .errors import EngineError, UnknownNameError
 from .ort import OrtSession
 from .session import Session
 
 
 def _tensorrt(bundle: Bundle, threads: int) -> Session:
+    if bundle.card.contract.references:
+        raise EngineError(f"{bundle.card.name} borrows from references, which runs in ONNX Runtime; leave --engine out")
     from .trt_session import TrtSession
 
     return TrtSession(bundle)

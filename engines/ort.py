@@ -125,7 +125,12 @@ def absent(inputs: Sequence[Any], count: int) -> dict[str, NDArray[Any]]:
 
 
 def layer_times(
-    path: Path, tensor: NDArray[Any], runs: int, threads: int = 0, fixed: dict[str, int] | None = None
+    path: Path,
+    tensor: NDArray[Any],
+    runs: int,
+    threads: int = 0,
+    fixed: dict[str, int] | None = None,
+    more: tuple[NDArray[Any], ...] = (),
 ) -> tuple[LayerTime, ...]:
     """Time every node of a graph, as it stands after the runtime's own optimisation.
 
@@ -133,11 +138,12 @@ def layer_times(
         path, threads, fixed: see `Graph`.
         tensor: its input.
         runs: calls that are averaged, after one that does not count.
+        more: its other inputs, where they are given.
     """
     with TemporaryDirectory() as folder:
         graph = Graph(path, threads, fixed, Path(folder) / "layers")
         for _ in range(runs + 1):
-            graph.run(tensor)
+            graph.run(tensor, *more)
         events = graph.recorded()
         graph.close()
     taken: dict[tuple[str, str], list[float]] = defaultdict(list)

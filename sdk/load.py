@@ -7,12 +7,14 @@ from pathlib import Path
 from ..engines.bundle import Bundle
 from ..engines.choose import open_session
 from ..engines.errors import InputError, UsageError
+from ..engines.reference_session import MOST
 from ..engines.yunet import YuNetSession
 from ..zoo import catalogue
 from .detect import Detector
 from .gpu_session import OnDevice
 from .pipeline import Pipeline
 from .plan import SMALLEST_FACE
+from .references import open_with_references
 
 
 def load(
@@ -24,6 +26,8 @@ def load(
     composite: bool = True,
     threads: int = 0,
     rebuild: bool = False,
+    references: str | Path | None = None,
+    most: int = MOST,
 ) -> Pipeline:
     """Load a face super-resolution pipeline: a `GpuPipeline` where both networks are engines on a GPU.
 
@@ -39,9 +43,12 @@ def load(
         threads: CPU threads of one call; 0 for one a core.
         rebuild: where a bundle has no TensorRT engine that runs here, compile one in its folder, which takes minutes;
             not of those that ship.
+        references: folder of a library of faces that the network borrows from, see `build_library`; without it one
+            that could borrow does without.
+        most: references of a face, the nearest ones.
 
     Raises:
-        UnknownNameError, BundleError, EngineError, UsageError: the text says what and what to do.
+        UnknownNameError, BundleError, EngineError, InputError, UsageError: the text says what and what to do.
     """
     found = (
         detector
@@ -49,6 +56,10 @@ def load(
         else load_detector(detector, engine=engine, threads=threads, rebuild=rebuild)
     )
     bundle = _found(model, engine, rebuild)  # last, for it may take minutes
+    if references is not None:
+        return Pipeline(
+            open_with_references(bundle, references, most, engine, threads), bundle.card, found, outscale, composite
+        )
     session = open_session(bundle, engine, threads)
     if isinstance(session, OnDevice) and isinstance(found.session, OnDevice):
         from .gpu_pipeline import GpuPipeline  # what only a GPU needs

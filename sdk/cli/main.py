@@ -17,7 +17,7 @@ from ...engines.errors import FacesrError, UnknownNameError, UsageError
 from ..packages import package_of
 from .stop import Stopped
 
-COMMANDS = ("demo", "run", "profile", "bench", "build", "train", "eval", "models", "inspect", "doctor")
+COMMANDS = ("demo", "run", "profile", "bench", "build", "train", "eval", "references", "models", "inspect", "doctor")
 """In the order of the help. Each is a module of this package, and the `command` in it."""
 
 DONE, COULD_NOT, WRONG_USAGE = 0, 1, 2

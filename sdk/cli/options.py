@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ...engines.reference_session import MOST
 from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
 from ..plan import SMALLEST_FACE
 
@@ -111,6 +112,8 @@ def pipeline_options(function: F) -> F:
             min_face_option,
             score_option,
             threads_option,
+            references_option,
+            most_option,
         )
     ):
         function = option(function)
@@ -164,3 +167,15 @@ def threads_option(function: F) -> F:
     return click.option(
         "--threads", type=click.IntRange(min=0), default=0, help="CPU threads of a network.  [default: one a core]"
     )(function)
+
+
+def references_option(function: F) -> F:
+    """``--references``."""
+    text = "Library of faces that the model borrows from: facesr-edge references build."
+    return path_option("--references", metavar="LIB", help=text)(function)
+
+
+def most_option(function: F) -> F:
+    """``--most``."""
+    text = "References of a face, with --references."
+    return click.option("--most", type=click.IntRange(min=1), default=MOST, show_default=True, help=text)(function)

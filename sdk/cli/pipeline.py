@@ -34,6 +34,8 @@ def pipeline_from(options: dict[str, Any], composite: bool = True) -> Pipeline:
         composite=composite,
         threads=options["threads"],
         rebuild=options["rebuild"],
+        references=options["references"],
+        most=options["most"],
     )
 
 
