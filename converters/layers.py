@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from math import prod
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
 
-from ..engines.ort import Graph
+from .arithmetic import multiply_adds
 
 KINDS = ["Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize"]
 """Operators that become INT8; others keep their precision."""
 MEASURED_SIDE = 64
-"""Height and width at which multiply-adds are counted; their shares hardly depend on it."""
+"""Height and width at which multiply-adds are counted where the graph takes any; their shares hardly depend on it."""
 
 
 def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
@@ -72,20 +69,11 @@ def quantisable(model: onnx.ModelProto, high: Collection[str]) -> list[str]:
 
 
 def share(model: onnx.ModelProto, nodes: Collection[str]) -> float:
-    """Share of the convolutions' multiply-adds that lies in some nodes, 0..1; counted on a run, as shapes may depend on
-    arithmetic that no inference follows."""
-    convolutions = _convolutions(model)
-    weights = {tensor.name: prod(tensor.dims) for tensor in model.graph.initializer}
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    del shown.graph.output[:]
-    shown.graph.output.extend(onnx.ValueInfoProto(name=node.output[0]) for node in convolutions)
-    with TemporaryDirectory() as workshop:
-        path = Path(workshop) / "shown.onnx"
-        onnx.save(shown, path)
-        made = Graph(path).run(np.zeros((1, MEASURED_SIDE, MEASURED_SIDE, 3), np.uint8))
-    cost = {n.name: weights[n.input[1]] * prod(t.shape[2:]) for n, t in zip(convolutions, made, strict=True)}
-    return float(sum(cost[name] for name in cost if name in nodes) / max(1, sum(cost.values())))
+    """Share of the convolutions' multiply-adds that lies in some nodes, 0..1."""
+    side = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value or MEASURED_SIDE
+    spent = multiply_adds(model, np.zeros((1, side, side, 3), np.uint8), ["Conv"])
+    theirs = sum(spent[node.output[0]] for node in _convolutions(model) if node.name in nodes)
+    return float(theirs / max(1, sum(spent.values())))
 
 
 def _convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:

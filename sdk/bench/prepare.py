@@ -82,7 +82,9 @@ def prepare(size: tuple[int, int], kinds: Iterable[Kind], folder: Path) -> Prepa
             contents |= {WEIGHTS: weights_bytes(network, "idrn", settings, origin)}
         card = Card(name, super_resolution(SCALE), kind[0], "idrn", settings)
         bundles[kind] = write_bundle(folder / "-".join((name, *kind)), card, contents)
-    return Prepared(size, shipped.card.name if shipped else RANDOM, macs_of(plain, SIDE), bundles, what.pixels)
+    return Prepared(
+        size, shipped.card.name if shipped else RANDOM, macs_of(plain, SIDE, ["Conv"]), bundles, what.pixels
+    )
 
 
 def _graph(what: Subject, plain: Path, kind: Kind, workshop: Path) -> Path:

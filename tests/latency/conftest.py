@@ -83,4 +83,4 @@ def macs(bundle_of):
     from facesr_edge.converters.arithmetic import macs_of
     from facesr_edge.sdk.bench.paper import SIDE
 
-    return cache(lambda size: macs_of(bundle_of(size).onnx, SIDE))
+    return cache(lambda size: macs_of(bundle_of(size).onnx, SIDE, ["Conv"]))
