@@ -148,10 +148,12 @@ def neighbours(points: Tensor, number: int) -> Tensor:
         (F, number) int64, nearest first; F and more are mirrored faces.
     """
     count = len(points) // 2
-    straight, mirrored = torch.cdist(points[:count], points, p=1).split(count, 1)  # (F, F) each
+    far = torch.cdist(points[:count], points, p=1)  # (F, 2·F)
+    straight, mirrored = far[:, :count], far[:, count:]
     apart = torch.minimum(straight, mirrored).fill_diagonal_(torch.inf)
     chosen = apart.topk(number, largest=False).indices
-    return chosen + count * (mirrored < straight).gather(1, chosen).long()
+    result: Tensor = chosen + count * (mirrored < straight).gather(1, chosen).long()
+    return result
 
 
 @torch.inference_mode()
