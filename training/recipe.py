@@ -69,9 +69,13 @@ class Recipe:
 
     @property
     def identity(self) -> str:
-        """What a checkpoint says of its recipe: all but the defaults, so that later fields change nothing."""
+        """What a checkpoint says of its recipe: all that changes what is learnt, less the defaults.
+
+        So fields that come later change nothing, nor does how deviations are worded.
+        """
         said = asdict(self)
-        return repr({f.name: said[f.name] for f in fields(self) if said[f.name] != _default(f)})
+        counts = (f for f in fields(self) if f.name != "deviations")
+        return repr({f.name: said[f.name] for f in counts if said[f.name] != _default(f)})
 
 
 def _default(of: Any) -> Any:

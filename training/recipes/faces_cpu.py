@@ -7,7 +7,6 @@ from typing import Any
 from ..recipe import Recipe
 
 COMMON = (
-    "24x24 inputs in batches of 8 and few steps: as many as an hour of one CPU core holds",
     "L1 alone",
     "Muon for the hidden convolutions, Adam for the rest, both with cosine decay: as good as Adam after a sixth of the "
     "steps",
@@ -46,6 +45,10 @@ def faces_cpu(
         "muon_on": "hidden",
         "clip": 1.0,
         "ema": 0.995,
-        "deviations": (*COMMON, *deviations),
+        "deviations": (
+            f"{side}x{side} inputs in batches of {batch}, {steps:,} steps: as many as an hour of one CPU core holds",
+            *COMMON,
+            *deviations,
+        ),
     }
     return Recipe(network, config, steps, batch, **{**fixed, **changes})
