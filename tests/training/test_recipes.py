@@ -1,5 +1,7 @@
 """Each recipe builds its network, "paper" says what the paper says, and none takes what it does not know."""
 
+from dataclasses import replace
+
 import cv2
 import pytest
 import torch
@@ -172,3 +174,9 @@ def test_a_setting_that_cannot_be_is_wrong_usage(faces, tmp_path, capfd, setting
     code, err = command(capfd, "--model", "sisn", "--faces", faces, "-o", tmp_path / "out", *words)
     assert code == 2 and told in " ".join(err.split()) and "Traceback" not in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_outlives_other_words_but_no_other_rate():
+    recipe = RECIPES["sisn"]["cpu"]()
+    assert replace(recipe, deviations=("said otherwise",)).identity == recipe.identity
+    assert replace(recipe, learning_rate=2e-4).identity != recipe.identity
