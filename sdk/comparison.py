@@ -25,9 +25,12 @@ from ..calibration.evaluate import (
 from ..engines.bundle import Bundle
 from ..engines.choose import open_session
 from ..engines.errors import EngineError, UnknownNameError
+from ..engines.reference_session import MOST
+from ..engines.session import Session
 from ..training.degrade import DEGRADATIONS
 from ..zoo import catalogue
 from .judge import names_of
+from .references import check_strangers, open_with_references
 
 if TYPE_CHECKING:
     from ..converters.cost import Cost
@@ -130,6 +133,8 @@ def compare(
     measures: Mapping[str, Measure] = MEASURES,
     engine: str = "auto",
     threads: int = 0,
+    references: Path | None = None,
+    most: int = MOST,
     report: Callable[[int], None] = lambda done: None,
 ) -> Comparison:
     """Measure super-resolution models on the same faces.
@@ -141,10 +146,12 @@ def compare(
         measures: name -> what is measured, "psnr_y_db" among them.
         engine: "auto", or a runtime's name.
         threads: CPU threads of one call; 0 for one a core.
+        references: folder of a library, for those of the models that borrow from one, which has none of the faces.
+        most: references of a face.
         report: told how many models are done.
 
     Raises:
-        UnknownNameError, BundleError, EngineError, InputError: the text says what and what to do.
+        UnknownNameError, BundleError, EngineError, InputError, UsageError: the text says what and what to do.
     """
     if degradation not in DEGRADATIONS:
         raise UnknownNameError("degradation", degradation, DEGRADATIONS)
@@ -163,7 +170,7 @@ def compare(
         for name, bundle in bundles.items():
             if bundle.card.contract.scale != scale:
                 continue
-            with closing(open_session(bundle, engine, threads)) as session:
+            with closing(_session(bundle, engine, threads, references, most, true)) as session:
                 pictures, runtime = enlarged(session, small), session.runtime
             values = figures(pictures, true, measures)
             gain = values["psnr_y_db"] - measured["psnr_y_db"]
@@ -175,6 +182,14 @@ def compare(
         rows.sort(key=lambda row: row.figures["psnr_y_db"])
         groups.append(Group(scale, (bicubic, *rows), small[chosen], true[chosen]))
     return Comparison(len(faces), degradation, tuple(groups))
+
+
+def _session(bundle: Bundle, engine: str, threads: int, references: Path | None, most: int, true: Pictures) -> Session:
+    if references is None or not bundle.card.contract.references:
+        return open_session(bundle, engine, threads)
+    session = open_with_references(bundle, references, most, engine, threads)
+    check_strangers(session.library, true)
+    return session
 
 
 def super_resolution_models() -> list[str]:

@@ -16,7 +16,9 @@ from .options import (
     engine_option,
     json_option,
     min_face_option,
+    most_option,
     path_option,
+    references_option,
     score_option,
     threads_option,
 )
@@ -25,7 +27,10 @@ from .screen import progress, put_json, say
 if TYPE_CHECKING:
     from ...calibration.evaluate import Measure
 
-ON_FACES = ("faces", "model", "all", "degradation", "lpips_weights", "recognizer", "sheet")
+ON_FACES = (
+    *("faces", "model", "all", "degradation", "lpips_weights", "recognizer", "sheet"),
+    *("references", "most", "ablation"),
+)
 ON_SCENES = ("scenes", "detector", "beside", "split", "review", "misses", "score", "min_face")
 """Options that belong to one kind of evaluation alone."""
 
@@ -50,6 +55,9 @@ ON_SCENES = ("scenes", "detector", "beside", "split", "review", "misses", "score
 )
 @path_option("--lpips-weights", metavar="FILE", help="AlexNet as torchvision has it (.pth), for LPIPS and MPS.")
 @path_option("--recognizer", metavar="ONNX", help="A network like ArcFace: is it still the same person?")
+@references_option
+@most_option
+@click.option("--ablation", is_flag=True, help="With --references: the figures of the model with 0, 1, … of them.")
 @path_option("--sheet", metavar="FILE", help="Draw some faces beside bicubic and the truth into FILE (NAME.png).")
 @path_option("--scenes", metavar="DIR", help="Labelled pictures to judge a detector on: labels.json and images/.")
 @detector_option
@@ -71,6 +79,7 @@ def command(engine: str, threads: int, json_file: str | None, **options: Any) ->
     \b
     facesr-edge eval --model idrn-x4 --faces held-out/
     facesr-edge eval --all --faces held-out/ --sheet sheet.png
+    facesr-edge eval --model msrnet-x8 --faces held-out/ --references library --ablation
     facesr-edge eval --scenes labelled/ --misses misses.png
     facesr-edge eval --scenes labelled/ --detector mine/ --beside detector
     """
@@ -87,10 +96,43 @@ def command(engine: str, threads: int, json_file: str | None, **options: Any) ->
     if options["faces"] is None and options["scenes"] is None:
         raise click.UsageError("say what to measure on: --faces DIR for a model, --scenes DIR for a detector")
     common: dict[str, Any] = {"engine": engine, "threads": threads, "json_file": json_file}
-    if options["faces"] is not None:
-        _evaluate(**{name: options[name] for name in ON_FACES}, **common)
+    if options["ablation"]:
+        _ablate(options, engine, threads, json_file)
+    elif options["faces"] is not None:
+        _evaluate(**{name: options[name] for name in ON_FACES if name != "ablation"}, **common)
     else:
         _judge(**{name: options[name] for name in ON_SCENES}, **common)
+
+
+def _ablate(options: dict[str, Any], engine: str, threads: int, json_file: str | None) -> None:
+    """One model, its figures by the number of references."""
+    from ...calibration.crops import read_faces
+    from ...zoo import catalogue
+    from ..ablation import ablation
+    from .ablated import show
+
+    if options["references"] is None or options["faces"] is None or len(options["model"]) != 1:
+        raise click.UsageError("--ablation needs one --model, --faces DIR and --references LIB")
+    if options["sheet"] or options["all"] or options["degradation"] != "bicubic":
+        raise click.UsageError("--ablation goes without --sheet, --all and --degradation; leave them out")
+    bundle, faces = catalogue.find(options["model"][0]), read_faces(options["faces"])
+    measures = _measures(options["lpips_weights"], options["recognizer"], threads)
+    say(f"{len(faces)} faces of {options['faces']} · {bundle.card.name} {bundle.card.precision}")
+    with progress("turns") as bar:
+        task = bar.add_task("measuring", total=bundle.card.contract.references + 1)
+        found = ablation(
+            bundle,
+            options["references"],
+            faces,
+            measures=measures,
+            engine=engine,
+            threads=threads,
+            report=lambda done: bar.update(task, completed=done),
+        )
+    if json_file:
+        put_json(found.to_dict(), json_file)
+    if json_file != STDOUT:
+        show(found)
 
 
 def _evaluate(
