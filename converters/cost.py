@@ -8,7 +8,6 @@ import torch
 
 from ..engines.bundle import Bundle
 from ..networks import build_network
-from .layers import fixed_side
 from .arithmetic import macs_of
 
 SIDE = 32

@@ -76,11 +76,6 @@ def share(model: onnx.ModelProto, nodes: Collection[str]) -> float:
     return float(theirs / max(1, sum(spent.values())))
 
 
-def fixed_side(model: onnx.ModelProto) -> int:
-    """H = W of the pictures that a graph takes, in pixels; 0 where it takes any."""
-    return int(model.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
-
-
 def _convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.op_type == "Conv"]
 

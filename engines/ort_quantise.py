@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BuildError, MissingDependencyError, UnknownNameError
+from .ort import Graph, absent
 
 METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 """How a tensor's range follows from its values -> the quantiser's name for it: their least and largest; the range that
@@ -20,14 +21,17 @@ changes their distribution least; what 99.999 % of them stay within."""
 
 
 class _Samples:
-    """What the quantiser asks for its inputs: one after another, then none."""
+    """What the quantiser asks for its inputs: one after another, then none; references are absent."""
 
-    def __init__(self, name: str, batches: Iterable[NDArray[np.uint8]]) -> None:
-        self._name, self._batches = name, iter(batches)
+    def __init__(self, inputs: Sequence[Any], batches: Iterable[NDArray[np.uint8]]) -> None:
+        self._inputs, self._batches = inputs, iter(batches)
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {self._name: batch}
+        if batch is None:
+            return None
+        pixels, *references = self._inputs
+        return {pixels.name: batch, **absent(references, len(batch))}
 
 
 def measured_ranges(
@@ -58,8 +62,9 @@ def measured_ranges(
             str(Path(workshop) / "augmented.onnx"),
             getattr(quantization.CalibrationMethod, METHODS[method]),
         )
+        inputs = list(Graph(source).inputs.values())
         for part in [batches] if method == "minmax" else [[batch] for batch in batches]:  # histograms hold every value
-            calibrator.collect_data(_Samples("pixels", part))
+            calibrator.collect_data(_Samples(inputs, part))
         found = {name: data.range_value for name, data in calibrator.compute_data().items()}
     ranges = {name: (np.asarray(low).item(), np.asarray(high).item()) for name, (low, high) in sorted(found.items())}
     odd = [name for name, ends in ranges.items() if not np.isfinite(ends).all()]

@@ -21,3 +21,45 @@ def portrait():
 @pytest.fixture
 def grey_frame():
     return np.full((360, 640, 3), 118, np.uint8)
+
+
+@pytest.fixture(scope="session")
+def borrower(tmp_path_factory):
+    """A tiny MSRNet, loud enough for what it borrows to be seen, as a bundle; and its file of weights."""
+    import torch
+    from facesr_edge.converters.build import build
+    from facesr_edge.converters.checkpoint import Origin, weights_bytes
+    from facesr_edge.networks import build_network
+
+    config = {"width": 4, "growth": 1, "trunk": 1, "match_width": 4, "scale": 8, "side": 16, "bicubic_skip": True}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("msrnet", config)
+    network.tail.weight.data.mul_(20)
+    folder = tmp_path_factory.mktemp("borrower")
+    (weights := folder / "w.safetensors").write_bytes(weights_bytes(network, "msrnet", config, Origin()))
+    return build("msrnet", folder / "bundle", weights=weights, target="onnxruntime"), weights
+
+
+@pytest.fixture(scope="session")
+def msrnet_bundle(borrower):
+    return borrower[0]
+
+
+@pytest.fixture(scope="session")
+def reference_faces(tmp_path_factory):
+    """A folder of six views of the sample face."""
+    import cv2
+    from facesr_edge.calibration.sample import sample_faces
+
+    folder = tmp_path_factory.mktemp("faces")
+    for n, face in enumerate(sample_faces()[2:]):
+        cv2.imwrite(str(folder / f"{n}.png"), face)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def library(msrnet_bundle, reference_faces, tmp_path_factory):
+    from facesr_edge.sdk.references import build_library
+
+    return build_library(reference_faces, tmp_path_factory.mktemp("made") / "library", msrnet_bundle, threads=1)
