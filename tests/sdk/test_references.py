@@ -5,6 +5,7 @@ import json
 import cv2
 import facesr_edge
 import numpy as np
+import onnx
 import pytest
 import torch
 from facesr_edge.calibration.crops import low_resolution
@@ -17,10 +18,11 @@ from facesr_edge.engines.choose import open_session
 from facesr_edge.engines.errors import EngineError, InputError, OutputError, UsageError
 from facesr_edge.engines.ort import Graph, OrtSession
 from facesr_edge.engines.reference_session import ReferenceSession
-from facesr_edge.engines.references import ABOUT, KEYS, Library, Loan, open_library
+from facesr_edge.engines.references import ABOUT, EMBEDDER, KEYS, Library, Loan, open_library
 from facesr_edge.sdk.ablation import ablation
 from facesr_edge.sdk.references import build_library, check_strangers, framed, open_with_references
 from facesr_edge.zoo import catalogue
+from onnx import TensorProto, helper
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +47,6 @@ def enlarged(msrnet_bundle, library, small, most=4):
 
 
 def test_the_three_graphs_are_tensorrts_and_agree_with_pytorch(msrnet_bundle):
-    import onnx
-
     for name in (ONNX, REFERENCES, EMBEDDING):
         assert unsupported(onnx.load(msrnet_bundle.folder / name)) == ()
     parity = msrnet_bundle.card.parity
@@ -209,3 +209,24 @@ def test_the_ablation_has_a_row_for_each_number_and_refuses_faces_of_the_library
     assert len(set(figures)) > 1 and found.to_dict()["ablation"][2]["references"] == 2
     with pytest.raises(UsageError, match="2 of 2 faces are in"):
         check_strangers(library, np.stack(sample_faces()[3:5]))
+
+
+def test_another_network_may_say_who_is_alike(msrnet_bundle, reference_faces, tmp_path, small):
+    nodes = [
+        helper.make_node("AveragePool", ["face"], ["pooled"], kernel_shape=[16, 16], strides=[16, 16]),
+        helper.make_node("Flatten", ["pooled"], ["out"]),
+    ]
+    given = helper.make_tensor_value_info("face", TensorProto.FLOAT, [1, 3, 112, 112])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 147])
+    graph = helper.make_graph(nodes, "recogniser", [given], [out])
+    seer = tmp_path / "seer.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), seer)
+    made = build_library(reference_faces, tmp_path / "seen", msrnet_bundle, embedder=seer, threads=1)
+    assert made.embeddings.shape == (6, 147)
+    seer.unlink()  # the library has its own copy
+    session = open_with_references(msrnet_bundle, made.folder, 1, threads=1)
+    assert session.near(small[2:])[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    session.close()
+    (made.folder / EMBEDDER).write_bytes(b"another")
+    with pytest.raises(InputError, match="is missing or was altered"):
+        open_with_references(msrnet_bundle, made.folder)
