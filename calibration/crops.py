@@ -59,6 +59,12 @@ def low_resolution(faces: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     return np.clip(np.rint(shrunken), 0, 255).astype(np.uint8)
 
 
+def padded(pictures: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    """Pictures (N, H, W, C) whose last row and column are repeated until both sides are a multiple."""
+    below, right = (-side % multiple for side in pictures.shape[1:3])
+    return np.pad(pictures, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge") if below or right else pictures
+
+
 def evenly(pictures: Iterable[NDArray[np.uint8]], most: int) -> list[NDArray[np.uint8]]:
     """Some of many pictures, in even steps, without ever holding more than twice as many: a video has thousands.
 

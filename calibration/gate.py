@@ -119,7 +119,7 @@ def psnr_gate(
         EngineError: a crop is none of the contract's.
     """
     contract = reference.contract
-    small = low_resolution(centres(evenly(faces, CALIBRATION_FACES), contract.scale), contract.scale)
+    small = _window(low_resolution(centres(evenly(faces, CALIBRATION_FACES), contract.scale), contract.scale), contract)
     batches = [crop[None] for crop in (small if crops is None else evenly(crops, CALIBRATION_FACES))]
     if not batches:
         raise InputError("there is no face to calibrate on; give a folder or a video with faces")
@@ -134,7 +134,7 @@ def psnr_gate(
         expected=evaluate(reference, faces).psnr_y_db,
         measure=lambda session: evaluate(session, faces).psnr_y_db,
         batches=batches,
-        timed=_window(small[:1], contract),
+        timed=small[:1],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Blueprint:
     known: Card | None = None
 
 
-def blueprint(model: str, weights: Path | None = None, name: str | None = None, **options: int | None) -> Blueprint:
+def blueprint(model: str, weights: Path | None = None, name: str | None = None, /, **options: int | None) -> Blueprint:
     """Find out what to build.
 
     Args:
@@ -67,6 +68,18 @@ def blueprint(model: str, weights: Path | None = None, name: str | None = None, 
     config = _typed(model, {**defaults(model), **(said.config or {}), **wanted})
     _fit(weights, said, model, config)
     return Blueprint(name or _name(model, config), model, config, weights)
+
+
+def together(sizes: Mapping[str, int | None], more: Mapping[str, int]) -> dict[str, int | None]:
+    """A network's options: those with a name of their own, and those that were set.
+
+    Raises:
+        UsageError: one was given twice.
+    """
+    given = {key for key, value in sizes.items() if value is not None}
+    if twice := given & more.keys():
+        raise UsageError(f"{', '.join(sorted(twice))} is given twice, by an option and by --set; leave one out")
+    return {**sizes, **more}
 
 
 def _found(network: str, wanted: dict[str, int], name: str | None) -> Blueprint:

@@ -30,7 +30,7 @@ from ..networks import defaults, network_class
 from ..networks.msrnet import REFERENCES as SLOTS
 from ..networks.msrnet import MSRNet
 from ..zoo import catalogue
-from .blueprint import Blueprint, blueprint
+from .blueprint import Blueprint, blueprint, together
 from .checkpoint import network_from, read_weights, weights_bytes
 from .compile import PREPARED, TARGETS
 from .convert import convert, subject
@@ -85,7 +85,8 @@ def build(
     Raises:
         BuildError, ParityError, BundleError, InputError, OutputError, UsageError: the text says what and what to do.
     """
-    plan = blueprint(model, weights, name, scale=scale, depth=depth, width=width, **(options or {}))
+    sizes = {"scale": scale, "depth": depth, "width": width}
+    plan = blueprint(model, weights, name, **together(sizes, options or {}))
     return build_from(
         plan,
         folder,

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..calibration.crops import low_resolution
+from ..calibration.crops import low_resolution, padded
 from ..calibration.evaluate import centres
 from ..calibration.sample import astronaut
 from ..engines.contract import Contract
@@ -73,9 +73,7 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
         scale = contract.scale
         crops = low_resolution(centres(faces[:PARITY_FACES], scale), scale)
         multiple = int(getattr(network, "multiple", 1))
-        side = -(-crops.shape[1] // multiple) * multiple
-        side = min(contract.windows) if contract.references else side
-        crops = np.pad(crops, ((0, 0), *[(0, side - crops.shape[1])] * 2, (0, 0)), mode="edge")
+        crops = padded(crops, min(contract.windows) if contract.references else multiple)
         lent: tuple[NDArray[Any], ...] = ()
         if contract.references:
             crops, lent = lending(cast(MSRNet, network), crops, faces, contract.references)
@@ -85,7 +83,7 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
             multiple,
             crops,
             pixel_parity,
-            side if lent else 0,
+            crops.shape[1] if lent else 0,
             lent,
         )
     picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..calibration.crops import low_resolution
+from ..calibration.crops import low_resolution, padded
 from ..calibration.evaluate import centres
 from ..calibration.quality import mean_db, psnr_y
 from .deployed import PixelsToPixels
@@ -31,20 +32,24 @@ def half_weights(
         smooth: of the projection, see `PixelsToPixels`.
 
     Returns:
-        A copy whose weights are those that FP16 can hold, still FP32 in type, and the cost in dB; no number where one
+        A copy whose weights are those that FP16 can hold, still FP32 in type, and the cost in dB; without end where one
         of them is too large for it.
     """
     rounded = deepcopy(network)
     for tensor in rounded.state_dict().values():
         if tensor.is_floating_point():
             tensor.copy_(tensor.half())
+    if not all(tensor.isfinite().all() for tensor in rounded.state_dict().values()):
+        return rounded, math.inf
     hr = centres(faces[:FACES], scale)
-    lr = low_resolution(hr, scale)
+    lr = padded(low_resolution(hr, scale), int(getattr(network, "multiple", 1)))
     with torch.inference_mode():
         before, after = (_quality(PixelsToPixels(one, scale, smooth=smooth), lr, hr) for one in (network, rounded))
     return rounded, before - after
 
 
 def _quality(network: PixelsToPixels, lr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
+    side = hr.shape[1]
     parts = np.array_split(lr, -(-len(lr) // 8))
-    return mean_db(psnr_y(np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts]), hr))
+    sr = np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts])
+    return mean_db(psnr_y(sr[:, :side, :side], hr))

@@ -31,6 +31,8 @@ def lpips(alexnet: Path) -> Measure:
         InputError: the file cannot be read, or is no AlexNet.
         MissingDependencyError: torchmetrics, which has the factors, is not installed.
     """
+    if not alexnet.is_file():
+        raise InputError(f"there is no file {alexnet}; give torchvision's alexnet-owt-7be5be79.pth")
     network = lpips_network(read_weights(alexnet).tensors, read_weights(_factors()).tensors, str(alexnet))
 
     def distance(pictures: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float64]:

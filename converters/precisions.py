@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..calibration.sample import NAME as SAMPLE
-from ..engines.bundle import ONNX, WEIGHTS, Bundle, write_bundle
+from ..engines.bundle import Bundle, write_bundle
 from ..engines.card import Precision
 from ..engines.errors import BuildError
 from .blueprint import Blueprint
@@ -39,7 +39,7 @@ def with_precisions(
     """
     told = {precision: _tried(bundle, plan, precision, faces, report) for precision in MOST_DROP_DB}
     card = replace(bundle.card, quality={**bundle.card.quality, "fewer bits": told})
-    return write_bundle(bundle.folder, card, {name: (bundle.folder / name).read_bytes() for name in (ONNX, WEIGHTS)})
+    return write_bundle(bundle.folder, card, {name: (bundle.folder / name).read_bytes() for name in bundle.card.files})
 
 
 def _tried(
@@ -61,7 +61,7 @@ def _tried(
         except BuildError as error:
             report(f"{precision} is kept out: {error}")
             return {"kept_out": str(error)}
-    before, after = (measured(one) for one in (bundle, made))
+    before, after = (measured(one, faces) for one in (bundle, made))
     drop = before["psnr_y_db"] - after["psnr_y_db"]
     report(f"{precision}: {after['psnr_y_db']:.3f} dB, {drop:.3f} dB below fp32, at most {most} is allowed")
     if drop > most:
@@ -69,7 +69,7 @@ def _tried(
     return {"psnr_y_db": after["psnr_y_db"], "drop_db": round(drop, 4)}
 
 
-def measured(bundle: Bundle) -> dict[str, Any]:
-    """The figures of a super-resolution card: of the faces that it was last measured on."""
-    found = [value for key, value in bundle.card.quality.items() if " faces of " in key or key == SAMPLE]
-    return dict(found[-1])
+def measured(bundle: Bundle, faces: Path | None) -> dict[str, Any]:
+    """The figures on a super-resolution card: those on a folder of faces, or on the sample faces."""
+    wanted = f" faces of {faces.resolve().name}" if faces else SAMPLE
+    return dict(next(value for key, value in bundle.card.quality.items() if key.endswith(wanted)))

@@ -26,7 +26,9 @@ class VDSR(nn.Module):
 
     def __init__(self, depth: int = 20, width: int = 64, scale: int = 4) -> None:
         super().__init__()
-        check_sizes(width=width, **{"depth less one": depth - 1})
+        check_sizes(width=width)
+        if depth < 2:
+            raise ValueError(f"depth must be 2 or more, not {depth}")
         self.scale = scale
         channels = [3, *[width] * (depth - 1)]
         hidden = [

@@ -205,7 +205,7 @@ def cost_of(bundle: Bundle) -> Cost | None:
         return None
     try:
         return cost(bundle)
-    except UnknownNameError:
+    except (UnknownNameError, TypeError, ValueError):  # a network or a configuration of a later release
         return None
 
 

@@ -96,7 +96,7 @@ def columns(group: Group) -> list[Column]:
 def _heading(group: Group, degradation: str) -> str:
     side, small = group.true.shape[1], group.small.shape[1]
     how = "" if degradation == "bicubic" else f" ({degradation})"
-    return f"x{group.scale}: {small}x{small}{how} to {side}x{side} pixels, PSNR in dB"
+    return f"x{group.scale}: {small}x{small}{how} to {side}x{side} pixels, PSNR of Y in dB"
 
 
 def _column(pen: ImageDraw, column: Column, left: int, top: int) -> Iterator[tuple[Pictures, int]]:

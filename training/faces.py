@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..calibration.crops import read_faces
+from ..calibration.crops import padded, read_faces
+from ..calibration.evaluate import SEED, SIDE, centres, enlarged_by_bicubic
 from ..calibration.quality import mean_db, psnr_y
-from ..networks.bicubic import resize_batch
 from .degrade import DEGRADATIONS
 from .losses import Criterion
 from .recipe import Recipe
@@ -53,9 +53,9 @@ class FacePairs:
         self.faces = read_faces(faces, least=recipe.crop)
         self.held_out = None
         if held_out is not None:
-            hr = np.stack([_centre(face, 128 // self.scale * self.scale) for face in read_faces(held_out, least=128)])
-            lr = self.degrade(hr, self.scale, np.random.default_rng(0))
-            bicubic = np.clip(np.rint(resize_batch(lr, hr.shape[1], hr.shape[2])), 0, 255).astype(np.uint8)
+            hr = centres(read_faces(held_out, least=SIDE), self.scale)
+            lr = self.degrade(hr, self.scale, np.random.default_rng(SEED))
+            bicubic = enlarged_by_bicubic(lr, self.scale)
             self.held_out = (lr, hr, mean_db(psnr_y(bicubic, hr)))
 
     def batch(self, rng: np.random.Generator) -> Pairs:
@@ -89,8 +89,10 @@ class FacePairs:
         if self.held_out is None:
             return {}
         lr, hr, bicubic = self.held_out
+        lr = padded(lr, int(getattr(network, "multiple", 1)))
         parts = [network(tensor_from_bgr(part)) for part in np.array_split(lr, max(1, len(lr) // 16))]
         sr = (torch.cat(parts).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).flip(-1).numpy()
+        sr = sr[:, : hr.shape[1], : hr.shape[2]]
         quality = mean_db(psnr_y(sr, hr))
         return {"psnr_y_db": quality, "gain_db": quality - bicubic}
 
@@ -98,8 +100,3 @@ class FacePairs:
 def tensor_from_bgr(pictures: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float RGB in [0, 1], channels last in memory."""
     return torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float() / 255
-
-
-def _centre(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    y, x = ((length - side) // 2 for length in face.shape[:2])
-    return face[y : y + side, x : x + side]

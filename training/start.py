@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from threadpoolctl import ThreadpoolController
 
+from ..converters.blueprint import together
 from ..converters.checkpoint import Origin, Weights, read_weights, weights_bytes
 from ..engines.bundle import WEIGHTS, open_bundle
 from ..engines.choose import open_session
@@ -71,7 +72,7 @@ def train_model(
         held_out: folder of faces to evaluate on; the detector has its own in ``labels.json``.
         teacher: a detector to imitate, a YuNet ONNX file or the folder of a bundle; none to learn the labels alone.
         start: weights to start from, of any network: what fits is taken; none to start at random.
-        recipe: "cpu", or "paper" where the network comes from one.
+        recipe: "cpu", "camera" for IDRN, or "paper" where the network comes from one.
         scale, depth, width: of the network; none for the recipe's own.
         options: more of what the recipe can be told, e.g. ``{"groups": 5}`` for SISN.
         steps: instead of the recipe's; none for its own.
@@ -147,15 +148,13 @@ def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: M
         UsageError: the recipe takes no such option, or one was given twice.
     """
     make = RECIPES[model][recipe]
-    given = {key: value for key, value in sizes.items() if value is not None}
-    if twice := given.keys() & options.keys():
-        raise UsageError(f"{', '.join(sorted(twice))} is given twice, by an option and by --set; leave one out")
+    given = {key: value for key, value in together(sizes, options).items() if value is not None}
     known = signature(make).parameters
-    for name in (*given, *options):
+    for name in given:
         if name not in known:
-            spelled = f"--{name}" if name in given else f"--set {name}"
+            spelled = f"--set {name}" if name in options else f"--{name}"
             raise UsageError(f"recipe {recipe} of {model} takes {', '.join(known)}; leave {spelled} out")
-    return make(**given, **options)
+    return make(**given)
 
 
 def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:

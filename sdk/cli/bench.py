@@ -97,14 +97,14 @@ def tables(
             watch=watch,
         )
     note(timing.notes)
-    if chart:
-        drawing.draw(timing, chart)
-    if output:
-        saving.save(timing, output)
-    if json_file:
-        put_json(timing.to_dict(), json_file)
     if json_file != STDOUT:
         show(timing)
+    if json_file:
+        put_json(timing.to_dict(), json_file)
+    if output:
+        saving.save(timing, output)
+    if chart:
+        drawing.draw(timing, chart)
     for made in (chart, output):
         if made:
             say(f"{made}: written")

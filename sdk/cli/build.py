@@ -105,11 +105,11 @@ def _build(
 ) -> None:
     precision = _precision({key: rest.pop(key) for key in PRECISIONS})
     measures = {key: rest.pop(key) for key in MEASURES}
-    from ...converters.blueprint import blueprint
+    from ...converters.blueprint import blueprint, together
     from ...converters.build import build_from
     from ...converters.compile import why_not_tensorrt
 
-    plan = blueprint(model, weights, name, **rest, **options)
+    plan = blueprint(model, weights, name, **together(rest, options))
     folder = output or Path(f"{plan.name}-{precision}")
     given = {key: value for key, value in measures.items() if value is not None}
     if "crops" in given:

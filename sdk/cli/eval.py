@@ -154,7 +154,7 @@ def _evaluate(
     from .evaluated import show
 
     _check_png(sheet, "--sheet")
-    models = super_resolution_models() if all else list(model)
+    models = super_resolution_models() if all else list(dict.fromkeys(model))
     measures = _measures(lpips_weights, recognizer, options["threads"])
     pictures = read_faces(faces)
     say(f"{len(pictures)} faces of {faces} · {degradation}, seed {SEED} · {', '.join(models)}")
@@ -168,13 +168,12 @@ def _evaluate(
             report=lambda done: bar.update(task, completed=done),
             **options,
         )
-    if sheet:
-        write_picture(sheet, contact_sheet(compared))
-    if json_file:
-        put_json(compared.to_dict(), json_file)
     if json_file != STDOUT:
         show(compared)
+    if json_file:
+        put_json(compared.to_dict(), json_file)
     if sheet:
+        write_picture(sheet, contact_sheet(compared))
         say(f"{sheet}: some of the faces, beside bicubic and the truth")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from facesr_edge.converters.blueprint import blueprint
+from facesr_edge.converters.blueprint import blueprint, together
 from facesr_edge.converters.checkpoint import Origin, weights_bytes
 from facesr_edge.engines.bundle import WEIGHTS
 from facesr_edge.engines.errors import BuildError, InputError, UnknownNameError, UsageError
@@ -131,3 +131,9 @@ def test_a_checkpoint_of_the_papers_size_builds_with_its_sizes_said(tmp_path):
     torch.save(build_network("sisn", sizes).state_dict(), tmp_path / "w.pth")
     plan = blueprint("sisn", tmp_path / "w.pth", **sizes, bicubic_skip=0)
     assert plan.config == {**sizes, "bicubic_skip": False}
+
+
+def test_an_option_given_twice_is_told():
+    with pytest.raises(UsageError, match="depth is given twice, by an option and by --set; leave one out"):
+        together({"depth": 8, "scale": None}, {"depth": 8})
+    assert together({"depth": 8, "scale": None}, {"groups": 2}) == {"depth": 8, "scale": None, "groups": 2}

@@ -56,3 +56,12 @@ def test_weights_are_written_in_the_type_asked_for(tmp_path):
     kinds = {value.dtype for value in read.tensors.values()}
     assert kinds == {torch.float16, torch.int64}  # a norm counts its batches
     assert network_from(read, "srresnet", {"depth": 1, "width": 8}).head[0].weight.dtype == torch.float32
+
+
+def test_a_weight_without_end_is_never_kept_even_where_it_does_not_show():
+    torch.manual_seed(0)
+    network = build_network("sisn", {"groups": 1, "blocks": 1, "width": 8}).eval()
+    with torch.no_grad():
+        network.groups[0].structure.excite.bias[0] = 1e5  # a share of 1, in 16 bits as well
+    _, cost_db = half_weights(network, 4, sample_faces()[:2])
+    assert not cost_db < MOST_COST_DB

@@ -23,11 +23,11 @@ def test_the_card_says_what_fp16_and_int8_lose(plan, bundle):
     told = with_precisions(bundle, plan, report=lines.append)
     fewer = open_bundle(told.folder).card.quality["fewer bits"]
     assert set(fewer) == {"fp16", "int8"}
-    plain = measured(bundle)["psnr_y_db"]
+    plain = measured(bundle, None)["psnr_y_db"]
     for precision, most in precisions.MOST_DROP_DB.items():
         assert fewer[precision]["drop_db"] == pytest.approx(plain - fewer[precision]["psnr_y_db"], abs=1e-3)
         assert fewer[precision]["drop_db"] <= most and any(line.startswith(precision) for line in lines)
-    assert told.onnx.read_bytes() == bundle.onnx.read_bytes() and measured(told) == measured(bundle)
+    assert told.onnx.read_bytes() == bundle.onnx.read_bytes() and measured(told, None) == measured(bundle, None)
 
 
 def test_a_network_that_loses_more_is_kept_out_with_the_reason(plan, bundle, monkeypatch):

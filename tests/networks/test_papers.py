@@ -188,7 +188,7 @@ def test_a_group_adds_the_path_of_texture_and_that_of_structure():
         ("sisn", {"groups": 0}, "groups must be 1 or more"),
         ("sisn", {"blocks": 0}, "blocks must be 1 or more"),
         ("srresnet", {"scale": 6}, "scale 6 is not to be had"),
-        ("vdsr", {"depth": 1}, "depth less one must be 1 or more, not 0"),
+        ("vdsr", {"depth": 1}, "depth must be 2 or more, not 1"),
     ],
 )
 def test_a_size_that_cannot_be_is_refused(name, config, told):

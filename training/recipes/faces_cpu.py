@@ -12,6 +12,8 @@ COMMON = (
     "steps",
     "moving average of the weights (0.995), gradients clipped at norm 1",
 )
+LARGEST_SCALE = 6
+"""Up to it, inputs of 24 pixels come from faces of 144."""
 GENTLE: dict[str, Any] = {"muon": 0.01, "muon_decay": 0.2}
 """For networks whose convolutions follow each other without a norm or a sum: SISN ran away at twice the rate."""
 SKIP = "the bicubic picture is added to the output: the network learns the detail alone"
@@ -24,7 +26,7 @@ LIMITS = (
 
 
 def faces_cpu(
-    network: str, config: dict[str, Any], steps: int, *deviations: str, side: int = 24, batch: int = 8, **changes: Any
+    network: str, config: dict[str, Any], steps: int, *deviations: str, side: int = 0, batch: int = 8, **changes: Any
 ) -> Recipe:
     """A recipe that one CPU core can finish.
 
@@ -33,10 +35,11 @@ def faces_cpu(
         config: its keyword arguments.
         steps: optimiser steps.
         deviations: where it departs from the paper, besides what is `COMMON`.
-        side: of the inputs, in pixels.
+        side: of the inputs, in pixels; 0 for 24, or 16 where that would be larger than faces are.
         batch: faces a step.
         changes: to any other field of the recipe.
     """
+    side = side or (24 if config["scale"] <= LARGEST_SCALE else 16)
     fixed: dict[str, Any] = {
         "crop": side * config["scale"],
         "learning_rate": 4e-4,

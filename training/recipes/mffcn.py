@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from ...engines.errors import UsageError
 from ..recipe import Recipe
 from .faces_cpu import GENTLE, faces_cpu
 
 FACTORS = (2, 3, 4)
 """One of them is drawn for each batch."""
+
+
+def _checked(scale: int) -> int:
+    if scale not in FACTORS:
+        raise UsageError(
+            f"mffcn is trained for {', '.join(map(str, FACTORS))} at once, not for {scale}; leave --scale out"
+        )
+    return scale
 
 
 def paper(width: int = 24, scale: int = 4) -> Recipe:
@@ -16,7 +25,7 @@ def paper(width: int = 24, scale: int = 4) -> Recipe:
     """
     return Recipe(
         network="mffcn",
-        config={"width": width, "scale": scale},
+        config={"width": width, "scale": _checked(scale)},
         steps=50_000,
         batch=10,
         crop=120,
@@ -38,7 +47,7 @@ def cpu(width: int = 24, scale: int = 4) -> Recipe:
     """By a factor drawn for each batch, as the paper has it."""
     return faces_cpu(
         "mffcn",
-        {"width": width, "scale": scale},
+        {"width": width, "scale": _checked(scale)},
         2_500,
         "no perceptual and no texture loss, which want weights of VGG-19, and no total variation",
         side=24,

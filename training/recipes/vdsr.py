@@ -33,7 +33,8 @@ def paper(depth: int = 20, width: int = 64, scale: int = 4) -> Recipe:
 def cpu(depth: int = 20, width: int = 64, scale: int = 4) -> Recipe:
     """Half an hour of one core."""
     config = {"depth": depth, "width": width, "scale": scale}
-    return faces_cpu("vdsr", config, 1_500, f"{40 // scale}x{40 // scale} inputs", side=40 // scale, **GENTLE)
+    side = max(5, 40 // scale)
+    return faces_cpu("vdsr", config, 1_500, f"{side}x{side} inputs", side=side, **GENTLE)
 
 
 RECIPES = {"cpu": cpu, "paper": paper}
