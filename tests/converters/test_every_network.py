@@ -19,7 +19,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp16", "int8"])  # each is made of FP32, whose parity stands on the card too
 @pytest.mark.parametrize("name", SMALL)
 def test_a_network_becomes_a_bundle_that_runs_at_each_of_its_windows(name, precision, tmp_path):
     torch.manual_seed(0)
@@ -30,8 +30,7 @@ def test_a_network_becomes_a_bundle_that_runs_at_each_of_its_windows(name, preci
     bundle = build(name, tmp_path / "made", precision=precision, weights=weights, target="onnxruntime")
     card, scale = bundle.card, config["scale"]
     assert card.network == name and card.contract.scale == scale
-    if precision == "fp32":
-        assert card.parity["simplified_largest_departure"] <= 1e-3
+    assert card.parity["simplified_largest_departure"] <= 1e-3
     session = OrtSession(bundle, threads=1)
     for side in card.contract.windows[:2]:
         pixels = session.infer(np.full((2, side, side, 3), 90, np.uint8))
