@@ -30,9 +30,9 @@ def test_a_network_whose_weights_are_too_large_for_16_bits_is_told_by_the_cost()
     card = catalogue.find("idrn-x4").card
     network = network_from(read_weights(catalogue.FOLDER / "idrn-x4" / WEIGHTS), card.network, card.config)
     with torch.no_grad():  # the same function: the ReLU between them does not mind
-        network.upsampling[3].weight *= 1e-6
-        network.upsampling[3].bias *= 1e-6
-        network.tail.weight *= 1e6
+        network.upsampling[3].weight *= 1e-8
+        network.upsampling[3].bias *= 1e-8
+        network.tail.weight *= 1e8
     _, cost_db = half_weights(network, 4, sample_faces()[:2])
     assert not cost_db < MOST_COST_DB
 

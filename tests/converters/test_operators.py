@@ -21,6 +21,7 @@ SMALL = {
     "detector": {"width": 8},
     "idrn": {"depth": 2, "width": 8, "scale": 4, "bicubic_skip": True},
     "mffcn": {"width": 8, "scale": 4},
+    "msrnet": {"width": 4, "growth": 1, "match_width": 4, "trunk": 1, "scale": 8, "side": 16},
     "sisn": {"groups": 1, "blocks": 1, "width": 8, "scale": 8},
     "srresnet": {"depth": 2, "width": 8, "scale": 3},
     "vdsr": {"depth": 3, "width": 8, "scale": 2},
@@ -34,6 +35,8 @@ FLOAT, HALF, UINT8, INT8, INT64 = (
 def contract_of(network, config):
     if network == "detector":
         return Contract("face-detection", multiple=32)
+    if network == "msrnet":
+        return super_resolution(config["scale"], (config["side"],), references=5)
     return super_resolution(config.get("scale", 4))
 
 
