@@ -22,7 +22,7 @@ from ..calibration.sample import astronaut
 from ..engines.contract import Contract
 from ..engines.ort import Graph
 from ..networks.msrnet import MSRNet
-from .deployed import PixelsToMaps, PixelsToPixels
+from .deployed import PixelsToMaps, PixelsToPixels, to_pixels
 from .parity import LARGEST_ERROR, estimate_parity, map_parity, pixel_parity
 from .reference_graphs import lending
 from .simplify import simplified
@@ -136,13 +136,13 @@ def hold(what: Subject, step: str, path: Path, report: Callable[[str], None]) ->
     network, given = what.wrapped(torch.float32), (what.pixels, *what.lent)
     with torch.inference_mode():
         tensors = [torch.from_numpy(part) for part in given]
-        expected = network(*tensors).numpy()
-        estimate = network.estimate(*tensors).numpy() if isinstance(network, PixelsToPixels) else None
+        estimate = network.estimate(*tensors) if isinstance(network, PixelsToPixels) else None
+        expected = (network(*tensors) if estimate is None else to_pixels(estimate)).numpy()
     figures = what.compare(step, expected, Graph(path).run(*given)[0])
     if estimate is not None and step in LARGEST_ERROR:
         with TemporaryDirectory() as folder:
             onnx.save(unrounded(onnx.load(path)), bare := Path(folder) / "unrounded.onnx")
-            figures |= estimate_parity(step, estimate, Graph(bare).run(*given)[0] / 255)
+            figures |= estimate_parity(step, estimate.numpy(), Graph(bare).run(*given)[0] / 255)
     told = ", ".join(f"{name.removeprefix(step + '_')} {value:.4g}" for name, value in figures.items())
     report(f"{step}: held against PyTorch, {told}")
     return figures

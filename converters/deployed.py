@@ -52,14 +52,13 @@ class PixelsToPixels(nn.Module):
         Returns:
             (N, scale·H, scale·W, 3) uint8 BGR.
         """
-        bgr = (self.estimate(pixels, keys, values, present) * 255).round().clamp(0, 255).flip(1)
-        return bgr.permute(0, 2, 3, 1).to(torch.uint8)
+        return to_pixels(self.estimate(pixels, keys, values, present))
 
     def estimate(
         self, pixels: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
     ) -> Tensor:
         """As `forward`, but (N, 3, scale·H, scale·W) RGB near [0, 1], before it is rounded to pixels."""
-        rgb = pixels.float().permute(0, 3, 1, 2).flip(1) / 255  # (N, 3, H, W)
+        rgb = to_rgb(pixels)
         sr: Tensor = self.network(rgb.to(self.dtype), *self._numbers(keys, values, present)).float()
         height, width = pixels.shape[1], pixels.shape[2]
         down_y = bicubic_matrix(self.scale * height, height, torch)  # (H, kH)
@@ -74,6 +73,17 @@ class PixelsToPixels(nn.Module):
         """(k·side, side): U, or U G."""
         up: Tensor = bicubic_matrix(side, self.scale * side, torch)
         return up @ gaussian_matrix(side, self.smooth) if self.smooth else up
+
+
+def to_rgb(pixels: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float RGB in [0, 1]."""
+    return pixels.float().permute(0, 3, 1, 2).flip(1) / 255
+
+
+def to_pixels(estimate: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB near [0, 1] -> (N, H, W, 3) uint8 BGR."""
+    bgr = (estimate * 255).round().clamp(0, 255).flip(1)
+    return bgr.permute(0, 2, 3, 1).to(torch.uint8)
 
 
 def gaussian_matrix(side: int, sigma: float) -> Tensor:

@@ -21,6 +21,7 @@ from ..engines.bundle import EMBEDDING, REFERENCES
 from ..engines.errors import ParityError
 from ..engines.ort import Graph
 from ..networks.msrnet import MSRNet
+from .deployed import to_rgb
 from .simplify import simplified
 from .trace import traced
 
@@ -42,7 +43,7 @@ class FacesToLoans(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(M, S, S, 3) uint8 BGR -> keys (M, L, P) and values (M, L, V), float32."""
-        return self.network.encode(_rgb(pixels))
+        return self.network.encode(to_rgb(pixels))
 
 
 class FacesToPoints(nn.Module):
@@ -58,7 +59,7 @@ class FacesToPoints(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, s, s, 3) uint8 BGR -> (N, E) float32; alike faces are near each other in L1."""
-        return self.network.embedding(_rgb(pixels))
+        return self.network.embedding(to_rgb(pixels))
 
 
 def reference_graphs(
@@ -115,7 +116,7 @@ def lending(
         (2N, s, s, 3) crops; keys (2N, R, L, P) and values (2N, R, L, V) float16, present (2N, R) float32.
     """
     with torch.inference_mode():
-        encoded = network.encode(_rgb(torch.from_numpy(lenders(network, faces))))
+        encoded = network.encode(to_rgb(torch.from_numpy(lenders(network, faces))))
     turn = (np.arange(len(crops))[:, None] + np.arange(1, slots + 1)) % len(encoded[0])
     keys, values = (np.concatenate((part := kept.half().numpy()[turn], part)) for kept in encoded)
     present = np.ones((2 * len(crops), slots), np.float32)
@@ -132,10 +133,6 @@ def lenders(network: MSRNet, faces: list[NDArray[np.uint8]]) -> NDArray[np.uint8
         y, x = ((length - side) // 2 for length in face.shape[:2])
         cut.append(face[y : y + side, x : x + side])
     return low_resolution(np.stack(cut), side // network.large_side)
-
-
-def _rgb(pixels: Tensor) -> Tensor:
-    return pixels.float().permute(0, 3, 1, 2).flip(1) / 255
 
 
 def _departure(expected: Tensor, got: NDArray[Any]) -> float:

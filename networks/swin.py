@@ -58,10 +58,11 @@ class SwinBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, window: int, shift: int) -> None:
         super().__init__()
-        self.attention = nn.Sequential(nn.LayerNorm(width), WindowAttention(width, heads, window, shift))
-        self.linear = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        seeing = WindowAttention(width, heads, window, shift)
+        self.attention = nn.Sequential(nn.LayerNorm(width), seeing)
+        widen, narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.linear = nn.Sequential(nn.LayerNorm(width), widen, nn.GELU(), narrow)
+        self.damped = (seeing.out, narrow)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, H, W, C)."""
@@ -121,5 +122,5 @@ def start_swin(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
     for module in network.modules():
         if isinstance(module, SwinBlock):
-            for last in (module.attention[1].out, module.linear[3]):
-                last.weight.data.mul_(0.1)  # type: ignore[union-attr,operator]
+            for last in module.damped:
+                last.weight.data.mul_(0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -10,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration.crops import low_resolution
+from ..calibration.evaluate import Degrade, Pictures
 from .codecs import h264, jpeg
 from .optics import SHRINKS, blurred, random_blur, shrunken
 from .sensor import noisy
-
-Pictures = NDArray[np.uint8]
-Degrade = Callable[[Pictures, int, np.random.Generator], Pictures]
-"""(N, H, W, 3) faces, scale, what chance draws from -> (N, H / scale, W / scale, 3)."""
 
 CLEAN = 0.1
 """Share of faces that `camera` shrinks by bicubic and leaves alone, so that clean input is not forgotten."""

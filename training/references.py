@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..calibration.crops import low_resolution, read_faces
+from ..calibration.evaluate import Pictures
 from ..calibration.quality import mean_db, psnr_y
 from ..engines.errors import InputError
 from ..networks.bicubic import resize_batch
 from ..networks.msrnet import REFERENCES, MSRNet
 from ..networks.resample import enlarge, resample
-from .degrade import DEGRADATIONS, Pictures
+from .degrade import DEGRADATIONS
 from .faces import tensor_from_bgr
 from .losses import Criterion
 from .recipe import Recipe

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...engines.card import PRECISIONS
 from .options import Command, path_option, set_option
 from .screen import progress, say
 
 if TYPE_CHECKING:
     from ...engines.bundle import Bundle
 
-PRECISIONS = ("fp32", "fp16", "int8")
 COMPILING = ("workspace_mb", "builder_level", "any_gpu", "any_version", "dla", "timing_cache", "log_file")
 MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop", "calibration", "crops")
 
