@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol, TypeVar
 from weakref import WeakSet, finalize
 
@@ -63,7 +63,8 @@ class Context:
         Page-locked arrays, and device memory that was handed to another library, live on until they are let go of.
         """
         for thing in list(self._kept):
-            thing.close()
+            with suppress(EngineError):  # of a context that is lost: told by the call that lost it
+                thing.close()
         self._driver = None
 
 
@@ -103,14 +104,10 @@ class Owned:
 
 def give_back(driver: Driver, free: Callable[[int], None], handles: list[int]) -> None:
     """Free handles. What the driver says to it was said already by the call that broke the context."""
-    try:
+    with suppress(EngineError):
         driver.push()
-    except EngineError:
-        return
-    try:
-        for handle in handles:
-            free(handle)
-    except EngineError:
-        pass
-    finally:
-        driver.pop()
+        try:
+            for handle in handles:
+                free(handle)
+        finally:
+            driver.pop()

@@ -339,8 +339,8 @@ def test_a_closed_pipeline_says_so_and_holds_nothing(gpu, machine, network):
         ours.session = ours.detector.session = OrtSession(open_bundle(network), 1)
 
 
-def test_engines_that_are_not_on_one_gpu_are_refused(gpu, machine, network):
-    machine.make(gpus=2)
+def test_engines_that_are_not_on_one_gpu_are_refused(gpu, played, network):
+    played.make(gpus=2)
     bundle, finder = open_bundle(network), catalogue.find(catalogue.DEFAULT_DETECTOR)
     there = OrtBehindGpu(bundle, gpu)
     with pytest.raises(EngineError, match=r"expected two engines on a GPU, got ONNX .* and ONNX .*; compile both"):

@@ -85,18 +85,19 @@ def test_entries_and_the_first_of_them_share_the_memory(gpu):
 
 
 @pytest.mark.parametrize("protocol", ["dlpack", "interface"])
-def test_who_takes_an_array_waits_for_the_work_that_fills_it(gpu, protocol):
+def test_who_takes_an_array_waits_for_the_work_that_fills_it(gpu, machine, protocol):
     filling, reading = gpu.stream(), gpu.stream()
     source, array, target = gpu.pinned((4,), np.int32), gpu.empty((4,), np.int32), gpu.pinned((4,), np.int32)
     source[:], target[:] = 7, 0
-    gpu.upload(source, array, filling)
-    view = gpu.view(array if protocol == "dlpack" else Surface(array), reading)
-    gpu.download(view, target, reading)
+    with machine.hold(filling):
+        gpu.upload(source, array, filling)
+        view = gpu.view(array if protocol == "dlpack" else Surface(array), reading)
+        gpu.download(view, target, reading)
     reading.synchronize()  # the filling stream is not waited for by name
     assert target.min() == 7
 
 
-def test_a_lender_that_is_told_not_to_wait_does_not(gpu):
+def test_a_lender_that_is_told_not_to_wait_does_not(gpu, machine):
     if not gpu.graphs:
         pytest.skip("pycuda waits for all streams")
     filling, reading = gpu.stream(), gpu.stream()
@@ -105,11 +106,12 @@ def test_a_lender_that_is_told_not_to_wait_does_not(gpu):
     gpu.upload(source, array, reading)
     reading.synchronize()
     source[:], target[:] = 7, 1
-    gpu.upload(source, array, filling)
-    view = gpu.view(array)  # the caller says that it has waited
-    gpu.download(view, target, reading)
-    reading.synchronize()
-    assert target.max() == 0
+    with machine.hold(filling):
+        gpu.upload(source, array, filling)
+        view = gpu.view(array)  # the caller says that it has waited
+        gpu.download(view, target, reading)
+        reading.synchronize()
+        assert target.max() == 0
 
 
 def test_dlpack_keeps_to_its_rules(gpu):
