@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NETWORKS: dict[str, str] = {
     "crl": "crl:CRL",
+    "edge": "edge:Edge",
     "idrn": "idrn:IDRN",
     "mffcn": "mffcn:MFFCN",
     "msrnet": "msrnet:MSRNet",

@@ -41,9 +41,9 @@ class WindowAttention(nn.Module):
         parts = parts.reshape(n, rows * columns, size, 3, self.heads, channels // self.heads)
         query, key, value = parts.permute(3, 0, 1, 4, 2, 5).unbind(0)  # (N, K, heads, S, C / heads)
         scores = (query * (channels // self.heads) ** -0.5) @ key.transpose(3, 4)  # (N, K, heads, S, S)
-        scores = scores + self.bias[_beside(side).to(x.device)].permute(2, 0, 1)
+        scores = scores + self.bias[_beside(side, x.device)].permute(2, 0, 1)
         if self.shift:
-            scores = scores + _apart(height, width, side, self.shift).to(scores)[:, None]
+            scores = scores + _apart(height, width, side, self.shift, x.device).to(scores.dtype)[:, None]
         seen = (torch.softmax(scores, -1) @ value).transpose(2, 3)
         out: Tensor = self.out(seen.reshape(n, rows, columns, side, side, channels))
         out = out.transpose(2, 3).reshape(n, height, width, channels)
@@ -94,19 +94,19 @@ class GlobalFeatures(nn.Module):
         return whole, halved
 
 
-def _beside(side: int) -> Tensor:
+def _beside(side: int, device: torch.device) -> Tensor:
     """(S, S) rows of the bias: one for each way that two positions of a window can lie to each other."""
-    place = torch.arange(side)
+    place = torch.arange(side, device=device)
     away = place[:, None] - place + side - 1  # (side, side)
     pairs = away[:, None, :, None] * (2 * side - 1) + away[None, :, None, :]
     return pairs.reshape(side * side, side * side)
 
 
-def _apart(height: int, width: int, side: int, shift: int) -> Tensor:
+def _apart(height: int, width: int, side: int, shift: int, device: torch.device) -> Tensor:
     """(K, S, S) `OUTSIDE` where two positions of a shifted window come from opposite edges of the map, else 0."""
 
     def region(length: int) -> Tensor:
-        place = torch.arange(length)
+        place = torch.arange(length, device=device)
         return (place >= length - side).long() + (place >= length - shift).long()
 
     regions = region(height)[:, None] * 3 + region(width)

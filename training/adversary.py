@@ -71,7 +71,11 @@ class Adversary:
         self.discriminator.requires_grad_(False)
         self.adam = torch.optim.Adam(self.discriminator.parameters(), lr=rate, betas=(beta1, 0.999))
 
-    def learn(self, sr: Tensor, hr: Tensor) -> float:
+    def to(self, device: torch.device) -> None:
+        """Move the discriminator; its optimiser follows."""
+        self.discriminator.to(device)
+
+    def learn(self, sr: Tensor, hr: Tensor) -> Tensor:
         """One step of telling them apart; returns the cross entropy before it, about 1.4 for a blind guess.
 
         Args:
@@ -85,7 +89,7 @@ class Adversary:
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         self.discriminator.requires_grad_(False)
-        return float(loss.detach())
+        return loss.detach()
 
     def doubt(self, sr: Tensor) -> Tensor:
         """−log D of (N, 3, H, W) super-resolved faces, the mean over them: equation 10, small where D is deceived."""

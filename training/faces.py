@@ -15,17 +15,18 @@ from ..calibration.crops import padded, read_faces
 from ..calibration.evaluate import SEED, SIDE, centres, enlarged_by_bicubic
 from ..calibration.quality import mean_db, psnr_y
 from .degrade import DEGRADATIONS
+from .device import CPU
 from .losses import Criterion
 from .recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """A batch.
+    """A batch, as small as it can travel to where the network learns.
 
     Args:
-        lr: (N, 3, crop / scale, crop / scale) RGB in [0, 1], of whole 8-bit steps.
-        hr: (N, 3, crop, crop) RGB in [0, 1].
+        lr: (N, crop / scale, crop / scale, 3) uint8 BGR.
+        hr: (N, crop, crop, 3) uint8 BGR.
         scale: hr over lr.
     """
 
@@ -51,6 +52,7 @@ class FacePairs:
         self.degrade = DEGRADATIONS[recipe.degradation]
         self.criterion = criterion or Criterion(recipe.losses)
         self.faces = read_faces(faces, least=recipe.crop)
+        self.device = CPU
         self.held_out = None
         if held_out is not None:
             hr = centres(read_faces(held_out, least=SIDE), self.scale)
@@ -69,12 +71,18 @@ class FacePairs:
             sample = face[y : y + crop, x : x + crop]
             samples.append(sample[:, ::-1] if rng.random() < 0.5 else sample)
         hr = np.stack(samples)
-        return Pairs(tensor_from_bgr(self.degrade(hr, scale, rng)), tensor_from_bgr(hr), scale)
+        return Pairs(torch.from_numpy(self.degrade(hr, scale, rng)), torch.from_numpy(hr), scale)
 
     def loss(self, network: nn.Module, batch: Pairs) -> Tensor:
         """Loss between the network's enlargement and the truth."""
-        sr = network(batch.lr, batch.scale) if self.recipe.scales else network(batch.lr)
-        return self.criterion(sr.float(), batch.hr)
+        lr = rgb(batch.lr)
+        sr = network(lr, batch.scale) if self.recipe.scales else network(lr)
+        return self.criterion(sr.float(), rgb(batch.hr))
+
+    def to(self, device: torch.device) -> None:
+        """Where held-out faces are looked at, and what the loss is reckoned with."""
+        self.device = device
+        self.criterion.to(device)
 
     def state_dict(self) -> dict[str, Any]:
         """Of what learns in the criterion."""
@@ -90,8 +98,8 @@ class FacePairs:
             return {}
         lr, hr, bicubic = self.held_out
         lr = padded(lr, int(getattr(network, "multiple", 1)))
-        parts = [network(tensor_from_bgr(part)) for part in np.array_split(lr, max(1, len(lr) // 16))]
-        sr = (torch.cat(parts).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).flip(-1).numpy()
+        parts = [network(tensor_from_bgr(part).to(self.device)) for part in np.array_split(lr, max(1, len(lr) // 16))]
+        sr = bgr_from_tensor(torch.cat(parts))
         sr = sr[:, : hr.shape[1], : hr.shape[2]]
         quality = mean_db(psnr_y(sr, hr))
         return {"psnr_y_db": quality, "gain_db": quality - bicubic}
@@ -99,4 +107,15 @@ class FacePairs:
 
 def tensor_from_bgr(pictures: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float RGB in [0, 1], channels last in memory."""
-    return torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float() / 255
+    return rgb(torch.from_numpy(pictures))
+
+
+def rgb(pictures: Tensor) -> Tensor:
+    """`tensor_from_bgr` of a tensor, wherever it lies."""
+    return pictures.flip(-1).permute(0, 3, 1, 2).float() / 255
+
+
+def bgr_from_tensor(pictures: Tensor) -> NDArray[np.uint8]:
+    """(N, 3, H, W) RGB in [0, 1] or near it -> (N, H, W, 3) uint8 BGR, rounded."""
+    bytes_ = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
+    return np.asarray(bytes_.permute(0, 2, 3, 1).flip(-1).cpu().numpy(), np.uint8)

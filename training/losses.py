@@ -92,6 +92,13 @@ class Criterion:
             terms.append(self.losses[ADVERSARIAL] * self.adversary.doubt(sr))
         return torch.stack(terms).sum()
 
+    def to(self, device: torch.device) -> None:
+        """Move what terms are reckoned with."""
+        if self.features is not None:
+            self.features.to(device)
+        if self.adversary is not None:
+            self.adversary.to(device)
+
     def _of(self, kind: Mapping[str, Loss]) -> list[tuple[str, float]]:
         return [(name, share) for name, share in self.losses.items() if name in kind]
 

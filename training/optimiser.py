@@ -57,13 +57,15 @@ class Optimiser:
             group["lr"] = share * self.rate
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
+        alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
         for weight, momentum in zip(self.matrices, self.momenta, strict=True):
             if weight.grad is not None:
-                momentum.lerp_(weight.grad, 1 - MOMENTUM)
-                ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
-                tall = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
-                weight.mul_(1 - share * self.muon_rate * self.muon_decay)
-                weight.sub_(orthogonal(ahead).view_as(weight), alpha=share * self.muon_rate * tall)
+                alike.setdefault((len(weight), weight[0].numel()), []).append((weight, momentum))
+        for (rows, columns), pairs in alike.items():
+            ahead = torch.stack([_nesterov(weight, momentum) for weight, momentum in pairs])
+            moves = orthogonal(ahead) * (share * self.muon_rate * max(1.0, rows / columns) ** 0.5)
+            for (weight, _), move in zip(pairs, moves, strict=True):
+                weight.mul_(1 - share * self.muon_rate * self.muon_decay).sub_(move.view_as(weight))
                 weight.grad = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -75,6 +77,13 @@ class Optimiser:
         self.adam.load_state_dict(state["adam"])
         for momentum, saved in zip(self.momenta, state["momenta"], strict=True):
             momentum.copy_(saved)
+
+
+def _nesterov(weight: Tensor, momentum: Tensor) -> Tensor:
+    """(m, n) where the momentum goes on from a weight's gradient, which it takes in."""
+    assert weight.grad is not None
+    momentum.lerp_(weight.grad, 1 - MOMENTUM)
+    return weight.grad.lerp(momentum, MOMENTUM).flatten(1)
 
 
 def hidden_matrices(network: nn.Module, which: Literal["pointwise", "hidden"]) -> list[Tensor]:
@@ -91,12 +100,12 @@ def hidden_matrices(network: nn.Module, which: Literal["pointwise", "hidden"]) -
     return [layer.weight for layer in layers if min(layer.weight.shape[:2]) > COLOURS]
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """A matrix (m, n) with the same singular vectors, all singular values about 1."""
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Matrices (..., m, n) with the same singular vectors, all singular values about 1."""
     a, b, c = NEWTON_SCHULZ
-    tall = matrix.shape[0] > matrix.shape[1]
-    x: Tensor = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x: Tensor = (matrices.mT if tall else matrices) / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(5):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+    return x.mT if tall else x

@@ -20,7 +20,7 @@ from ..networks.bicubic import resize_batch
 from ..networks.msrnet import REFERENCES, MSRNet
 from ..networks.resample import enlarge, resample
 from .degrade import DEGRADATIONS
-from .faces import tensor_from_bgr
+from .faces import bgr_from_tensor, tensor_from_bgr
 from .losses import Criterion
 from .recipe import Recipe
 
@@ -118,6 +118,10 @@ class FacesWithReferences:
         sr = net.restored(large, poor, keys[batch.others], values[batch.others], batch.present)
         return self.criterion(sr.float(), batch.hr)
 
+    def to(self, device: torch.device) -> None:
+        """Move what the loss is reckoned with."""
+        self.criterion.to(device)
+
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Mean Y-PSNR of held-out faces with four references, its gain over bicubic, the gain without any, in dB."""
         if self.held_out is None:
@@ -177,19 +181,18 @@ def ablation(
     Returns:
         Number of references -> mean Y-PSNR in dB of the rounded output.
     """
-    counts = tuple(counts)
+    counts, device = tuple(counts), next(network.parameters()).device
     small = low_resolution(faces, network.scale)
     both = np.concatenate((library, library[:, :, ::-1]))
     near = nearest(small, low_resolution(both, network.scale), max(1, *counts), describe)  # (N, R)
     scores: dict[int, list[NDArray[np.float64]]] = {count: [] for count in counts}
     for at in range(0, len(faces), CHUNK):
-        x, chosen = tensor_from_bgr(small[at : at + CHUNK]), near[at : at + CHUNK]
-        encoded = [network.encode(lendable(tensor_from_bgr(both[of]), network)) for of in chosen]
+        x, chosen = tensor_from_bgr(small[at : at + CHUNK]).to(device), near[at : at + CHUNK]
+        encoded = [network.encode(lendable(tensor_from_bgr(both[of]).to(device), network)) for of in chosen]
         keys, values = (torch.stack(parts) for parts in zip(*encoded, strict=True))
         for count in counts:
             sr = network(x, keys[:, :count], values[:, :count]) if count else network(x)
-            bgr = (sr.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).flip(-1).numpy()
-            scores[count].append(psnr_y(bgr, faces[at : at + CHUNK]))
+            scores[count].append(psnr_y(bgr_from_tensor(sr), faces[at : at + CHUNK]))
     return {count: mean_db(np.concatenate(parts)) for count, parts in scores.items()}
 
 

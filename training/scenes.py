@@ -18,6 +18,7 @@ from ..engines.decode import NMS_IOU, decode, padded, suppress
 from ..engines.detections import Detections
 from ..engines.session import Session
 from .cameras import degraded
+from .device import CPU
 from .faces import tensor_from_bgr
 from .mosaics import Mosaics, Spot
 from .recipe import Recipe
@@ -49,6 +50,7 @@ class Scenes:
 
     def __init__(self, recipe: Recipe, folder: Path, teacher: Session | None = None) -> None:
         self.recipe, self.teacher = recipe, teacher
+        self.device = CPU
         self.held_out = read_scenes(folder, "test")
         self.mosaics = Mosaics(read_scenes(folder, "train"))
 
@@ -67,9 +69,13 @@ class Scenes:
         height, width = batch.pictures.shape[2:]
         return imitation_loss(network(batch.pictures).float(), batch.target, height, width)
 
+    def to(self, device: torch.device) -> None:
+        """Where pictures are looked at; the loss is reckoned with batches alone."""
+        self.device = device
+
     def mine(self, network: nn.Module) -> None:
         """Find the places of training scenes where the network is wrong; pieces are cut round them from now on."""
-        detect = detect_with(network, FAINT)
+        detect = detect_with(network, FAINT, self.device)
         spots: list[Spot] = []
         for name, scene in self.mosaics.scenes.items():
             if scene.kind == "scene":
@@ -90,7 +96,7 @@ class Scenes:
             a scene without faces, and the number of places that were mined.
         """
         self.mine(network)
-        detect = detect_with(network, LEAST_SCORE)
+        detect = detect_with(network, LEAST_SCORE, self.device)
         whole, quarter, alarms, empty = [], [], 0, 0
         for scene in self.held_out:
             picture = scene.read()
@@ -111,14 +117,14 @@ class Scenes:
         }
 
 
-def detect_with(network: nn.Module, score: float) -> Detect:
+def detect_with(network: nn.Module, score: float, device: torch.device) -> Detect:
     """A function from a BGR picture to what a network finds in it."""
     contract = Contract("face-detection", multiple=32)
 
     def detect(picture: NDArray[np.uint8]) -> Detections:
         whole = padded(picture, contract)
-        maps = network(tensor_from_bgr(whole[None]))[0]
-        maps = torch.cat((maps[:, :1].sigmoid(), maps[:, 1:]), 1).numpy()
+        maps = network(tensor_from_bgr(whole[None]).to(device))[0]
+        maps = torch.cat((maps[:, :1].sigmoid(), maps[:, 1:]), 1).cpu().numpy()
         return suppress(decode(maps, whole.shape[0], whole.shape[1], score), NMS_IOU)
 
     return detect

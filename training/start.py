@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from threadpoolctl import ThreadpoolController
@@ -21,19 +21,23 @@ from ..engines.ort import check_threads
 from ..engines.session import Session
 from ..engines.yunet import YuNetSession
 from ..networks import build_network
+from ..networks.edge import Edge
 from .adversary import Adversary
+from .device import device_named
 from .faces import FacePairs
-from .loop import Progress, Report, Task, train
+from .loop import Progress, Report, train
 from .losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
 from .recipe import Recipe
-from .recipes import camera, crl, detector, faces_cpu, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
+from .recipes import camera, crl, detector, edge, faces_cpu, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
 from .references import FacesWithReferences
 from .scenes import Scenes
+from .task import Task
 from .vgg import read_vgg
 
 RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "crl": crl.RECIPES,
     "detector": detector.RECIPES,
+    "edge": edge.RECIPES,
     "idrn": {**idrn.RECIPES, "camera": camera.camera},
     "mffcn": mffcn.RECIPES,
     "msrnet": msrnet.RECIPES,
@@ -60,6 +64,9 @@ def train_model(
     options: Mapping[str, int] | None = None,
     steps: int | None = None,
     perceptual_weights: Path | None = None,
+    batch: int | None = None,
+    device: str = "cpu",
+    workers: int = 1,
     threads: int = 0,
     report: Report = lambda progress: None,
 ) -> Path:
@@ -77,6 +84,9 @@ def train_model(
         options: more of what the recipe can be told, e.g. ``{"groups": 5}`` for SISN.
         steps: instead of the recipe's; none for its own.
         perceptual_weights: of VGG-19, for recipes that compare its features; see `read_vgg`.
+        batch: samples a step, instead of the recipe's.
+        device: "cpu", "cuda" or "cuda:1".
+        workers: threads that draw batches ahead.
         threads: CPU threads; 0 for one a core.
         report: told of the progress.
 
@@ -91,10 +101,12 @@ def train_model(
     if recipe not in RECIPES[model]:
         raise UnknownNameError("recipe", recipe, RECIPES[model])
     plan = plan_of(model, recipe, {"scale": scale, "depth": depth, "width": width}, options or {})
-    if steps is not None:
-        plan = replace(plan, steps=steps)
-    if plan.steps < 1:
-        raise UsageError(f"expected 1 step or more, got {plan.steps}")
+    plan = replace(plan, steps=plan.steps if steps is None else steps, batch=plan.batch if batch is None else batch)
+    if min(plan.steps, plan.batch, workers) < 1:
+        raise UsageError(
+            f"expected 1 step, 1 sample and 1 worker or more, got {plan.steps}, {plan.batch} and {workers}"
+        )
+    there = device_named(device)
     try:
         build_network(plan.network, plan.config)
     except ValueError as error:
@@ -122,9 +134,22 @@ def train_model(
 
     # A batch is drawn beside the network's arithmetic: threads of NumPy's own would wait for its cores, 100 ms a batch.
     with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
-        network = train(plan, task, output, remember, start=began.tensors if began else None)
+        network = train(
+            plan,
+            task,
+            output,
+            remember,
+            start=began.tensors if began else None,
+            device=there,
+            workers=workers,
+            evaluate_every=max(1000, plan.steps // 8),
+            save_every=max(200, plan.steps // 40),
+        )
     weights = output / WEIGHTS
-    content = weights_bytes(network, plan.network, plan.config, origin_of(plan, faces, scores, teacher, began))
+    config = dict(plan.config)
+    if config.pop("branches", False):
+        network = cast(Edge, network).folded()
+    content = weights_bytes(network, plan.network, config, origin_of(plan, faces, scores, teacher, began))
     try:
         weights.write_bytes(content)
     except OSError as error:

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 @click.option("--width", type=click.IntRange(min=1), help="Channels of the network.  [default: the recipe's]")
 @set_option("the recipe")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps.  [default: the recipe's]")
+@click.option("--batch", type=click.IntRange(min=1), help="Samples a step.  [default: the recipe's]")
+@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, or cuda:NUMBER.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Threads that draw batches ahead."
+)
 @threads_option
 def command(model: str, faces: Path, output: Path | None, recipe: str, **options: Any) -> None:
     """Train a network. Stop it at will with Ctrl-C: the same command goes on from its last checkpoint.

@@ -10,7 +10,7 @@ from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.engines.errors import InputError
 from facesr_edge.networks import build_network
 from facesr_edge.networks.bicubic import resize_batch
-from facesr_edge.training.faces import FacePairs, tensor_from_bgr
+from facesr_edge.training.faces import FacePairs, rgb, tensor_from_bgr
 from facesr_edge.training.recipe import Recipe
 from PIL import Image
 from torch import nn
@@ -46,11 +46,11 @@ def lies_in(picture, crop):
 
 def test_a_batch_is_of_crops_of_the_faces_some_of_them_mirrored(folder):
     batch = FacePairs(recipe(batch=40), folder, None).batch(np.random.default_rng(0))
-    assert batch.hr.shape == (40, 3, 48, 48) and batch.hr.dtype == torch.float32
-    assert batch.lr.shape == (40, 3, 24, 24) and batch.scale == 2
+    assert batch.hr.shape == (40, 48, 48, 3) and batch.hr.dtype == torch.uint8
+    assert batch.lr.shape == (40, 24, 24, 3) and batch.scale == 2
     pictures = [cv2.imread(str(path)) for path in sorted(folder.iterdir())]
     seen = set()
-    for crop in (batch.hr * 255).round().byte().permute(0, 2, 3, 1).flip(-1).numpy():
+    for crop in batch.hr.numpy():
         found = {
             (n, m) for n, p in enumerate(pictures) for m in (False, True) if lies_in(p, crop[:, ::-1] if m else crop)
         }
@@ -62,8 +62,8 @@ def test_a_batch_is_of_crops_of_the_faces_some_of_them_mirrored(folder):
 def test_a_face_as_small_as_the_crop_is_taken_whole(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), sample_faces()[0][:48, :48])
     batch = FacePairs(recipe(), tmp_path, None).batch(np.random.default_rng(0))
-    whole = tensor_from_bgr(sample_faces()[0][None, :48, :48])[0]
-    assert all(torch.equal(crop, whole) or torch.equal(crop.flip(-1), whole) for crop in batch.hr)
+    whole = sample_faces()[0][:48, :48]
+    assert all(np.array_equal(crop, whole) or np.array_equal(crop[:, ::-1], whole) for crop in batch.hr.numpy())
 
 
 def test_a_face_smaller_than_the_crop_is_told(folder):
@@ -99,7 +99,7 @@ def test_the_loss_compares_the_enlarged_shrunken_batch_with_the_batch(folder, sc
         return np.stack([np.asarray(c) for c in channels])
 
     errors = []
-    for crop in batch.hr.numpy():
+    for crop in rgb(batch.hr).numpy():
         small = np.clip(np.rint(resized(crop, 48 // scale) * 255), 0, 255).astype(np.float32) / 255
         errors.append(resized(small, 48) - crop)
     expected = np.abs(errors).mean() if loss == "l1" else (np.array(errors) ** 2).mean()

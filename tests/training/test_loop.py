@@ -112,9 +112,8 @@ def test_the_result_is_the_moving_average_of_the_weights(tmp_path, faces):
     plain, averaged = recipe(ema=0.0), recipe(ema=0.75)
     task = Pairs(plain, faces)
     last = train(plain, task, tmp_path / "plain", silent).state_dict()
-    after_each_step = [*task.weights[1:], last]
-    expected = after_each_step[0]
-    for weights in after_each_step[1:]:
+    expected = task.weights[0]
+    for weights in [*task.weights[1:], last]:
         expected = {name: 0.75 * expected[name] + 0.25 * weights[name] for name in expected}
     got = train(averaged, Pairs(averaged, faces), tmp_path / "averaged", silent).state_dict()
     assert all(torch.allclose(got[name], expected[name], atol=1e-6) for name in expected)
@@ -216,7 +215,7 @@ def test_pictures_become_weights_that_can_be_built_and_say_where_they_come_from(
         ("idrn", {"scale": 5}, UsageError, "scale 5 is not to be had; it is one of 2, 3, 4"),
         ("idrn", {"scale": 0}, UsageError, "scale 0 is not to be had"),
         ("idrn", {"width": 0}, UsageError, "width must be 1 or more, not 0"),
-        ("idrn", {"steps": 0}, UsageError, "expected 1 step or more, got 0"),
+        ("idrn", {"steps": 0}, UsageError, "expected 1 step, 1 sample and 1 worker or more, got 0, 8 and 1"),
         ("idrn", {"threads": -1}, UsageError, "threads, got -1"),
     ],
 )
@@ -236,3 +235,21 @@ def test_an_output_that_is_a_file_is_told(tmp_path, faces):
     with pytest.raises(OutputError, match=r"cannot write .*run.*; choose another folder"):
         train_model("idrn", faces, tmp_path / "run", depth=1, width=8, steps=1)
     assert (tmp_path / "run").read_text() == "mine"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_are_the_same_whoever_draws_them(tmp_path, faces, workers):
+    plan = recipe()
+    alone = train(plan, Pairs(plan, faces), tmp_path / "alone", silent)
+    more = train(plan, Pairs(plan, faces), tmp_path / "more", silent, workers=workers)
+    assert_same(more.state_dict(), alone.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("device", "told"),
+    [("gpu", "there is no device 'gpu'; it is cpu, cuda, or cuda:NUMBER"), ("cuda:99", "so there is no cuda:99")],
+)
+def test_a_device_that_is_not_there_is_refused(tmp_path, device, told):
+    with pytest.raises(UsageError, match=told):
+        train_model("idrn", tmp_path, tmp_path / "out", device=device)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,134 @@
+"""A network that learns: weights, their moving average, the optimiser, and the checkpoint that keeps them all."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..engines.errors import OutputError, TrainingError
+from ..networks import build_network
+from .device import moved
+from .optimiser import Optimiser
+from .recipe import Recipe
+from .task import Learning, Task
+
+
+class Learner:
+    """All that changes while a network learns, and that a checkpoint keeps."""
+
+    def __init__(self, recipe: Recipe, task: Task, start: Mapping[str, Tensor] | None, device: torch.device) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.task, self.device = recipe, task, device
+        self.network = build_network(recipe.network, recipe.config)
+        if start is not None:
+            take_fitting(self.network, start, recipe)
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
+        task.to(device)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.follow = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
+        self.running = torch.full((), math.nan, device=device)
+        self.optimiser = Optimiser(
+            self.network,
+            recipe.learning_rate,
+            recipe.muon,
+            recipe.muon_on,
+            recipe.beta1,
+            recipe.weight_decay,
+            recipe.muon_decay,
+        )
+
+    @property
+    def result(self) -> nn.Module:
+        """The weights that count."""
+        return self.average if self.recipe.ema else self.network
+
+    def step(self, batch: Any, share: float) -> None:
+        """One step of the optimiser at a share of its peak rates; `running` follows the loss before it."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
+            loss = self.task.loss(self.network, moved(batch, self.device))
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimiser.step(share)
+        if self.recipe.ema:
+            self._follow()
+        loss = loss.detach()
+        self.running = torch.where(self.running.isnan(), loss, self.running.lerp(loss, 0.02))
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The moving average takes in the weights, and takes over what normalisations have seen."""
+        self.follow(list(self.average.parameters()), list(self.network.parameters()), 0)
+        for mean, present in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            mean.copy_(present)
+
+    def scores(self) -> dict[str, float]:
+        """The task's scores of the weights that count."""
+        self.result.eval()
+        with torch.inference_mode():
+            scores = self.task.evaluate(self.result)
+        self.result.train()
+        return scores
+
+    def save(self, path: Path, step: int) -> None:
+        """Write the checkpoint beside the old one, then rename: a killed run keeps the last whole one."""
+        state = {
+            "recipe": self.recipe.identity,
+            "step": step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "task": self.task.state_dict() if isinstance(self.task, Learning) else {},
+        }
+        partial = path.with_suffix(".partial")
+        try:
+            torch.save(state, partial)
+            partial.replace(path)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+            partial.unlink(missing_ok=True)
+            raise OutputError(
+                f"cannot write {path} ({str(error).splitlines()[0][:120]}); free some space, then go on: "
+                "the last whole checkpoint is kept"
+            ) from None
+
+    def resume(self, path: Path) -> int:
+        """Load a checkpoint if there is one; returns the step to go on from."""
+        if not path.exists():
+            return 0
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            recipe = state["recipe"]
+        except Exception:  # damage shows in any way: KeyError, UnpicklingError, RuntimeError, ...
+            raise TrainingError(f"{path} is no checkpoint, or is damaged; remove it to start again") from None
+        if recipe != self.recipe.identity:
+            raise TrainingError(
+                f"{path} was trained by another recipe; give another folder, or remove it to start again"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if isinstance(self.task, Learning):
+            self.task.load_state_dict(state.get("task", {}))
+        return int(state["step"])
+
+
+def take_fitting(network: nn.Module, start: Mapping[str, Tensor], recipe: Recipe) -> None:
+    """Give a network those weights that have the name and the shape of its own; the others stay as they are.
+
+    Raises:
+        TrainingError: there are none.
+    """
+    own = network.state_dict()
+    fitting = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise TrainingError(
+            f"none of the {len(start)} tensors to start from fits {recipe.network} with {recipe.config}; give weights "
+            "of a network like it, or leave --start out"
+        )
+    network.load_state_dict({**own, **fitting})

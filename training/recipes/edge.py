@@ -1,0 +1,38 @@
+"""How the network of our own is trained: nano, tiny and small, on clean faces and on those of cameras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...networks.edge import SIZES
+from ..recipe import Recipe
+from .camera import CAMERA
+from .faces_cpu import SKIP, faces_cpu
+
+
+def nano(width: int = SIZES["nano"][0], depth: int = SIZES["nano"][1], scale: int = 4) -> Recipe:
+    """At most 0.07 GMAC for a face of 32×32 at a scale of 4."""
+    return _plain(width, depth, scale)
+
+
+def tiny(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4) -> Recipe:
+    """At most 0.20 GMAC for a face of 32×32 at a scale of 4."""
+    return _plain(width, depth, scale)
+
+
+def small(width: int = SIZES["small"][0], depth: int = SIZES["small"][1], scale: int = 4) -> Recipe:
+    """At most 0.50 GMAC for a face of 32×32 at a scale of 4."""
+    return _plain(width, depth, scale)
+
+
+def camera(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4) -> Recipe:
+    """Faces degraded as `degrade.camera` says."""
+    return _plain(width, depth, scale, CAMERA, degradation="camera")
+
+
+def _plain(width: int, depth: int, scale: int, *deviations: str, **changes: Any) -> Recipe:
+    config = {"width": width, "depth": depth, "scale": scale, "branches": True}
+    return faces_cpu("edge", config, 20_000, SKIP, *deviations, **changes)
+
+
+RECIPES = {"cpu": tiny, "nano": nano, "tiny": tiny, "small": small, "camera": camera}
