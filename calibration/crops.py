@@ -44,6 +44,18 @@ def read_faces(folder: Path, least: int = 1) -> list[NDArray[np.uint8]]:
     return faces
 
 
+def middle(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The middle (side, side, 3) of a picture (H, W, 3).
+
+    Raises:
+        InputError: it is smaller.
+    """
+    y, x = ((length - side) // 2 for length in face.shape[:2])
+    if min(y, x) < 0:
+        raise InputError(f"a face is {face.shape[1]}x{face.shape[0]} px, at least {side}x{side} is needed")
+    return face[y : y + side, x : x + side]
+
+
 def low_resolution(faces: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """Shrink faces as the papers do: antialiased bicubic, rounded to 8 bits.
 

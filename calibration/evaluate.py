@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.errors import EngineError, InputError
+from ..engines.errors import EngineError
 from ..engines.session import Session
-from .crops import low_resolution
+from .crops import low_resolution, middle
 from .information import vif_y
 from .quality import mean_db, psnr, psnr_y, ssim, ssim_y
 
@@ -159,11 +159,4 @@ def centres(faces: list[NDArray[np.uint8]], scale: int) -> NDArray[np.uint8]:
     Raises:
         InputError: a face is smaller.
     """
-    side = SIDE // scale * scale
-    cut = []
-    for face in faces:
-        y, x = ((length - side) // 2 for length in face.shape[:2])
-        if min(x, y) < 0:
-            raise InputError(f"a face is {face.shape[1]}x{face.shape[0]} px, at least {side}x{side} is needed")
-        cut.append(face[y : y + side, x : x + side])
-    return np.stack(cut)
+    return np.stack([middle(face, SIDE // scale * scale) for face in faces])

@@ -22,7 +22,8 @@ from ..calibration.sample import astronaut
 from ..engines.contract import Contract
 from ..engines.ort import Graph
 from ..networks.msrnet import MSRNet
-from .deployed import PixelsToMaps, PixelsToPixels, to_pixels
+from ..networks.pixels import to_pixels
+from .deployed import PixelsToMaps, PixelsToPixels
 from .parity import LARGEST_ERROR, estimate_parity, map_parity, pixel_parity
 from .reference_graphs import lending
 from .simplify import simplified

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..networks.bicubic import bicubic_matrix
 from ..networks.detector import Detector, on_pixels
+from ..networks.pixels import to_pixels, to_rgb
 
 CAMERA_SMOOTH = 2.0
 """Near enough to follow the light across a face, far enough to leave noise out: on degraded faces more is not better,
@@ -73,17 +74,6 @@ class PixelsToPixels(nn.Module):
         """(k·side, side): U, or U G."""
         up: Tensor = bicubic_matrix(side, self.scale * side, torch)
         return up @ gaussian_matrix(side, self.smooth) if self.smooth else up
-
-
-def to_rgb(pixels: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float RGB in [0, 1]."""
-    return pixels.float().permute(0, 3, 1, 2).flip(1) / 255
-
-
-def to_pixels(estimate: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB near [0, 1] -> (N, H, W, 3) uint8 BGR."""
-    bgr = (estimate * 255).round().clamp(0, 255).flip(1)
-    return bgr.permute(0, 2, 3, 1).to(torch.uint8)
 
 
 def gaussian_matrix(side: int, sigma: float) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..calibration.evaluate import Measure
 from ..engines.errors import InputError, MissingDependencyError
 from ..networks.lpips import LPIPS
+from ..networks.pixels import to_rgb
 from .checkpoint import read_weights
 
 BATCH = 16
@@ -38,7 +39,7 @@ def lpips(alexnet: Path) -> Measure:
     def distance(pictures: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float64]:
         parts = range(0, len(true), BATCH)
         with torch.inference_mode():
-            found = [network(_tensor(pictures[i : i + BATCH]), _tensor(true[i : i + BATCH])) for i in parts]
+            found = [network(*(to_rgb(torch.from_numpy(of[i : i + BATCH])) for of in (pictures, true))) for i in parts]
         return np.asarray(torch.cat(found).numpy(), np.float64)
 
     return distance
@@ -75,11 +76,6 @@ def _factors() -> Path:
         if (Path(folder) / FACTORS).is_file():
             return Path(folder) / FACTORS
     raise MissingDependencyError("torchmetrics", "build", "LPIPS")
-
-
-def _tensor(pictures: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float RGB in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float() / 255
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..calibration.crops import low_resolution
+from ..calibration.crops import low_resolution, middle
 from ..engines.bundle import EMBEDDING, REFERENCES
 from ..engines.errors import ParityError
 from ..engines.ort import Graph
 from ..networks.msrnet import MSRNet
-from .deployed import to_rgb
+from ..networks.pixels import to_rgb
 from .simplify import simplified
 from .trace import traced
 
@@ -128,11 +128,8 @@ def lending(
 def lenders(network: MSRNet, faces: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """(M, S, S, 3): the middle of a few true faces, at the size that the network borrows from."""
     side = network.large_side * (network.scale // network.first_scale)
-    cut = []
-    for face in faces[:FACES]:
-        y, x = ((length - side) // 2 for length in face.shape[:2])
-        cut.append(face[y : y + side, x : x + side])
-    return low_resolution(np.stack(cut), side // network.large_side)
+    cut = np.stack([middle(face, side) for face in faces[:FACES]])
+    return low_resolution(cut, side // network.large_side)
 
 
 def _departure(expected: Tensor, got: NDArray[Any]) -> float:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.crops import low_resolution
+from ..calibration.crops import low_resolution, middle
 from ..calibration.evaluate import enlarged_by_bicubic
 from ..calibration.recognition import embedder as recogniser
 from ..engines.bundle import EMBEDDING, REFERENCES, Bundle
@@ -136,8 +136,7 @@ def framed(picture: Pictures, path: Path, contract: Contract) -> Pictures:
     if shrink < 1:
         size = max(side, round(width * shrink)), max(side, round(height * shrink))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    y, x = ((length - side) // 2 for length in picture.shape[:2])
-    return np.ascontiguousarray(picture[y : y + side, x : x + side])
+    return np.ascontiguousarray(middle(picture, side))
 
 
 def fingerprint(face: Pictures) -> str:

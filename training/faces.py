@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..calibration.crops import padded, read_faces
 from ..calibration.evaluate import SEED, SIDE, centres, enlarged_by_bicubic
 from ..calibration.quality import mean_db, psnr_y
+from ..networks.pixels import to_pixels, to_rgb
 from .degrade import DEGRADATIONS
 from .device import CPU
 from .losses import Criterion
 from .recipe import Recipe
+
+EVALUATED = 16
+"""Held-out faces at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +78,9 @@ class FacePairs:
 
     def loss(self, network: nn.Module, batch: Pairs) -> Tensor:
         """Loss between the network's enlargement and the truth."""
-        lr = rgb(batch.lr)
+        lr = to_rgb(batch.lr)
         sr = network(lr, batch.scale) if self.recipe.scales else network(lr)
-        return self.criterion(sr.float(), rgb(batch.hr))
+        return self.criterion(sr.float(), to_rgb(batch.hr))
 
     def to(self, device: torch.device) -> None:
         """Where held-out faces are looked at, and what the loss is reckoned with."""
@@ -98,24 +101,8 @@ class FacePairs:
             return {}
         lr, hr, bicubic = self.held_out
         lr = padded(lr, int(getattr(network, "multiple", 1)))
-        parts = [network(tensor_from_bgr(part).to(self.device)) for part in np.array_split(lr, max(1, len(lr) // 16))]
-        sr = bgr_from_tensor(torch.cat(parts))
+        parts = [network(to_rgb(part)) for part in torch.split(torch.from_numpy(lr).to(self.device), EVALUATED)]
+        sr = to_pixels(torch.cat(parts)).cpu().numpy()
         sr = sr[:, : hr.shape[1], : hr.shape[2]]
         quality = mean_db(psnr_y(sr, hr))
         return {"psnr_y_db": quality, "gain_db": quality - bicubic}
-
-
-def tensor_from_bgr(pictures: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float RGB in [0, 1], channels last in memory."""
-    return rgb(torch.from_numpy(pictures))
-
-
-def rgb(pictures: Tensor) -> Tensor:
-    """`tensor_from_bgr` of a tensor, wherever it lies."""
-    return pictures.flip(-1).permute(0, 3, 1, 2).float() / 255
-
-
-def bgr_from_tensor(pictures: Tensor) -> NDArray[np.uint8]:
-    """(N, 3, H, W) RGB in [0, 1] or near it -> (N, H, W, 3) uint8 BGR, rounded."""
-    bytes_ = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
-    return np.asarray(bytes_.permute(0, 2, 3, 1).flip(-1).cpu().numpy(), np.uint8)

@@ -12,15 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..calibration.crops import low_resolution, read_faces
-from ..calibration.evaluate import Pictures
+from ..calibration.crops import low_resolution, middle, read_faces
+from ..calibration.evaluate import Pictures, enlarged_by_bicubic
 from ..calibration.quality import mean_db, psnr_y
 from ..engines.errors import InputError
-from ..networks.bicubic import resize_batch
 from ..networks.msrnet import REFERENCES, MSRNet
+from ..networks.pixels import to_pixels, to_rgb
 from ..networks.resample import enlarge, resample
 from .degrade import DEGRADATIONS
-from .faces import bgr_from_tensor, tensor_from_bgr
 from .losses import Criterion
 from .recipe import Recipe
 
@@ -76,16 +75,15 @@ class FacesWithReferences:
         self.faces = read_faces(faces, least=recipe.crop)
         if len(self.faces) < 2:
             raise InputError(f"expected 2 faces or more in {faces}, got 1; faces borrow from each other")
-        self.centres = centred(self.faces, recipe.crop)
+        self.centres = np.stack([middle(face, recipe.crop) for face in self.faces])
         both = np.concatenate((self.centres, self.centres[:, :, ::-1]))
-        points = pixels(tensor_from_bgr(low_resolution(both, self.scale)))
+        points = pixels(to_rgb(torch.from_numpy(low_resolution(both, self.scale))))
         self.alike = neighbours(points, min(2 * (recipe.batch - 1), len(self.faces) - 1)).numpy()
         self.held_out = None
         if held_out is not None:
-            hr = centred(read_faces(held_out, least=recipe.crop), recipe.crop)
+            hr = np.stack([middle(face, recipe.crop) for face in read_faces(held_out, least=recipe.crop)])
             small = low_resolution(hr, self.scale)
-            bicubic = np.clip(np.rint(resize_batch(small, *hr.shape[1:3])), 0, 255).astype(np.uint8)
-            self.held_out = (hr, mean_db(psnr_y(bicubic, hr)))
+            self.held_out = (hr, mean_db(psnr_y(enlarged_by_bicubic(small, self.scale), hr)))
 
     def batch(self, rng: np.random.Generator) -> AlikeFaces:
         """A group, each face cropped at random, all mirrored or none, and how much each may borrow."""
@@ -101,13 +99,13 @@ class FacesWithReferences:
             sample = face[y : y + crop, x : x + crop]
             samples.append(sample[:, ::-1] if mirror != (index >= len(self.faces)) else sample)
         hr = np.stack(samples)
-        lr = tensor_from_bgr(self.degrade(hr, self.scale, rng))
+        lr = to_rgb(torch.from_numpy(self.degrade(hr, self.scale, rng)))
         apart = torch.cdist(pixels(lr), pixels(lr), p=1).fill_diagonal_(torch.inf)
         nearest = apart.argsort(1)[:, : min(REFERENCES, len(lr) - 1)]  # (N, R)
         nearest = nearest[:, : int(rng.integers(1, nearest.shape[1] + 1))]
         alone = torch.from_numpy(rng.random(len(lr)) < ALONE)
         present = torch.where(alone[:, None], 0.0, 1.0).expand(nearest.shape)
-        return AlikeFaces(lr, tensor_from_bgr(hr), nearest, present)
+        return AlikeFaces(lr, to_rgb(torch.from_numpy(hr)), nearest, present)
 
     def loss(self, network: nn.Module, batch: AlikeFaces) -> Tensor:
         """Loss between the enlargements and the truth; a face's features are those that it lends by."""
@@ -187,12 +185,12 @@ def ablation(
     near = nearest(small, low_resolution(both, network.scale), max(1, *counts), describe)  # (N, R)
     scores: dict[int, list[NDArray[np.float64]]] = {count: [] for count in counts}
     for at in range(0, len(faces), CHUNK):
-        x, chosen = tensor_from_bgr(small[at : at + CHUNK]).to(device), near[at : at + CHUNK]
-        encoded = [network.encode(lendable(tensor_from_bgr(both[of]).to(device), network)) for of in chosen]
+        x, chosen = to_rgb(torch.from_numpy(small[at : at + CHUNK]).to(device)), near[at : at + CHUNK]
+        encoded = [network.encode(lendable(to_rgb(torch.from_numpy(both[of]).to(device)), network)) for of in chosen]
         keys, values = (torch.stack(parts) for parts in zip(*encoded, strict=True))
         for count in counts:
             sr = network(x, keys[:, :count], values[:, :count]) if count else network(x)
-            scores[count].append(psnr_y(bgr_from_tensor(sr), faces[at : at + CHUNK]))
+            scores[count].append(psnr_y(to_pixels(sr).cpu().numpy(), faces[at : at + CHUNK]))
     return {count: mean_db(np.concatenate(parts)) for count, parts in scores.items()}
 
 
@@ -209,14 +207,8 @@ def nearest(small: Pictures, library: Pictures, number: int, describe: Describe 
         (N, number) int64 places in the library, nearest first.
     """
     points, others = (
-        torch.cat([describe(tensor_from_bgr(part)) for part in np.array_split(of, -(-len(of) // CHUNK))])
+        torch.cat([describe(to_rgb(torch.from_numpy(part))) for part in np.array_split(of, -(-len(of) // CHUNK))])
         for of in (small, library)
     )
     chosen = torch.cdist(points, others, p=1).topk(number, largest=False).indices
     return np.asarray(chosen.numpy(), np.int64)
-
-
-def centred(faces: list[NDArray[np.uint8]], side: int) -> Pictures:
-    """(N, side, side, 3): the middle of each."""
-    corners = [((face.shape[0] - side) // 2, (face.shape[1] - side) // 2) for face in faces]
-    return np.stack([face[y : y + side, x : x + side] for face, (y, x) in zip(faces, corners, strict=True)])

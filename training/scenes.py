@@ -17,9 +17,9 @@ from ..engines.contract import Contract
 from ..engines.decode import NMS_IOU, decode, padded, suppress
 from ..engines.detections import Detections
 from ..engines.session import Session
+from ..networks.pixels import to_rgb
 from .cameras import degraded
 from .device import CPU
-from .faces import tensor_from_bgr
 from .mosaics import Mosaics, Spot
 from .recipe import Recipe
 from .targets import Targets, imitation_loss, stacked, targets
@@ -62,7 +62,7 @@ class Scenes:
         maps = self.teacher.infer(np.stack([mosaic for mosaic, _ in drawn])) if self.teacher else [None] * len(drawn)
         target = stacked([targets(faces, side, side, seen) for (_, faces), seen in zip(drawn, maps, strict=True)])
         pictures = np.stack([degraded(mosaic, rng) for mosaic, _ in drawn])
-        return Batch(tensor_from_bgr(pictures), target)
+        return Batch(to_rgb(torch.from_numpy(pictures)), target)
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """How far the network's maps of a batch are from what they should be."""
@@ -123,7 +123,7 @@ def detect_with(network: nn.Module, score: float, device: torch.device) -> Detec
 
     def detect(picture: NDArray[np.uint8]) -> Detections:
         whole = padded(picture, contract)
-        maps = network(tensor_from_bgr(whole[None]).to(device))[0]
+        maps = network(to_rgb(torch.from_numpy(whole[None]).to(device)))[0]
         maps = torch.cat((maps[:, :1].sigmoid(), maps[:, 1:]), 1).cpu().numpy()
         return suppress(decode(maps, whole.shape[0], whole.shape[1], score), NMS_IOU)
 

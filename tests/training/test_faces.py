@@ -10,7 +10,8 @@ from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.engines.errors import InputError
 from facesr_edge.networks import build_network
 from facesr_edge.networks.bicubic import resize_batch
-from facesr_edge.training.faces import FacePairs, rgb, tensor_from_bgr
+from facesr_edge.networks.pixels import to_rgb
+from facesr_edge.training.faces import FacePairs
 from facesr_edge.training.recipe import Recipe
 from PIL import Image
 from torch import nn
@@ -85,7 +86,7 @@ def test_the_same_draw_gives_the_same_batch(folder):
 def test_tensors_are_rgb_between_nought_and_one():
     picture = np.zeros((1, 4, 4, 3), np.uint8)
     picture[..., 0], picture[..., 2] = 51, 255  # blue, red
-    assert tensor_from_bgr(picture)[0, :, 0, 0].tolist() == pytest.approx([1, 0, 0.2])
+    assert to_rgb(torch.from_numpy(picture))[0, :, 0, 0].tolist() == pytest.approx([1, 0, 0.2])
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -99,7 +100,7 @@ def test_the_loss_compares_the_enlarged_shrunken_batch_with_the_batch(folder, sc
         return np.stack([np.asarray(c) for c in channels])
 
     errors = []
-    for crop in rgb(batch.hr).numpy():
+    for crop in to_rgb(batch.hr).numpy():
         small = np.clip(np.rint(resized(crop, 48 // scale) * 255), 0, 255).astype(np.float32) / 255
         errors.append(resized(small, 48) - crop)
     expected = np.abs(errors).mean() if loss == "l1" else (np.array(errors) ** 2).mean()
@@ -129,7 +130,7 @@ def test_the_score_is_the_luma_psnr_of_the_rounded_pixels(tmp_path):
     lr, hr, _ = task.held_out
     assert (hr == centres(sample_faces()[:3], 4)).all()
     with torch.inference_mode():
-        sr = (network(tensor_from_bgr(lr)).clamp(0, 1) * 255).round().permute(0, 2, 3, 1).numpy()[..., ::-1]
+        sr = (network(to_rgb(torch.from_numpy(lr))).clamp(0, 1) * 255).round().permute(0, 2, 3, 1).numpy()[..., ::-1]
         difference = (sr - hr.astype(float)) @ (np.array([24.966, 128.553, 65.481]) / 255)
         by_hand = np.mean([20 * np.log10(255 / np.sqrt((d**2).mean())) for d in difference])
         assert task.evaluate(network)["psnr_y_db"] == pytest.approx(by_hand, abs=1e-3)
