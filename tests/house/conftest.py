@@ -26,8 +26,8 @@ def files():
 
 @pytest.fixture(scope="session")
 def sources(files):
-    """Those of the package: the modules, neither tests nor samples."""
-    return [path for path in files if path.suffix == ".py" and path.parts[0] not in ("tests", "samples")]
+    """Those of the package: the modules, neither tests nor samples nor benchmarks."""
+    return [path for path in files if path.suffix == ".py" and path.parts[0] not in ("tests", "samples", "benchmarks")]
 
 
 @pytest.fixture(scope="session")
