@@ -138,6 +138,14 @@ def measured(timer: Timer, stream: Stream, stage: Stage, frame: str, copy_gb_s: 
     return Row(frame, stage.name, stage.faces, apart, gpu_ms, call_ms, on_cpu, gb_s, share)
 
 
+def save(path: Path, rows: list[Row], facts: dict[str, Any]) -> None:
+    """Write what was measured so far, with the machine."""
+    facts = {"date": date.today().isoformat(), **facts, "opencv_threads": cv2.getNumThreads()}
+    table = {**facts, "side": SIDE, "scale": SCALE, "rows": [asdict(row) for row in rows]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+
+
 def size_of(text: str) -> tuple[int, int]:
     """Width and height from words: 1920x1080."""
     width, height = (int(side) // 2 * 2 for side in text.split("x"))
@@ -172,14 +180,10 @@ def main() -> None:
                         for stage in part:
                             rows.append(measured(timer, stream, stage, frame, copy_gb_s))
                             print(rows[-1], flush=True)
+                if given.save:
+                    save(given.save, rows, {"rounds": given.rounds, "copy_gb_s": copy_gb_s, "machine": machine})
     except FacesrError as error:
         sys.exit(f"gpu_stages: {error}")
-    if given.save:
-        facts = {"date": date.today().isoformat(), "machine": machine, "opencv_threads": cv2.getNumThreads()}
-        setting = {"side": SIDE, "scale": SCALE, "rounds": given.rounds, "copy_gb_s": copy_gb_s}
-        table = {**facts, **setting, "rows": [asdict(row) for row in rows]}
-        given.save.parent.mkdir(parents=True, exist_ok=True)
-        given.save.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -105,6 +105,7 @@ def test_another_library_sees_the_same_memory(gpu, machine, name, protocol, dtyp
     host = (np.arange(24).reshape(2, 3, 4) % 3).astype(dtype)
     array = gpu.empty(host.shape, dtype)
     gpu.upload(host, array, stream)
+    stream.synchronize()
     seen = library.taken(array, protocol)
     assert library.pointer(seen) == array.pointer
     assert library.host(seen).dtype == host.dtype and np.array_equal(library.host(seen), host)
@@ -136,7 +137,9 @@ def test_another_library_waits_for_the_work_that_fills_an_array(gpu, machine, na
     library, stream = library_of(name, machine), gpu.stream()
     source, array = gpu.pinned((1024,), np.int32), gpu.empty((1024,), np.int32)
     copy = library.made(np.zeros(1024, np.int32))
-    library.copied(copy, copy.reshape(-1))  # whatever has to be loaded is loaded before a stream is held
+    library.copied(
+        library.made(np.zeros(1024, np.int32)), copy
+    )  # whatever has to be loaded is loaded before a stream is held
     library.wait()
     source[:] = 7
     _, _, current = library.stream()
@@ -158,7 +161,7 @@ def test_an_array_of_another_library_is_waited_for(gpu, machine, name, protocol)
     library, stream = library_of(name, machine), gpu.stream()
     made, seven = (library.made(np.full(1024, n, np.int32)) for n in (0, 7))
     target = gpu.pinned((1024,), np.int32)
-    library.copied(made, made.reshape(-1))
+    library.copied(made, library.made(np.zeros(1024, np.int32)))
     library.wait()
     other, handle, current = library.stream()
     with current, machine.hold(Named(handle)):
