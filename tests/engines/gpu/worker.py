@@ -6,6 +6,7 @@ whether another process is needed for the next one.
 """
 
 import ctypes
+import faulthandler
 import gc
 import importlib.util
 import os
@@ -18,6 +19,9 @@ from pathlib import Path
 
 import pytest
 from machines import Played, Real
+
+LONGEST = 60
+"""Seconds that a test on a real GPU may take; a stream that waits for ever would otherwise stop them all."""
 
 
 @cache
@@ -60,6 +64,8 @@ def main():
             request = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
+        if machine.real:
+            faulthandler.dump_traceback_later(LONGEST, exit=True)
         try:
             run(machine, *request)
             answer = "passed", ""
@@ -67,6 +73,7 @@ def main():
             skipped = type(error).__name__ == "Skipped"
             answer = ("skipped", str(error)) if skipped else ("failed", traceback.format_exc())
             machine.lost |= not skipped  # what a failed test left behind is nobody else's matter
+        faulthandler.cancel_dump_traceback_later()
         over = machine.lost
         pickle.dump((*answer, over), answers)
         answers.flush()
