@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...engines.errors import MissingDependencyError, OutputError, UsageError
+from ..machine import Machine
 from .contest import Contestant
 from .paper import SCALE, SIDE, Table
 from .timing import Timing
@@ -64,15 +65,19 @@ def draw(timing: Timing, path: Path) -> None:
     faces = "one face" if timing.batch == 1 else f"{timing.batch} faces"
     title = f"IDRN x{SCALE}, {faces} of {SIDE}x{SIDE} px: milliseconds a call"
     figure.text(0.06, 0.94, title, fontsize=14, fontweight="bold", color=INK)
-    threads = "a thread for each core" if not timing.threads else f"threads: {timing.threads}"
-    about = f"{timing.machine.cpu}, cores: {timing.machine.cores}, {threads} · {timing.when[:10]}"
-    figure.text(0.06, 0.89, about, fontsize=9, color=PAPER_INK)
+    figure.text(0.06, 0.89, about(timing.machine, timing.threads, timing.when), fontsize=9, color=PAPER_INK)
     told = "Line: median; band: four of five calls; dashed: the paper, one face, GTX 1060, TensorFlow. Log scale."
     figure.text(0.06, 0.025, told, fontsize=8, color=PAPER_INK)
     try:
         figure.savefig(path, format="png")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
+
+
+def about(machine: Machine, threads: int, when: str) -> str:
+    """Where and when something was measured, in a line; 0 threads are one a core."""
+    told = f"threads: {threads}" if threads else "a thread for each core"
+    return f"{machine.cpu}, cores: {machine.cores}, {told} · {when[:10]}"
 
 
 def _panel(axes: Axes, timing: Timing, table: Table, low_high: tuple[float, float]) -> None:

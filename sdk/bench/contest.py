@@ -67,16 +67,15 @@ def contestants(precisions: Sequence[Precision]) -> list[Contestant]:
     return [Contestant(engine, precision) for engine in engines for precision in precisions]
 
 
-def opened(network: Prepared, who: Contestant, threads: int, folder: Path) -> Session | None:
+def opened(bundle: Bundle, who: Contestant, threads: int, folder: Path) -> Session | None:
     """A session of a network; none where the device keeps FP16 because INT8 is no faster: FP16 is timed as such.
 
     Args:
-        network: prepared in the contestant's kind.
+        bundle: of the network, in the contestant's kind.
         who: runs it.
         threads: CPU threads of a call; 0 for one a core.
         folder: where a compiled engine goes.
     """
-    bundle: Bundle = network.bundles[who.kind]
     if who.engine == "tensorrt":
         from ...converters.compile import compile_bundle
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -58,33 +58,67 @@ def prepare(size: tuple[int, int], kinds: Iterable[Kind], folder: Path) -> Prepa
     """
     from ...calibration.sample import sample_faces
     from ...converters.arithmetic import macs_of
-    from ...converters.checkpoint import Origin, network_from, read_weights, weights_bytes
+    from ...converters.checkpoint import Origin, weights_bytes
     from ...converters.convert import convert, subject
     from ...networks import build_network
 
     name, settings, shipped = "idrn-{}x{}".format(*size), config(size), _shipped(size)
     if shipped:
-        network = network_from(read_weights(shipped.folder / WEIGHTS), "idrn", settings)
-    else:
-        network = build_network("idrn", settings).eval()
+        bundles = of_model(shipped, kinds, folder)
+        return Prepared(size, shipped.card.name, macs_of(shipped.onnx, SIDE, ["Conv"]), bundles, _faces())
+    network = build_network("idrn", settings).eval()
     what = subject(network, super_resolution(SCALE), sample_faces())
     workshop = folder / f"{name}-workshop"
     workshop.mkdir(parents=True)
-    plain = shipped.onnx if shipped else workshop / ONNX
-    if not shipped:
-        convert(what, plain, lambda line: None)
-    bundles: dict[Kind, Bundle] = {}
-    for kind in kinds:
-        contents = {ONNX: _graph(what, plain, kind, workshop).read_bytes()}
-        if kind == ("int8", "tensorrt"):  # beside it, what its device takes where INT8 is no faster
-            origin = Origin({"data": "none: for its time alone"})
-            contents |= {SECOND: (workshop / SECOND).read_bytes()}
-            contents |= {WEIGHTS: weights_bytes(network, "idrn", settings, origin)}
-        card = Card(name, super_resolution(SCALE), kind[0], "idrn", settings)
-        bundles[kind] = write_bundle(folder / "-".join((name, *kind)), card, contents)
-    return Prepared(
-        size, shipped.card.name if shipped else RANDOM, macs_of(plain, SIDE, ["Conv"]), bundles, what.pixels
-    )
+    plain = workshop / ONNX
+    convert(what, plain, lambda line: None)
+    card = Card(name, super_resolution(SCALE), "fp32", "idrn", settings)
+    weights = weights_bytes(network, "idrn", settings, Origin({"data": "none: for its time alone"}))
+    bundles = {kind: _bundle(what, plain, kind, card, weights, folder) for kind in kinds}
+    return Prepared(size, RANDOM, macs_of(plain, SIDE, ["Conv"]), bundles, _faces())
+
+
+def of_model(model: Bundle, kinds: Iterable[Kind], folder: Path) -> dict[Kind, Bundle]:
+    """A model of the zoo in other kinds; INT8 is what a build tries first, whatever that costs.
+
+    Args:
+        model: a super-resolution network in FP32 that borrows from no references.
+        kinds: graphs to make of it.
+        folder: where their bundles go.
+
+    Raises:
+        BuildError, MissingDependencyError: a conversion failed.
+    """
+    from ...calibration.sample import sample_faces
+    from ...converters.checkpoint import network_from, read_weights
+    from ...converters.convert import subject
+    from ...converters.deployed import projection_of
+
+    card = model.card
+    network = network_from(read_weights(model.folder / WEIGHTS), card.network, card.config)
+    what = subject(network, card.contract, sample_faces(), projection_of(card.training))
+    weights = (model.folder / WEIGHTS).read_bytes()
+    return {kind: _bundle(what, model.onnx, kind, card, weights, folder) for kind in kinds}
+
+
+def _faces() -> NDArray[np.uint8]:
+    """(N, SIDE, SIDE, 3) faces to time a network on."""
+    from ...calibration.crops import low_resolution
+    from ...calibration.evaluate import centres
+    from ...calibration.sample import sample_faces
+
+    return low_resolution(centres(sample_faces(), SCALE), SCALE)
+
+
+def _bundle(what: Subject, plain: Path, kind: Kind, card: Card, weights: bytes, folder: Path) -> Bundle:
+    """A network in one kind."""
+    workshop = folder / "-".join((card.name, *kind, "workshop"))
+    workshop.mkdir(parents=True)
+    contents = {ONNX: _graph(what, plain, kind, workshop).read_bytes(), WEIGHTS: weights}
+    second = workshop / SECOND
+    if second.exists():  # what the device takes where INT8 is no faster
+        contents[SECOND] = second.read_bytes()
+    return write_bundle(folder / "-".join((card.name, *kind)), replace(card, precision=kind[0]), contents)
 
 
 def _graph(what: Subject, plain: Path, kind: Kind, workshop: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -12,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ...engines.session import Session
-from ..machine import this_machine
+from ..machine import load_now, this_machine
 from .contest import Contestant, chosen, contestants, opened, slow_halves
 from .paper import TABLES, Table, sizes
 from .prepare import Prepared, prepare
@@ -48,7 +47,7 @@ def measure(
         BuildError, EngineError, MissingDependencyError: a network cannot be made or run here.
     """
     who = contestants(chosen(precision))
-    machine, load, when = this_machine(), _load(), datetime.now().astimezone().isoformat(timespec="seconds")
+    machine, load, when = this_machine(), load_now(), datetime.now().astimezone().isoformat(timespec="seconds")
     notes = list[str]()
     if load is not None and load > 0.5:
         notes.append(f"other processes were at work (load {load:.1f} on {machine.cores} cores): times are too long")
@@ -59,7 +58,7 @@ def measure(
         for number, size in enumerate(wanted):
             watch(f"preparing depth {size[0]}, width {size[1]}", number, len(wanted))
             network = prepare(size, dict.fromkeys(one.kind for one in who), Path(folder))
-            sessions = {one: opened(network, one, threads, Path(folder)) for one in who}
+            sessions = {one: opened(network.bundles[one.kind], one, threads, Path(folder)) for one in who}
             running = {one: session for one, session in sessions.items() if session}
             for session in running.values():
                 open_ones.callback(session.close)
@@ -87,10 +86,3 @@ def measure(
 def _call(session: Session, network: Prepared, batch: int) -> Callable[[], object]:
     faces = np.ascontiguousarray(network.faces[np.arange(batch) % len(network.faces)])
     return lambda: session.infer(faces)
-
-
-def _load() -> float | None:
-    try:
-        return round(os.getloadavg()[0], 2)
-    except (AttributeError, OSError):
-        return None

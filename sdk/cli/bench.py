@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..bench.paper import Table
     from ..bench.timing import Timing
+    from ..bench.trade_off import TradeOff
 
 RATIO = 7
 """Characters of a ratio in a table."""
@@ -78,16 +81,7 @@ def tables(
         if path:
             drawing.check(path)
     say(f"{machine}: the first minutes go into tracing, then all networks are timed in turn")
-    told = set[str]()
-    with progress("steps") as bar:
-        task = bar.add_task("preparing")
-
-        def watch(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-            if bar.disable and what not in told:  # no terminal, no bar
-                told.add(what)
-                say(what)
-
+    with watched() as watch:
         timing = measure(
             TABLES,
             precision=precision,
@@ -108,6 +102,101 @@ def tables(
     for made in (chart, output):
         if made:
             say(f"{made}: written")
+
+
+@contextmanager
+def watched() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar of what is going on; without a terminal, a line for each thing that begins."""
+    told = set[str]()
+    with progress("steps") as bar:
+        task = bar.add_task("preparing")
+
+        def watch(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+            if bar.disable and what not in told:
+                told.add(what)
+                say(what)
+
+        yield watch
+
+
+@command.command("map", cls=Command, short_help="Quality against time of every network, on this machine.")
+@path_option("--faces", metavar="DIR", help="True faces that quality is measured on.  [default: sample faces]")
+@click.option("--scale", type=click.IntRange(min=2), default=4, show_default=True, help="Of the networks.")
+@click.option("--precision", default="fp32,int8", show_default=True, metavar="LIST", help="Of fp32,fp16,int8.")
+@click.option("--batch", type=click.IntRange(1, 64), default=1, show_default=True, help="Faces of a call.")
+@threads_option
+@click.option("--runs", type=click.IntRange(min=1), default=30, show_default=True, help="Rounds that are counted.")
+@json_option("The figures")
+@path_option("--chart", metavar="FILE", help="Draw the map into FILE (NAME.png).")
+def map_(
+    faces: Path | None,
+    scale: int,
+    precision: str,
+    batch: int,
+    threads: int,
+    runs: int,
+    json_file: str | None,
+    chart: Path | None,
+) -> None:
+    """Measure what each network of the zoo adds to bicubic, and what it takes, in every runtime of this machine.
+
+    All are timed in turn, in one run. INT8 is what a build tries first: all but the first and last convolutions.
+
+    \b
+    facesr-edge bench map --chart map.png
+    facesr-edge bench map --faces faces/test --batch 8 --json map.json
+    """
+    from ...calibration.crops import read_faces
+    from ...calibration.sample import sample_faces
+    from ..bench import trade_off, trade_off_chart
+    from ..bench.chart import check
+    from ..bench.contest import chosen
+
+    chosen(precision)
+    if chart:
+        check(chart)
+    models = trade_off.models_of(scale)
+    true = read_faces(faces) if faces else sample_faces()
+    whose = f"{len(true)} faces of {faces.resolve().name}" if faces else "sample faces"
+    with watched() as watch:
+        measured = trade_off.measure(
+            models, true, whose, precision=precision, batch=batch, threads=threads, rounds=runs, watch=watch
+        )
+    if json_file != STDOUT:
+        show_map(measured)
+    if json_file:
+        put_json(measured.to_dict(), json_file)
+    if chart:
+        trade_off_chart.draw(measured, chart)
+        say(f"{chart}: written")
+
+
+def show_map(measured: TradeOff) -> None:
+    """Print the points, the quickest first; those that nothing beats in bold."""
+    from rich.table import Table as Grid
+
+    grid = Grid("model", "runs in", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("GMAC", "dB", "over bicubic", "ms", "four in five"):
+        grid.add_column(title, justify="right")
+    best = measured.frontier
+    for point in measured.points:
+        cost = f"{point.multiply_adds / 1e9:.3f}" if point.multiply_adds else ""
+        taken = point.taken
+        grid.add_row(
+            point.model,
+            str(point.who) if point.multiply_adds else "OpenCV",
+            cost,
+            f"{point.psnr_y_db:.2f}",
+            f"{point.gain_db:+.2f}",
+            f"{taken.p50:.2f}",
+            f"{taken.p10:.2f}–{taken.p90:.2f}",
+            style="bold" if point in best else "",
+        )
+    console = results()
+    console.print(grid)
+    console.print("bold: nothing here is both better and quicker", style="dim")
+    console.print(f"{measured.machine}; quality on {measured.faces}", style="dim")
 
 
 def show(timing: Timing) -> None:

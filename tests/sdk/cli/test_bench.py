@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from facesr_edge.sdk.bench import trade_off
 from facesr_edge.sdk.bench.contest import Contestant
 from facesr_edge.sdk.bench.paper import Row, Table
 from facesr_edge.sdk.bench.timing import Network, Timing
@@ -102,3 +103,29 @@ def test_bench_alone_tells_what_it_can_time(facesr):
     said = facesr("bench")
     assert said.code == 2 and "tables" in said.err
     assert facesr("bench", "tabels").code == 2
+
+
+def test_the_map_is_printed_drawn_and_kept(facesr, monkeypatch, tiny_bundle, tmp_path):
+    bundle = tiny_bundle()
+    kinds = {}
+    monkeypatch.setattr(trade_off, "models_of", lambda scale: kinds.update(scale=scale) or [bundle])
+    monkeypatch.setattr(trade_off, "of_model", lambda model, kinds, folder: dict.fromkeys(kinds, model))
+    chart, figures = tmp_path / "map.png", tmp_path / "map.json"
+    said = facesr("bench", "map", "--runs", 1, "--threads", 1, "--chart", chart, "--json", figures)
+    assert said.code == 0, said.err
+    assert kinds == {"scale": 4} and "bicubic" in said.out and bundle.card.name in said.out and chart.exists()
+    assert {row["model"] for row in json.loads(figures.read_text())["points"]} == {"bicubic", bundle.card.name}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--scale", 7], "no model that ships enlarges by 7"),
+        (["--precision", "fp8"], "fp8"),
+        (["--chart", "map.svg"], "expected a chart that ends in .png, got map.svg"),
+        (["--faces", "nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_a_map_that_cannot_be_made_is_told_before_anything_is_measured(facesr, arguments, told):
+    said = facesr("bench", "map", *arguments)
+    assert said.code in (1, 2) and told in said.error
