@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import Bundle
-from .contract import split_batch
-from .errors import EngineError, MissingDependencyError, UsageError
+from .calls import calls_of, shapes_of
+from .calls import check_threads as check_threads  # trainings have as many threads, and ask here
+from .errors import EngineError, MissingDependencyError
 from .session import LayerTime
-
-MOST_THREADS = 256
 
 
 def version() -> str:
@@ -32,16 +31,6 @@ def version() -> str:
     except ImportError:
         raise MissingDependencyError("onnxruntime", "", "running a bundle on the CPU") from None
     return str(onnxruntime.__version__)
-
-
-def check_threads(threads: int) -> None:
-    """Refuse a number of threads that cannot be meant: each takes memory of its own before it does anything.
-
-    Raises:
-        UsageError: fewer than none, or more than `MOST_THREADS`.
-    """
-    if not 0 <= threads <= MOST_THREADS:
-        raise UsageError(f"expected 0 (one a core) to {MOST_THREADS} threads, got {threads}")
 
 
 class Graph:
@@ -177,15 +166,11 @@ class OrtSession:
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         """See `Session.infer`."""
-        graph = self._graph(batch)
-        parts, start = [], 0
-        for size in split_batch(len(batch), self.contract.batches_of(*batch.shape[1:3])):
-            parts.append(graph.run(batch[start : start + size])[0])
-            start += size
+        calls, graph = calls_of(batch, self.contract), self._graph(batch)
+        parts = [graph.run(batch[call])[0] for call in calls]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _graph(self, batch: NDArray[np.uint8]) -> Graph:
-        self.contract.check(batch)
         key = batch.shape[1] if self.contract.windows else 0
         if key not in self._graphs:
             self._graphs[key] = Graph(self._path, self._threads, self._fixed(batch))
@@ -202,10 +187,8 @@ class OrtSession:
 
     def warm_up(self) -> None:
         """See `Session.warm_up`."""
-        least = self.contract.largest_hw or (self.contract.multiple, self.contract.multiple)
-        for height, width in [(side, side) for side in self.contract.windows] or [least]:
-            for count in self.contract.batches_of(height, width):
-                self.infer(np.zeros((count, height, width, 3), np.uint8))
+        for shape in shapes_of(self.contract):
+            self.infer(np.zeros(shape, np.uint8))
 
     def close(self) -> None:
         """See `Session.close`."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facesr_edge.engines.bundle import Bundle
+from facesr_edge.engines.calls import MOST_THREADS
 from facesr_edge.engines.contract import Contract
 from facesr_edge.engines.errors import EngineError, UsageError
-from facesr_edge.engines.ort import MOST_THREADS, Graph, OrtSession
+from facesr_edge.engines.ort import Graph, OrtSession
 
 
 @pytest.fixture(scope="module")
