@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..engines.errors import OutputError, TrainingError
 from ..networks import build_network
 from .device import moved
+from .fewer_bits import roundings
 from .optimiser import Optimiser
 from .recipe import Recipe
 from .task import Learning, Task
@@ -28,6 +29,8 @@ class Learner:
         self.network = build_network(recipe.network, recipe.config)
         if start is not None:
             take_fitting(self.network, start, recipe)
+        if recipe.int8:
+            roundings(self.network)
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         task.to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)

@@ -29,6 +29,7 @@ class Recipe:
         degradation: how a face becomes small, for the task.
         scales: enlargements to draw from, for networks of any; empty for the configuration's own.
         bf16: run the network's arithmetic in bfloat16 (weights stay FP32).
+        int8: learn with the rounding of INT8, see `fewer_bits`; the weights stay FP32.
         clip: largest gradient norm, 0 for none.
         ema: decay of the moving average of the weights that is kept as the result; 0 keeps the weights themselves.
         seed: of everything drawn at random; batch *i* depends on it and on *i* alone, so a resumed run draws the same.
@@ -55,6 +56,7 @@ class Recipe:
     degradation: str = "bicubic"
     scales: tuple[int, ...] = ()
     bf16: bool = False
+    int8: bool = False
     clip: float = 0.0
     ema: float = 0.0
     seed: int = 2024

@@ -30,9 +30,16 @@ def camera(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: 
     return _plain(width, depth, scale, CAMERA, degradation="camera")
 
 
+def int8(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4) -> Recipe:
+    """The last steps, from trained weights (``--start``): with the rounding of INT8, at a fifth of the rate."""
+    config = {"width": width, "depth": depth, "scale": scale}
+    rounded = "finished with the rounding of INT8 in place, from weights that were trained without"
+    return faces_cpu("edge", config, 2_000, SKIP, rounded, int8=True, muon=0.004, learning_rate=8e-5)
+
+
 def _plain(width: int, depth: int, scale: int, *deviations: str, **changes: Any) -> Recipe:
     config = {"width": width, "depth": depth, "scale": scale, "branches": True}
     return faces_cpu("edge", config, 20_000, SKIP, *deviations, **changes)
 
 
-RECIPES = {"cpu": tiny, "nano": nano, "tiny": tiny, "small": small, "camera": camera}
+RECIPES = {"cpu": tiny, "nano": nano, "tiny": tiny, "small": small, "camera": camera, "int8": int8}

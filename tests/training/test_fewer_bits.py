@@ -1,0 +1,93 @@
+"""Learning in INT8's rounding: what is rounded and how, what the gradient is, and that it is worth it."""
+
+import numpy as np
+import pytest
+import torch
+from facesr_edge.networks.edge import Edge
+from facesr_edge.training import fewer_bits
+from facesr_edge.training.fewer_bits import ACTIVATION_STEPS, WEIGHT_STEPS, roundings
+from torch import nn
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def network():
+    net = Edge(8, 2, 2)
+    nn.init.kaiming_normal_(net.tail.weight)
+    return net
+
+
+def test_all_but_the_first_convolution_round_what_comes_in():
+    net, seen = network(), []
+    roundings(net)
+    conv = nn.functional.conv2d
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.functional, "conv2d", lambda x, w, *rest: seen.append((x, w)) or conv(x, w, *rest))
+        net(torch.rand(2, 3, 8, 8))
+    assert len(seen) == 4
+    (_, first), *inner, (last_in, last) = [(x.detach(), w.detach()) for x, w in seen]
+    for x, _ in [*inner, (last_in, last)]:
+        steps = x / x.abs().max() * ACTIVATION_STEPS
+        assert torch.allclose(steps, steps.round(), atol=1e-2) and len(steps.round().unique()) > 20
+    for _, weight in inner:
+        steps = weight / weight.abs().amax((1, 2, 3), keepdim=True) * WEIGHT_STEPS
+        assert torch.allclose(steps, steps.round(), atol=1e-3)
+    assert torch.equal(first, net.head.weight) and torch.equal(last, net.tail.weight)
+
+
+def test_the_gradient_passes_the_rounding():
+    plain, rounded = network(), network()
+    rounded.load_state_dict(plain.state_dict())
+    roundings(rounded)
+    x = torch.rand(4, 3, 8, 8)
+    for net in (plain, rounded):
+        net(x).square().mean().backward()
+    one, other = (net.body[1].weight.grad.flatten() for net in (plain, rounded))
+    assert not torch.equal(one, other) and torch.cosine_similarity(one, other, dim=0) > 0.99
+
+
+def test_what_is_saved_is_what_a_plain_network_takes():
+    net = network()
+    roundings(net)
+    net(torch.rand(1, 3, 8, 8))
+    Edge(8, 2, 2).load_state_dict(net.state_dict())
+
+
+def test_ranges_stay_where_they_are_while_it_is_judged():
+    net = network()
+    roundings(net)
+    x = torch.rand(1, 3, 8, 8)
+    net(x)
+    peak = net.tail.peak.clone()
+    assert peak > 0
+    net.eval()(10 * x)
+    assert torch.equal(net.tail.peak, peak)
+
+
+def test_a_network_that_gives_nothing_is_not_divided_by_nothing():
+    net = network()
+    roundings(net)
+    for weight in net.parameters():
+        nn.init.zeros_(weight)
+    assert np.isfinite(net(torch.rand(1, 3, 8, 8)).detach().numpy()).all()
+
+
+def test_steps_with_the_rounding_win_back_what_it_costs(monkeypatch):
+    monkeypatch.setattr(fewer_bits, "WEIGHT_STEPS", 4)  # so that it costs much
+    x, wanted = torch.rand(16, 3, 8, 8), network()
+    net = network()
+    net.load_state_dict(wanted.state_dict())
+    roundings(net)
+    target = wanted(x).detach()
+    optimiser = torch.optim.Adam(net.parameters(), lr=3e-4)
+    losses = []
+    for _ in range(60):
+        loss = (net(x) - target).square().mean()
+        losses.append(loss.item())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert losses[-1] < 0.7 * losses[1]
