@@ -8,19 +8,30 @@ from dataclasses import dataclass
 from .bundle import Bundle
 from .errors import EngineError, UnknownNameError
 from .ort import OrtSession
+from .ov import OvSession
 from .session import Session
 
 
 def _tensorrt(bundle: Bundle, threads: int) -> Session:
-    if bundle.card.contract.references:
-        raise EngineError(f"{bundle.card.name} borrows from references, which runs in ONNX Runtime; leave --engine out")
+    _refuse_references(bundle)
     from .trt_session import TrtSession
 
     return TrtSession(bundle)
 
 
+def _openvino(bundle: Bundle, threads: int) -> Session:
+    _refuse_references(bundle)
+    return OvSession(bundle, threads)
+
+
+def _refuse_references(bundle: Bundle) -> None:
+    if bundle.card.contract.references:
+        raise EngineError(f"{bundle.card.name} borrows from references, which runs in ONNX Runtime; leave --engine out")
+
+
 ENGINES: dict[str, Callable[[Bundle, int], Session]] = {
     "tensorrt": _tensorrt,
+    "openvino": _openvino,
     "onnxruntime": OrtSession,
 }
 """Engine name -> how a session is made from a bundle and a number of threads; the fastest first."""
