@@ -19,6 +19,7 @@ from .crops import evenly, low_resolution
 from .detection import detect_with, judged
 from .evaluate import centres, evaluate
 from .frames import calibration_frames, judged_frames, sample_frames
+from .quality import psnr_y
 from .scenes import read_picture
 
 MOST_AP_DROP = 0.01
@@ -120,6 +121,10 @@ def psnr_gate(
     """
     contract = reference.contract
     small = _window(low_resolution(centres(evenly(faces, CALIBRATION_FACES), contract.scale), contract.scale), contract)
+
+    def measure(session: Session) -> float:
+        return evaluate(session, faces, measures={"psnr_y_db": psnr_y}).psnr_y_db
+
     batches = [crop[None] for crop in (small if crops is None else evenly(crops, CALIBRATION_FACES))]
     if not batches:
         raise InputError("there is no face to calibrate on; give a folder or a video with faces")
@@ -131,8 +136,8 @@ def psnr_gate(
         most_drop=most_drop,
         option="--max-psnr-drop",
         whose=whose,
-        expected=evaluate(reference, faces).psnr_y_db,
-        measure=lambda session: evaluate(session, faces).psnr_y_db,
+        expected=measure(reference),
+        measure=measure,
         batches=batches,
         timed=small[:1],
     )

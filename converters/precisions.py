@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..calibration.crops import read_faces
+from ..calibration.gate import Gate, psnr_gate
 from ..calibration.sample import NAME as SAMPLE
-from ..engines.bundle import Bundle, write_bundle
+from ..calibration.sample import sample_faces
+from ..engines.bundle import WEIGHTS, Bundle, write_bundle
 from ..engines.card import Precision
 from ..engines.errors import BuildError
-from .blueprint import Blueprint
-from .build import build_from
+from ..engines.ort import OrtSession
+from .checkpoint import network_from, read_weights
+from .convert import Subject, subject
+from .deployed import projection_of
+from .reduce import reduced
 
 MOST_DROP_DB: dict[Precision, float] = {"fp16": 0.05, "int8": 0.15}
 """By how much PSNR on the luma may fall behind FP32 for a network to be used in fewer bits."""
+Report = Callable[[str], None]
 
 
-def with_precisions(
-    bundle: Bundle, plan: Blueprint, faces: Path | None = None, report: Callable[[str], None] = lambda line: None
-) -> Bundle:
-    """Build a super-resolution network in FP16 and INT8 too, and put on its card what that costs.
+def with_precisions(bundle: Bundle, faces: Path | None = None, report: Report = lambda line: None) -> Bundle:
+    """Make FP16 and INT8 of a super-resolution network too, and put on its card what that costs.
 
     Args:
         bundle: the network in FP32.
-        plan: what it was built of.
         faces: folder of true faces to measure on; without it, sample faces.
         report: told a line after each step.
 
@@ -37,39 +42,27 @@ def with_precisions(
     Raises:
         OutputError: the card cannot be written.
     """
-    told = {precision: _tried(bundle, plan, precision, faces, report) for precision in MOST_DROP_DB}
-    card = replace(bundle.card, quality={**bundle.card.quality, "fewer bits": told})
-    return write_bundle(bundle.folder, card, {name: (bundle.folder / name).read_bytes() for name in bundle.card.files})
+    card, true_faces = bundle.card, read_faces(faces) if faces else sample_faces()
+    whose = f"{len(true_faces)} faces of {faces.resolve().name}" if faces else SAMPLE
+    network = network_from(read_weights(bundle.folder / WEIGHTS), card.network, card.config)
+    what = subject(network, card.contract, true_faces, projection_of(card.training))
+    with closing(OrtSession(bundle)) as reference:
+        gate = psnr_gate(reference, true_faces, whose)
+        told = {
+            precision: _tried(bundle, what, replace(gate, most_drop=most), precision, report)
+            for precision, most in MOST_DROP_DB.items()
+        }
+    card = replace(card, quality={**card.quality, "fewer bits": told})
+    return write_bundle(bundle.folder, card, {name: (bundle.folder / name).read_bytes() for name in card.files})
 
 
-def _tried(
-    bundle: Bundle, plan: Blueprint, precision: Precision, faces: Path | None, report: Callable[[str], None]
-) -> dict[str, Any]:
-    most = MOST_DROP_DB[precision]
+def _tried(bundle: Bundle, what: Subject, gate: Gate, precision: Precision, report: Report) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         try:
-            target = "onnxruntime"
-            made = build_from(
-                plan,
-                Path(folder) / precision,
-                precision=precision,
-                target=target,
-                faces=faces,
-                max_psnr_drop=most,
-                report=report,
-            )
+            card = reduced(what, gate, bundle, Bundle(Path(folder), replace(bundle.card, precision=precision)), report)
         except BuildError as error:
             report(f"{precision} is kept out: {error}")
             return {"kept_out": str(error)}
-    before, after = (measured(one, faces) for one in (bundle, made))
-    drop = before["psnr_y_db"] - after["psnr_y_db"]
-    report(f"{precision}: {after['psnr_y_db']:.3f} dB, {drop:.3f} dB below fp32, at most {most} is allowed")
-    if drop > most:
-        return {"kept_out": f"loses {drop:.3f} dB, at most {most} is allowed"}
-    return {"psnr_y_db": after["psnr_y_db"], "drop_db": round(drop, 4)}
-
-
-def measured(bundle: Bundle, faces: Path | None) -> dict[str, Any]:
-    """The figures on a super-resolution card: those on a folder of faces, or on the sample faces."""
-    wanted = f" faces of {faces.resolve().name}" if faces else SAMPLE
-    return dict(next(value for key, value in bundle.card.quality.items() if key.endswith(wanted)))
+    found = card.quality[f"{precision} beside fp32, {gate.whose}"]
+    report(f"{precision}: {found['drop']:.3f} dB below fp32, at most {gate.most_drop} is allowed")
+    return {"psnr_y_db": found["psnr_y_db"], "drop_db": found["drop"]}

@@ -120,7 +120,7 @@ def _build(
     if try_precisions:
         from ...converters.precisions import with_precisions
 
-        bundle = with_precisions(bundle, plan, given.get("faces"), say)
+        bundle = with_precisions(bundle, given.get("faces"), say)
     cannot = why_not_tensorrt() if target == "tensorrt" else ""
     if cannot:
         say(f"prepared, not compiled: {cannot}; copy it to the device, there: facesr-edge build {bundle.folder.name}")
