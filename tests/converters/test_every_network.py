@@ -11,6 +11,7 @@ from facesr_edge.networks import build_network
 
 SMALL = {
     "crl": {"depth": 1, "width": 8, "scale": 8},
+    "edge": {"width": 8, "depth": 2, "scale": 2},
     "mffcn": {"width": 8, "scale": 3},
     "sisn": {"groups": 1, "blocks": 1, "width": 8, "scale": 4},
     "srcnn": {"scale": 2},

@@ -89,3 +89,14 @@ def test_the_card_says_what_it_started_from(faces, tmp_path, tiny_weights):
         "config": {"depth": 1, "width": 8, "scale": 4, "bicubic_skip": True},
         "data": "none: random weights",
     }
+
+
+def test_branches_are_folded_when_the_training_is_over_and_int8_starts_from_that(faces, tmp_path):
+    sizes = {"width": 8, "depth": 2, "steps": 2}
+    folded = train_model("edge", faces, tmp_path / "branched", recipe="nano", **sizes)
+    told = read_weights(folded)
+    assert told.config == {"width": 8, "depth": 2, "scale": 4}
+    build_network(told.network, told.config).load_state_dict(told.tensors)
+    finished = read_weights(train_model("edge", faces, tmp_path / "int8", recipe="int8", start=folded, **sizes))
+    assert finished.tensors.keys() == told.tensors.keys() and finished.origin.training["int8"]
+    assert finished.origin.training["started_from"]["network"] == "edge"
