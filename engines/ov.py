@@ -79,7 +79,7 @@ class Compiled:
 
         Args:
             pixels: (N, H, W, 3) uint8.
-            out: where it writes the result; none for memory of its own, valid until the next call.
+            out: where it writes the result; none for a fresh array.
         """
         pixels = np.require(pixels, requirements=["C", "W"])  # the runtime takes nothing that it could not write to
         try:
@@ -89,7 +89,7 @@ class Compiled:
             self._request.infer()
         except Exception as error:
             raise EngineError(f"OpenVINO failed on an input of {pixels.shape}: {_reason(error)}") from None
-        return out if out is not None else np.asarray(self._request.get_output_tensor().data)
+        return out if out is not None else np.array(self._request.get_output_tensor().data)  # the next call fills it
 
     def layers(self) -> list[LayerTime]:
         """What every node took in the last call, in order."""
@@ -129,7 +129,8 @@ class OvSession:
         parts = [batch[call] for call in calls_of(batch, self.contract)]
         ready = [self._ready(part.shape) for part in parts]
         if ready[0].output_shape is None:
-            return np.concatenate([one.run(part) for one, part in zip(ready, parts, strict=True)])
+            maps = [one.run(part) for one, part in zip(ready, parts, strict=True)]
+            return maps[0] if len(maps) == 1 else np.concatenate(maps)
         out, start = np.empty((len(batch), *ready[0].output_shape[1:]), ready[0].dtype), 0
         for one, part in zip(ready, parts, strict=True):
             one.run(part, out[start : start + len(part)])
