@@ -11,6 +11,7 @@ from ...engines.bundle import Bundle
 from ...engines.card import PRECISIONS, Precision
 from ...engines.choose import open_session
 from ...engines.errors import UnknownNameError, UsageError
+from ...engines.ov import installed
 from ...engines.session import Session
 from .prepare import Kind, Prepared
 from .turns import in_turn, spread
@@ -63,7 +64,8 @@ def contestants(precisions: Sequence[Precision]) -> list[Contestant]:
     """Every runtime that can be used here, in every precision."""
     from ...converters.compile import why_not_tensorrt
 
-    engines = ["onnxruntime", *([] if why_not_tensorrt() else ["tensorrt"])]
+    there = {"onnxruntime": True, "openvino": installed(), "tensorrt": not why_not_tensorrt()}
+    engines = [engine for engine, usable in there.items() if usable]
     return [Contestant(engine, precision) for engine in engines for precision in precisions]
 
 

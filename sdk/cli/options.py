@@ -152,7 +152,7 @@ def score_option(function: F) -> F:
 
 def engine_option(function: F) -> F:
     """``--engine``."""
-    known = "Runtime: auto, tensorrt or onnxruntime."
+    known = "Runtime: auto, tensorrt, openvino or onnxruntime."
     return click.option("--engine", default="auto", show_default=True, metavar="NAME", help=known)(function)
 
 

@@ -72,6 +72,13 @@ def test_onnx_runtime_always_takes_part():
     assert who[:2] == [FP32, INT8] and all(one.kind == (one.precision, "cpu") for one in who[:2])
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_openvino_takes_part_where_it_is_installed(monkeypatch, there):
+    monkeypatch.setattr("facesr_edge.sdk.bench.contest.installed", lambda: there)
+    engines = {who.engine: str(who) for who in contestants(("int8",))}
+    assert engines.get("openvino") == ("OpenVINO INT8" if there else None)
+
+
 def test_int8_of_tensorrt_has_a_graph_of_its_own():
     assert Contestant("tensorrt", "int8").kind == ("int8", "tensorrt")
     assert Contestant("tensorrt", "fp16").kind == ("fp16", "cpu")
