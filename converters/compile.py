@@ -23,7 +23,7 @@ from ..engines.trt_session import TrtSession
 from ..zoo.catalogue import ships
 from .trial import pictures, trial
 
-TARGETS = ("auto", "onnxruntime", "tensorrt")
+TARGETS = ("auto", "onnxruntime", "openvino", "tensorrt")
 PREPARED = "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs in ONNX Runtime"
 """What the card of a bundle says until it has been compiled."""
 Report = Callable[[str], None]
@@ -51,7 +51,7 @@ def compile_bundle(
         watch: told how far TensorRT is.
 
     Returns:
-        The bundle, ready to run. ONNX Runtime compiles when it loads, so there the bundle is ready as it is.
+        The bundle, ready to run. Runtimes of CPUs compile when they load, so there the bundle is ready as it is.
 
     Raises:
         BuildError, EngineError, MissingDependencyError, OutputError, UsageError: the text says what to do.
@@ -75,7 +75,7 @@ def compile_bundle(
         return _with_tensorrt(bundle, folder, options or _options_of(bundle.card), report, watch)
     if folder:
         bundle = write_bundle(folder, bundle.card, _contents(bundle))
-    session = open_session(bundle, "onnxruntime")
+    session = open_session(bundle, target if target == "openvino" else "onnxruntime")
     session.warm_up()
     report(f"{bundle.card.name} is ready: {session.runtime}, nothing to compile")
     session.close()

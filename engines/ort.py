@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import Bundle
-from .calls import calls_of, shapes_of
-from .calls import check_threads as check_threads  # trainings have as many threads, and ask here
+from .calls import calls_of, check_threads, shapes_of
 from .errors import EngineError, MissingDependencyError
 from .session import LayerTime
 

@@ -15,9 +15,9 @@ from threadpoolctl import ThreadpoolController
 from ..converters.blueprint import together
 from ..converters.checkpoint import Origin, Weights, read_weights, weights_bytes
 from ..engines.bundle import WEIGHTS, open_bundle
+from ..engines.calls import check_threads
 from ..engines.choose import open_session
 from ..engines.errors import EngineError, InputError, OutputError, UnknownNameError, UsageError
-from ..engines.ort import check_threads
 from ..engines.session import Session
 from ..engines.yunet import YuNetSession
 from ..networks import build_network

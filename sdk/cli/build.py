@@ -36,7 +36,7 @@ MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop", "calibration", "c
 @click.option("--crops", metavar="INPUT", help="Calibrate on the faces in a folder of frames or a video.")
 @click.option("--max-ap-drop", type=float, help="Largest loss of a detector's average precision.  [default: 0.01]")
 @click.option("--max-psnr-drop", type=float, help="Largest loss of faces in INT8, in dB.  [default: 0.1]")
-@click.option("--target", default="auto", show_default=True, help="Runtime: auto, tensorrt, onnxruntime.")
+@click.option("--target", default="auto", show_default=True, help="Runtime: auto, tensorrt, openvino, onnxruntime.")
 @click.option("--try-precisions", is_flag=True, help="Note on the card what FP16 and INT8 would lose; with --fp32.")
 @click.option("--prepare-only", is_flag=True, help="Make the ONNX and the card; compile later, on the device.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of the bundle.  [default: ./NAME-PRECISION, or BUNDLE]")

@@ -21,12 +21,16 @@ def test_an_unknown_target_offers_the_one_close_by(tiny_bundle):
         compile_bundle(tiny_bundle(), "tensort")
 
 
-@pytest.mark.parametrize("target", ["auto", "onnxruntime"])
-def test_onnx_runtime_has_nothing_to_compile(tiny_bundle, target, no_tensorrt):
+@pytest.mark.parametrize(
+    ("target", "runtime"), [("auto", "ONNX Runtime"), ("onnxruntime", "ONNX Runtime"), ("openvino", "OpenVINO")]
+)
+def test_runtimes_of_cpus_have_nothing_to_compile(tiny_bundle, target, runtime, no_tensorrt):
+    if target == "openvino":
+        pytest.importorskip("openvino")
     lines = []
     assert compile_bundle(tiny_bundle(), target, report=lines.append) == tiny_bundle()
     (line,) = lines
-    assert line.startswith("idrn-x4 is ready: ONNX Runtime ") and line.endswith("nothing to compile")
+    assert line.startswith(f"idrn-x4 is ready: {runtime} ") and line.endswith("nothing to compile")
 
 
 def test_a_compiled_bundle_goes_where_it_is_told_and_the_first_stays(tiny_bundle, tmp_path):
