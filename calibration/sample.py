@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.errors import MissingDependencyError
+from .crops import read_faces
 
 NAME = "8 views of scikit-image's astronaut (public domain)"
 _CENTRE_XY = (224, 116)
@@ -39,3 +41,18 @@ def sample_faces() -> list[NDArray[np.uint8]]:
         face = np.asarray(cv2.resize(view, (128, 128), interpolation=cv2.INTER_AREA), dtype=np.uint8)
         faces += [face, np.ascontiguousarray(face[:, ::-1])]
     return faces
+
+
+def true_faces(folder: Path | None) -> tuple[list[NDArray[np.uint8]], str]:
+    """Faces to judge by, and what a card calls them.
+
+    Args:
+        folder: see `read_faces`; none for the sample faces.
+
+    Raises:
+        InputError: see `read_faces`.
+    """
+    if folder is None:
+        return sample_faces(), NAME
+    faces = read_faces(folder)
+    return faces, f"{len(faces)} faces of {folder.resolve().name}"

@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..calibration.crops import read_faces
 from ..calibration.detector_figures import figures
 from ..calibration.evaluate import evaluate
 from ..calibration.gate import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gate, psnr_gate
-from ..calibration.sample import NAME as SAMPLE
-from ..calibration.sample import sample_faces
+from ..calibration.sample import true_faces
 from ..calibration.scenes import read_scenes
 from ..engines.bundle import EMBEDDING, ONNX, REFERENCES, SECOND, WEIGHTS, Bundle, check_free, write_bundle
 from ..engines.card import PRECISIONS, Card, Precision
@@ -32,7 +30,7 @@ from ..networks.msrnet import MSRNet
 from ..zoo import catalogue
 from .blueprint import Blueprint, blueprint, together
 from .checkpoint import network_from, read_weights, weights_bytes
-from .compile import PREPARED, TARGETS
+from .compile import PREPARED, check_target
 from .convert import convert, subject
 from .deployed import projection_of
 from .half_weights import MOST_COST_DB, half_weights
@@ -119,9 +117,8 @@ def build_from(
     """Make a bundle of what a blueprint says; see `build`."""
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, PRECISIONS)
-    if target not in TARGETS:
-        raise UnknownNameError("target", target, TARGETS)
     contract = _contract(plan)
+    check_target(target, contract, plan.name)
     if calibration not in METHODS:
         raise UnknownNameError("calibration", calibration, METHODS)
     if crops is not None and (precision != "int8" or contract.task != "super-resolution"):
@@ -135,14 +132,13 @@ def build_from(
     weights = read_weights(plan.weights)
     network = network_from(weights, plan.network, plan.config)
     report(f"{plan.name}: {sum(p.numel() for p in network.parameters()):,} parameters from {plan.weights.name}")
-    true_faces = read_faces(faces) if faces else sample_faces()
+    truth, whose = true_faces(faces)
     kept, smooth = torch.float32, projection_of(weights.origin.training)
     if contract.task == "super-resolution":
-        rounded, cost_db = half_weights(network, contract.scale, true_faces, smooth)
+        rounded, cost_db = half_weights(network, contract.scale, truth, smooth)
         if cost_db < MOST_COST_DB:
             network, kept = rounded, torch.float16
     payload = weights_bytes(network, plan.network, plan.config, weights.origin, kept)
-    whose = f"{len(true_faces)} faces of {faces.resolve().name}" if faces else SAMPLE
     card = Card(
         name=plan.name,
         contract=contract,
@@ -158,10 +154,10 @@ def build_from(
     )
     with TemporaryDirectory() as workshop:
         draft = plain = _draft(Path(workshop) / "fp32", card)
-        what = subject(network, contract, true_faces, smooth)
+        what = subject(network, contract, truth, smooth)
         card = replace(card, parity=convert(what, plain.onnx, report))
         if contract.references:
-            more = reference_graphs(cast(MSRNet, network), true_faces, plain.folder, report)
+            more = reference_graphs(cast(MSRNet, network), truth, plain.folder, report)
             card = replace(card, parity=card.parity | more)
         if precision != "fp32":
             draft = _draft(Path(workshop) / precision, replace(card, precision=precision))
@@ -170,10 +166,10 @@ def build_from(
             if contract.task == "face-detection":
                 gate = precision_gate(reference, scenes, max_ap_drop)
             elif precision == "int8":  # in FP16, agreement with PyTorch within 50 dB says more
-                gate = psnr_gate(reference, true_faces, whose, max_psnr_drop, crops)
+                gate = psnr_gate(reference, truth, whose, max_psnr_drop, crops)
             card = reduced(what, gate, plain, draft, report, "tensorrt" if target == "tensorrt" else "cpu", calibration)
         if contract.task == "super-resolution":
-            measured = evaluate(OrtSession(draft), true_faces)
+            measured = evaluate(OrtSession(draft), truth)
             report(f"quality: {measured.psnr_y_db:.2f} dB on {whose}, {measured.gain_db:+.2f} dB over bicubic")
             card = replace(card, quality={**card.quality, whose: {"precision": precision, **measured.to_dict()}})
         elif scenes:

@@ -10,10 +10,12 @@ from tempfile import TemporaryDirectory
 from ..calibration.gate import VERDICT, Kept, kept, milliseconds
 from ..engines.bundle import ENGINE, LAYERS, ONNX, SECOND, WEIGHTS, Bundle, check_free, check_writable, write_bundle
 from ..engines.card import Card
-from ..engines.choose import open_session
+from ..engines.choose import choose, open_session
+from ..engines.contract import Contract
 from ..engines.cuda import Gpu
 from ..engines.errors import FacesrError, UnknownNameError, UsageError
 from ..engines.key import Key, mismatches
+from ..engines.ov import version as openvino_version
 from ..engines.trt import version
 from ..engines.trt_build import compile_engine
 from ..engines.trt_load import key_here
@@ -24,10 +26,26 @@ from ..zoo.catalogue import ships
 from .trial import pictures, trial
 
 TARGETS = ("auto", "onnxruntime", "openvino", "tensorrt")
-PREPARED = "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs in ONNX Runtime"
+PREPARED = "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs on CPUs"
 """What the card of a bundle says until it has been compiled."""
 Report = Callable[[str], None]
 Watch = Callable[[Progress], None]
+
+
+def check_target(target: str, contract: Contract, name: str) -> None:
+    """Refuse a runtime that there is not, or that a network cannot run in, before minutes are spent.
+
+    Raises:
+        UnknownNameError: there is no such target.
+        UsageError: the network borrows from references.
+        MissingDependencyError: OpenVINO is not installed.
+    """
+    if target not in TARGETS:
+        raise UnknownNameError("target", target, TARGETS)
+    if target in ("openvino", "tensorrt") and contract.references:
+        raise UsageError(f"{name} borrows from references, which runs in ONNX Runtime alone; leave --target out")
+    if target == "openvino":
+        openvino_version()
 
 
 def compile_bundle(
@@ -56,16 +74,11 @@ def compile_bundle(
     Raises:
         BuildError, EngineError, MissingDependencyError, OutputError, UsageError: the text says what to do.
     """
-    if target not in TARGETS:
-        raise UnknownNameError("target", target, TARGETS)
+    check_target(target, bundle.card.contract, bundle.card.name)
     for_cpus = bundle.card.precision == "int8" and SECOND not in bundle.card.files
     if target == "tensorrt" and for_cpus:
         raise UsageError(f"{bundle.folder} is INT8 for CPUs; make one for TensorRT: build --int8 --target tensorrt")
     borrows = bool(bundle.card.contract.references)
-    if target == "tensorrt" and borrows:
-        raise UsageError(
-            f"{bundle.card.name} borrows from references, which runs in ONNX Runtime alone; leave --target out"
-        )
     if folder:
         check_free(folder)
     if target == "tensorrt" or (target == "auto" and not for_cpus and not borrows and not why_not_tensorrt()):
@@ -75,9 +88,11 @@ def compile_bundle(
         return _with_tensorrt(bundle, folder, options or _options_of(bundle.card), report, watch)
     if folder:
         bundle = write_bundle(folder, bundle.card, _contents(bundle))
-    session = open_session(bundle, target if target == "openvino" else "onnxruntime")
+    unasked = "onnxruntime" if bundle.card.engine else choose(bundle).engine
+    session = open_session(bundle, unasked if target == "auto" else target)
     session.warm_up()
-    report(f"{bundle.card.name} is ready: {session.runtime}, nothing to compile")
+    hint = "" if target in ("auto", unasked) else f"; run it with --engine {target}"
+    report(f"{bundle.card.name} is ready: {session.runtime}, nothing to compile{hint}")
     session.close()
     return bundle
 

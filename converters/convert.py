@@ -19,11 +19,13 @@ from torch import nn
 from ..calibration.crops import low_resolution, padded
 from ..calibration.evaluate import centres
 from ..calibration.sample import astronaut
+from ..engines.bundle import WEIGHTS, Bundle
 from ..engines.contract import Contract
 from ..engines.ort import Graph
 from ..networks.msrnet import MSRNet
 from ..networks.pixels import to_pixels
-from .deployed import PixelsToMaps, PixelsToPixels
+from .checkpoint import network_from, read_weights
+from .deployed import PixelsToMaps, PixelsToPixels, projection_of
 from .parity import LARGEST_ERROR, estimate_parity, map_parity, pixel_parity
 from .reference_graphs import lending
 from .simplify import simplified
@@ -89,6 +91,18 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
         )
     picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return Subject(lambda t: PixelsToMaps(deepcopy(network), t), "maps", contract.multiple, picture[None], map_parity)
+
+
+def subject_of(bundle: Bundle, faces: list[NDArray[np.uint8]]) -> Subject:
+    """What a bundle was made of: the network with its weights.
+
+    Args:
+        bundle: as built here.
+        faces: see `subject`.
+    """
+    card = bundle.card
+    network = network_from(read_weights(bundle.folder / WEIGHTS), card.network, card.config)
+    return subject(network, card.contract, faces, projection_of(card.training))
 
 
 def convert(what: Subject, path: Path, report: Callable[[str], None]) -> dict[str, float]:

@@ -9,18 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..calibration.crops import read_faces
 from ..calibration.gate import Gate, psnr_gate
-from ..calibration.sample import NAME as SAMPLE
-from ..calibration.sample import sample_faces
-from ..engines.bundle import WEIGHTS, Bundle, write_bundle
+from ..calibration.sample import true_faces
+from ..engines.bundle import Bundle, write_bundle
 from ..engines.card import Precision
 from ..engines.errors import BuildError
 from ..engines.ort import OrtSession
-from .checkpoint import network_from, read_weights
-from .convert import Subject, subject
-from .deployed import projection_of
-from .reduce import reduced
+from .convert import Subject, subject_of
+from .reduce import beside_fp32, reduced
 
 MOST_DROP_DB: dict[Precision, float] = {"fp16": 0.05, "int8": 0.15}
 """By how much PSNR on the luma may fall behind FP32 for a network to be used in fewer bits."""
@@ -42,12 +38,11 @@ def with_precisions(bundle: Bundle, faces: Path | None = None, report: Report = 
     Raises:
         OutputError: the card cannot be written.
     """
-    card, true_faces = bundle.card, read_faces(faces) if faces else sample_faces()
-    whose = f"{len(true_faces)} faces of {faces.resolve().name}" if faces else SAMPLE
-    network = network_from(read_weights(bundle.folder / WEIGHTS), card.network, card.config)
-    what = subject(network, card.contract, true_faces, projection_of(card.training))
+    card = bundle.card
+    truth, whose = true_faces(faces)
+    what = subject_of(bundle, truth)
     with closing(OrtSession(bundle)) as reference:
-        gate = psnr_gate(reference, true_faces, whose)
+        gate = psnr_gate(reference, truth, whose)
         told = {
             precision: _tried(bundle, what, replace(gate, most_drop=most), precision, report)
             for precision, most in MOST_DROP_DB.items()
@@ -63,6 +58,6 @@ def _tried(bundle: Bundle, what: Subject, gate: Gate, precision: Precision, repo
         except BuildError as error:
             report(f"{precision} is kept out: {error}")
             return {"kept_out": str(error)}
-    found = card.quality[f"{precision} beside fp32, {gate.whose}"]
+    found = card.quality[beside_fp32(precision, gate.whose)]
     report(f"{precision}: {found['drop']:.3f} dB below fp32, at most {gate.most_drop} is allowed")
     return {"psnr_y_db": found["psnr_y_db"], "drop_db": found["drop"]}

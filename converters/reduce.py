@@ -94,7 +94,12 @@ def reduced(
     }
     if dialect == "cpu":
         card = _timed(card, gate, plain, draft, report, told)
-    return replace(card, quality={**card.quality, f"{precision} beside fp32, {gate.whose}": told})
+    return replace(card, quality={**card.quality, beside_fp32(precision, gate.whose): told})
+
+
+def beside_fp32(precision: str, whose: str) -> str:
+    """Where a card's quality has the figures of both."""
+    return f"{precision} beside fp32, {whose}"
 
 
 def _floats(

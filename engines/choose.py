@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .bundle import Bundle
+from .bundle import SECOND, Bundle
 from .errors import EngineError, UnknownNameError
 from .ort import OrtSession
 from .ov import OvSession, installed
@@ -92,6 +92,7 @@ def choose(bundle: Bundle, engine: str = "auto") -> Choice:
 
 def _quicker_in_openvino(bundle: Bundle) -> bool:
     fits = bundle.card.precision in QUICKER_IN_OPENVINO and not bundle.card.contract.references
+    fits = fits and SECOND not in bundle.card.files  # TensorRT's dialect of INT8 was not measured
     return fits and platform.machine().lower() in ("x86_64", "amd64") and installed()
 
 

@@ -10,6 +10,7 @@ resolution on mobile devices", 2021.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,20 @@ class Edge(nn.Module):
             feature = F.relu(layer(feature))
         residual = F.pixel_shuffle(self.tail(feature), self.scale)
         return residual + enlarge(x, self.scale)
+
+    def branched(self, folded: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a folded network as this one's: its branches keep theirs, and the 3×3 one takes the rest."""
+        found = dict(folded)
+        for place, layer in enumerate(self.body):
+            weight, bias = (folded.get(f"body.{place}.{name}") for name in ("weight", "bias"))
+            if not isinstance(layer, BranchedConvolution) or weight is None or bias is None:
+                continue
+            if weight.shape == layer.square.weight.shape:
+                with torch.no_grad():
+                    rest = weight.float() - (layer.kernel() - layer.square.weight)
+                own = {**layer.state_dict(), "square.weight": rest, "square.bias": bias}
+                found |= {f"body.{place}.{name}": value for name, value in own.items()}
+        return found
 
     def folded(self) -> Edge:
         """The same function without branches."""

@@ -19,6 +19,10 @@ _TELLING = (
 """Instruction sets that decide how fast a network runs."""
 
 
+BUSY = 0.5
+"""Processes that want a core, from which on times are too long."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What runs here.
@@ -113,3 +117,10 @@ def load_now() -> float | None:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
         return None
+
+
+def busy(machine: Machine, load: float | None) -> tuple[str, ...]:
+    """A note where other processes were at work as a measurement began."""
+    if load is None or load <= BUSY:
+        return ()
+    return (f"other processes were at work (load {load:.1f} on {machine.cores} cores): times are too long",)

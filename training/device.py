@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -19,12 +20,12 @@ def device_named(name: str) -> torch.device:
     Raises:
         UsageError: it is neither "cpu" nor a GPU that PyTorch sees.
     """
-    kind, _, number = name.partition(":")
-    if kind == "cpu" and not number:
-        return torch.device("cpu")
-    if kind != "cuda" or (number and not number.isdecimal()):
+    if name == "cpu":
+        return CPU
+    gpu = re.fullmatch("cuda(?::([0-9]+))?", name)
+    if not gpu:
         raise UsageError(f"there is no device '{name}'; it is cpu, cuda, or cuda:NUMBER")
-    if int(number or 0) >= torch.cuda.device_count():
+    if int(gpu[1] or 0) >= torch.cuda.device_count():
         raise UsageError(f"PyTorch sees {torch.cuda.device_count()} CUDA GPUs, so there is no {name}; train on cpu")
     return torch.device(name)
 

@@ -21,7 +21,7 @@ class RoundedConvolution(nn.Conv2d):
     """A convolution of rounded activations with rounded weights; `roundings` makes it of a plain one.
 
     Attributes:
-        peak: largest activation lately seen, sign apart; not kept with the weights.
+        peak: largest activation lately seen, sign apart; checkpoints keep it, `plain` leaves it out.
         whole: whether its weights are rounded, and not its activations alone.
     """
 
@@ -31,7 +31,7 @@ class RoundedConvolution(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
         if self.training:
-            self.peak = torch.maximum(FORGETTING * self.peak, x.detach().abs().amax())
+            self.peak.copy_(torch.maximum(FORGETTING * self.peak, x.detach().abs().amax()))
         rounded = _rounded(x, self.peak / ACTIVATION_STEPS)
         largest = self.weight.detach().abs().amax((1, 2, 3), keepdim=True)
         weight = _rounded(self.weight, largest / WEIGHT_STEPS) if self.whole else self.weight
@@ -41,13 +41,21 @@ class RoundedConvolution(nn.Conv2d):
 def roundings(network: nn.Module) -> None:
     """Round what INT8 would: inputs of all convolutions but the first, weights of all but the first and the last.
 
-    The network's weights keep their names; where its convolutions are plain, what it is saved as does not change.
+    Weights keep their names.
     """
     _, *rest = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     for layer in rest:
         layer.__class__ = RoundedConvolution
-        layer.register_buffer("peak", torch.zeros((), device=layer.weight.device), persistent=False)
+        layer.register_buffer("peak", torch.zeros((), device=layer.weight.device))
         layer.whole = layer is not rest[-1]  # type: ignore[assignment]  # of a Module, anything may be
+
+
+def plain(network: nn.Module) -> None:
+    """Undo `roundings`; the weights stay as they were learnt."""
+    for layer in network.modules():
+        if isinstance(layer, RoundedConvolution):
+            del layer.peak
+            layer.__class__ = nn.Conv2d  # type: ignore[assignment]  # back to what it was
 
 
 def _rounded(x: Tensor, step: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ..engines.errors import OutputError, TrainingError
 from ..networks import build_network
 from .device import moved
 from .fewer_bits import roundings
+from .fitting import fitting
 from .optimiser import Optimiser
 from .recipe import Recipe
 from .task import Learning, Task
@@ -28,14 +28,14 @@ class Learner:
         self.recipe, self.task, self.device = recipe, task, device
         self.network = build_network(recipe.network, recipe.config)
         if start is not None:
-            take_fitting(self.network, start, recipe)
+            self.network.load_state_dict({**self.network.state_dict(), **fitting(self.network, start, recipe)})
         if recipe.int8:
             roundings(self.network)
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         task.to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.follow = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
-        self.running = torch.full((), math.nan, device=device)
+        self.running: Tensor | None = None
         self.optimiser = Optimiser(
             self.network,
             recipe.learning_rate,
@@ -52,7 +52,7 @@ class Learner:
         return self.average if self.recipe.ema else self.network
 
     def step(self, batch: Any, share: float) -> None:
-        """One step of the optimiser at a share of its peak rates; `running` follows the loss before it."""
+        """One step of the optimiser at a share of its peak rates; `running` follows the loss; NaN stays."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
             loss = self.task.loss(self.network, moved(batch, self.device))
         loss.backward()  # type: ignore[no-untyped-call]
@@ -62,14 +62,17 @@ class Learner:
         if self.recipe.ema:
             self._follow()
         loss = loss.detach()
-        self.running = torch.where(self.running.isnan(), loss, self.running.lerp(loss, 0.02))
+        self.running = loss if self.running is None else self.running.lerp(loss, 0.02)
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """The moving average takes in the weights, and takes over what normalisations have seen."""
-        self.follow(list(self.average.parameters()), list(self.network.parameters()), 0)
-        for mean, present in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            mean.copy_(present)
+        """The moving average takes in the weights, what normalisations have seen, and takes over what is counted."""
+        of = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
+        pairs = [(mean, now) for mean, now in of if mean.is_floating_point()]
+        self.follow(*map(list, zip(*pairs, strict=True)), 0)
+        for mean, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            if not mean.is_floating_point():
+                mean.copy_(now)
 
     def scores(self) -> dict[str, float]:
         """The task's scores of the weights that count."""
@@ -105,7 +108,7 @@ class Learner:
         if not path.exists():
             return 0
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
             recipe = state["recipe"]
         except Exception:  # damage shows in any way: KeyError, UnpicklingError, RuntimeError, ...
             raise TrainingError(f"{path} is no checkpoint, or is damaged; remove it to start again") from None
@@ -113,25 +116,14 @@ class Learner:
             raise TrainingError(
                 f"{path} was trained by another recipe; give another folder, or remove it to start again"
             )
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, RuntimeError, ValueError):
+            raise TrainingError(
+                f"{path} is of another release, or damaged; go on with that release, or remove it to start again"
+            ) from None
         if isinstance(self.task, Learning):
             self.task.load_state_dict(state.get("task", {}))
         return int(state["step"])
-
-
-def take_fitting(network: nn.Module, start: Mapping[str, Tensor], recipe: Recipe) -> None:
-    """Give a network those weights that have the name and the shape of its own; the others stay as they are.
-
-    Raises:
-        TrainingError: there are none.
-    """
-    own = network.state_dict()
-    fitting = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
-    if not fitting:
-        raise TrainingError(
-            f"none of the {len(start)} tensors to start from fits {recipe.network} with {recipe.config}; give weights "
-            "of a network like it, or leave --start out"
-        )
-    network.load_state_dict({**own, **fitting})

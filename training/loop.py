@@ -89,9 +89,9 @@ def train(
         done = step + 1
         saving = done % save_every == 0 or done == recipe.steps
         if saving or done % evaluate_every == 0 or done % TOLD_EVERY == 0:
-            running = learner.running.item()
+            running = float("nan") if learner.running is None else learner.running.item()
             if not math.isfinite(running):
-                raise TrainingError(f"loss is {running} at step {step}; lower the learning rate and start again")
+                raise TrainingError(f"loss is {running} by step {step}; lower the learning rate and start again")
         if saving:
             learner.save(checkpoint, done)
         if done % evaluate_every == 0 and done < recipe.steps:
@@ -103,7 +103,7 @@ def train(
 
 
 def _drawn(recipe: Recipe, task: Task, first: int, workers: int) -> Iterator[Any]:
-    """Batches from a step on, drawn ahead by threads; batch *i* is the same whoever draws it."""
+    """Batches from a step on, drawn ahead by threads; chance in batch *i* is the same whoever draws it."""
 
     def draw(step: int) -> Any:
         return task.batch(np.random.default_rng((recipe.seed, step)))

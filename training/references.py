@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..calibration.crops import low_resolution, middle, read_faces
 from ..calibration.evaluate import Pictures, enlarged_by_bicubic
 from ..calibration.quality import mean_db, psnr_y
-from ..engines.errors import InputError
+from ..engines.errors import InputError, UsageError
 from ..networks.msrnet import REFERENCES, MSRNet
 from ..networks.pixels import to_pixels, to_rgb
 from ..networks.resample import enlarge, resample
@@ -75,6 +75,8 @@ class FacesWithReferences:
         self.faces = read_faces(faces, least=recipe.crop)
         if len(self.faces) < 2:
             raise InputError(f"expected 2 faces or more in {faces}, got 1; faces borrow from each other")
+        if recipe.batch < 2:
+            raise UsageError(f"expected a batch of 2 faces or more, got {recipe.batch}; they borrow from each other")
         self.centres = np.stack([middle(face, recipe.crop) for face in self.faces])
         both = np.concatenate((self.centres, self.centres[:, :, ::-1]))
         points = pixels(to_rgb(torch.from_numpy(low_resolution(both, self.scale))))

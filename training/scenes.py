@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,6 +53,7 @@ class Scenes:
     def __init__(self, recipe: Recipe, folder: Path, teacher: Session | None = None) -> None:
         self.recipe, self.teacher = recipe, teacher
         self.device = CPU
+        self.turn = Lock()
         self.held_out = read_scenes(folder, "test")
         self.mosaics = Mosaics(read_scenes(folder, "train"))
 
@@ -59,7 +62,8 @@ class Scenes:
         side = int(rng.choice(SIDES))
         count = max(1, self.recipe.batch * self.recipe.crop**2 // side**2)
         drawn = [self.mosaics.draw(rng, side) for _ in range(count)]
-        maps = self.teacher.infer(np.stack([mosaic for mosaic, _ in drawn])) if self.teacher else [None] * len(drawn)
+        with self.turn:  # sessions belong to one thread at a time
+            maps = self.teacher.infer(np.stack([one for one, _ in drawn])) if self.teacher else [None] * len(drawn)
         target = stacked([targets(faces, side, side, seen) for (_, faces), seen in zip(drawn, maps, strict=True)])
         pictures = np.stack([degraded(mosaic, rng) for mosaic, _ in drawn])
         return Batch(to_rgb(torch.from_numpy(pictures)), target)
@@ -72,6 +76,14 @@ class Scenes:
     def to(self, device: torch.device) -> None:
         """Where pictures are looked at; the loss is reckoned with batches alone."""
         self.device = device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Places that were mined, for a checkpoint."""
+        return {"spots": [(spot.name, *spot.centre_xy) for spot in self.mosaics.spots]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint; an older one has none, and they are mined anew."""
+        self.mosaics.spots = tuple(Spot(name, (x, y)) for name, x, y in state.get("spots", ()))
 
     def mine(self, network: nn.Module) -> None:
         """Find the places of training scenes where the network is wrong; pieces are cut round them from now on."""

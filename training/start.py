@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from threadpoolctl import ThreadpoolController
 
 from ..converters.blueprint import together
-from ..converters.checkpoint import Origin, Weights, read_weights, weights_bytes
+from ..converters.checkpoint import Weights, read_weights, weights_bytes
 from ..engines.bundle import WEIGHTS, open_bundle
 from ..engines.calls import check_threads
 from ..engines.choose import open_session
@@ -25,10 +24,13 @@ from ..networks.edge import Edge
 from .adversary import Adversary
 from .device import device_named
 from .faces import FacePairs
+from .fewer_bits import plain
+from .fitting import fitting
 from .loop import Progress, Report, train
 from .losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
+from .origin import origin_of
 from .recipe import Recipe
-from .recipes import camera, crl, detector, edge, faces_cpu, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
+from .recipes import camera, crl, detector, edge, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
 from .references import FacesWithReferences
 from .scenes import Scenes
 from .task import Task
@@ -79,7 +81,7 @@ def train_model(
         held_out: folder of faces to evaluate on; the detector has its own in ``labels.json``.
         teacher: a detector to imitate, a YuNet ONNX file or the folder of a bundle; none to learn the labels alone.
         start: weights to start from, of any network: what fits is taken; none to start at random.
-        recipe: "cpu", "camera" for IDRN, or "paper" where the network comes from one.
+        recipe: "cpu", "camera" for IDRN and edge, "paper" where the network comes from one; edge has others.
         scale, depth, width: of the network; none for the recipe's own.
         options: more of what the recipe can be told, e.g. ``{"groups": 5}`` for SISN.
         steps: instead of the recipe's; none for its own.
@@ -107,25 +109,12 @@ def train_model(
             f"expected 1 step, 1 sample and 1 worker or more, got {plan.steps}, {plan.batch} and {workers}"
         )
     there = device_named(device)
-    try:
-        build_network(plan.network, plan.config)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    began = read_weights(start) if start else None
+    plan, taken = started(plan, began)
     check_threads(threads)
     if threads:
         torch.set_num_threads(threads)
-    if teacher and model != "detector":
-        raise UsageError(f"{model} learns from no teacher; leave --teacher out")
-    session = open_teacher(teacher) if teacher else None
-    task: Task
-    if model == "detector":
-        if perceptual_weights:
-            raise UsageError("the detector's recipe compares no features of VGG-19; leave --perceptual-weights out")
-        task = Scenes(plan, faces, session)
-    else:
-        kind = FacesWithReferences if model == "msrnet" else FacePairs
-        task = kind(plan, faces, held_out, criterion_of(plan, perceptual_weights))
-    began = read_weights(start) if start else None
+    task = task_of(plan, faces, held_out, teacher, perceptual_weights)
     scores: dict[str, float] = {}
 
     def remember(progress: Progress) -> None:
@@ -142,14 +131,14 @@ def train_model(
             start=began.tensors if began else None,
             device=there,
             workers=workers,
-            evaluate_every=max(1000, plan.steps // 8),
-            save_every=max(200, plan.steps // 40),
         )
     weights = output / WEIGHTS
     config = dict(plan.config)
     if config.pop("branches", False):
         network = cast(Edge, network).folded()
-    content = weights_bytes(network, plan.network, config, origin_of(plan, faces, scores, teacher, began))
+    if plan.int8:
+        plain(network)
+    content = weights_bytes(network, plan.network, config, origin_of(plan, faces, scores, teacher, began, taken))
     try:
         weights.write_bytes(content)
     except OSError as error:
@@ -158,6 +147,49 @@ def train_model(
             f"cannot write {weights}: {error.strerror or error}; free some space and train again: it is quick now"
         ) from None
     return weights
+
+
+def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
+    """A recipe and how many tensors of the weights to start from fit its network.
+
+    Returns:
+        The recipe, of INT8 with the degradation that the weights were trained on; and the number, 0 without weights.
+
+    Raises:
+        UsageError: the network cannot be built so, or INT8 has no trained weights of the whole network to start from.
+        TrainingError: none of the weights fits.
+    """
+    try:
+        network = build_network(plan.network, plan.config)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    taken = len(fitting(network, began.tensors, plan)) if began else 0
+    if not plan.int8:
+        return plan, taken
+    if began is None or taken < len(network.state_dict()):
+        raise UsageError(
+            f"INT8 is learnt last, from trained weights of {plan.network} with {plan.config}; give them with --start "
+            "FILE, and their --width and --depth"
+        )
+    return replace(plan, degradation=began.origin.training.get("degradation", plan.degradation)), taken
+
+
+def task_of(
+    plan: Recipe, faces: Path, held_out: Path | None, teacher: Path | None, perceptual_weights: Path | None
+) -> Task:
+    """What a network learns.
+
+    Raises:
+        UsageError, InputError, EngineError: an option that is not for this network, or data that cannot be read.
+    """
+    if plan.network != "detector":
+        if teacher:
+            raise UsageError(f"{plan.network} learns from no teacher; leave --teacher out")
+        kind = FacesWithReferences if plan.network == "msrnet" else FacePairs
+        return kind(plan, faces, held_out, criterion_of(plan, perceptual_weights))
+    if perceptual_weights:
+        raise UsageError("the detector's recipe compares no features of VGG-19; leave --perceptual-weights out")
+    return Scenes(plan, faces, open_teacher(teacher) if teacher else None)
 
 
 def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: Mapping[str, int]) -> Recipe:
@@ -215,27 +247,3 @@ def open_teacher(path: Path) -> Session:
     if session.contract.task != "face-detection":
         raise EngineError(f"{path} is a bundle for {session.contract.task}; give a face detector as the teacher")
     return session
-
-
-def origin_of(
-    recipe: Recipe,
-    faces: Path,
-    scores: dict[str, float],
-    teacher: Path | None = None,
-    start: Weights | None = None,
-) -> Origin:
-    """What the weights' file says of their origin: recipe, data, teacher, first weights, scores, licence and limits."""
-    taught: dict[str, Any] = {"teacher": teacher.name} if teacher else {}
-    if start:
-        taught["started_from"] = {"network": start.network, "config": start.config, **start.origin.training}
-    rounded = {key: round(value, 4) for key, value in scores.items()}
-    training = {"data": faces.resolve().name, **taught, "scores": rounded, **asdict(recipe)}
-    return Origin(json.loads(json.dumps(training)), "Apache-2.0", _limits(recipe))
-
-
-def _limits(recipe: Recipe) -> tuple[str, ...]:
-    if recipe.network == "detector":
-        return detector.LIMITS
-    if recipe.network == "msrnet":
-        return msrnet.LIMITS
-    return camera.LIMITS if recipe.degradation == "camera" else faces_cpu.LIMITS

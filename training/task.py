@@ -13,7 +13,7 @@ class Task(Protocol):
     """What is learnt: batches, their loss, and a score on held-out data."""
 
     def batch(self, rng: np.random.Generator) -> Any:
-        """Draw a batch; called from a second thread while the previous step runs."""
+        """Draw a batch; called from other threads, several at a time, while earlier steps run."""
 
     def loss(self, network: nn.Module, batch: Any) -> Tensor:
         """Scalar loss of a batch."""

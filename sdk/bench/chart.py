@@ -37,10 +37,13 @@ def check(path: Path) -> None:
 
     Raises:
         UsageError: not a PNG.
+        OutputError: there is no such folder.
         MissingDependencyError: matplotlib is not installed.
     """
     if path.suffix.lower() != ".png":
         raise UsageError(f"expected a chart that ends in .png, got {path}")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another file")
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("matplotlib", "bench", "the chart")
 

@@ -90,13 +90,9 @@ def of_model(model: Bundle, kinds: Iterable[Kind], folder: Path) -> dict[Kind, B
         BuildError, MissingDependencyError: a conversion failed.
     """
     from ...calibration.sample import sample_faces
-    from ...converters.checkpoint import network_from, read_weights
-    from ...converters.convert import subject
-    from ...converters.deployed import projection_of
+    from ...converters.convert import subject_of
 
-    card = model.card
-    network = network_from(read_weights(model.folder / WEIGHTS), card.network, card.config)
-    what = subject(network, card.contract, sample_faces(), projection_of(card.training))
+    what, card = subject_of(model, sample_faces()), model.card
     weights = (model.folder / WEIGHTS).read_bytes()
     return {kind: _bundle(what, model.onnx, kind, card, weights, folder) for kind in kinds}
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ...engines.session import Session
-from ..machine import load_now, this_machine
+from ..machine import busy, load_now, this_machine
 from .contest import Contestant, chosen, contestants, opened, slow_halves
 from .paper import TABLES, Table, sizes
 from .prepare import Prepared, prepare
@@ -48,9 +48,7 @@ def measure(
     """
     who = contestants(chosen(precision))
     machine, load, when = this_machine(), load_now(), datetime.now().astimezone().isoformat(timespec="seconds")
-    notes = list[str]()
-    if load is not None and load > 0.5:
-        notes.append(f"other processes were at work (load {load:.1f} on {machine.cores} cores): times are too long")
+    notes = list(busy(machine, load))
     wanted = sizes(tables)
     made: list[Prepared] = []
     turns: list[tuple[Prepared, Contestant, Session]] = []

@@ -21,12 +21,13 @@ from ...engines.errors import UsageError
 from ...engines.session import Session
 from ...zoo import catalogue
 from ..comparison import BICUBIC, super_resolution_models
-from ..machine import Machine, load_now, this_machine
+from ..machine import Machine, busy, load_now, this_machine
 from .contest import Contestant, chosen, contestants, opened
 from .paper import SIDE
 from .prepare import of_model
 from .turns import Spread, in_turn, spread
 
+ABOUT = ("when", "load", "scale", "side", "faces", "batch", "threads", "rounds")
 OPENCV = "opencv"
 """Engine of the point that is bicubic."""
 Watch = Callable[[str, int, int], None]
@@ -41,7 +42,7 @@ class Point:
         who: ran it.
         psnr_y_db: mean on the luma.
         gain_db: that over bicubic.
-        multiply_adds: for a face of `SIDE`; 0 where nothing was counted.
+        multiply_adds: for one face; 0 where nothing was counted.
         taken: ms of a call, with all the faces of the batch.
     """
 
@@ -67,22 +68,26 @@ class TradeOff:
         when: it began, ISO 8601 with its zone.
         load: processes that wanted a core when it began; none where the system does not say.
         scale: of the networks.
+        side: of the small faces, in pixels.
         faces: that quality was measured on, in words.
         batch: faces of a call.
         threads: CPU threads of a call; 0 for one a core.
         rounds: that were counted.
         points: the quickest first.
+        notes: what there is to say besides.
     """
 
     machine: Machine
     when: str
     load: float | None
     scale: int
+    side: int
     faces: str
     batch: int
     threads: int
     rounds: int
     points: tuple[Point, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def frontier(self) -> tuple[Point, ...]:
@@ -91,8 +96,9 @@ class TradeOff:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: ms to the microsecond."""
-        about = {name: getattr(self, name) for name in ("when", "load", "scale", "faces", "batch", "threads", "rounds")}
-        return {"machine": self.machine.to_dict(), **about, "side": SIDE, "points": [self._row(p) for p in self.points]}
+        about = {name: getattr(self, name) for name in ABOUT}
+        notes = {"degradation": BICUBIC, "notes": list(self.notes)}
+        return {"machine": self.machine.to_dict(), **about, **notes, "points": [self._row(p) for p in self.points]}
 
     def _row(self, point: Point) -> dict[str, Any]:
         return {
@@ -150,7 +156,8 @@ def measure(
     who = contestants(chosen(precision))
     scale = models[0].card.contract.scale
     small, true = small_and_true(list(faces), scale)
-    timed = np.ascontiguousarray(small[np.arange(batch) % len(small)][:, :SIDE, :SIDE])
+    side = min(SIDE, small.shape[1])
+    timed = np.ascontiguousarray(small[np.arange(batch) % len(small)][:, :side, :side])
     bicubic = mean_db(psnr_y(enlarged_by_bicubic(small, scale), true))
     found: list[tuple[str, Contestant, float, int]] = [(BICUBIC, Contestant(OPENCV, "fp32"), bicubic, 0)]
     calls: list[Callable[[], object]] = [lambda: enlarged_by_bicubic(timed, scale)]
@@ -164,7 +171,7 @@ def measure(
                     continue
                 open_ones.callback(session.close)
                 quality = mean_db(psnr_y(enlarged(session, small), true))
-                found.append((model.card.name, one, quality, _multiply_adds(model)))
+                found.append((model.card.name, one, quality, _multiply_adds(model, side)))
                 calls.append(partial(_enlarge, session, timed))
         taken = in_turn(calls, rounds, watch=lambda done: watch("timing", done, rounds))
     points = [
@@ -172,14 +179,15 @@ def measure(
         for (name, one, quality, macs), ms in zip(found, taken, strict=True)
     ]
     points.sort(key=lambda point: point.taken.p50)
-    return TradeOff(machine, when, load, scale, whose, batch, threads, rounds, tuple(points))
+    notes = busy(machine, load)
+    return TradeOff(machine, when, load, scale, side, whose, batch, threads, rounds, tuple(points), notes)
 
 
 def _enlarge(session: Session, faces: NDArray[np.uint8]) -> None:
     session.infer(faces)
 
 
-def _multiply_adds(model: Bundle) -> int:
+def _multiply_adds(model: Bundle, side: int) -> int:
     from ...converters.cost import cost
 
-    return cost(model).multiply_adds
+    return cost(model).multiply_adds * side**2 // SIDE**2

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ...engines.errors import OutputError
 from .chart import COLOURS, FAINT, INK, OTHER, PAPER_INK, STEPS, about, check
-from .paper import SIDE
 from .trade_off import OPENCV, Point, TradeOff
 
 if TYPE_CHECKING:
@@ -53,10 +52,11 @@ def draw(measured: TradeOff, path: Path) -> None:
     _axes(axes, measured)
     axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
     faces = "one face" if measured.batch == 1 else f"{measured.batch} faces"
-    title = f"x{measured.scale}: gain over bicubic against the time of a call with {faces} of {SIDE}x{SIDE} px"
+    size = f"{measured.side}x{measured.side}"
+    title = f"x{measured.scale}: gain over bicubic against the time of a call with {faces} of {size} px"
     figure.text(0.075, 0.94, title, fontsize=14, fontweight="bold", color=INK)
     figure.text(0.075, 0.895, about(measured.machine, measured.threads, measured.when), fontsize=9, color=PAPER_INK)
-    words = f"PSNR on the luma, {measured.faces}. Filled, on the grey line: nothing here is both better and quicker."
+    words = f"PSNR on the luma, {measured.faces}, shrunk by bicubic. Filled: nothing is both better and quicker."
     figure.text(0.075, 0.025, words, fontsize=8, color=PAPER_INK)
     try:
         figure.savefig(path, format="png")

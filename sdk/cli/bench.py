@@ -141,14 +141,14 @@ def map_(
 ) -> None:
     """Measure what each network of the zoo adds to bicubic, and what it takes, in every runtime of this machine.
 
-    All are timed in turn, in one run. INT8 is what a build tries first: all but the first and last convolutions.
+    Faces are shrunk by bicubic. All networks are timed in turn, in one run. INT8 is what a build tries first: all but
+    the first and last convolutions.
 
     \b
     facesr-edge bench map --chart map.png
     facesr-edge bench map --faces faces/test --batch 8 --json map.json
     """
-    from ...calibration.crops import read_faces
-    from ...calibration.sample import sample_faces
+    from ...calibration.sample import true_faces
     from ..bench import trade_off, trade_off_chart
     from ..bench.chart import check
     from ..bench.contest import chosen
@@ -157,12 +157,12 @@ def map_(
     if chart:
         check(chart)
     models = trade_off.models_of(scale)
-    true = read_faces(faces) if faces else sample_faces()
-    whose = f"{len(true)} faces of {faces.resolve().name}" if faces else "sample faces"
+    true, whose = true_faces(faces)
     with watched() as watch:
         measured = trade_off.measure(
             models, true, whose, precision=precision, batch=batch, threads=threads, rounds=runs, watch=watch
         )
+    note(measured.notes)
     if json_file != STDOUT:
         show_map(measured)
     if json_file:
@@ -176,6 +176,8 @@ def show_map(measured: TradeOff) -> None:
     """Print the points, the quickest first; those that nothing beats in bold."""
     from rich.table import Table as Grid
 
+    from ..bench.trade_off import OPENCV
+
     grid = Grid("model", "runs in", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("GMAC", "dB", "over bicubic", "ms", "four in five"):
         grid.add_column(title, justify="right")
@@ -185,7 +187,7 @@ def show_map(measured: TradeOff) -> None:
         taken = point.taken
         grid.add_row(
             point.model,
-            str(point.who) if point.multiply_adds else "OpenCV",
+            "OpenCV" if point.who.engine == OPENCV else str(point.who),
             cost,
             f"{point.psnr_y_db:.2f}",
             f"{point.gain_db:+.2f}",
@@ -196,7 +198,7 @@ def show_map(measured: TradeOff) -> None:
     console = results()
     console.print(grid)
     console.print("bold: nothing here is both better and quicker", style="dim")
-    console.print(f"{measured.machine}; quality on {measured.faces}", style="dim")
+    console.print(f"{measured.machine}; quality on {measured.faces}, shrunk by bicubic", style="dim")
 
 
 def show(timing: Timing) -> None:

@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 @path_option(
     "--perceptual-weights", metavar="FILE", help="VGG-19 as torchvision saves it: paper recipes of mffcn, crl."
 )
-@click.option("--recipe", default="cpu", show_default=True, metavar="NAME", help="cpu, paper, or camera for idrn.")
+@click.option(
+    "--recipe",
+    default="cpu",
+    show_default=True,
+    metavar="NAME",
+    help="cpu, paper; of idrn and edge also camera, of edge nano, tiny, small, int8.",
+)
 @click.option("--scale", type=click.IntRange(min=2), help="Enlargement.  [default: the recipe's]")
 @click.option("--depth", type=click.IntRange(min=1), help="Blocks of the network.  [default: the recipe's]")
 @click.option("--width", type=click.IntRange(min=1), help="Channels of the network.  [default: the recipe's]")

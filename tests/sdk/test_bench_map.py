@@ -23,7 +23,7 @@ def point(model, ms, gain, who=FP32):
 
 def run_of(*points):
     points = tuple(sorted(points, key=lambda p: p.taken.p50))
-    return TradeOff(this_machine(), "2026-01-31T12:00:00+00:00", 0.1, 4, "10 faces of test", 1, 0, 30, points)
+    return TradeOff(this_machine(), "2026-01-31T12:00:00+00:00", 0.1, 4, 32, "10 faces of test", 1, 0, 30, points)
 
 
 def test_the_frontier_is_what_nothing_beats():
@@ -93,3 +93,27 @@ def test_the_picture_names_every_model(tmp_path):
         trade_off_chart.draw(measured, tmp_path / "map.jpg")
     with pytest.raises(OutputError, match="cannot write"):
         trade_off_chart.draw(measured, tmp_path / "no" / "map.png")
+
+
+def test_faces_of_a_larger_scale_are_timed_at_the_size_that_they_have(models):
+    eight = [Bundle(m.folder, replace(m.card, contract=replace(m.card.contract, scale=8))) for m in models[:1]]
+    called = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trade_off, "opened", lambda *_: Eightfold(eight[0].card.contract, called))
+        patch.setattr(trade_off, "_multiply_adds", lambda model, side: side)
+        found = trade_off.measure(eight, sample_faces()[:1], "one face", precision="fp32", threads=1, rounds=1)
+    assert found.side == 16 and found.to_dict()["side"] == 16 and called[-1] == (1, 16, 16, 3)
+
+
+class Eightfold:
+    """A session that repeats pixels."""
+
+    def __init__(self, contract, called):
+        self.contract, self.called = contract, called
+
+    def infer(self, batch):
+        self.called.append(batch.shape)
+        return batch.repeat(8, 1).repeat(8, 2)
+
+    def close(self):
+        pass

@@ -5,7 +5,7 @@ import pytest
 import torch
 from facesr_edge.networks.edge import Edge
 from facesr_edge.training import fewer_bits
-from facesr_edge.training.fewer_bits import ACTIVATION_STEPS, WEIGHT_STEPS, roundings
+from facesr_edge.training.fewer_bits import ACTIVATION_STEPS, WEIGHT_STEPS, plain, roundings
 from torch import nn
 
 
@@ -50,9 +50,12 @@ def test_the_gradient_passes_the_rounding():
 
 
 def test_what_is_saved_is_what_a_plain_network_takes():
-    net = network()
+    net, x = network(), torch.rand(1, 3, 8, 8)
+    before = net(x)
     roundings(net)
-    net(torch.rand(1, 3, 8, 8))
+    assert not torch.equal(net(x), before)
+    plain(net)
+    assert torch.equal(net(x), before)
     Edge(8, 2, 2).load_state_dict(net.state_dict())
 
 

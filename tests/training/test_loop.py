@@ -48,9 +48,9 @@ def one_thread():
 class Pairs(FacePairs):
     """The real data; keeps what the network was at each step, and can stop or spoil one."""
 
-    def __init__(self, plan, faces, stop_at=None, spoil_at=None):
+    def __init__(self, plan, faces, stop_at=None, spoil_at=None, spoilt=math.nan):
         super().__init__(plan, faces, None)
-        self.stop_at, self.spoil_at, self.weights, self.batches = stop_at, spoil_at, [], []
+        self.stop_at, self.spoil_at, self.spoilt, self.weights, self.batches = stop_at, spoil_at, spoilt, [], []
 
     def loss(self, network, batch):
         if len(self.weights) == self.stop_at:
@@ -58,7 +58,7 @@ class Pairs(FacePairs):
         self.weights.append({name: value.clone() for name, value in network.state_dict().items()})
         self.batches.append(batch)
         loss = super().loss(network, batch)
-        return loss * math.nan if len(self.weights) - 1 == self.spoil_at else loss
+        return loss * self.spoilt if len(self.weights) - 1 == self.spoil_at else loss
 
 
 def assert_same(one, other):
@@ -66,7 +66,7 @@ def assert_same(one, other):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.0, "clip": 0.0}, {"bf16": True, "warmup": 4}])
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.0, "clip": 0.0}, {"bf16": True, "warmup": 4}, {"int8": True}])
 @pytest.mark.parametrize("stop_at", [1, 5, 7])
 def test_a_run_that_was_stopped_comes_out_as_one_that_was_not(tmp_path, faces, changes, stop_at):
     plan = recipe(**changes)
@@ -147,10 +147,27 @@ def test_a_damaged_checkpoint_is_told(tmp_path, faces, content):
 
 
 def test_a_loss_that_is_no_number_stops_with_one_line_and_keeps_the_last_checkpoint(tmp_path, faces):
-    with pytest.raises(TrainingError, match="loss is nan at step 5; lower the learning rate and start again"):
+    with pytest.raises(TrainingError, match="loss is nan by step 5; lower the learning rate and start again"):
         train(recipe(), Pairs(recipe(), faces, spoil_at=5), tmp_path, silent, save_every=2)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["step"] == 4 and all(torch.isfinite(value).all() for value in state["network"].values())
+
+
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf])
+def test_a_loss_that_was_no_number_once_is_told_however_late_it_is_looked_at(tmp_path, faces, spoilt):
+    plan = recipe(steps=20, learning_rate=0.0, clip=0.0)  # the next losses are numbers again
+    with pytest.raises(TrainingError, match=r"loss is .* by step 19; lower the learning rate"):
+        train(plan, Pairs(plan, faces, spoil_at=3, spoilt=spoilt), tmp_path, silent)
+
+
+def test_a_checkpoint_of_another_release_is_told(tmp_path, faces):
+    train(recipe(), Pairs(recipe(), faces), tmp_path, silent)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state["average"] = {f"module.{name}": value for name, value in state["average"].items()}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match="is of another release, or damaged; go on with that release") as told:
+        train(recipe(), Pairs(recipe(), faces), tmp_path, silent)
+    assert "\n" not in str(told.value)
 
 
 def test_a_disk_that_fills_up_is_told_and_the_last_checkpoint_is_kept(tmp_path, faces, no_file_larger_than):

@@ -8,7 +8,7 @@ from facesr_edge.calibration.crops import low_resolution
 from facesr_edge.calibration.evaluate import enlarged_by_bicubic
 from facesr_edge.calibration.quality import mean_db, psnr_y
 from facesr_edge.calibration.sample import sample_faces
-from facesr_edge.engines.errors import InputError
+from facesr_edge.engines.errors import InputError, UsageError
 from facesr_edge.networks.bicubic import resize_batch
 from facesr_edge.networks.msrnet import MSRNet
 from facesr_edge.networks.pixels import to_rgb
@@ -178,3 +178,8 @@ def test_the_recipe_trains_whole_faces_of_128_pixels(scale, side):
     plan = RECIPES["cpu"](scale=scale)
     assert plan.crop == 128 and plan.config["side"] == side and plan.config["scale"] == scale
     assert RECIPES["paper"]().config["width"] == 64 and RECIPES["paper"]().learning_rate == 2e-4
+
+
+def test_a_face_alone_cannot_borrow(folder):
+    with pytest.raises(UsageError, match="expected a batch of 2 faces or more, got 1"):
+        FacesWithReferences(recipe(batch=1), folder, None)

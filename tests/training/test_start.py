@@ -5,9 +5,10 @@ import pytest
 import torch
 from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.converters.checkpoint import read_weights
-from facesr_edge.engines.errors import TrainingError
+from facesr_edge.engines.errors import TrainingError, UsageError
 from facesr_edge.networks import build_network
 from facesr_edge.training.faces import FacePairs
+from facesr_edge.training.fitting import fitting
 from facesr_edge.training.loop import train
 from facesr_edge.training.recipe import Recipe
 from facesr_edge.training.start import train_model
@@ -86,6 +87,7 @@ def test_the_card_says_what_it_started_from(faces, tmp_path, tiny_weights):
     assert told["config"]["depth"] == 2
     assert told["started_from"] == {
         "network": "idrn",
+        "tensors_taken": 12,
         "config": {"depth": 1, "width": 8, "scale": 4, "bicubic_skip": True},
         "data": "none: random weights",
     }
@@ -99,4 +101,34 @@ def test_branches_are_folded_when_the_training_is_over_and_int8_starts_from_that
     build_network(told.network, told.config).load_state_dict(told.tensors)
     finished = read_weights(train_model("edge", faces, tmp_path / "int8", recipe="int8", start=folded, **sizes))
     assert finished.tensors.keys() == told.tensors.keys() and finished.origin.training["int8"]
-    assert finished.origin.training["started_from"]["network"] == "edge"
+    about = finished.origin.training["started_from"]
+    assert about["network"] == "edge" and about["tensors_taken"] == len(told.tensors)
+    apart = max(float((finished.tensors[name] - told.tensors[name]).abs().max()) for name in told.tensors)
+    assert 0 < apart < 0.05
+
+
+def test_int8_is_learnt_in_the_degradation_that_its_weights_were(faces, tmp_path):
+    sizes = {"width": 8, "depth": 1, "steps": 1}
+    seen = train_model("edge", faces, tmp_path / "camera", recipe="camera", batch=2, **sizes)
+    finished = read_weights(train_model("edge", faces, tmp_path / "int8", recipe="int8", start=seen, batch=2, **sizes))
+    assert finished.origin.training["degradation"] == "camera" and finished.origin.training["batch"] == 2
+
+
+@pytest.mark.parametrize("start", [None, {"width": 4, "depth": 1}])
+def test_int8_without_trained_weights_of_its_own_size_is_refused(faces, tmp_path, start):
+    weights = start and train_model("edge", faces, tmp_path / "other", recipe="nano", steps=1, **start)
+    with pytest.raises(UsageError, match="INT8 is learnt last, from trained weights of edge with"):
+        train_model("edge", faces, tmp_path / "int8", recipe="int8", start=weights, width=8, depth=1, steps=1)
+    assert not (tmp_path / "int8").exists()
+
+
+def test_a_network_with_branches_goes_on_from_folded_weights_as_it_was_left():
+    torch.manual_seed(3)
+    config = {"width": 8, "depth": 2, "scale": 2}
+    folded, branched = build_network("edge", config).eval(), build_network("edge", {**config, "branches": True}).eval()
+    plan = Recipe("edge", {**config, "branches": True}, steps=1, batch=1, crop=32, learning_rate=1e-3)
+    taken = fitting(branched, folded.state_dict(), plan)
+    assert taken.keys() == branched.state_dict().keys()
+    branched.load_state_dict(taken)
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.allclose(branched(x), folded(x), atol=1e-5)

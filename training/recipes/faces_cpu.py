@@ -49,7 +49,7 @@ def faces_cpu(
         "clip": 1.0,
         "ema": 0.995,
         "deviations": (
-            f"{side}x{side} inputs in batches of {batch}, {steps:,} steps: as many as an hour of one CPU core holds",
+            f"{side}x{side} inputs; steps and batches as a CPU affords them",
             *COMMON,
             *deviations,
         ),
