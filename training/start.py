@@ -13,29 +13,21 @@ from threadpoolctl import ThreadpoolController
 
 from ..converters.blueprint import together
 from ..converters.checkpoint import Weights, read_weights, weights_bytes
-from ..engines.bundle import WEIGHTS, open_bundle
+from ..engines.bundle import WEIGHTS
 from ..engines.calls import check_threads
-from ..engines.choose import open_session
-from ..engines.errors import EngineError, InputError, OutputError, UnknownNameError, UsageError
-from ..engines.session import Session
-from ..engines.yunet import YuNetSession
+from ..engines.errors import OutputError, UnknownNameError, UsageError
 from ..networks import build_network
 from ..networks.edge import Edge
-from .adversary import Adversary
 from .device import device_named
-from .faces import FacePairs
 from .fewer_bits import plain
 from .fitting import fitting
 from .loop import Progress, Report, train
-from .losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
 from .origin import origin_of
 from .recipe import Recipe
 from .recipes import camera, crl, detector, edge, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
-from .references import FacesWithReferences
-from .scenes import Scenes
-from .task import Task
-from .vgg import read_vgg
+from .tasks import task_of
 
+MOST_RATE = 10
 RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "crl": crl.RECIPES,
     "detector": detector.RECIPES,
@@ -67,6 +59,7 @@ def train_model(
     steps: int | None = None,
     perceptual_weights: Path | None = None,
     batch: int | None = None,
+    rate: float = 1.0,
     device: str = "cpu",
     workers: int = 1,
     threads: int = 0,
@@ -87,6 +80,7 @@ def train_model(
         steps: instead of the recipe's; none for its own.
         perceptual_weights: of VGG-19, for recipes that compare its features; see `read_vgg`.
         batch: samples a step, instead of the recipe's.
+        rate: what the recipe's peak rates are multiplied by; less than 1 to go on from trained weights.
         device: "cpu", "cuda" or "cuda:1".
         workers: threads that draw batches ahead.
         threads: CPU threads; 0 for one a core.
@@ -103,11 +97,19 @@ def train_model(
     if recipe not in RECIPES[model]:
         raise UnknownNameError("recipe", recipe, RECIPES[model])
     plan = plan_of(model, recipe, {"scale": scale, "depth": depth, "width": width}, options or {})
-    plan = replace(plan, steps=plan.steps if steps is None else steps, batch=plan.batch if batch is None else batch)
+    plan = replace(
+        plan,
+        steps=plan.steps if steps is None else steps,
+        batch=plan.batch if batch is None else batch,
+        learning_rate=rate * plan.learning_rate,
+        muon=rate * plan.muon,
+    )
     if min(plan.steps, plan.batch, workers) < 1:
         raise UsageError(
             f"expected 1 step, 1 sample and 1 worker or more, got {plan.steps}, {plan.batch} and {workers}"
         )
+    if not 0 < rate <= MOST_RATE:
+        raise UsageError(f"expected a rate above 0 and up to {MOST_RATE}, got {rate}")
     there = device_named(device)
     began = read_weights(start) if start else None
     plan, taken = started(plan, began)
@@ -174,24 +176,6 @@ def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
     return replace(plan, degradation=began.origin.training.get("degradation", plan.degradation)), taken
 
 
-def task_of(
-    plan: Recipe, faces: Path, held_out: Path | None, teacher: Path | None, perceptual_weights: Path | None
-) -> Task:
-    """What a network learns.
-
-    Raises:
-        UsageError, InputError, EngineError: an option that is not for this network, or data that cannot be read.
-    """
-    if plan.network != "detector":
-        if teacher:
-            raise UsageError(f"{plan.network} learns from no teacher; leave --teacher out")
-        kind = FacesWithReferences if plan.network == "msrnet" else FacePairs
-        return kind(plan, faces, held_out, criterion_of(plan, perceptual_weights))
-    if perceptual_weights:
-        raise UsageError("the detector's recipe compares no features of VGG-19; leave --perceptual-weights out")
-    return Scenes(plan, faces, open_teacher(teacher) if teacher else None)
-
-
 def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: Mapping[str, int]) -> Recipe:
     """The recipe with what it was told.
 
@@ -212,38 +196,3 @@ def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: M
             spelled = f"--set {name}" if name in options else f"--{name}"
             raise UsageError(f"recipe {recipe} of {model} takes {', '.join(known)}; leave {spelled} out")
     return make(**given)
-
-
-def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
-    """The recipe's losses, with what they need.
-
-    Raises:
-        UsageError: they need weights of VGG-19 that were not given, or the other way round.
-        InputError: the weights are another network's.
-    """
-    features = None
-    if perceptual_weights is not None:
-        if not FEATURE_LOSSES.keys() & recipe.losses.keys():
-            raise UsageError("the recipe compares no features of VGG-19; leave --perceptual-weights out")
-        features = read_vgg(perceptual_weights, recipe.vgg_layer)
-    adversary = None
-    if ADVERSARIAL in recipe.losses:
-        adversary = Adversary(recipe.learning_rate, recipe.beta1, recipe.seed)
-    return Criterion(recipe.losses, features, adversary)
-
-
-def open_teacher(path: Path) -> Session:
-    """A detector to imitate, on one thread: the network's training has the others.
-
-    Raises:
-        InputError, BundleError, EngineError: it is missing, or is no detector.
-    """
-    if path.is_dir():
-        session = open_session(open_bundle(path), "onnxruntime", 1)
-    elif path.is_file():
-        return YuNetSession(path, 1)
-    else:
-        raise InputError(f"there is no teacher {path}; give a YuNet ONNX file, a bundle, or leave --teacher out")
-    if session.contract.task != "face-detection":
-        raise EngineError(f"{path} is a bundle for {session.contract.task}; give a face detector as the teacher")
-    return session

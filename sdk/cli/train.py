@@ -41,6 +41,14 @@ if TYPE_CHECKING:
 @set_option("the recipe")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps.  [default: the recipe's]")
 @click.option("--batch", type=click.IntRange(min=1), help="Samples a step.  [default: the recipe's]")
+@click.option(
+    "--rate",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="FACTOR",
+    help="Times the recipe's rates: less than 1 to go on from trained weights.",
+)
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, or cuda:NUMBER.")
 @click.option(
     "--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Threads that draw batches ahead."

@@ -12,7 +12,8 @@ from facesr_edge.networks import build_network
 from facesr_edge.sdk.cli.main import main
 from facesr_edge.training.losses import FEATURE_LOSSES
 from facesr_edge.training.recipe import Recipe
-from facesr_edge.training.start import RECIPES, criterion_of, plan_of, train_model
+from facesr_edge.training.start import RECIPES, plan_of, train_model
+from facesr_edge.training.tasks import criterion_of
 from facesr_edge.training.vgg import LAYERS, VGG
 from safetensors.torch import save_file
 

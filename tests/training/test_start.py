@@ -132,3 +132,18 @@ def test_a_network_with_branches_goes_on_from_folded_weights_as_it_was_left():
     branched.load_state_dict(taken)
     x = torch.rand(2, 3, 8, 8)
     assert torch.allclose(branched(x), folded(x), atol=1e-5)
+
+
+def test_rates_are_the_recipes_times_what_is_given(faces, tmp_path):
+    sizes = {"width": 8, "depth": 1, "steps": 1, "batch": 2}
+    plain, third = (
+        read_weights(train_model("edge", faces, tmp_path / str(n), rate=rate, **sizes)).origin.training
+        for n, rate in enumerate((1.0, 0.25))
+    )
+    assert (third["learning_rate"], third["muon"]) == (plain["learning_rate"] / 4, plain["muon"] / 4)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 11.0, float("nan")])
+def test_a_rate_that_cannot_be_is_refused(faces, tmp_path, rate):
+    with pytest.raises(UsageError, match="expected a rate above 0 and up to 10, got"):
+        train_model("edge", faces, tmp_path / "out", rate=rate)

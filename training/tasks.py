@@ -1,0 +1,72 @@
+"""From a recipe and folders of data to what a network learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..engines.bundle import open_bundle
+from ..engines.choose import open_session
+from ..engines.errors import EngineError, InputError, UsageError
+from ..engines.session import Session
+from ..engines.yunet import YuNetSession
+from .adversary import Adversary
+from .faces import FacePairs
+from .losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
+from .recipe import Recipe
+from .references import FacesWithReferences
+from .scenes import Scenes
+from .task import Task
+from .vgg import read_vgg
+
+
+def task_of(
+    plan: Recipe, faces: Path, held_out: Path | None, teacher: Path | None, perceptual_weights: Path | None
+) -> Task:
+    """What a network learns.
+
+    Raises:
+        UsageError, InputError, EngineError: an option that is not for this network, or data that cannot be read.
+    """
+    if plan.network != "detector":
+        if teacher:
+            raise UsageError(f"{plan.network} learns from no teacher; leave --teacher out")
+        kind = FacesWithReferences if plan.network == "msrnet" else FacePairs
+        return kind(plan, faces, held_out, criterion_of(plan, perceptual_weights))
+    if perceptual_weights:
+        raise UsageError("the detector's recipe compares no features of VGG-19; leave --perceptual-weights out")
+    return Scenes(plan, faces, open_teacher(teacher) if teacher else None)
+
+
+def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
+    """The recipe's losses, with what they need.
+
+    Raises:
+        UsageError: they need weights of VGG-19 that were not given, or the other way round.
+        InputError: the weights are another network's.
+    """
+    features = None
+    if perceptual_weights is not None:
+        if not FEATURE_LOSSES.keys() & recipe.losses.keys():
+            raise UsageError("the recipe compares no features of VGG-19; leave --perceptual-weights out")
+        features = read_vgg(perceptual_weights, recipe.vgg_layer)
+    adversary = None
+    if ADVERSARIAL in recipe.losses:
+        adversary = Adversary(recipe.learning_rate, recipe.beta1, recipe.seed)
+    return Criterion(recipe.losses, features, adversary)
+
+
+def open_teacher(path: Path) -> Session:
+    """A detector to imitate, on one thread: the network's training has the others.
+
+    Raises:
+        InputError, BundleError, EngineError: it is missing, or is no detector.
+    """
+    if path.is_dir():
+        session = open_session(open_bundle(path), "onnxruntime", 1)
+    elif path.is_file():
+        return YuNetSession(path, 1)
+    else:
+        raise InputError(f"there is no teacher {path}; give a YuNet ONNX file, a bundle, or leave --teacher out")
+    if session.contract.task != "face-detection":
+        raise EngineError(f"{path} is a bundle for {session.contract.task}; give a face detector as the teacher")
+    return session
