@@ -34,7 +34,7 @@ class Learner:
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         task.to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.follow = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
+        self.done = 0
         self.running: Tensor | None = None
         self.optimiser = Optimiser(
             self.network,
@@ -60,16 +60,18 @@ class Learner:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimiser.step(share)
         if self.recipe.ema:
-            self._follow()
+            self._follow(self.recipe.ema_at(self.done))
+        self.done += 1
         loss = loss.detach()
         self.running = loss if self.running is None else self.running.lerp(loss, 0.02)
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _follow(self, decay: float) -> None:
         """The moving average takes in the weights, what normalisations have seen, and takes over what is counted."""
         of = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
         pairs = [(mean, now) for mean, now in of if mean.is_floating_point()]
-        self.follow(*map(list, zip(*pairs, strict=True)), 0)
+        follow = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        follow(*map(list, zip(*pairs, strict=True)), 0)
         for mean, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
             if not mean.is_floating_point():
                 mean.copy_(now)
@@ -126,4 +128,5 @@ class Learner:
             ) from None
         if isinstance(self.task, Learning):
             self.task.load_state_dict(state.get("task", {}))
-        return int(state["step"])
+        self.done = int(state["step"])
+        return self.done
