@@ -106,7 +106,7 @@ class Edge(nn.Module):
         return found
 
     def folded(self) -> Edge:
-        """The same function without branches."""
+        """This network, which loses its branches and stays the same function."""
         for place, layer in enumerate(self.body):
             if isinstance(layer, BranchedConvolution):
                 self.body[place] = layer.folded()

@@ -33,17 +33,6 @@ def small_windows(tiny_bundle):
     session.close()
 
 
-@pytest.fixture(scope="module")
-def crops(astronaut):
-    """Side and count -> different pieces of the sample picture."""
-
-    def cut(side, count):
-        starts = np.random.default_rng(side).integers(0, 512 - side, (count, 2))
-        return np.stack([astronaut[y : y + side, x : x + side] for y, x in starts])
-
-    return cut
-
-
 def memory_bytes():
     """Of this process, at present."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -27,17 +27,6 @@ def session(tiny_bundle):
     session.close()
 
 
-@pytest.fixture(scope="module")
-def crops(astronaut):
-    """Side and count -> different pieces of the sample picture."""
-
-    def cut(side, count):
-        starts = np.random.default_rng(side).integers(0, 512 - side, (count, 2))
-        return np.stack([astronaut[y : y + side, x : x + side] for y, x in starts])
-
-    return cut
-
-
 def with_contract(bundle, **changes):
     return Bundle(bundle.folder, replace(bundle.card, contract=replace(bundle.card.contract, **changes)))
 

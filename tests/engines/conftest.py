@@ -1,0 +1,15 @@
+"""What the sessions of all runtimes are tried on."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def crops(astronaut):
+    """Side and count -> different pieces of the sample picture."""
+
+    def cut(side, count):
+        starts = np.random.default_rng(side).integers(0, 512 - side, (count, 2))
+        return np.stack([astronaut[y : y + side, x : x + side] for y, x in starts])
+
+    return cut
