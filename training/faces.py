@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ..calibration.crops import padded, read_faces
-from ..calibration.evaluate import SEED, SIDE, centres, enlarged_by_bicubic
+from ..calibration.evaluate import SEED, SIDE, Pictures, centres, enlarged_by_bicubic
 from ..calibration.quality import mean_db, psnr_y
+from ..engines.errors import EngineError
+from ..engines.session import Session
 from ..networks.pixels import to_pixels, to_rgb
 from .degrade import DEGRADATIONS
 from .device import CPU
@@ -31,11 +34,13 @@ class Pairs:
         lr: (N, crop / scale, crop / scale, 3) uint8 BGR.
         hr: (N, crop, crop, 3) uint8 BGR.
         scale: hr over lr.
+        taught: what a teacher makes of lr, as hr; none without one.
     """
 
     lr: Tensor
     hr: Tensor
     scale: int
+    taught: Tensor | None = None
 
 
 class FacePairs:
@@ -46,12 +51,28 @@ class FacePairs:
         faces: folder of training faces, each at least as large as the crop.
         held_out: folder of faces to evaluate on; none leaves evaluation out.
         criterion: the recipe's losses; none to make it of those that need nothing more.
+        teacher: a network to imitate by the share that the recipe says; none for the true faces alone.
+
+    Raises:
+        InputError: a picture is too small or cannot be read.
+        EngineError: the teacher enlarges by another scale.
     """
 
-    def __init__(self, recipe: Recipe, faces: Path, held_out: Path | None, criterion: Criterion | None = None) -> None:
-        self.recipe = recipe
+    def __init__(
+        self,
+        recipe: Recipe,
+        faces: Path,
+        held_out: Path | None,
+        criterion: Criterion | None = None,
+        teacher: Session | None = None,
+    ) -> None:
+        self.recipe, self.teacher = recipe, teacher
+        self.turn = Lock()
         self.scale = int(recipe.config["scale"])
         self.scales = recipe.scales or (self.scale,)
+        if teacher is not None and self.scales != (teacher.contract.scale,):
+            wanted = ", ".join(f"×{scale}" for scale in self.scales)
+            raise EngineError(f"the teacher enlarges ×{teacher.contract.scale}, the network {wanted}; give another one")
         self.degrade = DEGRADATIONS[recipe.degradation]
         self.criterion = criterion or Criterion(recipe.losses)
         self.faces = read_faces(faces, least=recipe.crop)
@@ -74,13 +95,21 @@ class FacePairs:
             sample = face[y : y + crop, x : x + crop]
             samples.append(sample[:, ::-1] if rng.random() < 0.5 else sample)
         hr = np.stack(samples)
-        return Pairs(torch.from_numpy(self.degrade(hr, scale, rng)), torch.from_numpy(hr), scale)
+        lr = self.degrade(hr, scale, rng)
+        taught = None
+        if self.teacher is not None:
+            with self.turn:  # sessions belong to one thread at a time
+                taught = torch.from_numpy(with_its_mirror(self.teacher, lr))
+        return Pairs(torch.from_numpy(lr), torch.from_numpy(hr), scale, taught)
 
     def loss(self, network: nn.Module, batch: Pairs) -> Tensor:
-        """Loss between the network's enlargement and the truth."""
+        """Loss between the network's enlargement and the truth, and what the teacher makes of it."""
         lr = to_rgb(batch.lr)
-        sr = network(lr, batch.scale) if self.recipe.scales else network(lr)
-        return self.criterion(sr.float(), to_rgb(batch.hr))
+        sr = (network(lr, batch.scale) if self.recipe.scales else network(lr)).float()
+        loss = self.criterion(sr, to_rgb(batch.hr))
+        if batch.taught is None:
+            return loss
+        return loss + self.recipe.taught * (self.criterion(sr, to_rgb(batch.taught)) - loss)
 
     def to(self, device: torch.device) -> None:
         """Where held-out faces are looked at, and what the loss is reckoned with."""
@@ -106,3 +135,26 @@ class FacePairs:
         sr = sr[:, : hr.shape[1], : hr.shape[2]]
         quality = mean_db(psnr_y(sr, hr))
         return {"psnr_y_db": quality, "gain_db": quality - bicubic}
+
+
+def with_its_mirror(teacher: Session, lr: Pictures) -> Pictures:
+    """What a network makes of faces, each the mean of what it makes of the face and of its mirror image.
+
+    Args:
+        teacher: for super-resolution.
+        lr: (N, H, W, 3) uint8 BGR; reflected at their edges up to a size that the teacher takes.
+
+    Returns:
+        (N, scale·H, scale·W, 3) uint8 BGR.
+
+    Raises:
+        EngineError: the teacher takes no crops as large.
+    """
+    height, width = (teacher.contract.scale * side for side in lr.shape[1:3])
+    side = min((window for window in teacher.contract.windows if window >= max(lr.shape[1:3])), default=0)
+    if not side:
+        raise EngineError(f"the teacher takes no crops of {lr.shape[1]} px; give one that does, or leave --teacher out")
+    lr = np.pad(lr, ((0, 0), (0, side - lr.shape[1]), (0, side - lr.shape[2]), (0, 0)), "reflect")
+    sr = teacher.infer(np.concatenate((lr, lr[:, :, ::-1])))
+    straight, mirrored = sr[: len(lr)], sr[len(lr) :, :, ::-1]
+    return np.asarray((straight.astype(np.uint16) + mirrored + 1) // 2, np.uint8)[:, :height, :width]

@@ -43,7 +43,20 @@ def texture(sr: Tensor, hr: Tensor) -> Tensor:
     return F.l1_loss(gram(sr), gram(hr))
 
 
-PIXEL_LOSSES: dict[str, Loss] = {"l1": F.l1_loss, "l2": F.mse_loss, "variation": total_variation}
+def frequency(sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean absolute difference of Fourier coefficients, so that fine detail counts as much as broad shades.
+
+    Source: S.-J. Cho et al., "Rethinking coarse-to-fine approach in single image deblurring", 2021, equation 5.
+    """
+    return torch.view_as_real(torch.fft.rfft2(sr - hr, norm="ortho")).abs().mean()
+
+
+PIXEL_LOSSES: dict[str, Loss] = {
+    "l1": F.l1_loss,
+    "l2": F.mse_loss,
+    "variation": total_variation,
+    "frequency": frequency,
+}
 """Terms on pictures (N, 3, H, W), RGB in [0, 1]. CRL's equation 11 is the first, MFFCN's equation 3 the second."""
 FEATURE_LOSSES: dict[str, Loss] = {"perceptual_l1": F.l1_loss, "perceptual_l2": F.mse_loss, "texture": texture}
 """Terms on their features (N, C, H, W): MFFCN's equation 4; CRL's equation 9, with the mean over channels that its

@@ -30,6 +30,8 @@ class Recipe:
         scales: enlargements to draw from, for networks of any; empty for the configuration's own.
         bf16: run the network's arithmetic in bfloat16 (weights stay FP32).
         int8: learn with the rounding of INT8, see `fewer_bits`; the weights stay FP32.
+        finishes: go on from trained weights of the whole network, on faces degraded as theirs were.
+        taught: share of the loss that asks for a teacher's picture instead of the true face; 0 without a teacher.
         clip: largest gradient norm, 0 for none.
         ema: decay of the moving average of the weights that is kept as the result, see `ema_at`; 0 keeps the weights
             themselves.
@@ -58,6 +60,8 @@ class Recipe:
     scales: tuple[int, ...] = ()
     bf16: bool = False
     int8: bool = False
+    finishes: bool = False
+    taught: float = 0.0
     clip: float = 0.0
     ema: float = 0.0
     seed: int = 2024

@@ -28,6 +28,8 @@ from .recipes import camera, crl, detector, edge, idrn, mffcn, msrnet, sisn, src
 from .tasks import task_of
 
 MOST_RATE = 10
+TAUGHT = 0.5
+"""Share of a super-resolution network's loss that its teacher has, where there is one."""
 RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "crl": crl.RECIPES,
     "detector": detector.RECIPES,
@@ -72,7 +74,7 @@ def train_model(
         faces: folder of true faces; for the detector, one with ``labels.json`` and ``images/``.
         output: holds the checkpoint while it trains, and ``weights.safetensors`` in the end.
         held_out: folder of faces to evaluate on; the detector has its own in ``labels.json``.
-        teacher: a detector to imitate, a YuNet ONNX file or the folder of a bundle; none to learn the labels alone.
+        teacher: a network to imitate, the folder of a bundle or a YuNet ONNX file; none to learn from the data alone.
         start: weights to start from, of any network: what fits is taken; none to start at random.
         recipe: "cpu", "camera" for IDRN and edge, "paper" where the network comes from one; edge has others.
         scale, depth, width: of the network; none for the recipe's own.
@@ -99,6 +101,7 @@ def train_model(
     plan = plan_of(model, recipe, {"scale": scale, "depth": depth, "width": width}, options or {})
     plan = replace(
         plan,
+        taught=TAUGHT if teacher and model != "detector" else 0.0,
         steps=plan.steps if steps is None else steps,
         batch=plan.batch if batch is None else batch,
         learning_rate=rate * plan.learning_rate,
@@ -155,10 +158,10 @@ def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
     """A recipe and how many tensors of the weights to start from fit its network.
 
     Returns:
-        The recipe, of INT8 with the degradation that the weights were trained on; and the number, 0 without weights.
+        The recipe, if it finishes a training with the degradation of that; and the number, 0 without weights.
 
     Raises:
-        UsageError: the network cannot be built so, or INT8 has no trained weights of the whole network to start from.
+        UsageError: the network cannot be built so, or it lacks trained weights of the whole network to finish.
         TrainingError: none of the weights fits.
     """
     try:
@@ -166,12 +169,12 @@ def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
     except ValueError as error:
         raise UsageError(str(error)) from None
     taken = len(fitting(network, began.tensors, plan)) if began else 0
-    if not plan.int8:
+    if not plan.finishes:
         return plan, taken
     if began is None or taken < len(network.state_dict()):
         raise UsageError(
-            f"INT8 is learnt last, from trained weights of {plan.network} with {plan.config}; give them with --start "
-            "FILE, and their --width and --depth"
+            f"this recipe comes last, after trained weights of {plan.network} with {plan.config}; give them with "
+            "--start FILE, and their --width, --depth and --scale"
         )
     return replace(plan, degradation=began.origin.training.get("degradation", plan.degradation)), taken
 

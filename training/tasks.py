@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from ..engines.bundle import open_bundle
 from ..engines.choose import open_session
@@ -27,14 +28,16 @@ def task_of(
     Raises:
         UsageError, InputError, EngineError: an option that is not for this network, or data that cannot be read.
     """
-    if plan.network != "detector":
+    if plan.network == "detector":
+        if perceptual_weights:
+            raise UsageError("the detector's recipe compares no features of VGG-19; leave --perceptual-weights out")
+        return Scenes(plan, faces, open_teacher(teacher, "face-detection") if teacher else None)
+    criterion = criterion_of(plan, perceptual_weights)
+    if plan.network == "msrnet":
         if teacher:
-            raise UsageError(f"{plan.network} learns from no teacher; leave --teacher out")
-        kind = FacesWithReferences if plan.network == "msrnet" else FacePairs
-        return kind(plan, faces, held_out, criterion_of(plan, perceptual_weights))
-    if perceptual_weights:
-        raise UsageError("the detector's recipe compares no features of VGG-19; leave --perceptual-weights out")
-    return Scenes(plan, faces, open_teacher(teacher) if teacher else None)
+            raise UsageError("msrnet learns from no teacher; leave --teacher out")
+        return FacesWithReferences(plan, faces, held_out, criterion)
+    return FacePairs(plan, faces, held_out, criterion, open_teacher(teacher, "super-resolution") if teacher else None)
 
 
 def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
@@ -55,18 +58,19 @@ def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
     return Criterion(recipe.losses, features, adversary)
 
 
-def open_teacher(path: Path) -> Session:
-    """A detector to imitate, on one thread: the network's training has the others.
+def open_teacher(path: Path, task: Literal["face-detection", "super-resolution"]) -> Session:
+    """A network to imitate, on one thread: the training has the others.
 
     Raises:
-        InputError, BundleError, EngineError: it is missing, or is no detector.
+        InputError, BundleError, EngineError: it is missing, or does something else.
     """
     if path.is_dir():
         session = open_session(open_bundle(path), "onnxruntime", 1)
-    elif path.is_file():
+    elif path.is_file() and task == "face-detection":
         return YuNetSession(path, 1)
     else:
-        raise InputError(f"there is no teacher {path}; give a YuNet ONNX file, a bundle, or leave --teacher out")
-    if session.contract.task != "face-detection":
-        raise EngineError(f"{path} is a bundle for {session.contract.task}; give a face detector as the teacher")
+        wanted = "a YuNet ONNX file or a bundle" if task == "face-detection" else "the folder of a bundle"
+        raise InputError(f"there is no teacher {path}; give {wanted}, or leave --teacher out")
+    if session.contract.task != task:
+        raise EngineError(f"{path} is a bundle for {session.contract.task}; give one for {task} as the teacher")
     return session

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @path_option("--held-out", metavar="DIR", help="Faces to measure on while it trains.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of checkpoint and weights.  [default: ./NAME-RECIPE]")
-@path_option("--teacher", metavar="FILE", help="Detector to imitate, for the detector: a YuNet ONNX file, or a bundle.")
+@path_option("--teacher", metavar="FILE", help="Network to imitate: a bundle, or for the detector a YuNet ONNX file.")
 @path_option("--start", metavar="FILE", help="Weights to start from: what fits the network is taken.")
 @path_option(
     "--perceptual-weights", metavar="FILE", help="VGG-19 as torchvision saves it: paper recipes of mffcn, crl."
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     default="cpu",
     show_default=True,
     metavar="NAME",
-    help="cpu, paper; of idrn and edge also camera, of edge nano, tiny, small, int8.",
+    help="cpu, paper; of idrn and edge also camera, of edge nano, tiny, small, finish, int8.",
 )
 @click.option("--scale", type=click.IntRange(min=2), help="Enlargement.  [default: the recipe's]")
 @click.option("--depth", type=click.IntRange(min=1), help="Blocks of the network.  [default: the recipe's]")

@@ -7,7 +7,8 @@ import torch
 from facesr_edge.calibration.evaluate import centres, enlarged_by_bicubic
 from facesr_edge.calibration.quality import mean_db, psnr_y
 from facesr_edge.calibration.sample import sample_faces
-from facesr_edge.engines.errors import InputError
+from facesr_edge.engines.contract import Contract
+from facesr_edge.engines.errors import EngineError, InputError
 from facesr_edge.networks import build_network
 from facesr_edge.networks.bicubic import resize_batch
 from facesr_edge.networks.pixels import to_rgb
@@ -138,3 +139,45 @@ def test_the_score_is_the_luma_psnr_of_the_rounded_pixels(tmp_path):
 
 def test_without_held_out_faces_there_is_no_score(folder):
     assert FacePairs(recipe(), folder, None).evaluate(bicubic(2)) == {}
+
+
+class Brighter:
+    """A teacher whose left half is the brighter; keeps what it was shown."""
+
+    contract = Contract("super-resolution", scale=2, windows=(24,))
+
+    def infer(self, batch):
+        self.shown = batch
+        enlarged = np.repeat(np.repeat(batch, 2, 1), 2, 2) // 2
+        enlarged[:, :, : enlarged.shape[2] // 2] += 100
+        return enlarged
+
+
+def test_a_teacher_sees_what_the_network_sees_straight_and_mirrored_and_the_mean_is_taught(folder):
+    teacher = Brighter()
+    batch = FacePairs(recipe(taught=0.5), folder, None, None, teacher).batch(np.random.default_rng(0))
+    assert (teacher.shown == np.concatenate((batch.lr, batch.lr.numpy()[:, :, ::-1]))).all()
+    expected = np.repeat(np.repeat(batch.lr.numpy(), 2, 1), 2, 2) // 2 + 50
+    assert (batch.taught.numpy() == expected).all()
+
+
+def test_what_a_teacher_does_not_take_is_reflected_up_to_a_size_it_takes_or_refused(folder):
+    teacher = Brighter()
+    teacher.contract = Contract("super-resolution", scale=2, windows=(16, 32, 40))
+    batch = FacePairs(recipe(taught=0.5), folder, None, None, teacher).batch(np.random.default_rng(0))
+    assert teacher.shown.shape == (12, 32, 32, 3) and batch.taught.shape == batch.hr.shape
+    assert (teacher.shown[:6, :24, :24] == batch.lr.numpy()).all()
+    assert (teacher.shown[:6, :, 24] == teacher.shown[:6, :, 22]).all()
+    teacher.contract = Contract("super-resolution", scale=2, windows=(16,))
+    with pytest.raises(EngineError, match="the teacher takes no crops of 24 px"):
+        FacePairs(recipe(taught=0.5), folder, None, None, teacher).batch(np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_teachers_picture_has_its_share_of_the_loss(folder, share):
+    task = FacePairs(recipe(taught=share, losses={"l2": 1.0}), folder, None, None, Brighter())
+    batch, network = task.batch(np.random.default_rng(0)), bicubic(2)
+    with torch.inference_mode():
+        sr = network(to_rgb(batch.lr))
+        true, taught = (float((sr - to_rgb(wanted)).square().mean()) for wanted in (batch.hr, batch.taught))
+        assert float(task.loss(network, batch)) == pytest.approx((1 - share) * true + share * taught, rel=1e-5)

@@ -49,6 +49,13 @@ def test_total_variation_is_of_neighbours_in_the_estimate_whatever_the_truth():
     assert float(PIXEL_LOSSES["variation"](torch.full((1, 3, 4, 4), 0.7), sr)) == 0
 
 
+def test_frequencies_are_compared_by_the_mean_absolute_difference_of_their_coefficients():
+    sr, hr = pair()
+    found = np.fft.rfft2((sr - hr).double().numpy(), norm="ortho")
+    expected = (np.abs(found.real) + np.abs(found.imag)).mean() / 2
+    assert float(PIXEL_LOSSES["frequency"](sr, hr)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_features_are_compared_as_the_papers_write_it():
     a, b = pair((2, 6, 5, 4))
     difference = a.double().numpy() - b.double().numpy()
@@ -103,7 +110,7 @@ def test_no_gradient_flows_to_the_truth():
 
 
 def test_terms_that_are_not_there_or_lack_something_are_told():
-    with pytest.raises(UnknownNameError, match=r"unknown loss 'l3'; .*known: adversarial, l1, l2"):
+    with pytest.raises(UnknownNameError, match=r"unknown loss 'l3'; .*known: adversarial, frequency, l1, l2"):
         Criterion({"l3": 1.0})
     for name in FEATURE_LOSSES:
         with pytest.raises(UsageError, match=f"'{name}' compares features of VGG-19; .*--perceptual-weights FILE"):

@@ -5,13 +5,14 @@ import pytest
 import torch
 from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.converters.checkpoint import read_weights
-from facesr_edge.engines.errors import TrainingError, UsageError
+from facesr_edge.engines.errors import EngineError, InputError, TrainingError, UsageError
 from facesr_edge.networks import build_network
 from facesr_edge.training.faces import FacePairs
 from facesr_edge.training.fitting import fitting
 from facesr_edge.training.loop import train
 from facesr_edge.training.recipe import Recipe
-from facesr_edge.training.start import train_model
+from facesr_edge.training.start import TAUGHT, train_model
+from facesr_edge.zoo import catalogue
 
 CONFIG = {"depth": 2, "width": 8, "scale": 2, "bicubic_skip": True}
 PLAN = Recipe("idrn", CONFIG, steps=3, batch=2, crop=32, learning_rate=1e-3)
@@ -107,19 +108,38 @@ def test_branches_are_folded_when_the_training_is_over_and_int8_starts_from_that
     assert 0 < apart < 0.05
 
 
-def test_int8_is_learnt_in_the_degradation_that_its_weights_were(faces, tmp_path):
+@pytest.mark.parametrize("recipe", ["finish", "int8"])
+def test_what_finishes_is_learnt_in_the_degradation_that_its_weights_were(faces, tmp_path, recipe):
     sizes = {"width": 8, "depth": 1, "steps": 1}
     seen = train_model("edge", faces, tmp_path / "camera", recipe="camera", batch=2, **sizes)
-    finished = read_weights(train_model("edge", faces, tmp_path / "int8", recipe="int8", start=seen, batch=2, **sizes))
+    finished = read_weights(train_model("edge", faces, tmp_path / "last", recipe=recipe, start=seen, batch=2, **sizes))
     assert finished.origin.training["degradation"] == "camera" and finished.origin.training["batch"] == 2
 
 
 @pytest.mark.parametrize("start", [None, {"width": 4, "depth": 1}])
-def test_int8_without_trained_weights_of_its_own_size_is_refused(faces, tmp_path, start):
+@pytest.mark.parametrize("recipe", ["finish", "int8"])
+def test_what_finishes_without_trained_weights_of_its_own_size_is_refused(faces, tmp_path, recipe, start):
     weights = start and train_model("edge", faces, tmp_path / "other", recipe="nano", steps=1, **start)
-    with pytest.raises(UsageError, match="INT8 is learnt last, from trained weights of edge with"):
-        train_model("edge", faces, tmp_path / "int8", recipe="int8", start=weights, width=8, depth=1, steps=1)
-    assert not (tmp_path / "int8").exists()
+    with pytest.raises(UsageError, match="this recipe comes last, after trained weights of edge with"):
+        train_model("edge", faces, tmp_path / "last", recipe=recipe, start=weights, width=8, depth=1, steps=1)
+    assert not (tmp_path / "last").exists()
+
+
+def test_a_network_learns_from_another_ones_pictures_and_the_card_says_so(faces, tmp_path, tiny_bundle):
+    sizes = {"width": 8, "depth": 1, "steps": 1}
+    taught = read_weights(train_model("edge", faces, tmp_path, recipe="nano", teacher=tiny_bundle().folder, **sizes))
+    assert taught.origin.training["teacher"] == tiny_bundle().folder.name
+    assert taught.origin.training["taught"] == TAUGHT
+
+
+def test_a_teacher_that_enlarges_otherwise_or_does_something_else_is_refused(faces, tmp_path, tiny_bundle):
+    with pytest.raises(EngineError, match="the teacher enlarges ×4, the network ×2; give another one"):
+        train_model("edge", faces, tmp_path, recipe="nano", teacher=tiny_bundle().folder, scale=2, width=8, depth=1)
+    detector = catalogue.find(catalogue.DEFAULT_DETECTOR).folder
+    with pytest.raises(EngineError, match="face-detection; give one for super-resolution as the teacher"):
+        train_model("edge", faces, tmp_path, recipe="nano", teacher=detector, width=8, depth=1)
+    with pytest.raises(InputError, match=r"there is no teacher .*none; give the folder of a bundle, or leave"):
+        train_model("edge", faces, tmp_path, recipe="nano", teacher=tmp_path / "none", width=8, depth=1)
 
 
 def test_a_network_with_branches_goes_on_from_folded_weights_as_it_was_left():

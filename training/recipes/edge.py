@@ -1,4 +1,4 @@
-"""How the network of our own is trained: nano, tiny and small, on clean faces and on those of cameras."""
+"""How the network of our own is trained: nano, tiny and small, on clean faces and on those of cameras; how it ends."""
 
 from __future__ import annotations
 
@@ -10,36 +10,60 @@ from .camera import CAMERA
 from .faces_cpu import SKIP, faces_cpu
 
 
-def nano(width: int = SIZES["nano"][0], depth: int = SIZES["nano"][1], scale: int = 4) -> Recipe:
+def nano(width: int = SIZES["nano"][0], depth: int = SIZES["nano"][1], scale: int = 4, branches: int = 1) -> Recipe:
     """At most 0.07 GMAC for a face of 32×32 at a scale of 4."""
-    return _plain(width, depth, scale)
+    return _plain(width, depth, scale, branches)
 
 
-def tiny(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4) -> Recipe:
+def tiny(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4, branches: int = 1) -> Recipe:
     """At most 0.20 GMAC for a face of 32×32 at a scale of 4."""
-    return _plain(width, depth, scale)
+    return _plain(width, depth, scale, branches)
 
 
-def small(width: int = SIZES["small"][0], depth: int = SIZES["small"][1], scale: int = 4) -> Recipe:
+def small(width: int = SIZES["small"][0], depth: int = SIZES["small"][1], scale: int = 4, branches: int = 1) -> Recipe:
     """At most 0.50 GMAC for a face of 32×32 at a scale of 4."""
-    return _plain(width, depth, scale)
+    return _plain(width, depth, scale, branches)
 
 
-def camera(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4) -> Recipe:
+def camera(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4, branches: int = 1) -> Recipe:
     """Faces degraded as `degrade.camera` says."""
-    return _plain(width, depth, scale, CAMERA, degradation="camera")
+    return _plain(width, depth, scale, branches, CAMERA, degradation="camera")
+
+
+def finish(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4, branches: int = 1) -> Recipe:
+    """From trained weights (``--start``): larger crops and squared differences, at a quarter of the rate."""
+    config = {"width": width, "depth": depth, "scale": scale, "branches": bool(branches)}
+    squared = "finished with L2, on larger crops, from weights that were trained with L1"
+    slow: dict[str, Any] = {"muon": 0.005, "learning_rate": 1e-4}
+    side = 32 if scale <= 4 else 16
+    return faces_cpu("edge", config, 4_000, SKIP, squared, side=side, losses={"l2": 1.0}, finishes=True, **slow)
 
 
 def int8(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4) -> Recipe:
     """The last steps, from trained weights (``--start``): with the rounding of INT8, at a fifth of the rate."""
     config = {"width": width, "depth": depth, "scale": scale}
     rounded = "finished with the rounding of INT8 in place, from weights that were trained without"
-    return faces_cpu("edge", config, 2_000, SKIP, rounded, int8=True, muon=0.004, learning_rate=8e-5)
+    changes: dict[str, Any] = {
+        "losses": {"l2": 1.0},
+        "int8": True,
+        "finishes": True,
+        "muon": 0.004,
+        "learning_rate": 8e-5,
+    }
+    return faces_cpu("edge", config, 2_000, SKIP, rounded, **changes)
 
 
-def _plain(width: int, depth: int, scale: int, *deviations: str, **changes: Any) -> Recipe:
-    config = {"width": width, "depth": depth, "scale": scale, "branches": True}
+def _plain(width: int, depth: int, scale: int, branches: int, *deviations: str, **changes: Any) -> Recipe:
+    config = {"width": width, "depth": depth, "scale": scale, "branches": bool(branches)}
     return faces_cpu("edge", config, 20_000, SKIP, *deviations, **changes)
 
 
-RECIPES = {"cpu": tiny, "nano": nano, "tiny": tiny, "small": small, "camera": camera, "int8": int8}
+RECIPES = {
+    "cpu": tiny,
+    "nano": nano,
+    "tiny": tiny,
+    "small": small,
+    "camera": camera,
+    "finish": finish,
+    "int8": int8,
+}
