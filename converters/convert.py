@@ -46,6 +46,7 @@ class Subject:
         pixels: (N, H, W, 3) uint8 BGR that each step is run on.
         compare: step, expected and got -> figures for the card, or a `ParityError`.
         side: of the one size that the network takes; 0 where it takes any.
+        square: whether it takes squares alone.
         lent: keys, values and presence of references for each of the pictures; none for a network without them.
     """
 
@@ -55,12 +56,13 @@ class Subject:
     pixels: NDArray[np.uint8]
     compare: Callable[[str, NDArray[Any], NDArray[Any]], dict[str, float]]
     side: int = 0
+    square: bool = False
     lent: tuple[NDArray[Any], ...] = ()
 
     def traced(self, dtype: torch.dtype) -> onnx.ModelProto:
         """The graph, as the tracer gives it, with the arithmetic of a type."""
         lent = [torch.from_numpy(part[:2]) for part in self.lent]
-        return onnx_from_network(self.wrapped(dtype), self.multiple, self.output, lent, self.side)
+        return onnx_from_network(self.wrapped(dtype), self.multiple, self.output, lent, self.side, self.square)
 
 
 def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8]], smooth: float = 0.0) -> Subject:
@@ -87,6 +89,7 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
             crops,
             pixel_parity,
             crops.shape[1] if lent else 0,
+            True,
             lent,
         )
     picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -21,7 +21,12 @@ LENT = ("keys", "values", "present")
 
 
 def onnx_from_network(
-    network: nn.Module, multiple: int = 1, output: str = "enlarged", lent: Sequence[Tensor] = (), side: int = 0
+    network: nn.Module,
+    multiple: int = 1,
+    output: str = "enlarged",
+    lent: Sequence[Tensor] = (),
+    side: int = 0,
+    square: bool = False,
 ) -> onnx.ModelProto:
     """Trace a network that takes pixels.
 
@@ -32,6 +37,7 @@ def onnx_from_network(
         lent: keys, values and presence of references, (N, R, …) each, for a network that takes them; N and R are left
             open.
         side: H and W where they are fixed, as references need them; 0 for open ones.
+        square: H is W: what is reckoned of either is in the graph once.
 
     Returns:
         The graph, free of the tracer's notes (they hold paths of this machine).
@@ -39,9 +45,10 @@ def onnx_from_network(
     Raises:
         BuildError: the network cannot be traced.
     """
-    example = torch.zeros((2, side or 64, side or 96, 3), dtype=torch.uint8)
+    example = torch.zeros((2, side or 64, side or (64 if square else 96), 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=64)
-    sides = {} if side else {1: _side("height", multiple), 2: _side("width", multiple)}
+    height = _side("height", multiple)
+    sides = {} if side else {1: height, 2: height if square else _side("width", multiple)}
     slots = torch.export.Dim("references", min=1, max=64)
     names = ["pixels", *LENT[: len(lent)]]
     shapes = ({0: batch, **sides}, *[{0: batch, 1: slots} for _ in lent])

@@ -25,15 +25,20 @@ def bicubic_matrix(n_in: int, n_out: int, xp: Any = np, **like: Any) -> Any:
     Returns:
         (n_out, n_in) matrix of ``xp``, float32.
     """
-    stretch = n_in / n_out
-    width = stretch if n_out < n_in else 1.0
-    centres = (xp.arange(n_out, dtype=xp.float32, **like)[:, None] + 0.5) * stretch  # (n_out, 1)
-    samples = xp.arange(n_in, dtype=xp.float32, **like)[None, :] + 0.5  # (1, n_in)
-    x = abs(samples - centres) / width
-    near = (1.5 * x - 2.5) * x * x + 1.0
-    far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
-    weights = xp.where(x < 1.0, near, xp.where(x < 2.0, far, xp.zeros_like(x)))
+    weights = _weights(n_out, n_in, xp, **like).T if n_out < n_in else _weights(n_in, n_out, xp, **like)
     return weights / weights.sum(1)[:, None]
+
+
+def _weights(few: int, many: int, xp: Any, **like: Any) -> Any:
+    """The kernel at the distance between each of many samples and each of few, in steps of the few: (many, few).
+
+    Rows, once they sum to one, enlarge; columns shrink. A graph that does both reckons it once.
+    """
+    places = (xp.arange(many, dtype=xp.float32, **like)[:, None] + 0.5) * (few / many)  # (many, 1)
+    x = xp.clip(abs(places - (xp.arange(few, dtype=xp.float32, **like)[None, :] + 0.5)), 0.0, 2.0)  # (many, few)
+    near = (1.5 * x - 2.5) * x * x + 1.0
+    far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0  # nought at 2
+    return xp.where(x < 1.0, near, far)
 
 
 def resize_batch(pictures: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:

@@ -1,5 +1,7 @@
 """The projection: to the camera's every pixel, or to its low frequencies alone where pixels are noise."""
 
+from collections import Counter
+
 import numpy as np
 import onnx
 import pytest
@@ -11,6 +13,7 @@ from facesr_edge.converters.deployed import CAMERA_SMOOTH, PixelsToPixels, gauss
 from facesr_edge.converters.simplify import simplified
 from facesr_edge.converters.trace import onnx_from_network
 from facesr_edge.engines.ort import Graph
+from facesr_edge.networks import build_network
 from facesr_edge.networks.bicubic import resize_batch
 from facesr_edge.training.recipes import camera, idrn
 from torch import nn
@@ -109,6 +112,21 @@ def test_the_exported_graph_equals_pytorch_in_every_window(crops, tmp_path):
         got = session.run(np.ascontiguousarray(pixels))[0]
         assert got.shape == expected.shape
         assert np.abs(got.astype(int) - expected).max() <= 1 and np.mean(got != expected) < 0.01
+
+
+def test_a_graph_of_squares_has_the_weights_of_both_ways_and_both_sides_once(crops, tmp_path):
+    network = build_network("edge", {"width": 8, "depth": 1, "scale": 4})
+    wrapped = PixelsToPixels(network, 4)
+    nodes = {}
+    for square in (False, True):
+        graph = simplified(onnx_from_network(wrapped, square=square))
+        nodes[square] = Counter(node.op_type for node in graph.graph.node)
+    assert nodes[False]["Abs"] == 2 and nodes[True]["Abs"] == 1
+    assert sum(nodes[True].values()) < sum(nodes[False].values()) - 20
+    onnx.save(graph, tmp_path / "g.onnx")
+    with torch.inference_mode():
+        expected = wrapped(torch.from_numpy(crops)).numpy()
+    assert np.abs(Graph(tmp_path / "g.onnx").run(crops)[0].astype(int) - expected).max() <= 1
 
 
 def test_the_recipe_in_the_weights_decides_how_smooth():

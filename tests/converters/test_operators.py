@@ -10,7 +10,6 @@ from facesr_edge.converters.convert import subject
 from facesr_edge.converters.operators import unsupported
 from facesr_edge.converters.qdq import with_pairs
 from facesr_edge.converters.simplify import simplified
-from facesr_edge.converters.trace import onnx_from_network
 from facesr_edge.engines.contract import Contract, super_resolution
 from facesr_edge.networks import NETWORKS, build_network
 from facesr_edge.zoo import catalogue
@@ -45,7 +44,7 @@ def contract_of(network, config):
 def test_every_network_as_it_is_built_is_made_of_what_tensorrt_takes(network, dtype):
     config = SMALL.get(network, {})
     what = subject(build_network(network, config).eval(), contract_of(network, config), sample_faces())
-    model = simplified(onnx_from_network(what.wrapped(dtype), what.multiple, what.output))
+    model = simplified(what.traced(dtype))
     assert unsupported(model) == ()
 
 
