@@ -47,13 +47,13 @@ def test_an_option_that_contradicts_the_model_is_refused(model, options, told):
 
 
 def test_a_configuration_that_nobody_trained_names_the_remedy():
-    with pytest.raises(BuildError, match=r"no weights for idrn with .*scale.*idrn-x4.* facesr-edge train --model idrn"):
-        blueprint("idrn", scale=3)
+    with pytest.raises(BuildError, match=r"no weights for idrn with .*depth.*idrn-x4.* facesr-edge train --model idrn"):
+        blueprint("idrn", depth=20)
 
 
 @pytest.mark.parametrize(
     ("model", "hint"),
-    [("idnr", "did you mean 'idrn'"), ("idrn-x5", "did you mean 'idrn-x4'"), ("detecter", "did you mean 'detector'")],
+    [("idnr", "did you mean 'idrn'"), ("irdn-x4", "did you mean 'idrn-x4'"), ("detecter", "did you mean 'detector'")],
 )
 def test_an_unknown_model_offers_the_one_close_by(model, hint):
     with pytest.raises(UnknownNameError, match=hint):

@@ -1,0 +1,84 @@
+"""What a network adds to bicubic by the size of the face that a camera gives, from 8 pixels up.
+
+    python -m facesr_edge.benchmarks.face_sizes SCENES MODEL [MODEL ...]
+
+The faces of labelled pictures are shrunk until they have a size, with all that is around them; the network enlarges the
+window that a frame's face of that size would get. PSNR on luma counts the face and a quarter of its size around it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from facesr_edge.calibration.crops import middle
+from facesr_edge.calibration.evaluate import SEED, enlarged_by_bicubic
+from facesr_edge.calibration.quality import mean_db, psnr_y
+from facesr_edge.calibration.scenes import read_scenes
+from facesr_edge.engines.choose import open_session
+from facesr_edge.engines.errors import FacesrError
+from facesr_edge.engines.session import Session
+from facesr_edge.sdk.crop import MARGIN, Window, crops_of
+from facesr_edge.training.degrade import DEGRADATIONS
+from facesr_edge.zoo.catalogue import find
+from numpy.typing import NDArray
+
+SIZES = (8, 12, 16, 24, 32, 48)
+"""Longer side of a face's box in pixels, as the camera has it."""
+
+Pixels = NDArray[np.uint8]
+
+
+def true_windows(folder: Path, size: int, side: int, scale: int) -> Iterator[Pixels]:
+    """Faces as a camera of a finer grid would have them, each in the middle of its window: (scale·side, …, 3)."""
+    for scene in read_scenes(folder, "test"):
+        picture = scene.read()
+        for box in scene.faces.boxes_xyxy[scene.faces.certain]:
+            factor = scale * size / float(max(box[2] - box[0], box[3] - box[1]))
+            if factor > 1:  # nothing is known of what is finer
+                continue
+            small = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+            x, y = (round(factor * (float(box[i]) + float(box[i + 2])) / 2 - scale * side / 2) for i in (0, 1))
+            yield crops_of(small, {0: Window(x, y, scale * side)})[0].pixels[0]
+
+
+def gain_of(session: Session, folder: Path, size: int, degradation: str) -> tuple[int, float, float]:
+    """Number of faces; PSNR of bicubic and gain of the network over it, in dB."""
+    contract = session.contract
+    side = min(side for side in contract.windows if side >= MARGIN * size)
+    hr = np.stack(list(true_windows(folder, size, side, contract.scale)))
+    lr = DEGRADATIONS[degradation](hr, contract.scale, np.random.default_rng(SEED))
+    counted = contract.scale * min(side, round(MARGIN * size))
+    truth, bicubic, sr = (
+        np.stack([middle(picture, counted) for picture in pictures])
+        for pictures in (hr, enlarged_by_bicubic(lr, contract.scale), session.infer(lr))
+    )
+    before = mean_db(psnr_y(bicubic, truth))
+    return len(hr), before, mean_db(psnr_y(sr, truth)) - before
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("scenes", type=Path, help="folder of images/ and labels.json")
+    parser.add_argument("models", nargs="+", help="names of models, or folders of bundles")
+    parser.add_argument("--degradation", choices=sorted(DEGRADATIONS), default="bicubic")
+    given = parser.parse_args()
+    print(f"{'model':24} {'face px':>7} {'faces':>6} {'bicubic dB':>10} {'gain dB':>8}")
+    try:
+        for model in given.models:
+            session = open_session(find(model), "auto", 0)
+            for size in SIZES:
+                faces, before, gain = gain_of(session, given.scenes, size, given.degradation)
+                print(f"{model:24} {size:7} {faces:6} {before:10.2f} {gain:+8.2f}", flush=True)
+            session.close()
+    except FacesrError as error:
+        sys.exit(f"face_sizes: {error}")
+
+
+if __name__ == "__main__":
+    main()
