@@ -7,7 +7,7 @@ from typing import Any
 from ...networks.edge import SIZES
 from ..recipe import Recipe
 from .camera import CAMERA
-from .faces_cpu import SKIP, faces_cpu
+from .faces_cpu import GENTLE, SKIP, faces_cpu
 
 
 def nano(width: int = SIZES["nano"][0], depth: int = SIZES["nano"][1], scale: int = 4, branches: int = 1) -> Recipe:
@@ -34,7 +34,7 @@ def finish(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: 
     """From trained weights (``--start``): larger crops and squared differences, at a quarter of the rate."""
     config = {"width": width, "depth": depth, "scale": scale, "branches": bool(branches)}
     squared = "finished with L2, on larger crops, from weights that were trained with L1"
-    slow: dict[str, Any] = {"muon": 0.005, "learning_rate": 1e-4}
+    slow: dict[str, Any] = {**GENTLE, "muon": 0.0025, "learning_rate": 1e-4}
     side = 32 if scale <= 4 else 16
     return faces_cpu("edge", config, 4_000, SKIP, squared, side=side, losses={"l2": 1.0}, finishes=True, **slow)
 
@@ -55,7 +55,7 @@ def int8(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: in
 
 def _plain(width: int, depth: int, scale: int, branches: int, *deviations: str, **changes: Any) -> Recipe:
     config = {"width": width, "depth": depth, "scale": scale, "branches": bool(branches)}
-    return faces_cpu("edge", config, 20_000, SKIP, *deviations, **changes)
+    return faces_cpu("edge", config, 20_000, SKIP, *deviations, **GENTLE, **changes)
 
 
 RECIPES = {
