@@ -7,7 +7,9 @@ from email.parser import Parser
 
 import facesr_edge
 import pytest
+from facesr_edge.zoo.catalogue import ELSEWHERE
 
+MOST_MB = 40
 PACKAGED = (".py", ".html", ".sh", ".json", ".onnx", ".safetensors", ".typed", ".h", ".cu")
 
 
@@ -26,7 +28,9 @@ def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(wheel, file
     expected = {
         f"facesr_edge/{path.as_posix()}"
         for path in files
-        if path.parts[0] not in ("tests", "benchmarks", "docs", ".ci") and path.suffix in PACKAGED
+        if path.parts[0] not in ("tests", "benchmarks", "docs", ".ci")
+        and path.suffix in PACKAGED
+        and path.parts[:2] not in [("zoo", name) for name in ELSEWHERE]
     }
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert held == expected
@@ -50,6 +54,11 @@ def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(wheel, file
 )
 def test_the_wheel_holds(wheel, name):
     assert f"facesr_edge/{name}" in wheel.namelist()
+
+
+def test_the_wheel_is_small_and_what_it_leaves_out_is_in_the_repository(wheel, checkout):
+    assert sum(entry.compress_size for entry in wheel.infolist()) < MOST_MB * 1e6
+    assert [name for name in ELSEWHERE if not (checkout / "zoo" / name / "card.json").exists()] == []
 
 
 def test_the_wheel_says_what_it_is(wheel):

@@ -15,7 +15,7 @@ COMMON = (
 LARGEST_SCALE = 6
 """Up to it, inputs of 24 pixels come from faces of 144."""
 GENTLE: dict[str, Any] = {"muon": 0.01, "muon_decay": 0.2}
-"""For networks whose convolutions follow each other without a norm or a sum: at twice the rate SISN and edge ran away."""
+"""For networks whose convolutions follow each other without norm or sum: at twice the rate SISN and edge ran away."""
 SKIP = "the bicubic picture is added to the output: the network learns the detail alone"
 
 LIMITS = (
