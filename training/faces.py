@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..calibration.crops import padded, read_faces
+from ..calibration.crops import low_resolution, padded, read_faces
 from ..calibration.evaluate import SEED, SIDE, Pictures, centres, enlarged_by_bicubic
 from ..calibration.quality import mean_db, psnr_y
 from ..engines.errors import EngineError
@@ -96,6 +96,9 @@ class FacePairs:
             samples.append(sample[:, ::-1] if rng.random() < 0.5 else sample)
         hr = np.stack(samples)
         lr = self.degrade(hr, scale, rng)
+        if self.recipe.clean:
+            clean = rng.random(len(lr)) < self.recipe.clean
+            lr[clean] = low_resolution(hr[clean], scale)
         taught = None
         if self.teacher is not None:
             with self.turn:  # sessions belong to one thread at a time

@@ -27,6 +27,7 @@ class Recipe:
         losses: terms of the loss and what each counts, for the task.
         vgg_layer: where perceptual terms look, e.g. "conv5_4"; empty where there is none.
         degradation: how a face becomes small, for the task.
+        clean: share of the faces that become small by bicubic whatever the degradation, so that it is not forgotten.
         scales: enlargements to draw from, for networks of any; empty for the configuration's own.
         bf16: run the network's arithmetic in bfloat16 (weights stay FP32).
         int8: learn with the rounding of INT8, see `fewer_bits`; the weights stay FP32.
@@ -57,6 +58,7 @@ class Recipe:
     losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
     vgg_layer: str = ""
     degradation: str = "bicubic"
+    clean: float = 0.0
     scales: tuple[int, ...] = ()
     bf16: bool = False
     int8: bool = False

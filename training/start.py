@@ -176,7 +176,9 @@ def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
             f"this recipe comes last, after trained weights of {plan.network} with {plan.config}; give them with "
             "--start FILE, and their --width, --depth and --scale"
         )
-    return replace(plan, degradation=began.origin.training.get("degradation", plan.degradation)), taken
+    told = began.origin.training
+    seen = {"degradation": told.get("degradation", plan.degradation), "clean": told.get("clean", plan.clean)}
+    return replace(plan, **seen), taken
 
 
 def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: Mapping[str, int]) -> Recipe:

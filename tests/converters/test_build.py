@@ -19,6 +19,7 @@ from facesr_edge.engines.errors import OutputError, ParityError, UnknownNameErro
 from facesr_edge.engines.ort import OrtSession
 from facesr_edge.networks import build_network
 from facesr_edge.networks.bicubic import resize_batch
+from facesr_edge.sdk.describe import quality_line
 from onnx import TensorProto
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,17 @@ def test_the_card_says_how_and_of_what_the_bundle_was_made(tiny_bundle, precisio
     assert card.made_with["torch"] == torch.__version__ and card.made_with["onnx"] == onnx.__version__
     (measured,) = card.quality.values()
     assert measured["faces"] == 8 and measured["precision"] == precision
+
+
+def test_a_network_that_learnt_what_cameras_do_is_measured_on_that_and_on_clean_faces(tmp_path):
+    network = build_network("edge", {"width": 8, "depth": 1, "scale": 4})
+    content = weights_bytes(network, "edge", {"width": 8, "depth": 1, "scale": 4}, Origin({"degradation": "camera"}))
+    (tmp_path / "w.safetensors").write_bytes(content)
+    card = build("edge", tmp_path / "b", weights=tmp_path / "w.safetensors").card
+    camera, clean = card.quality.values()
+    assert (camera["degradation"], clean["degradation"]) == ("camera", "bicubic")
+    assert camera["bicubic_psnr_y_db"] < clean["bicubic_psnr_y_db"] - 1
+    assert quality_line(card).endswith(f"{camera['gain_db']:+.2f} dB over bicubic on faces of the degradation 'camera'")
 
 
 def test_the_weights_travel_with_the_bundle(tiny_bundle, tiny_weights):

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from facesr_edge.calibration.crops import low_resolution
 from facesr_edge.calibration.evaluate import centres, enlarged_by_bicubic
 from facesr_edge.calibration.quality import mean_db, psnr_y
 from facesr_edge.calibration.sample import sample_faces
@@ -12,6 +13,7 @@ from facesr_edge.engines.errors import EngineError, InputError
 from facesr_edge.networks import build_network
 from facesr_edge.networks.bicubic import resize_batch
 from facesr_edge.networks.pixels import to_rgb
+from facesr_edge.training.degrade import CLEAN
 from facesr_edge.training.faces import FacePairs
 from facesr_edge.training.recipe import Recipe
 from PIL import Image
@@ -139,6 +141,14 @@ def test_the_score_is_the_luma_psnr_of_the_rounded_pixels(tmp_path):
 
 def test_without_held_out_faces_there_is_no_score(folder):
     assert FacePairs(recipe(), folder, None).evaluate(bicubic(2)) == {}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_some_faces_stay_clean_whatever_the_camera_does_to_the_others(folder, share):
+    batch = FacePairs(recipe(batch=40, degradation="camera", clean=share), folder, None).batch(np.random.default_rng(0))
+    plain = low_resolution(batch.hr.numpy(), 2)
+    clean = (batch.lr.numpy() == plain).all((1, 2, 3)).mean()
+    assert abs(clean - (share + (1 - share) * CLEAN)) < 0.15
 
 
 class Brighter:
