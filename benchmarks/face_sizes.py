@@ -22,7 +22,7 @@ from facesr_edge.calibration.scenes import read_scenes
 from facesr_edge.engines.choose import open_session
 from facesr_edge.engines.errors import FacesrError
 from facesr_edge.engines.session import Session
-from facesr_edge.sdk.crop import MARGIN, Window, crops_of
+from facesr_edge.sdk.crop import MARGIN
 from facesr_edge.training.degrade import DEGRADATIONS
 from facesr_edge.zoo.catalogue import find
 from numpy.typing import NDArray
@@ -34,7 +34,10 @@ Pixels = NDArray[np.uint8]
 
 
 def true_windows(folder: Path, size: int, side: int, scale: int) -> Iterator[Pixels]:
-    """Faces as a camera of a finer grid would have them, each in the middle of its window: (scale·side, …, 3)."""
+    """Faces as a camera of a finer grid would have them, each in the middle of its window: (scale·side, …, 3).
+
+    Faces that are too small for that, or too near to the edge of their picture, are left out.
+    """
     for scene in read_scenes(folder, "test"):
         picture = scene.read()
         for box in scene.faces.boxes_xyxy[scene.faces.certain]:
@@ -43,14 +46,18 @@ def true_windows(folder: Path, size: int, side: int, scale: int) -> Iterator[Pix
                 continue
             small = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
             x, y = (round(factor * (float(box[i]) + float(box[i + 2])) / 2 - scale * side / 2) for i in (0, 1))
-            yield crops_of(small, {0: Window(x, y, scale * side)})[0].pixels[0]
+            if min(x, y) >= 0 and x + scale * side <= small.shape[1] and y + scale * side <= small.shape[0]:
+                yield small[y : y + scale * side, x : x + scale * side]
 
 
-def gain_of(session: Session, folder: Path, size: int, degradation: str) -> tuple[int, float, float]:
-    """Number of faces; PSNR of bicubic and gain of the network over it, in dB."""
+def gain_of(session: Session, folder: Path, size: int, degradation: str) -> tuple[int, float, float] | None:
+    """Number of faces; PSNR of bicubic and gain of the network over it, in dB; none where no face can be had."""
     contract = session.contract
-    side = min(side for side in contract.windows if side >= MARGIN * size)
-    hr = np.stack(list(true_windows(folder, size, side, contract.scale)))
+    side = min((side for side in contract.windows if side >= MARGIN * size), default=0)
+    found = list(true_windows(folder, size, side, contract.scale)) if side else []
+    if not found:
+        return None
+    hr = np.stack(found)
     lr = DEGRADATIONS[degradation](hr, contract.scale, np.random.default_rng(SEED))
     counted = contract.scale * min(side, round(MARGIN * size))
     truth, bicubic, sr = (
@@ -72,9 +79,12 @@ def main() -> None:
     try:
         for model in given.models:
             session = open_session(find(model), "auto", 0)
+            if session.contract.task != "super-resolution":
+                sys.exit(f"face_sizes: {model} enlarges nothing; give a super-resolution network")
             for size in SIZES:
-                faces, before, gain = gain_of(session, given.scenes, size, given.degradation)
-                print(f"{model:24} {size:7} {faces:6} {before:10.2f} {gain:+8.2f}", flush=True)
+                told = gain_of(session, given.scenes, size, given.degradation)
+                line = "no such faces, or no such window" if told is None else "{:6} {:10.2f} {:+8.2f}".format(*told)
+                print(f"{model:24} {size:7} {line}", flush=True)
             session.close()
     except FacesrError as error:
         sys.exit(f"face_sizes: {error}")

@@ -7,14 +7,15 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ..calibration.detector_figures import figures
-from ..calibration.evaluate import evaluate
+from ..calibration.evaluate import Degrade, evaluate
 from ..calibration.gate import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gate, psnr_gate
 from ..calibration.sample import true_faces
 from ..calibration.scenes import read_scenes
@@ -27,7 +28,6 @@ from ..engines.ort_quantise import METHODS
 from ..networks import defaults, network_class
 from ..networks.msrnet import REFERENCES as SLOTS
 from ..networks.msrnet import MSRNet
-from ..training.degrade import DEGRADATIONS
 from ..zoo import catalogue
 from .blueprint import Blueprint, blueprint, together
 from .checkpoint import network_from, read_weights, weights_bytes
@@ -38,7 +38,6 @@ from .half_weights import MOST_COST_DB, half_weights
 from .reduce import reduced
 from .reference_graphs import reference_graphs
 
-BICUBIC = "bicubic"
 Report = Callable[[str], None]
 
 
@@ -60,6 +59,7 @@ def build(
     max_psnr_drop: float = MOST_PSNR_DROP,
     calibration: str = "minmax",
     crops: Iterable[NDArray[np.uint8]] | None = None,
+    degradations: Mapping[str, Degrade] = MappingProxyType({}),
     report: Report = lambda line: None,
 ) -> Bundle:
     """Make a bundle of a network or of a model of the zoo.
@@ -80,6 +80,7 @@ def build(
         max_psnr_drop: by how much super-resolution in INT8 may fall behind FP32 in PSNR on the luma, in dB.
         calibration: how INT8's ranges follow from the values seen: "minmax", "entropy" or "percentile".
         crops: what INT8 of super-resolution is calibrated on, see `psnr_gate`; none for the faces.
+        degradations: by the names that weights have them by: a network that learnt one is measured on it as well.
         report: told a line after each step.
 
     Raises:
@@ -98,6 +99,7 @@ def build(
         max_psnr_drop=max_psnr_drop,
         calibration=calibration,
         crops=crops,
+        degradations=degradations,
         report=report,
     )
 
@@ -114,6 +116,7 @@ def build_from(
     max_psnr_drop: float = MOST_PSNR_DROP,
     calibration: str = "minmax",
     crops: Iterable[NDArray[np.uint8]] | None = None,
+    degradations: Mapping[str, Degrade] = MappingProxyType({}),
     report: Report = lambda line: None,
 ) -> Bundle:
     """Make a bundle of what a blueprint says; see `build`."""
@@ -171,10 +174,13 @@ def build_from(
                 gate = psnr_gate(reference, truth, whose, max_psnr_drop, crops)
             card = reduced(what, gate, plain, draft, report, "tensorrt" if target == "tensorrt" else "cpu", calibration)
         if contract.task == "super-resolution":
-            learnt = str(weights.origin.training.get("degradation", BICUBIC))
-            for where, seen in _quality(OrtSession(draft), truth, whose, learnt).items():
-                report(f"quality: {seen['psnr_y_db']:.2f} dB on {where}, {seen['gain_db']:+.2f} dB over bicubic")
-                card = replace(card, quality={**card.quality, where: {"precision": precision, **seen}})
+            learnt = str(weights.origin.training.get("degradation"))
+            ways = {f"{whose}, {learnt}": degradations[learnt]} if learnt in degradations else {}
+            for where, degrade in {**ways, whose: None}.items():
+                measured = evaluate(OrtSession(draft), truth, degrade)
+                report(f"quality: {measured.psnr_y_db:.2f} dB on {where}, {measured.gain_db:+.2f} dB over bicubic")
+                figured = {"precision": precision, **measured.to_dict()}
+                card = replace(card, quality={**card.quality, where: figured})
         elif scenes:
             held_out = read_scenes(scenes, "test")
             whose = f"{len(held_out)} pictures of {scenes.resolve().name}"
@@ -188,17 +194,6 @@ def build_from(
     for note in card.notes:
         report(note)
     return bundle
-
-
-def _quality(session: OrtSession, truth: list[NDArray[np.uint8]], whose: str, learnt: str) -> dict[str, dict[str, Any]]:
-    """Figures of super-resolution on faces that became small as those it learnt from, and on clean ones."""
-    return {
-        whose if how == BICUBIC else f"{whose}, {how}": {
-            "degradation": how,
-            **evaluate(session, truth, DEGRADATIONS[how]).to_dict(),
-        }
-        for how in dict.fromkeys((learnt, BICUBIC))
-    }
 
 
 def _draft(folder: Path, card: Card) -> Bundle:

@@ -1,4 +1,4 @@
-"""Network -> ONNX, with batch, height and width left open."""
+"""Network -> ONNX, with batch and sides left open."""
 
 from __future__ import annotations
 

@@ -37,11 +37,11 @@ def size_mb(bundle: Bundle) -> float:
 
 def quality_line(card: Card) -> str:
     """The headline of a card's quality; "" where nothing was measured."""
-    for figures in _measurements(card):
-        if "gain_db" in figures:
-            seen = figures.get("degradation", "bicubic")
-            where = "" if seen == "bicubic" else f" on faces of the degradation '{seen}'"
-            return f"{figures['psnr_y_db']:.2f} dB, {figures['gain_db']:+.2f} dB over bicubic{where}"
+    learnt = card.training.get("degradation")
+    for whose, figures in card.quality.items():
+        if isinstance(figures, dict) and "gain_db" in figures:
+            told = f"{figures['psnr_y_db']:.2f} dB, {figures['gain_db']:+.2f} dB over bicubic"
+            return f"{told} ({learnt})" if whose.endswith(f", {learnt}") else told
     flat = {key: value for figures in _measurements(card) for key, value in figures.items() if _is_number(value)}
     return ", ".join(f"{_words(key)} {_number(value)}" for key, value in list(flat.items())[:2])
 

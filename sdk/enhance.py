@@ -68,7 +68,7 @@ _NOTHING = np.zeros((0, 0), np.float32)
 
 @lru_cache(maxsize=16)
 def _shrink(large: int, small: int) -> NDArray[np.float32]:
-    return np.asarray(bicubic_matrix(large, small), dtype=np.float32)
+    return np.ascontiguousarray(bicubic_matrix(large, small), dtype=np.float32)
 
 
 def consistency_db(original: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

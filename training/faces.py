@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..calibration.crops import low_resolution, padded, read_faces
-from ..calibration.evaluate import SEED, SIDE, Pictures, centres, enlarged_by_bicubic
+from ..calibration.evaluate import SEED, SIDE, Pictures, centres, enlarged, enlarged_by_bicubic
 from ..calibration.quality import mean_db, psnr_y
 from ..engines.errors import EngineError
 from ..engines.session import Session
@@ -55,7 +55,7 @@ class FacePairs:
 
     Raises:
         InputError: a picture is too small or cannot be read.
-        EngineError: the teacher enlarges by another scale.
+        EngineError: the teacher enlarges by another scale, or takes no crops as large.
     """
 
     def __init__(
@@ -71,8 +71,10 @@ class FacePairs:
         self.scale = int(recipe.config["scale"])
         self.scales = recipe.scales or (self.scale,)
         if teacher is not None and self.scales != (teacher.contract.scale,):
-            wanted = ", ".join(f"×{scale}" for scale in self.scales)
-            raise EngineError(f"the teacher enlarges ×{teacher.contract.scale}, the network {wanted}; give another one")
+            own = ", ".join(f"×{scale}" for scale in self.scales)
+            raise EngineError(f"the teacher enlarges ×{teacher.contract.scale}, the network {own}; leave --teacher out")
+        if teacher is not None and max(teacher.contract.windows) < recipe.crop // self.scale:
+            raise EngineError(f"the teacher takes no crops of {recipe.crop // self.scale} px; leave --teacher out")
         self.degrade = DEGRADATIONS[recipe.degradation]
         self.criterion = criterion or Criterion(recipe.losses)
         self.faces = read_faces(faces, least=recipe.crop)
@@ -145,19 +147,10 @@ def with_its_mirror(teacher: Session, lr: Pictures) -> Pictures:
 
     Args:
         teacher: for super-resolution.
-        lr: (N, H, W, 3) uint8 BGR; reflected at their edges up to a size that the teacher takes.
+        lr: (N, side, side, 3) uint8 BGR.
 
     Returns:
-        (N, scale·H, scale·W, 3) uint8 BGR.
-
-    Raises:
-        EngineError: the teacher takes no crops as large.
+        (N, scale·side, scale·side, 3) uint8 BGR.
     """
-    height, width = (teacher.contract.scale * side for side in lr.shape[1:3])
-    side = min((window for window in teacher.contract.windows if window >= max(lr.shape[1:3])), default=0)
-    if not side:
-        raise EngineError(f"the teacher takes no crops of {lr.shape[1]} px; give one that does, or leave --teacher out")
-    lr = np.pad(lr, ((0, 0), (0, side - lr.shape[1]), (0, side - lr.shape[2]), (0, 0)), "reflect")
-    sr = teacher.infer(np.concatenate((lr, lr[:, :, ::-1])))
-    straight, mirrored = sr[: len(lr)], sr[len(lr) :, :, ::-1]
-    return np.asarray((straight.astype(np.uint16) + mirrored + 1) // 2, np.uint8)[:, :height, :width]
+    straight, mirrored = enlarged(teacher, lr), enlarged(teacher, np.ascontiguousarray(lr[:, :, ::-1]))
+    return np.asarray((straight.astype(np.uint16) + mirrored[:, :, ::-1] + 1) // 2, np.uint8)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 
 from ..engines.errors import OutputError, TrainingError
@@ -108,7 +109,8 @@ def _drawn(recipe: Recipe, task: Task, first: int, workers: int) -> Iterator[Any
     def draw(step: int) -> Any:
         return task.batch(np.random.default_rng((recipe.seed, step)))
 
-    with ThreadPoolExecutor(workers) as pool:
+    # A batch is drawn beside the network's arithmetic: threads of NumPy's own would wait for its cores, 100 ms a batch.
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1), ThreadPoolExecutor(workers) as pool:
         ahead = deque(pool.submit(draw, step) for step in range(first, min(first + workers, recipe.steps)))
         for step in range(first, recipe.steps):
             batch = ahead.popleft().result()

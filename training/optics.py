@@ -86,7 +86,7 @@ def _product(matrix: NDArray[np.float32], picture: NDArray[np.float32]) -> NDArr
 def _matrix(shrink: str, n_in: int, n_out: int) -> NDArray[np.float32]:
     """(n_out, n_in), each row of sum 1."""
     if shrink == "bicubic":
-        return np.asarray(bicubic_matrix(n_in, n_out), np.float32)
+        return np.ascontiguousarray(bicubic_matrix(n_in, n_out), np.float32)
     stretch = n_in / n_out
     x = np.abs(np.arange(n_in) + 0.5 - (np.arange(n_out)[:, None] + 0.5) * stretch) / stretch
     shapes = {

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from threadpoolctl import ThreadpoolController
 
 from ..converters.blueprint import together
 from ..converters.checkpoint import Weights, read_weights, weights_bytes
@@ -25,6 +24,7 @@ from .loop import Progress, Report, train
 from .origin import origin_of
 from .recipe import Recipe
 from .recipes import camera, crl, detector, edge, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
+from .recipes.camera import CAMERA
 from .tasks import task_of
 
 MOST_RATE = 10
@@ -92,7 +92,8 @@ def train_model(
         Path of the weights; give it to ``facesr-edge build --weights``.
 
     Raises:
-        UnknownNameError, UsageError, InputError, OutputError, TrainingError: the text says what and what to do.
+        UnknownNameError, UsageError, InputError, OutputError, BundleError, EngineError, TrainingError: the text says
+            what and what to do.
     """
     if model not in RECIPES:
         raise UnknownNameError("network", model, RECIPES)
@@ -126,17 +127,7 @@ def train_model(
         scores.update(progress.scores)
         report(progress)
 
-    # A batch is drawn beside the network's arithmetic: threads of NumPy's own would wait for its cores, 100 ms a batch.
-    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
-        network = train(
-            plan,
-            task,
-            output,
-            remember,
-            start=began.tensors if began else None,
-            device=there,
-            workers=workers,
-        )
+    network = train(plan, task, output, remember, start=began.tensors if began else None, device=there, workers=workers)
     weights = output / WEIGHTS
     config = dict(plan.config)
     if config.pop("branches", False):
@@ -171,14 +162,16 @@ def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
     taken = len(fitting(network, began.tensors, plan)) if began else 0
     if not plan.finishes:
         return plan, taken
-    if began is None or taken < len(network.state_dict()):
+    config = {key: value for key, value in plan.config.items() if key != "branches"}
+    if began is None or began.config != config or taken < len(network.state_dict()):
         raise UsageError(
-            f"this recipe comes last, after trained weights of {plan.network} with {plan.config}; give them with "
+            f"this recipe comes last, after trained weights of {plan.network} with {config}; give them with "
             "--start FILE, and their --width, --depth and --scale"
         )
     told = began.origin.training
     seen = {"degradation": told.get("degradation", plan.degradation), "clean": told.get("clean", plan.clean)}
-    return replace(plan, **seen), taken
+    more = (CAMERA,) if seen["degradation"] == "camera" else ()
+    return replace(plan, deviations=(*plan.deviations, *more), **seen), taken
 
 
 def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: Mapping[str, int]) -> Recipe:

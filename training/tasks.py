@@ -26,7 +26,8 @@ def task_of(
     """What a network learns.
 
     Raises:
-        UsageError, InputError, EngineError: an option that is not for this network, or data that cannot be read.
+        UsageError, InputError, BundleError, EngineError: an option or a teacher that is not for this network, or data
+            that cannot be read.
     """
     if plan.network == "detector":
         if perceptual_weights:
@@ -37,7 +38,10 @@ def task_of(
         if teacher:
             raise UsageError("msrnet learns from no teacher; leave --teacher out")
         return FacesWithReferences(plan, faces, held_out, criterion)
-    return FacePairs(plan, faces, held_out, criterion, open_teacher(teacher, "super-resolution") if teacher else None)
+    if teacher and criterion.adversary:
+        raise UsageError("an adversary takes a teacher's pictures for true ones; leave --teacher out")
+    taught_by = open_teacher(teacher, "super-resolution", plan.degradation) if teacher else None
+    return FacePairs(plan, faces, held_out, criterion, taught_by)
 
 
 def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
@@ -58,19 +62,31 @@ def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
     return Criterion(recipe.losses, features, adversary)
 
 
-def open_teacher(path: Path, task: Literal["face-detection", "super-resolution"]) -> Session:
+def open_teacher(
+    path: Path, task: Literal["face-detection", "super-resolution"], degradation: str | None = None
+) -> Session:
     """A network to imitate, on one thread: the training has the others.
+
+    Args:
+        path: folder of a bundle, or for detectors a YuNet ONNX file.
+        task: that it does.
+        degradation: that it has to have learnt; none where that does not matter.
 
     Raises:
         InputError, BundleError, EngineError: it is missing, or does something else.
     """
     if path.is_dir():
-        session = open_session(open_bundle(path), "onnxruntime", 1)
+        bundle = open_bundle(path)
+        learnt = bundle.card.training.get("degradation", "bicubic")
+        if degradation not in (None, learnt):
+            raise UsageError(f"the teacher learnt from '{learnt}' faces, this recipe has '{degradation}'; give another")
+        session = open_session(bundle, "onnxruntime", 1)
     elif path.is_file() and task == "face-detection":
         return YuNetSession(path, 1)
     else:
         wanted = "a YuNet ONNX file or a bundle" if task == "face-detection" else "the folder of a bundle"
-        raise InputError(f"there is no teacher {path}; give {wanted}, or leave --teacher out")
+        what = f"{path} is no teacher" if path.exists() else f"there is no teacher {path}"
+        raise InputError(f"{what}; give {wanted}, or leave --teacher out")
     if session.contract.task != task:
         raise EngineError(f"{path} is a bundle for {session.contract.task}; give one for {task} as the teacher")
     return session

@@ -108,6 +108,7 @@ def _build(
     from ...converters.blueprint import blueprint, together
     from ...converters.build import build_from
     from ...converters.compile import why_not_tensorrt
+    from ...training.degrade import DEGRADATIONS
 
     plan = blueprint(model, weights, name, **together(rest, options))
     folder = output or Path(f"{plan.name}-{precision}")
@@ -116,7 +117,9 @@ def _build(
         given["crops"] = _crops(given["crops"])
     if try_precisions and (precision != "fp32" or plan.network == "detector"):
         raise click.UsageError("--try-precisions is for a super-resolution network in FP32; leave one of the two out")
-    bundle = build_from(plan, folder, precision=precision, target=target, **given, report=say)
+    bundle = build_from(
+        plan, folder, precision=precision, target=target, **given, degradations=DEGRADATIONS, report=say
+    )
     if try_precisions:
         from ...converters.precisions import with_precisions
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import cv2
 import pytest
 import torch
+from facesr_edge.benchmarks.edge_ablation import variants
 from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.converters.checkpoint import read_weights
 from facesr_edge.engines.errors import UsageError
@@ -12,6 +13,7 @@ from facesr_edge.networks import build_network
 from facesr_edge.sdk.cli.main import main
 from facesr_edge.training.losses import FEATURE_LOSSES
 from facesr_edge.training.recipe import Recipe
+from facesr_edge.training.recipes import edge
 from facesr_edge.training.start import RECIPES, plan_of, train_model
 from facesr_edge.training.tasks import criterion_of
 from facesr_edge.training.vgg import LAYERS, VGG
@@ -74,6 +76,30 @@ def test_what_the_recipe_crops_its_network_can_enlarge(model, name):
 def test_sizes_that_are_asked_for_reach_the_network(model, options):
     for recipe in RECIPES[model].values():
         assert options.items() <= recipe(**options).config.items()
+
+
+@pytest.mark.parametrize(("model", "name"), FACES)
+def test_a_card_says_l1_alone_where_that_is_so(model, name):
+    plan = RECIPES[model][name]()
+    assert ("L1 alone" in plan.deviations) <= (plan.losses == {"l1": 1.0})
+    assert ("L2 alone" in plan.deviations) <= (plan.losses == {"l2": 1.0})
+
+
+def test_edge_is_finished_on_larger_crops_at_a_fraction_of_the_rates():
+    first, last, small = edge.tiny(), edge.finish(), edge.finish(scale=8)
+    assert last.finishes and last.crop > first.crop and last.losses == {"l2": 1.0}
+    assert small.crop == edge.tiny(scale=8).crop and "on larger crops" not in " ".join(small.deviations)
+    for plan, part in ((last, 4), (edge.int8(), 5)):
+        assert first.muon / plan.muon == pytest.approx(part) and plan.muon_decay == first.muon_decay
+        assert first.learning_rate / plan.learning_rate == pytest.approx(part)
+
+
+def test_rows_of_the_ablation_differ_from_the_first_as_they_say():
+    first, *others = variants()
+    same = {row.name: [k for k, v in vars(row.recipe).items() if v != vars(first.recipe)[k]] for row in others}
+    assert same["no branches"] == ["config"] and same["Adam alone"] == ["muon"]
+    assert same["L2 instead of L1"] == ["losses"] and same["no moving average"] == ["ema"]
+    assert len({row.name for row in others}) == len(others) and all(same.values())
 
 
 def said(plan: Recipe, **values):

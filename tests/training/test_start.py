@@ -116,7 +116,7 @@ def test_what_finishes_is_learnt_in_the_degradation_that_its_weights_were(faces,
     assert finished.origin.training["degradation"] == "camera" and finished.origin.training["batch"] == 2
 
 
-@pytest.mark.parametrize("start", [None, {"width": 4, "depth": 1}])
+@pytest.mark.parametrize("start", [None, {"width": 4, "depth": 1}, {"width": 8, "depth": 2}])
 @pytest.mark.parametrize("recipe", ["finish", "int8"])
 def test_what_finishes_without_trained_weights_of_its_own_size_is_refused(faces, tmp_path, recipe, start):
     weights = start and train_model("edge", faces, tmp_path / "other", recipe="nano", steps=1, **start)
@@ -132,8 +132,29 @@ def test_a_network_learns_from_another_ones_pictures_and_the_card_says_so(faces,
     assert taught.origin.training["taught"] == TAUGHT
 
 
+@pytest.mark.parametrize(
+    ("model", "recipe", "told"),
+    [
+        ("edge", "camera", "the teacher learnt from 'bicubic' faces, this recipe has 'camera'; give another"),
+        ("msrnet", "cpu", "msrnet learns from no teacher; leave --teacher out"),
+    ],
+)
+def test_a_teacher_of_something_else_than_the_recipe_is_refused(faces, tmp_path, tiny_bundle, model, recipe, told):
+    with pytest.raises(UsageError, match=told):
+        train_model(model, faces, tmp_path, recipe=recipe, teacher=tiny_bundle().folder, steps=1)
+
+
+def test_without_branches_it_trains_the_plain_network(faces, tmp_path):
+    sizes = {"width": 8, "depth": 1, "steps": 1, "options": {"branches": 0}}
+    assert read_weights(train_model("edge", faces, tmp_path, recipe="nano", **sizes)).config == {
+        "width": 8,
+        "depth": 1,
+        "scale": 4,
+    }
+
+
 def test_a_teacher_that_enlarges_otherwise_or_does_something_else_is_refused(faces, tmp_path, tiny_bundle):
-    with pytest.raises(EngineError, match="the teacher enlarges ×4, the network ×2; give another one"):
+    with pytest.raises(EngineError, match="the teacher enlarges ×4, the network ×2; leave --teacher out"):
         train_model("edge", faces, tmp_path, recipe="nano", teacher=tiny_bundle().folder, scale=2, width=8, depth=1)
     detector = catalogue.find(catalogue.DEFAULT_DETECTOR).folder
     with pytest.raises(EngineError, match="face-detection; give one for super-resolution as the teacher"):

@@ -6,7 +6,7 @@ from ..recipe import Recipe
 from .faces_cpu import SKIP, faces_cpu
 
 CAMERA = (
-    "small faces as cameras give them, not as bicubic does: blurred, noisy, through H.264 or JPEG, one in ten clean; "
+    "small faces as cameras give them, not as bicubic does: blurred, noisy, through H.264 or JPEG, some of them clean; "
     "the paper knows none of it"
 )
 LIMITS = (

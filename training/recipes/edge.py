@@ -9,6 +9,9 @@ from ..recipe import Recipe
 from .camera import CAMERA
 from .faces_cpu import GENTLE, SKIP, faces_cpu
 
+LARGER, MOST_LARGER = 32, 4
+"""Side of the crops that `finish` has, in small pixels, and the largest scale at which faces have as many."""
+
 
 def nano(width: int = SIZES["nano"][0], depth: int = SIZES["nano"][1], scale: int = 4, branches: int = 1) -> Recipe:
     """At most 0.07 GMAC for a face of 32×32 at a scale of 4."""
@@ -32,26 +35,21 @@ def camera(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: 
 
 
 def finish(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4, branches: int = 1) -> Recipe:
-    """From trained weights (``--start``): larger crops and squared differences, at a quarter of the rate."""
+    """From trained weights (``--start``): larger crops where faces have them, and L2, at a quarter of the rate."""
     config = {"width": width, "depth": depth, "scale": scale, "branches": bool(branches)}
-    squared = "finished with L2, on larger crops, from weights that were trained with L1"
+    larger = ", on larger crops" if scale <= MOST_LARGER else ""
+    squared = f"finished with L2{larger}, from weights that were trained with L1"
     slow: dict[str, Any] = {**GENTLE, "muon": 0.0025, "learning_rate": 1e-4}
-    side = 32 if scale <= 4 else 16
+    side = LARGER if larger else 0
     return faces_cpu("edge", config, 4_000, SKIP, squared, side=side, losses={"l2": 1.0}, finishes=True, **slow)
 
 
 def int8(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4) -> Recipe:
-    """The last steps, from trained weights (``--start``): with the rounding of INT8, at a fifth of the rate."""
+    """The last steps, from trained weights (``--start``): L2 with the rounding of INT8, at a fifth of the rate."""
     config = {"width": width, "depth": depth, "scale": scale}
     rounded = "finished with the rounding of INT8 in place, from weights that were trained without"
-    changes: dict[str, Any] = {
-        "losses": {"l2": 1.0},
-        "int8": True,
-        "finishes": True,
-        "muon": 0.004,
-        "learning_rate": 8e-5,
-    }
-    return faces_cpu("edge", config, 2_000, SKIP, rounded, **changes)
+    slow: dict[str, Any] = {**GENTLE, "muon": 0.002, "learning_rate": 8e-5}
+    return faces_cpu("edge", config, 2_000, SKIP, rounded, losses={"l2": 1.0}, int8=True, finishes=True, **slow)
 
 
 def _plain(width: int, depth: int, scale: int, branches: int, *deviations: str, **changes: Any) -> Recipe:

@@ -7,7 +7,6 @@ from typing import Any
 from ..recipe import Recipe
 
 COMMON = (
-    "L1 alone",
     "Muon for the hidden convolutions, Adam for the rest, both with cosine decay: as good as Adam after a sixth of the "
     "steps",
     "moving average of the weights (0.995), gradients clipped at norm 1",
@@ -50,6 +49,7 @@ def faces_cpu(
         "ema": 0.995,
         "deviations": (
             f"{side}x{side} inputs; steps and batches as a CPU affords them",
+            " and ".join(loss.upper() for loss in changes.get("losses", {"l1": 1.0})) + " alone",
             *COMMON,
             *deviations,
         ),
