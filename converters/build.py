@@ -38,6 +38,8 @@ from .half_weights import MOST_COST_DB, half_weights
 from .reduce import reduced
 from .reference_graphs import reference_graphs
 
+BICUBIC = "bicubic"
+"""How the papers' faces become small; every network is measured on that."""
 Report = Callable[[str], None]
 
 
@@ -175,7 +177,7 @@ def build_from(
             card = reduced(what, gate, plain, draft, report, "tensorrt" if target == "tensorrt" else "cpu", calibration)
         if contract.task == "super-resolution":
             learnt = str(weights.origin.training.get("degradation"))
-            ways = {f"{whose}, {learnt}": degradations[learnt]} if learnt in degradations else {}
+            ways = {f"{whose}, {learnt}": degradations[learnt]} if learnt in {*degradations} - {BICUBIC} else {}
             for where, degrade in {**ways, whose: None}.items():
                 measured = evaluate(OrtSession(draft), truth, degrade)
                 report(f"quality: {measured.psnr_y_db:.2f} dB on {where}, {measured.gain_db:+.2f} dB over bicubic")
