@@ -58,7 +58,8 @@ def test_int8_as_tensorrt_takes_it_is_made_of_what_tensorrt_takes(name):
     model = cast_first(onnx.load(catalogue.FOLDER / name / "model.onnx"))
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
     quantised = with_pairs(model, convolutions, all_ranges(model))
-    assert sum(node.op_type == "DequantizeLinear" for node in quantised.graph.node) >= 2 * len(convolutions)
+    pairs = {node.output[0] for node in quantised.graph.node if node.op_type == "DequantizeLinear"}
+    assert all({*node.input[:2]} <= pairs for node in quantised.graph.node if node.op_type == "Conv")
     assert unsupported(quantised) == ()
 
 

@@ -150,7 +150,7 @@ def test_random_blurs_are_of_every_kind_and_none_where_the_camera_is_perfect():
     across, along = np.array(widths).T
     assert 0.3 < np.mean(along < 1.1 * across) < 0.6  # round and discs
     assert np.mean(along > 2 * across) > 0.2  # trails and oblong
-    assert 4 < along.max() < 6 and np.mean(along < 1) > 0.1
+    assert 4 < along.max() < 7 and 1 < along.min() < 2  # a bad camera blurs always
     face = sample_faces()[0]
     np.testing.assert_allclose(blurred(face, random_blur(4, 0.0, generator)), face, atol=1e-3)
 
