@@ -46,7 +46,7 @@ def camera(faces: Pictures, scale: int, rng: np.random.Generator) -> Pictures:
     clean = rng.random((n,)) < CLEAN
     if clean.any():
         small[clean] = low_resolution(faces[clean], scale)
-    worst = np.sqrt(rng.random((n,)))  # small faces of videos look like the worse half
+    worst = np.sqrt(rng.random((n,)))  # more often bad than good: a choice, see `random_blur`
     grain = GRAIN * worst * rng.random((n,))
     codec = rng.choice(list(CODECS), n, p=list(CODECS.values()))
     seen = np.flatnonzero(~clean)

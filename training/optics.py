@@ -34,8 +34,8 @@ def disc(radius: float) -> Kernel:
 def random_blur(scale: int, worst: float, rng: np.random.Generator) -> Kernel:
     """A round or an oblong Gaussian, a disc or a trail, none stronger than a camera has them.
 
-    Small faces in videos have less at a fifth of a cycle a pixel than a Gaussian of 1 px leaves of a face that was
-    shrunk by bicubic: at their own grid they are softer than the papers' faces, by lens, demosaicing and codec.
+    Four small faces of two videos, all that was looked at, have less at a fifth of a cycle a pixel than a Gaussian of
+    1 px leaves of a face that was shrunk by bicubic: at their own grid they are softer than the papers' faces.
 
     Args:
         scale: pixels of the picture in one of the crop.
