@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from facesr_edge.engines.errors import FacesrError
@@ -35,15 +35,11 @@ class Variant:
 
     Args:
         name: what is different.
-        recipe: how it is trained, steps apart.
-        taught: whether it learns from the teacher.
-        finishes: whether it goes on from the first row's network.
+        recipe: how it is trained, steps apart; what finishes goes on from the first row's network.
     """
 
     name: str
     recipe: Recipe
-    taught: bool = False
-    finishes: bool = False
 
 
 def variants() -> list[Variant]:
@@ -60,12 +56,12 @@ def variants() -> list[Variant]:
         Variant("L2 instead of L1", replace(plain, losses={"l2": 1.0})),
         Variant("L1 and frequencies", replace(plain, losses={"l1": 1.0, "frequency": 0.05})),
         Variant("larger crops: 32 instead of 24 pixels", replace(plain, crop=32 * 4)),
-        Variant("half of the loss is a teacher's picture", replace(plain, taught=TAUGHT), taught=True),
-        Variant("finished with L1", same, finishes=True),
-        Variant("finished with L1 on larger crops", replace(same, crop=last.crop), finishes=True),
-        Variant("finished with L2", replace(same, losses=last.losses), finishes=True),
-        Variant("finished with L2 on larger crops", last, finishes=True),
-        Variant("finished with the teacher", replace(last, taught=TAUGHT), taught=True, finishes=True),
+        Variant("half of the loss is a teacher's picture", replace(plain, taught=TAUGHT)),
+        Variant("finished with L1", same),
+        Variant("finished with L1 on larger crops", replace(same, crop=last.crop)),
+        Variant("finished with L2", replace(same, losses=last.losses)),
+        Variant("finished with L2 on larger crops", last),
+        Variant("finished with the teacher", replace(last, taught=TAUGHT)),
     ]
 
 
@@ -78,14 +74,14 @@ def parameters(recipe: Recipe) -> int:
 
 def gain_of(variant: Variant, given: argparse.Namespace, first: dict[str, Any] | None) -> tuple[float, dict[str, Any]]:
     """Train a variant; its gain over bicubic in dB, and its weights."""
-    steps = given.finish if variant.finishes else given.steps
+    steps = given.finish if variant.recipe.finishes else given.steps
     recipe = replace(variant.recipe, steps=steps)
-    teacher = open_teacher(given.teacher, "super-resolution") if variant.taught else None
+    teacher = open_teacher(given.teacher, "super-resolution") if recipe.taught else None
     task = FacePairs(recipe, given.faces, given.held_out, teacher=teacher)
     found: list[Progress] = []
     folder = given.output / variant.name.replace(" ", "-").replace(":", "").replace(",", "")
     try:
-        network = cast(Edge, train(recipe, task, folder, found.append, start=first if variant.finishes else None))
+        network = train(recipe, task, folder, found.append, start=first if recipe.finishes else None)
     finally:
         if teacher is not None:
             teacher.close()
@@ -119,7 +115,7 @@ def main() -> None:
         for variant in variants():
             gain, weights = gain_of(variant, given, first)
             first = weights if first is None else first
-            steps = given.finish if variant.finishes else given.steps
+            steps = given.finish if variant.recipe.finishes else given.steps
             size = parameters(variant.recipe)
             rows.append({"variant": variant.name, "parameters": size, "steps": steps, "gain_db": round(gain, 4)})
             apart = gain - rows[0]["gain_db"]

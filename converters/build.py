@@ -178,8 +178,9 @@ def build_from(
         if contract.task == "super-resolution":
             learnt = str(weights.origin.training.get("degradation"))
             ways = {f"{whose}, {learnt}": degradations[learnt]} if learnt in {*degradations} - {BICUBIC} else {}
+            session = OrtSession(draft)
             for where, degrade in {**ways, whose: None}.items():
-                measured = evaluate(OrtSession(draft), truth, degrade)
+                measured = evaluate(session, truth, degrade)
                 report(f"quality: {measured.psnr_y_db:.2f} dB on {where}, {measured.gain_db:+.2f} dB over bicubic")
                 figured = {"precision": precision, **measured.to_dict()}
                 card = replace(card, quality={**card.quality, where: figured})

@@ -88,9 +88,9 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
             multiple,
             crops,
             pixel_parity,
-            crops.shape[1] if lent else 0,
-            True,
-            lent,
+            side=crops.shape[1] if lent else 0,
+            square=True,
+            lent=lent,
         )
     picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return Subject(lambda t: PixelsToMaps(deepcopy(network), t), "maps", contract.multiple, picture[None], map_parity)

@@ -68,7 +68,7 @@ class Detector(nn.Module):
         """Start with no face anywhere (1 %), boxes of `CELLS` cells round the middle of their cell."""
         rare, size = -math.log(99), math.log(CELLS)
         for head in self.heads:
-            last = head[1]  # type: ignore[index]
+            last = head[1]  # type: ignore[index]  # a ModuleList forgets what is in it
             nn.init.normal_(last.weight, std=0.01)
             last.bias.data.copy_(torch.tensor([rare, 0.5, 0.5, size, size, *[0.5] * 10]))
 

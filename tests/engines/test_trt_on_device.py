@@ -63,15 +63,6 @@ def session(idrn, gpu):
     session.close()
 
 
-@pytest.fixture(scope="module")
-def crops(astronaut):
-    def cut(count, side):
-        starts = np.random.default_rng(side).integers(0, 512 - side, (count, 2))
-        return np.stack([astronaut[y : y + side, x : x + side] for y, x in starts])
-
-    return cut
-
-
 def psnr_db(one, other):
     error = np.mean((one.astype(float) - other) ** 2)
     return np.inf if error == 0 else 10 * np.log10(255**2 / error)
@@ -87,7 +78,7 @@ def test_a_build_tells_how_far_it_is_and_what_its_layers_are(idrn):
 @pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
 @pytest.mark.parametrize("count", [1, 3, 9])
 def test_idrn_gives_what_onnx_runtime_gives(idrn, session, crops, side, count):
-    batch = crops(count, side)
+    batch = crops(side, count)
     expected = OrtSession(idrn[0]).infer(batch)
     first = session.infer(batch)
     assert psnr_db(first, expected) >= LEAST_DB
@@ -107,7 +98,7 @@ def test_the_detector_gives_what_onnx_runtime_gives(compiled, gpu, astronaut):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_a_batch_on_the_gpu_gives_the_same(session, gpu, crops, count):
-    batch = crops(count, 32)
+    batch = crops(32, count)
     expected, stream = session.infer(batch), gpu.stream()
     array, out = gpu.empty(batch.shape, np.uint8), gpu.pinned(expected.shape, np.uint8)
     gpu.upload(batch, array, stream)
@@ -123,7 +114,7 @@ def test_graphs_are_captured_where_the_bindings_can(session, gpu):
 
 
 def test_every_layer_is_timed(session, crops):
-    times = session.layer_times(crops(2, 64))
+    times = session.layer_times(crops(64, 2))
     assert (
         len(times) > 3 and all(layer.ms >= 0 and layer.name for layer in times) and any(layer.kind for layer in times)
     )

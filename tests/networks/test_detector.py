@@ -60,7 +60,7 @@ def test_fresh_network_sees_hardly_any_face_and_boxes_of_the_stride_meant() -> N
 def test_sizes_stay_within_the_range_of_half_precision() -> None:
     network = Detector(width=8).eval()
     for head in network.heads:
-        head[1].bias.data[3:5] = torch.tensor([99.0, -99.0])  # type: ignore[index]
+        head[1].bias.data[3:5] = torch.tensor([99.0, -99.0])  # type: ignore[index]  # a ModuleList forgets what is in it
     with torch.inference_mode():
         sizes = network(torch.zeros(1, 3, 32, 32))[..., 3:5]
     assert float(sizes.max()) == SIZE_LIMIT

@@ -29,8 +29,8 @@ def small(width: int = SIZES["small"][0], depth: int = SIZES["small"][1], scale:
 
 
 def camera(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4, branches: int = 1) -> Recipe:
-    """Faces degraded as `degrade.camera` says, but more than a third of them clean: it is what serves where no network
-    is named, and frames of good cameras should lose little."""
+    """Faces degraded as `degrade.camera` says, but more than a third of them clean: frames of good cameras should lose
+    little."""
     return _plain(width, depth, scale, branches, CAMERA, degradation="camera", clean=0.3)
 
 
