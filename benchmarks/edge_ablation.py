@@ -45,22 +45,22 @@ class Variant:
 def variants() -> list[Variant]:
     """All rows, the first first."""
     plain, last = edge.nano(), edge.finish(*SIZES["nano"])
-    same = replace(last, crop=plain.crop, losses=plain.losses)
+    differing = partial(replace, plain)
     return [
         Variant(FIRST, plain),
         Variant("no branches", edge.nano(branches=0)),
-        Variant("Adam alone", replace(plain, muon=0.0)),
-        Variant("no moving average", replace(plain, ema=0.0)),
+        Variant("Adam alone", differing(muon=0.0)),
+        Variant("no moving average", differing(ema=0.0)),
         Variant("narrower and deeper: 24 channels, 9 convolutions", edge.nano(24, 9)),
         Variant("wider and shallower: 40 channels, 3 convolutions", edge.nano(40, 3)),
-        Variant("L2 instead of L1", replace(plain, losses={"l2": 1.0})),
-        Variant("L1 and frequencies", replace(plain, losses={"l1": 1.0, "frequency": 0.05})),
-        Variant("larger crops: 32 instead of 24 pixels", replace(plain, crop=32 * 4)),
-        Variant("half of the loss is a teacher's picture", replace(plain, taught=TAUGHT)),
-        Variant("finished with L1", same),
-        Variant("finished with L1 on larger crops", replace(same, crop=last.crop)),
-        Variant("finished with L2", replace(same, losses=last.losses)),
-        Variant("finished with L2 on larger crops", last),
+        Variant("L1 instead of PSNR", differing(losses={"l1": 1.0})),
+        Variant("L2 instead of PSNR", differing(losses={"l2": 1.0})),
+        Variant("L1 and frequencies instead of PSNR", differing(losses={"l1": 1.0, "frequency": 0.05})),
+        Variant("smaller crops: 24 instead of 32 pixels", differing(crop=24 * 4)),
+        Variant("half of the loss is a teacher's picture", differing(taught=TAUGHT)),
+        Variant("finished", last),
+        Variant("finished with L1", replace(last, losses={"l1": 1.0})),
+        Variant("finished with L2", replace(last, losses={"l2": 1.0})),
         Variant("finished with the teacher", replace(last, taught=TAUGHT)),
     ]
 

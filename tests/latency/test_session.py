@@ -1,5 +1,6 @@
 """What a session adds to the runtime beneath it: next to nothing."""
 
+from contextlib import closing
 from functools import partial
 from time import perf_counter, thread_time
 
@@ -8,24 +9,23 @@ import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch to make the tables' networks; pip install 'facesr-edge[build]'")
 
+from facesr_edge.engines.ort import OrtSession
 from facesr_edge.sdk.bench.turns import in_turn
 
 MOST_SHARE, MOST_MS = 0.05, 0.05
 """What a session may add to the bare runtime: 5 %, or 50 µs where that is less than clocks and caches blur."""
+PAIRS = 6
+"""Sessions tried of both kinds: two of the same kind differ by up to a tenth, by where their memory happens to lie."""
 
 
-@pytest.fixture
-def bare_run(bundle_of, face):
-    """Depth and width -> ONNX Runtime as anybody would call it, on one thread."""
+def bare_run(bundle, face):
+    """ONNX Runtime as anybody would call it, on one thread."""
     import onnxruntime
 
-    def made(size):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        bare = onnxruntime.InferenceSession(str(bundle_of(size).onnx), options, providers=["CPUExecutionProvider"])
-        return partial(bare.run, None, {"pixels": face})
-
-    return made
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    bare = onnxruntime.InferenceSession(str(bundle.onnx), options, providers=["CPUExecutionProvider"])
+    return partial(bare.run, None, {"pixels": face})
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,15 @@ def bare_run(bundle_of, face):
         pytest.param((8, 64), 5, thread_time, id="the first row by the work of its thread"),
     ],
 )
-def test_a_session_adds_next_to_nothing_to_the_runtime(session_of, bare_run, face, size, rounds, clock):
-    ours, bare = partial(session_of(size).infer, face), bare_run(size)
-    assert np.array_equal(ours(), bare()[0])
-    for tried in (rounds, 4 * rounds):
-        ours_ms, bare_ms = (min(ms) for ms in in_turn([ours, bare], tried, clock=clock))
-        most = bare_ms + max(MOST_SHARE * bare_ms, MOST_MS)
-        if ours_ms <= most:
+def test_a_session_adds_next_to_nothing_to_the_runtime(bundle_of, face, size, rounds, clock):
+    added = []
+    for _ in range(PAIRS):
+        bare = bare_run(bundle_of(size), face)
+        with closing(OrtSession(bundle_of(size), 1)) as session:
+            ours = partial(session.infer, face)
+            assert np.array_equal(ours(), bare()[0])
+            ours_ms, bare_ms = (min(ms) for ms in in_turn([ours, bare], rounds, clock=clock))
+        added.append((ours_ms - bare_ms) / max(MOST_SHARE * bare_ms, MOST_MS))
+        if added[-1] <= 1:
             break
-    assert ours_ms <= most, f"{ours_ms:.3f} ms where the bare runtime takes {bare_ms:.3f}"
+    assert min(added) <= 1, f"times what a session may add: {added}"

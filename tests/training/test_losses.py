@@ -56,6 +56,20 @@ def test_frequencies_are_compared_by_the_mean_absolute_difference_of_their_coeff
     assert float(PIXEL_LOSSES["frequency"](sr, hr)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_psnr_counts_a_face_by_its_decibels_mostly_those_of_its_luma():
+    sr, hr = pair((3, 3, 6, 6))
+    apart = (sr - hr).double().numpy()
+    luma = np.einsum("c,ncyx->nyx", (0.299, 0.587, 0.114), apart)
+    errors = 0.75 * (luma**2).mean((1, 2)) + 0.25 * (apart**2).mean((1, 2, 3))
+    assert float(PIXEL_LOSSES["psnr"](sr, hr)) == pytest.approx(np.log(errors + 1e-6).mean(), rel=1e-5)
+    closer = hr + (sr - hr) * torch.tensor([0.1, 1.0, 1.0]).view(3, 1, 1, 1)
+    gained = float(PIXEL_LOSSES["psnr"](sr, hr) - PIXEL_LOSSES["psnr"](closer, hr))
+    assert 10 / np.log(10) * gained == pytest.approx(20 / 3, rel=1e-3)  # 20 dB for one face of three
+    grey, orange = (hr + torch.tensor(shift).view(3, 1, 1) for shift in ([0.1] * 3, [0.1 / 0.299, 0.0, 0.0]))
+    assert PIXEL_LOSSES["psnr"](grey, hr) < PIXEL_LOSSES["psnr"](orange, hr)  # of one luma
+    assert np.isfinite(float(PIXEL_LOSSES["psnr"](hr, hr)))
+
+
 def test_features_are_compared_as_the_papers_write_it():
     a, b = pair((2, 6, 5, 4))
     difference = a.double().numpy() - b.double().numpy()

@@ -85,11 +85,11 @@ def test_a_card_says_l1_alone_where_that_is_so(model, name):
     assert ("L2 alone" in plan.deviations) <= (plan.losses == {"l2": 1.0})
 
 
-def test_edge_is_finished_on_larger_crops_at_a_fraction_of_the_rates():
+def test_edge_learns_whole_faces_and_is_finished_at_a_fraction_of_the_rates():
     first, last, small = edge.tiny(), edge.finish(), edge.finish(scale=8)
-    assert last.finishes and last.crop > first.crop and last.losses == {"l2": 1.0}
-    assert small.crop == edge.tiny(scale=8).crop and "on larger crops" not in " ".join(small.deviations)
+    assert first.crop == 128 and small.crop == edge.tiny(scale=8).crop == 128
     for plan, part in ((last, 4), (edge.int8(), 5)):
+        assert plan.finishes and (plan.crop, plan.losses) == (first.crop, first.losses)
         assert first.muon / plan.muon == pytest.approx(part) and plan.muon_decay == first.muon_decay
         assert first.learning_rate / plan.learning_rate == pytest.approx(part)
 
@@ -98,7 +98,7 @@ def test_rows_of_the_ablation_differ_from_the_first_as_they_say():
     first, *others = variants()
     same = {row.name: [k for k, v in vars(row.recipe).items() if v != vars(first.recipe)[k]] for row in others}
     assert same["no branches"] == ["config"] and same["Adam alone"] == ["muon"]
-    assert same["L2 instead of L1"] == ["losses"] and same["no moving average"] == ["ema"]
+    assert same["L1 instead of PSNR"] == ["losses"] and same["no moving average"] == ["ema"]
     assert len({row.name for row in others}) == len(others) and all(same.values())
 
 
