@@ -29,6 +29,8 @@ Measure = Callable[[Pictures, Pictures], NDArray[np.float64]]
 
 SIDE = 128
 """Side of the true face; with a scale that does not divide it, the largest multiple below."""
+BICUBIC = "bicubic"
+"""How the papers' faces become small, and what every network is held against."""
 SEED = 0
 """Where chance begins in every evaluation, so that all models see the same pixels, today and tomorrow."""
 MEASURES: Mapping[str, Measure] = MappingProxyType(

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..calibration.detector_figures import figures
-from ..calibration.evaluate import Degrade, evaluate
+from ..calibration.evaluate import BICUBIC, Degrade, evaluate
 from ..calibration.gate import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gate, psnr_gate
 from ..calibration.sample import true_faces
 from ..calibration.scenes import read_scenes
@@ -38,8 +38,6 @@ from .half_weights import MOST_COST_DB, half_weights
 from .reduce import reduced
 from .reference_graphs import reference_graphs
 
-BICUBIC = "bicubic"
-"""How the papers' faces become small; every network is measured on that."""
 Report = Callable[[str], None]
 
 

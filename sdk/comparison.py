@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration.evaluate import (
+    BICUBIC,
     MEASURES,
     SEED,
     Evaluation,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 Pictures = NDArray[np.uint8]
 
-BICUBIC = "bicubic"
 EXAMPLES = 6
 """So many faces are kept as pictures, evenly chosen."""
 

@@ -9,6 +9,8 @@ from ..engines.errors import BundleError, UnknownNameError
 
 FOLDER = Path(__file__).parent
 DEFAULT_MODEL = "idrn-x4"
+DEFAULT_REASON = "IDRN as its paper draws it, 8 blocks of 64 channels"
+"""In a few words, for `facesr-edge models`."""
 DEFAULT_DETECTOR = "detector"
 DEFAULT_SCORE = 0.5
 """Least score of a face where nothing is said. The detector that ships sounds no false alarm at it on the 32 faceless

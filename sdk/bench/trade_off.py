@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.evaluate import enlarged, enlarged_by_bicubic, small_and_true
+from ...calibration.evaluate import BICUBIC, enlarged, enlarged_by_bicubic, small_and_true
 from ...calibration.quality import mean_db, psnr_y
 from ...engines.bundle import Bundle
 from ...engines.errors import UsageError
 from ...engines.session import Session
 from ...zoo import catalogue
-from ..comparison import BICUBIC, super_resolution_models
+from ..comparison import super_resolution_models
 from ..machine import Machine, busy, load_now, this_machine
 from .contest import Contestant, chosen, contestants, opened
 from .paper import SIDE

@@ -17,7 +17,8 @@ def command(json_file: str | None) -> None:
 
     bundles = [catalogue.find(name) for name in catalogue.names()]
     if json_file:
-        put_json([summary(bundle) for bundle in bundles], json_file)
+        usual = (catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR)
+        put_json([{**summary(bundle), "default": bundle.card.name in usual} for bundle in bundles], json_file)
     if json_file == STDOUT:
         return
     if not bundles:
@@ -33,6 +34,7 @@ def command(json_file: str | None) -> None:
         quality = quality_line(bundle.card)
         table.add_row(row["name"], row["task"], scale, row["precision"], quality, f"{row['size_mb']:.1f} MB")
     results().print(table)
+    click.echo(f"\ntaken where nothing is said: {catalogue.DEFAULT_MODEL}, {catalogue.DEFAULT_REASON}")
     away = [name for name in catalogue.ELSEWHERE if name not in catalogue.names()]
     if away:
-        click.echo(f"\nin {catalogue.REPOSITORY}, not in this installation: {', '.join(away)}")
+        click.echo(f"in {catalogue.REPOSITORY}, not in this installation: {', '.join(away)}")

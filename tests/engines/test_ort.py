@@ -1,7 +1,6 @@
 """ONNX Runtime: any number of crops, one by one or together, in memory that stays flat."""
 
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -31,11 +30,6 @@ def small_windows(tiny_bundle):
     session = OrtSession(Bundle(bundle.folder, replace(bundle.card, contract=contract)), threads=1)
     yield session
     session.close()
-
-
-def memory_bytes():
-    """Of this process, at present."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
@@ -104,7 +98,7 @@ def test_a_frame_outside_of_a_detectors_contract_is_refused(tiny_bundle, contrac
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of a process's memory")
-def test_memory_stays_flat_over_any_counts_and_windows(small_windows, crops):
+def test_memory_stays_flat_over_any_counts_and_windows(small_windows, crops, memory_bytes):
     rng = np.random.default_rng(0)
 
     def calls(number):

@@ -1,7 +1,6 @@
 """OpenVINO: what ONNX Runtime gives, of every window and number of crops, in memory that stays flat."""
 
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -35,11 +34,6 @@ def apart(one, other):
     """The largest difference, and the share of values that differ."""
     difference = np.abs(one.astype(float) - other)
     return difference.max(), (difference > 0).mean()
-
-
-def memory_bytes():
-    """Of this process, at present."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
@@ -123,7 +117,7 @@ def test_a_batch_outside_of_the_contract_is_refused(session, batch, told):
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of a process's memory")
-def test_memory_stays_flat_over_any_counts_and_windows(tiny_bundle, crops):
+def test_memory_stays_flat_over_any_counts_and_windows(tiny_bundle, crops, memory_bytes):
     session, rng = OvSession(with_contract(tiny_bundle(), windows=(32, 48)), 1), np.random.default_rng(0)
 
     def calls(number):
@@ -138,7 +132,7 @@ def test_memory_stays_flat_over_any_counts_and_windows(tiny_bundle, crops):
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of a process's memory")
-def test_memory_stays_flat_over_frames_of_any_size(astronaut):
+def test_memory_stays_flat_over_frames_of_any_size(astronaut, memory_bytes):
     session, rng = OvSession(catalogue.find(catalogue.DEFAULT_DETECTOR), 1), np.random.default_rng(0)
 
     def frames(number):
