@@ -1,6 +1,6 @@
 """facesr-edge: edge deployment of face super-resolution.
 
-    sr = facesr_edge.load("idrn-x4")
+    sr = facesr_edge.load()
     result = sr(frame)                    # (H, W, 3) uint8 BGR
     result.frame, result.faces, result.timings_ms
 
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from .sdk.pipeline import Pipeline
     from .sdk.sinks import open_sink
     from .sdk.sources import open_source
+    from .zoo.catalogue import DEFAULT_MODEL
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DEFAULT_MODEL": "zoo.catalogue",
     "Bundle": "engines.bundle",
     "Card": "engines.card",
     "Detections": "engines.detections",
@@ -45,6 +47,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DEFAULT_MODEL",
     "Bundle",
     "Card",
     "Detections",

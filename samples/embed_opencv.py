@@ -21,7 +21,7 @@ def main(source: str) -> None:
     camera = cv2.VideoCapture(int(source) if source.isdigit() else source)
     if not camera.isOpened():
         sys.exit(f"{source} cannot be opened; give a camera's number, a video file or rtsp://…")
-    with facesr_edge.load("idrn-x4", outscale=2) as sr:
+    with facesr_edge.load(outscale=2) as sr:
         sr.warm_up()
         while camera.isOpened():
             ok, frame = camera.read()

@@ -16,7 +16,7 @@ import numpy as np
 def main(video: str, folder: Path) -> None:
     """Write ``frame-face.png``: left the camera, right the estimate."""
     folder.mkdir(parents=True, exist_ok=True)
-    with facesr_edge.load("idrn-x4", composite=False) as sr, facesr_edge.open_source(video) as source:
+    with facesr_edge.load(composite=False) as sr, facesr_edge.open_source(video) as source:
         for result in sr.stream(source):
             for n, face in enumerate(result.faces):
                 size = face.pixels.shape[1::-1]

@@ -123,6 +123,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Super-resolved faces between two halves of a GStreamer pipeline.")
     parser.add_argument("source", help="elements that give video, as for gst-launch-1.0")
     parser.add_argument("sink", nargs="?", default="autovideosink", help="elements that take it")
-    parser.add_argument("--model", default="idrn-x4", help="a model that ships, or a bundle's folder")
+    parser.add_argument("--model", default=facesr_edge.DEFAULT_MODEL, help="a model that ships, or a bundle's folder")
     given = parser.parse_args()
     print(main(given.source, given.sink, given.model), "faces")

@@ -8,8 +8,8 @@ from ..engines.bundle import CARD, Bundle, open_bundle
 from ..engines.errors import BundleError, UnknownNameError
 
 FOLDER = Path(__file__).parent
-DEFAULT_MODEL = "idrn-x4"
-DEFAULT_REASON = "IDRN as its paper draws it, 8 blocks of 64 channels"
+DEFAULT_MODEL = "edge-tiny-x4"
+DEFAULT_REASON = "drawn for cameras: better than any other here for a tenth of the time"
 """In a few words, for `facesr-edge models`."""
 DEFAULT_DETECTOR = "detector"
 DEFAULT_SCORE = 0.5

@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 PUBLIC = [
+    "DEFAULT_MODEL",
     "Bundle",
     "Card",
     "Detections",

@@ -37,6 +37,9 @@ def true_faces(tmp_path):
 def test_models_lists_what_ships(facesr):
     said = facesr("models")
     assert said.code == 0 and all(name in said.out for name in catalogue.names())
+    assert f"taken where nothing is said: {catalogue.DEFAULT_MODEL}, {catalogue.DEFAULT_REASON}" in said.out
+    usual = {model["name"] for model in json.loads(facesr("models", "--json").out) if model["default"]}
+    assert usual == {catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR}
 
 
 def test_inspect_tells_a_card_in_words(facesr):
@@ -62,17 +65,18 @@ def test_doctor_says_what_is_there(facesr):
     document = json.loads(said.out)
     assert said.code == 0 and document["ok"]
     names = {finding["name"] for finding in document["findings"]}
-    assert {"Python", "processor", "NVIDIA GPU", "onnxruntime", "model idrn-x4", "model detector"} <= names
+    assert {"Python", "processor", "NVIDIA GPU", "onnxruntime", "model detector"} <= names
+    assert f"model {catalogue.DEFAULT_MODEL}" in names
 
 
 def test_doctor_finds_an_altered_model_and_says_what_to_do(facesr, tmp_path, monkeypatch):
     for name in catalogue.names():
         shutil.copytree(catalogue.FOLDER / name, tmp_path / name)
-    with (tmp_path / "idrn-x4" / "model.onnx").open("ab") as file:
+    with (tmp_path / catalogue.DEFAULT_MODEL / "model.onnx").open("ab") as file:
         file.write(b"x")
     monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
     said = facesr("doctor")
-    assert said.code == 1 and "model idrn-x4" in said.error
+    assert said.code == 1 and f"model {catalogue.DEFAULT_MODEL}" in said.error
     assert "was altered" in " ".join(said.out.split()) and "pip install --force-reinstall" in said.out
 
 

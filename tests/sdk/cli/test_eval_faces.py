@@ -50,9 +50,9 @@ def recogniser(tmp_path):
 def test_a_model_stands_below_bicubic(facesr, faces):
     said = facesr("eval", "--faces", faces, "--threads", 1)
     rows = [line.split() for line in said.out.splitlines()[2:]]
-    assert said.code == 0 and [row[:2] for row in rows] == [["x4", "bicubic"], ["idrn-x4", rows[1][1]]]
+    assert said.code == 0 and [row[:2] for row in rows] == [["x4", "bicubic"], [catalogue.DEFAULT_MODEL, rows[1][1]]]
     assert "LPIPS" not in said.out and "same" not in said.out and "VIF" in said.out
-    assert "seed 0" in said.err and rows[1][-1].startswith("1.69") and "1.18 M" in said.out
+    assert "seed 0" in said.err and rows[1][-1].startswith("0.19") and "188 k" in said.out
     assert max(map(len, said.out.splitlines())) <= 100
 
 

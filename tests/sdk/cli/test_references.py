@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from facesr_edge.calibration.sample import sample_faces
+from facesr_edge.zoo import catalogue
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_eval_measures_with_references_and_by_their_number(facesr, msrnet_bundle
 
 def test_what_cannot_be_is_said_in_one_line(facesr, msrnet_bundle, library, reference_faces, picture, tmp_path):
     base = ("run", picture, "-o", tmp_path / "out.png", "--references")
-    assert "idrn-x4 borrows from no references" in facesr(*base, library.folder).error
+    assert f"{catalogue.DEFAULT_MODEL} borrows from no references" in facesr(*base, library.folder).error
     assert "is no library" in facesr(*base, reference_faces, "--model", msrnet_bundle.folder).error
     assert facesr(*base, library.folder, "--model", msrnet_bundle.folder, "--most", 6).code == 2
     given = ("eval", "--model", msrnet_bundle.folder, "--faces", reference_faces)

@@ -14,6 +14,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from facesr_edge.zoo import catalogue
 
 
 def frames_of(path):
@@ -30,7 +31,7 @@ def test_a_picture_comes_out_twice_as_large(facesr, picture, bundle, tmp_path):
 
 def test_the_model_that_ships_is_taken_by_itself(facesr, picture, tmp_path):
     said = facesr("run", picture, "-o", tmp_path / "out.jpg", "--outscale", "3")
-    assert said.code == 0 and "idrn-x4" in said.err
+    assert said.code == 0 and f"{catalogue.DEFAULT_MODEL} " in said.err
     assert cv2.imread(str(tmp_path / "out.jpg")).shape == (360, 480, 3)
 
 
