@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "DEFAULT_MODEL": "zoo.catalogue",
     "Bundle": "engines.bundle",
     "Card": "engines.card",
+    "DEFAULT_MODEL": "zoo.catalogue",
     "Detections": "engines.detections",
     "Detector": "sdk.detect",
     "Face": "sdk.faces",
@@ -47,9 +47,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "DEFAULT_MODEL",
     "Bundle",
     "Card",
+    "DEFAULT_MODEL",
     "Detections",
     "Detector",
     "Face",

@@ -11,9 +11,9 @@ import numpy
 import pytest
 
 PUBLIC = [
-    "DEFAULT_MODEL",
     "Bundle",
     "Card",
+    "DEFAULT_MODEL",
     "Detections",
     "Detector",
     "Face",
