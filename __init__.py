@@ -47,9 +47,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "DEFAULT_MODEL",
     "Bundle",
     "Card",
-    "DEFAULT_MODEL",
     "Detections",
     "Detector",
     "Face",
