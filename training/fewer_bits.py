@@ -10,31 +10,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ACTIVATION_STEPS, WEIGHT_STEPS = 127, 64
-"""From nought to the largest value: the coarser of what the two dialects have, see `converters.qdq` and
-`engines.ort_quantise`."""
+DIALECTS = ((255, 64), (127, 127))
+"""Steps of activations and of weights, from nought to the largest value, in the dialect of CPUs and in TensorRT's; see
+`engines.ort_quantise` and `converters.qdq`. A training takes them in turn: its weights shall be good for both."""
 FORGETTING = 0.999
 """What is kept of the largest activation seen, from step to step."""
 
 
 class RoundedConvolution(nn.Conv2d):
-    """A convolution of rounded activations with rounded weights; `roundings` makes it of a plain one.
+    """A convolution of rounded activations, none negative, with rounded weights; `roundings` makes it of a plain one.
 
     Attributes:
-        peak: largest activation lately seen, sign apart; checkpoints keep it, `plain` leaves it out.
+        peak: largest activation lately seen; checkpoints keep it, `plain` leaves it out.
+        turn: which of `DIALECTS` is next, likewise; what is judged is judged in the first.
         whole: whether its weights are rounded, and not its activations alone.
     """
 
     peak: Tensor
+    turn: Tensor
     whole: bool
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
+        activation_steps, weight_steps = DIALECTS[0]
         if self.training:
+            activation_steps, weight_steps = DIALECTS[int(self.turn)]
+            self.turn.add_(1).remainder_(len(DIALECTS))
             self.peak.copy_(torch.maximum(FORGETTING * self.peak, x.detach().abs().amax()))
-        rounded = _rounded(x, self.peak / ACTIVATION_STEPS)
+        rounded = _rounded(x, self.peak / activation_steps)
         largest = self.weight.detach().abs().amax((1, 2, 3), keepdim=True)
-        weight = _rounded(self.weight, largest / WEIGHT_STEPS) if self.whole else self.weight
+        weight = _rounded(self.weight, largest / weight_steps) if self.whole else self.weight
         return F.conv2d(rounded, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
@@ -47,6 +52,7 @@ def roundings(network: nn.Module) -> None:
     for layer in rest:
         layer.__class__ = RoundedConvolution
         layer.register_buffer("peak", torch.zeros((), device=layer.weight.device))
+        layer.register_buffer("turn", torch.zeros((), dtype=torch.int64, device=layer.weight.device))
         layer.whole = layer is not rest[-1]  # type: ignore[assignment]  # of a Module, anything may be
 
 
@@ -54,7 +60,7 @@ def plain(network: nn.Module) -> None:
     """Undo `roundings`; the weights stay as they were learnt."""
     for layer in network.modules():
         if isinstance(layer, RoundedConvolution):
-            del layer.peak
+            del layer.peak, layer.turn
             layer.__class__ = nn.Conv2d  # type: ignore[assignment]  # back to what it was
 
 

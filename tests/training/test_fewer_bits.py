@@ -5,7 +5,7 @@ import pytest
 import torch
 from facesr_edge.networks.edge import Edge
 from facesr_edge.training import fewer_bits
-from facesr_edge.training.fewer_bits import ACTIVATION_STEPS, WEIGHT_STEPS, plain, roundings
+from facesr_edge.training.fewer_bits import DIALECTS, plain, roundings
 from torch import nn
 
 
@@ -20,22 +20,42 @@ def network():
     return net
 
 
-def test_all_but_the_first_convolution_round_what_comes_in():
-    net, seen = network(), []
+@pytest.fixture
+def convolved(monkeypatch):
+    """Inputs and weights of every convolution, in turn."""
+    seen, conv = [], nn.functional.conv2d
+    monkeypatch.setattr(nn.functional, "conv2d", lambda x, w, *rest: seen.append((x, w)) or conv(x, w, *rest))
+    return seen
+
+
+def test_all_but_the_first_convolution_round_what_comes_in_each_dialect_in_turn(convolved):
+    net = network()
     roundings(net)
-    conv = nn.functional.conv2d
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nn.functional, "conv2d", lambda x, w, *rest: seen.append((x, w)) or conv(x, w, *rest))
-        net(torch.rand(2, 3, 8, 8))
-    assert len(seen) == 4
-    (_, first), *inner, (last_in, last) = [(x.detach(), w.detach()) for x, w in seen]
-    for x, _ in [*inner, (last_in, last)]:
-        steps = x / x.abs().max() * ACTIVATION_STEPS
-        assert torch.allclose(steps, steps.round(), atol=1e-2) and len(steps.round().unique()) > 20
-    for _, weight in inner:
-        steps = weight / weight.abs().amax((1, 2, 3), keepdim=True) * WEIGHT_STEPS
-        assert torch.allclose(steps, steps.round(), atol=1e-3)
-    assert torch.equal(first, net.head.weight) and torch.equal(last, net.tail.weight)
+    x = torch.rand(2, 3, 8, 8)
+    for n in range(4):
+        net(x)
+        assert len(convolved) == 4
+        (_, first), *inner, (last_in, last) = [(x.detach(), w.detach()) for x, w in convolved]
+        convolved.clear()
+        activation_steps, weight_steps = DIALECTS[n % 2]
+        for layer, (entering, _) in zip([*net.body, net.tail], [*inner, (last_in, last)], strict=True):
+            steps = entering / layer.peak * activation_steps
+            assert torch.allclose(steps, steps.round(), atol=1e-2) and len(steps.round().unique()) > 20
+        for _, weight in inner:
+            steps = weight / weight.abs().amax((1, 2, 3), keepdim=True) * weight_steps
+            assert torch.allclose(steps, steps.round(), atol=1e-3)
+        assert torch.equal(first, net.head.weight) and torch.equal(last, net.tail.weight)
+
+
+def test_what_is_judged_is_judged_in_the_first_dialect_and_takes_no_turn():
+    net, x = network(), torch.rand(1, 3, 8, 8)
+    roundings(net)
+    net(x)  # sees the ranges
+    net.eval()
+    assert torch.equal(net(x), net(x)) and int(net.tail.turn) == 1
+    net.train()
+    net(x)
+    assert int(net.tail.turn) == 0 and torch.equal(net(x), net.eval()(x))
 
 
 def test_the_gradient_passes_the_rounding():
@@ -79,7 +99,7 @@ def test_a_network_that_gives_nothing_is_not_divided_by_nothing():
 
 
 def test_steps_with_the_rounding_win_back_what_it_costs(monkeypatch):
-    monkeypatch.setattr(fewer_bits, "WEIGHT_STEPS", 4)  # so that it costs much
+    monkeypatch.setattr(fewer_bits, "DIALECTS", ((127, 4), (127, 4)))  # so that it costs much
     x, wanted = torch.rand(16, 3, 8, 8), network()
     net = network()
     net.load_state_dict(wanted.state_dict())
