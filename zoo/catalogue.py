@@ -9,7 +9,7 @@ from ..engines.errors import BundleError, UnknownNameError
 
 FOLDER = Path(__file__).parent
 DEFAULT_MODEL = "edge-tiny-x4"
-DEFAULT_REASON = "drawn for cameras: better than any other here for an eighth of the time"
+DEFAULT_REASON = "drawn for cameras: better than IDRN, for an eighth of its time"
 """In a few words, for `facesr-edge models`."""
 DEFAULT_DETECTOR = "detector"
 DEFAULT_SCORE = 0.5
