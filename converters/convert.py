@@ -154,8 +154,11 @@ def hold(what: Subject, step: str, path: Path, report: Callable[[str], None]) ->
     network, given = what.wrapped(torch.float32), (what.pixels, *what.lent)
     with torch.inference_mode():
         tensors = [torch.from_numpy(part) for part in given]
-        estimate = network.estimate(*tensors) if isinstance(network, PixelsToPixels) else None
-        expected = (network(*tensors) if estimate is None else to_pixels(estimate)).numpy()
+        if isinstance(network, PixelsToPixels):
+            estimate = network.estimate(*tensors)
+            expected = to_pixels(estimate, network.bgr).numpy()
+        else:
+            estimate, expected = None, network(*tensors).numpy()
     figures = what.compare(step, expected, Graph(path).run(*given)[0])
     if estimate is not None and step in LARGEST_ERROR:
         with TemporaryDirectory() as folder:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ..networks.bicubic import bicubic_matrix
 from ..networks.detector import Detector, on_pixels
-from ..networks.pixels import to_pixels, to_rgb
+from ..networks.pixels import to_pixels, to_planes, to_rgb
+from ..networks.resample import on_sides
 
 CAMERA_SMOOTH = 2.0
 """Near enough to follow the light across a face, far enough to leave noise out: on degraded faces more is not better,
 less brings the noise back. See `projection_of`."""
+
+
+@runtime_checkable
+class Quick(Protocol):
+    """A super-resolution network that leaves to its graph what every face pays for besides convolutions."""
+
+    def residual(self, x: Tensor) -> Tensor:
+        """What it adds to the bicubic picture; the graph adds that one together with the projection."""
+
+    def in_bgr(self) -> nn.Module:
+        """A copy that takes and gives BGR, as pixels lie in memory."""
 
 
 class PixelsToPixels(nn.Module):
@@ -25,6 +37,9 @@ class PixelsToPixels(nn.Module):
     into constants. A network that removes noise and blocks would have them back: there U G stands for U, G being a
     Gaussian, so that brightness and tint alone are the camera's.
 
+    A network that adds a residual R to the bicubic picture, sr = R + U lr, has it enlarged once instead of twice:
+    R + U(lr + G(lr - D R - D U lr)), where D U is one small matrix.
+
     Args:
         network: RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W).
         scale: its enlargement.
@@ -34,7 +49,8 @@ class PixelsToPixels(nn.Module):
 
     def __init__(self, network: nn.Module, scale: int, dtype: torch.dtype = torch.float32, smooth: float = 0.0) -> None:
         super().__init__()
-        self.network = network.to(dtype).eval()
+        self.bgr = isinstance(network, Quick)
+        self.network = (network.in_bgr() if isinstance(network, Quick) else network).to(dtype).eval()
         self.scale = scale
         self.dtype = dtype
         self.smooth = smooth
@@ -53,27 +69,29 @@ class PixelsToPixels(nn.Module):
         Returns:
             (N, scale·H, scale·W, 3) uint8 BGR.
         """
-        return to_pixels(self.estimate(pixels, keys, values, present))
+        return to_pixels(self.estimate(pixels, keys, values, present), self.bgr)
 
     def estimate(
         self, pixels: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
     ) -> Tensor:
-        """As `forward`, but (N, 3, scale·H, scale·W) RGB near [0, 1], before it is rounded to pixels."""
-        rgb = to_rgb(pixels)
-        sr: Tensor = self.network(rgb.to(self.dtype), *self._numbers(keys, values, present)).float()
-        height, width = pixels.shape[1], pixels.shape[2]
-        down_y = bicubic_matrix(self.scale * height, height, torch)  # (H, kH)
-        down_x = bicubic_matrix(self.scale * width, width, torch)
-        return sr + self._up(height) @ (rgb - cast(Tensor, down_y @ sr @ down_x.T)) @ self._up(width).T
+        """As `forward`, but (N, 3, scale·H, scale·W) near [0, 1], not yet rounded to pixels: BGR if `bgr`, else RGB."""
+        lr = to_planes(pixels) if self.bgr else to_rgb(pixels)
+        x, sides = lr.to(self.dtype), (pixels.shape[1], pixels.shape[2])
+        down = [bicubic_matrix(self.scale * side, side, torch) for side in sides]  # (H, kH) and (W, kW)
+        up = [bicubic_matrix(side, self.scale * side, torch) for side in sides]
+        if isinstance(self.network, Quick):
+            sr = self.network.residual(x).float()
+            lacking = lr - on_sides(sr, down) - on_sides(lr, [d @ u for d, u in zip(down, up, strict=True)])
+        else:
+            sr = self.network(x, *self._numbers(keys, values, present)).float()
+            lacking = lr - on_sides(sr, down)
+        if self.smooth:
+            lacking = on_sides(lacking, [gaussian_matrix(side, self.smooth) for side in sides])
+        return sr + on_sides(lr + lacking if self.bgr else lacking, up)
 
     def _numbers(self, keys: Tensor | None, values: Tensor | None, present: Tensor | None) -> tuple[Tensor | None, ...]:
         """Of references: correlation is FP32's in every precision, what they lend is added to features."""
         return () if keys is None or values is None else (keys.float(), values.to(self.dtype), present)
-
-    def _up(self, side: int) -> Tensor:
-        """(k·side, side): U, or U G."""
-        up: Tensor = bicubic_matrix(side, self.scale * side, torch)
-        return up @ gaussian_matrix(side, self.smooth) if self.smooth else up
 
 
 def gaussian_matrix(side: int, sigma: float) -> Tensor:

@@ -14,7 +14,7 @@ def unrounded(model: onnx.ModelProto) -> onnx.ModelProto:
         model: pixels to pixels.
 
     Returns:
-        The graph from pixels to (N, 3, scale·H, scale·W) float RGB in 0..255.
+        The graph from pixels to (N, 3, scale·H, scale·W) float in 0..255, RGB or BGR as its network has it.
 
     Raises:
         BuildError: the graph does not round exactly once.

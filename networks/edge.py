@@ -85,11 +85,23 @@ class Edge(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
+        return self.residual(x) + enlarge(x, self.scale)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """What is added to the bicubic picture; shapes as in `forward`."""
         feature = F.relu(self.head(x))
         for layer in self.body:
             feature = F.relu(layer(feature))
-        residual = F.pixel_shuffle(self.tail(feature), self.scale)
-        return residual + enlarge(x, self.scale)
+        return F.pixel_shuffle(self.tail(feature), self.scale)
+
+    def in_bgr(self) -> Edge:
+        """A copy that takes and gives BGR: weights of its first and last convolution change places."""
+        swapped = copy.deepcopy(self)
+        with torch.no_grad():
+            swapped.head.weight.copy_(self.head.weight.flip(1))
+            for ours, theirs in zip(swapped.tail.parameters(), self.tail.parameters(), strict=True):
+                ours.copy_(theirs.view(3, -1, *theirs.shape[1:]).flip(0).flatten(0, 1))
+        return swapped
 
     def branched(self, folded: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of a folded network as this one's: its branches keep theirs, and the 3×3 one takes the rest."""

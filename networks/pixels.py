@@ -8,10 +8,15 @@ from torch import Tensor
 
 def to_rgb(pixels: Tensor) -> Tensor:
     """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float RGB in [0, 1], channels last in memory."""
-    return pixels.float().permute(0, 3, 1, 2).flip(1) / 255
+    return to_planes(pixels).flip(1)
 
 
-def to_pixels(estimate: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB near [0, 1] -> (N, H, W, 3) uint8 BGR."""
-    bgr = (estimate * 255).round().clamp(0, 255).flip(1)
-    return bgr.permute(0, 2, 3, 1).to(torch.uint8)
+def to_planes(pixels: Tensor) -> Tensor:
+    """As `to_rgb`, with the channels in the order of the pixels: BGR stays BGR."""
+    return pixels.float().permute(0, 3, 1, 2) / 255
+
+
+def to_pixels(estimate: Tensor, bgr: bool = False) -> Tensor:
+    """(N, 3, H, W) near [0, 1], RGB if not BGR -> (N, H, W, 3) uint8 BGR."""
+    levels = (estimate * 255).round().clamp(0, 255)
+    return (levels if bgr else levels.flip(1)).permute(0, 2, 3, 1).to(torch.uint8)

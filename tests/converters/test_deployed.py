@@ -130,6 +130,36 @@ def test_a_graph_of_squares_has_the_weights_of_both_ways_and_both_sides_once(cro
     assert np.abs(Graph(tmp_path / "g.onnx").run(crops)[0].astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize("smooth", [0.0, CAMERA_SMOOTH])
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_one_enlargement_for_the_bicubic_picture_and_the_projection_gives_what_two_give(crops, scale, smooth):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("edge", {"width": 8, "depth": 2, "scale": scale})
+        nn.init.normal_(network.tail.weight, std=0.05)  # a picture that the projection has something to add to
+        nn.init.normal_(network.tail.bias, std=0.05)
+    as_others = nn.Sequential(network)  # which has no residual to ask for
+    np.testing.assert_allclose(
+        estimate(network, crops, smooth, scale)[..., ::-1], estimate(as_others, crops, smooth, scale), atol=2e-3
+    )
+    x = torch.rand(1, 3, 8, 8)
+    with torch.inference_mode():
+        ours, theirs = (
+            PixelsToPixels(one, scale, smooth=smooth)(torch.from_numpy(crops)) for one in (network, as_others)
+        )
+        torch.testing.assert_close(network.in_bgr()(x.flip(1)).flip(1), network(x))
+    assert (ours.int() - theirs.int()).abs().max() <= 1 and (ours != theirs).float().mean() < 1e-3
+
+
+def test_a_graph_of_the_edge_network_turns_no_colours():
+    network = build_network("edge", {"width": 8, "depth": 1, "scale": 4})
+    turning = [
+        sum(node.op_type == "Slice" for node in simplified(onnx_from_network(PixelsToPixels(one, 4))).graph.node)
+        for one in (network, nn.Sequential(network))
+    ]
+    assert turning == [0, 2]
+
+
 def test_the_recipe_in_the_weights_decides_how_smooth():
     said = {
         recipe.degradation: projection_of({"degradation": recipe.degradation})
