@@ -11,11 +11,18 @@ from .trade_off import OPENCV, Point, TradeOff
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 QUICK = (0.005, 0.01, 0.02, 0.05)
 """More of them, for what is quicker than any network of the tables."""
-NEAR_MS, NEAR_DB = 1.35, 0.09
-"""Two names that are nearer than this factor and this difference would touch."""
+MARK = 7
+"""Diameter of a point, in points of 1/72 inch."""
+PLACES = tuple(
+    (side, *offset)
+    for far in (0, 11, 20, 30, 42)
+    for side, offset in (("left", (7, far)), ("left", (7, -far)), ("right", (-7, far)), ("right", (-7, -far)))
+)
+"""Where a name may stand: which of its ends is fixed, and how far right of and above the last point, or the first."""
 
 
 def draw(measured: TradeOff, path: Path) -> None:
@@ -30,26 +37,31 @@ def draw(measured: TradeOff, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     check(path)
-    from matplotlib.figure import Figure  # without pyplot: no window, and nothing is left open
+    drawing = figure_of(measured)
+    try:
+        drawing.savefig(path, format="png")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
+
+
+def figure_of(measured: TradeOff) -> Figure:
+    """The drawing, which no window shows and nothing keeps open."""
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 6.2), dpi=150, facecolor="white")
     figure.subplots_adjust(left=0.075, right=0.86, top=0.84, bottom=0.13)
     axes = figure.subplots()
     best = measured.frontier
     axes.step([p.taken.p50 for p in best], [p.gain_db for p in best], where="post", color=FAINT, lw=7, zorder=1)
-    told: set[str] = set()
     for point in measured.points:
-        colour = _colour(point)
-        name = "bicubic, OpenCV" if point.who.engine == OPENCV else str(point.who)
-        label = None if name in told else name
-        told.add(name)
+        colour, ms, gain = _colour(point), point.taken, point.gain_db
         filled = colour if point in best else "white"
-        axes.plot([point.taken.p10, point.taken.p90], [point.gain_db] * 2, color=colour, lw=1.4, alpha=0.45, zorder=2)
-        axes.plot(
-            point.taken.p50, point.gain_db, "o", ms=7, color=colour, mfc=filled, mew=1.6, ls="", label=label, zorder=3
-        )
-    _names(axes, measured)
+        axes.plot([ms.p10, ms.p90], [gain] * 2, color=colour, lw=1.4, alpha=0.45, zorder=2)
+        axes.plot(ms.p50, gain, "o", ms=MARK, color=colour, mfc=filled, mew=1.6, zorder=3)
+    for name, colour in {_runtime(point): _colour(point) for point in measured.points}.items():
+        axes.plot([], [], "o", ms=MARK, color=colour, label=name)
     _axes(axes, measured)
+    _names(axes, measured)
     axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
     faces = "one face" if measured.batch == 1 else f"{measured.batch} faces"
     size = f"{measured.side}x{measured.side}"
@@ -58,10 +70,11 @@ def draw(measured: TradeOff, path: Path) -> None:
     figure.text(0.075, 0.895, about(measured.machine, measured.threads, measured.when), fontsize=9, color=PAPER_INK)
     words = f"PSNR on the luma, {measured.faces}, shrunk by bicubic. Filled: nothing is both better and quicker."
     figure.text(0.075, 0.025, words, fontsize=8, color=PAPER_INK)
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
+    return figure
+
+
+def _runtime(point: Point) -> str:
+    return "bicubic, OpenCV" if point.who.engine == OPENCV else str(point.who)
 
 
 def _colour(point: Point) -> str:
@@ -69,15 +82,25 @@ def _colour(point: Point) -> str:
 
 
 def _names(axes: Axes, measured: TradeOff) -> None:
-    """Each network's name once, right of its slowest point, where no other name stands."""
-    placed: list[tuple[float, float]] = []
-    last = {point.model: point for point in measured.points}
-    for point in sorted(last.values(), key=lambda p: p.gain_db):
-        x, y = point.taken.p90, point.gain_db
-        while any(1 / NEAR_MS < x / at < NEAR_MS and abs(y - up) < NEAR_DB for at, up in placed):
-            y += NEAR_DB / 3
-        placed.append((x, y))
-        axes.annotate(point.model, (x, y), (6, 0), textcoords="offset points", va="center", fontsize=9, color=INK)
+    """Each network's name once, right or left of its points, in the first place where nothing else is."""
+    from matplotlib.transforms import Bbox
+
+    ends = [axes.transData.transform([(p.taken.p10, p.gain_db), (p.taken.p90, p.gain_db)]) for p in measured.points]
+    radius = MARK / 2 * axes.figure.dpi / 72
+    taken = [Bbox(end).expanded(1, 1).padded(radius) for end in ends]
+    for model in dict.fromkeys(point.model for point in measured.points):
+        points = [point for point in measured.points if point.model == model]
+        fixed = {"left": max(p.taken.p90 for p in points), "right": min(p.taken.p10 for p in points)}
+        for side, aside, up in PLACES:
+            at, offset = (fixed[side], points[0].gain_db), (aside, up)
+            name = axes.annotate(
+                model, at, offset, textcoords="offset points", ha=side, va="center", fontsize=9, color=INK
+            )
+            box = name.get_window_extent()
+            if not box.count_overlaps(taken) or (side, aside, up) == PLACES[-1]:
+                break
+            name.remove()
+        taken.append(box)
 
 
 def _axes(axes: Axes, measured: TradeOff) -> None:

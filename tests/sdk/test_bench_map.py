@@ -95,6 +95,16 @@ def test_the_picture_names_every_model(tmp_path):
         trade_off_chart.draw(measured, tmp_path / "no" / "map.png")
 
 
+def test_no_name_stands_on_another_or_on_a_point():
+    crowd = [point(f"network-{n}", ms, gain) for n, (ms, gain) in enumerate([(1, 3), (1.1, 3.02), (2, 3.01), (2.1, 3)])]
+    (axes,) = trade_off_chart.figure_of(run_of(*crowd)).axes
+    names = [text.get_window_extent() for text in axes.texts]
+    assert len(names) == len(crowd)
+    for i, name in enumerate(names):
+        assert not name.count_overlaps(names[:i])
+        assert not any(name.contains(*axes.transData.transform((p.taken.p50, p.gain_db))) for p in crowd)
+
+
 def test_faces_of_a_larger_scale_are_timed_at_the_size_that_they_have(models):
     eight = [Bundle(m.folder, replace(m.card, contract=replace(m.card.contract, scale=8))) for m in models[:1]]
     called = []
