@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engines.contract import Contract
 from ..engines.errors import EngineError
 from ..engines.session import Session
 from .crops import low_resolution, middle
@@ -120,15 +121,23 @@ def small_and_true(faces: list[Pictures], scale: int, degrade: Degrade | None = 
 
 
 def enlarged(session: Session, small: Pictures) -> Pictures:
-    """What a network makes of small faces (N, s, s, 3), padded at right and bottom to the next of its windows."""
+    """What a network makes of small faces (N, s, s, 3), see `fitted`: (N, S, S, 3)."""
+    large = small.shape[1] * session.contract.scale
+    return np.asarray(session.infer(fitted(session.contract, small))[:, :large, :large], np.uint8)
+
+
+def fitted(contract: Contract, small: Pictures) -> Pictures:
+    """Small faces (N, s, s, 3), padded at right and bottom to the next of a network's windows.
+
+    Raises:
+        EngineError: they are larger than any.
+    """
     side = small.shape[1]
-    fitting = [window for window in session.contract.windows if window >= side]
+    fitting = [window for window in contract.windows if window >= side]
     if not fitting:
-        raise EngineError(f"the engine takes crops up to {max(session.contract.windows)} px, these have {side}")
+        raise EngineError(f"the engine takes crops up to {max(contract.windows)} px, these have {side}")
     pad = min(fitting) - side
-    padded = np.pad(small, ((0, 0), (0, pad), (0, pad), (0, 0)), mode="edge")
-    large = side * session.contract.scale
-    return np.asarray(session.infer(padded)[:, :large, :large], np.uint8)
+    return np.pad(small, ((0, 0), (0, pad), (0, pad), (0, 0)), mode="edge")
 
 
 def enlarged_by_bicubic(small: Pictures, scale: int) -> Pictures:

@@ -41,7 +41,7 @@ class BranchedConvolution(nn.Module):
     def kernel(self) -> Tensor:
         """(C, C, 3, 3) of the sum."""
         wide = torch.einsum("omyx,mi->oiyx", self.narrow.weight, self.widen.weight[:, :, 0, 0])
-        point = self.point.weight[:, :, 0, 0] + torch.eye(len(wide), device=wide.device)
+        point = self.point.weight[:, :, 0, 0] + torch.eye(len(wide), dtype=wide.dtype, device=wide.device)
         return self.square.weight + wide + F.pad(point[..., None, None], (1, 1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class Edge(nn.Module):
         return F.pixel_shuffle(self.tail(feature), self.scale)
 
     def in_bgr(self) -> Edge:
-        """A copy that takes and gives BGR: weights of its first and last convolution change places."""
+        """A copy that takes and gives BGR: red and blue change places in its first and its last convolution."""
         swapped = copy.deepcopy(self)
         with torch.no_grad():
             swapped.head.weight.copy_(self.head.weight.flip(1))
@@ -118,8 +118,9 @@ class Edge(nn.Module):
         return found
 
     def folded(self) -> Edge:
-        """This network, which loses its branches and stays the same function."""
+        """A copy without branches, the same function."""
+        plain = copy.deepcopy(self)
         for place, layer in enumerate(self.body):
             if isinstance(layer, BranchedConvolution):
-                self.body[place] = layer.folded()
-        return self
+                plain.body[place] = layer.folded()
+        return plain

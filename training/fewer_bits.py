@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-DIALECTS = ((255, 64), (127, 127))
-"""Steps of activations and of weights, from nought to the largest value, in the dialect of CPUs and in TensorRT's; see
-`engines.ort_quantise` and `converters.qdq`. A training takes them in turn: its weights shall be good for both."""
+DIALECTS = ((255, 64, True), (127, 127, False))
+"""In the dialect of CPUs and in TensorRT's: steps of activations and of weights, from nought to the largest value, and
+whether what the last convolution reads is rounded; see `engines.ort_quantise` and `converters.qdq`. A training has them
+in turn: its weights shall be good for both."""
 FORGETTING = 0.999
 """What is kept of the largest activation seen, from step to step."""
 
@@ -23,7 +24,7 @@ class RoundedConvolution(nn.Conv2d):
     Attributes:
         peak: largest activation lately seen; checkpoints keep it, `plain` leaves it out.
         turn: which of `DIALECTS` is next, likewise; what is judged is judged in the first.
-        whole: whether its weights are rounded, and not its activations alone.
+        whole: whether its weights are rounded, as all but the last one's are.
     """
 
     peak: Tensor
@@ -32,19 +33,21 @@ class RoundedConvolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
-        activation_steps, weight_steps = DIALECTS[0]
+        activation_steps, weight_steps, last = DIALECTS[0]
         if self.training:
-            activation_steps, weight_steps = DIALECTS[int(self.turn)]
+            activation_steps, weight_steps, last = DIALECTS[int(self.turn)]
             self.turn.add_(1).remainder_(len(DIALECTS))
             self.peak.copy_(torch.maximum(FORGETTING * self.peak, x.detach().abs().amax()))
-        rounded = _rounded(x, self.peak / activation_steps)
+        seen = torch.where(self.peak > 0, x.clamp(max=self.peak), x)
+        rounded = _rounded(seen, self.peak / activation_steps) if self.whole or last else x
         largest = self.weight.detach().abs().amax((1, 2, 3), keepdim=True)
         weight = _rounded(self.weight, largest / weight_steps) if self.whole else self.weight
         return F.conv2d(rounded, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 def roundings(network: nn.Module) -> None:
-    """Round what INT8 would: inputs of all convolutions but the first, weights of all but the first and the last.
+    """Round what INT8 would: what all convolutions but the first read, see `DIALECTS` for the last, and the weights of
+    all but the first and the last.
 
     Weights keep their names.
     """

@@ -92,7 +92,8 @@ def hidden_matrices(network: nn.Module, which: Literal["pointwise", "hidden"]) -
     Args:
         network: whose.
         which: "pointwise" for 1×1 convolutions that a normalisation follows, those without a bias; "hidden" for all
-            convolutions and linear layers but those that read three colours or give them.
+            convolutions and linear layers but those that read three colours or give them; a last convolution that
+            gives the pixels of a sub-pixel step, more than three channels, is one of them.
     """
     layers = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     if which == "pointwise":

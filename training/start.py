@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -77,7 +77,7 @@ def train_model(
         teacher: a network to imitate, the folder of a bundle or a YuNet ONNX file; none to learn from the data alone.
         start: weights to start from, of any network: what fits is taken; none to start at random.
         recipe: "cpu", "camera" for IDRN and edge, "paper" where the network comes from one; edge has others.
-        scale, depth, width: of the network; none for the recipe's own.
+        scale, depth, width: of the network; none for the recipe's own, or for those of the weights that it finishes.
         options: more of what the recipe can be told, e.g. ``{"groups": 5}`` for SISN.
         steps: instead of the recipe's; none for its own.
         perceptual_weights: of VGG-19, for recipes that compare its features; see `read_vgg`.
@@ -99,7 +99,8 @@ def train_model(
         raise UnknownNameError("network", model, RECIPES)
     if recipe not in RECIPES[model]:
         raise UnknownNameError("recipe", recipe, RECIPES[model])
-    plan = plan_of(model, recipe, {"scale": scale, "depth": depth, "width": width}, options or {})
+    began = read_weights(start) if start else None
+    plan = plan_of(model, recipe, {"scale": scale, "depth": depth, "width": width}, options or {}, began)
     plan = replace(
         plan,
         taught=TAUGHT if teacher and model != "detector" else 0.0,
@@ -115,7 +116,6 @@ def train_model(
     if not 0 < rate <= MOST_RATE:
         raise UsageError(f"expected a rate above 0 and up to {MOST_RATE}, got {rate}")
     there = device_named(device)
-    began = read_weights(start) if start else None
     plan, taken = started(plan, began)
     check_threads(threads)
     if threads:
@@ -124,17 +124,18 @@ def train_model(
     scores: dict[str, float] = {}
 
     def remember(progress: Progress) -> None:
-        scores.update(progress.scores)
+        scores.update({f"int8_{name}" if plan.int8 else name: score for name, score in progress.scores.items()})
         report(progress)
 
     network = train(plan, task, output, remember, start=began.tensors if began else None, device=there, workers=workers)
     weights = output / WEIGHTS
-    config = dict(plan.config)
-    if config.pop("branches", False):
+    if plan.config.get("branches"):
         network = cast(Edge, network).folded()
     if plan.int8:
         plain(network)
-    content = weights_bytes(network, plan.network, config, origin_of(plan, faces, scores, teacher, began, taken))
+    content = weights_bytes(
+        network, plan.network, _deployed(plan.config), origin_of(plan, faces, scores, teacher, began, taken)
+    )
     try:
         weights.write_bytes(content)
     except OSError as error:
@@ -162,11 +163,11 @@ def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
     taken = len(fitting(network, began.tensors, plan)) if began else 0
     if not plan.finishes:
         return plan, taken
-    config = {key: value for key, value in plan.config.items() if key != "branches"}
-    if began is None or began.config != config or taken < len(network.state_dict()):
+    config = _deployed(plan.config)
+    if began is None or _deployed(began.config or {}) != config or taken < len(network.state_dict()):
         raise UsageError(
-            f"this recipe comes last, after trained weights of {plan.network} with {config}; give them with "
-            "--start FILE, and their --width, --depth and --scale"
+            f"this recipe comes last, after trained weights of {plan.network} with {config}; "
+            "give them with --start FILE"
         )
     told = began.origin.training
     seen = {"degradation": told.get("degradation", plan.degradation), "clean": told.get("clean", plan.clean)}
@@ -174,7 +175,18 @@ def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
     return replace(plan, deviations=(*plan.deviations, *more), **seen), taken
 
 
-def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: Mapping[str, int]) -> Recipe:
+def _deployed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's configuration without what it has while it trains alone."""
+    return {key: value for key, value in config.items() if key != "branches"}
+
+
+def plan_of(
+    model: str,
+    recipe: str,
+    sizes: Mapping[str, int | None],
+    options: Mapping[str, int],
+    began: Weights | None = None,
+) -> Recipe:
     """The recipe with what it was told.
 
     Args:
@@ -182,6 +194,7 @@ def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: M
         recipe: one of its recipes.
         sizes: what has an option of its own on the command line; none where it was not given.
         options: what ``--set`` says.
+        began: weights to start from; a recipe that finishes takes their sizes where none were given.
 
     Raises:
         UsageError: the recipe takes no such option, or one was given twice.
@@ -193,4 +206,7 @@ def plan_of(model: str, recipe: str, sizes: Mapping[str, int | None], options: M
         if name not in known:
             spelled = f"--set {name}" if name in options else f"--{name}"
             raise UsageError(f"recipe {recipe} of {model} takes {', '.join(known)}; leave {spelled} out")
+    if began is not None and began.network == model and make().finishes:
+        theirs = {key: value for key, value in _deployed(began.config or {}).items() if key in known}
+        given = {**theirs, **given}
     return make(**given)

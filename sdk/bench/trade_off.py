@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.evaluate import BICUBIC, enlarged, enlarged_by_bicubic, small_and_true
+from ...calibration.evaluate import BICUBIC, enlarged, enlarged_by_bicubic, fitted, small_and_true
 from ...calibration.quality import mean_db, psnr_y
 from ...engines.bundle import Bundle
 from ...engines.errors import UsageError
-from ...engines.session import Session
 from ...zoo import catalogue
 from ..comparison import super_resolution_models
 from ..machine import Machine, busy, load_now, this_machine
@@ -42,7 +41,7 @@ class Point:
         who: ran it.
         psnr_y_db: mean on the luma.
         gain_db: that over bicubic.
-        multiply_adds: for one face; 0 where nothing was counted.
+        multiply_adds: for one face, padded where the network needs that; 0 where nothing was counted.
         taken: ms of a call, with all the faces of the batch.
     """
 
@@ -144,14 +143,16 @@ def measure(
         faces: true faces, each at least 128×128, (H, W, 3) uint8 BGR.
         whose: what to call the faces.
         precision: such as "fp32,int8"; none for all.
-        batch: faces of a call.
+        batch: faces of a call, 1 or more.
         threads: CPU threads of a call; 0 for one a core.
-        rounds: that are counted.
+        rounds: that are counted, 1 or more.
         watch: told what is going on, how much of it is done, and of how much.
 
     Raises:
         UnknownNameError, UsageError, InputError, BuildError, EngineError, MissingDependencyError: the text says what.
     """
+    if not models or min(batch, rounds) < 1:
+        raise UsageError(f"expected 1 model, face and round or more, got {len(models)}, {batch} and {rounds}")
     machine, load, when = this_machine(), load_now(), datetime.now().astimezone().isoformat(timespec="seconds")
     who = contestants(chosen(precision))
     scale = models[0].card.contract.scale
@@ -164,6 +165,8 @@ def measure(
     with TemporaryDirectory() as folder, ExitStack() as open_ones:
         for number, model in enumerate(models):
             watch(f"preparing {model.card.name}", number, len(models))
+            given = fitted(model.card.contract, timed)
+            counted = _multiply_adds(model, given.shape[1])
             bundles = of_model(model, dict.fromkeys(one.kind for one in who), Path(folder))
             for one in who:
                 session = opened(bundles[one.kind], one, threads, Path(folder))
@@ -171,8 +174,8 @@ def measure(
                     continue
                 open_ones.callback(session.close)
                 quality = mean_db(psnr_y(enlarged(session, small), true))
-                found.append((model.card.name, one, quality, _multiply_adds(model, side)))
-                calls.append(partial(_enlarge, session, timed))
+                found.append((model.card.name, one, quality, counted))
+                calls.append(partial(session.infer, given))
         taken = in_turn(calls, rounds, watch=lambda done: watch("timing", done, rounds))
     points = [
         Point(name, one, quality, quality - bicubic, macs, spread(ms))
@@ -183,11 +186,7 @@ def measure(
     return TradeOff(machine, when, load, scale, side, whose, batch, threads, rounds, tuple(points), notes)
 
 
-def _enlarge(session: Session, faces: NDArray[np.uint8]) -> None:
-    session.infer(faces)
-
-
 def _multiply_adds(model: Bundle, side: int) -> int:
-    from ...converters.cost import cost
+    from ...converters.arithmetic import macs_of
 
-    return cost(model).multiply_adds * side**2 // SIDE**2
+    return macs_of(model.onnx, side)

@@ -12,6 +12,7 @@ from .trade_off import OPENCV, Point, TradeOff
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 QUICK = (0.005, 0.01, 0.02, 0.05)
 """More of them, for what is quicker than any network of the tables."""
@@ -61,8 +62,8 @@ def figure_of(measured: TradeOff) -> Figure:
     for name, colour in {_runtime(point): _colour(point) for point in measured.points}.items():
         axes.plot([], [], "o", ms=MARK, color=colour, label=name)
     _axes(axes, measured)
-    _names(axes, measured)
-    axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
+    legend = axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
+    _names(axes, measured, legend.get_window_extent())
     faces = "one face" if measured.batch == 1 else f"{measured.batch} faces"
     size = f"{measured.side}x{measured.side}"
     title = f"x{measured.scale}: gain over bicubic against the time of a call with {faces} of {size} px"
@@ -81,13 +82,13 @@ def _colour(point: Point) -> str:
     return INK if point.who.engine == OPENCV else COLOURS.get(point.who, OTHER)
 
 
-def _names(axes: Axes, measured: TradeOff) -> None:
+def _names(axes: Axes, measured: TradeOff, legend: Bbox) -> None:
     """Each network's name once, right or left of its points, in the first place where nothing else is."""
     from matplotlib.transforms import Bbox
 
     ends = [axes.transData.transform([(p.taken.p10, p.gain_db), (p.taken.p90, p.gain_db)]) for p in measured.points]
     radius = MARK / 2 * axes.figure.dpi / 72
-    taken = [Bbox(end).expanded(1, 1).padded(radius) for end in ends]
+    taken = [legend, *(Bbox(end).padded(radius) for end in ends)]
     for model in dict.fromkeys(point.model for point in measured.points):
         points = [point for point in measured.points if point.model == model]
         fixed = {"left": max(p.taken.p90 for p in points), "right": min(p.taken.p10 for p in points)}
@@ -97,7 +98,8 @@ def _names(axes: Axes, measured: TradeOff) -> None:
                 model, at, offset, textcoords="offset points", ha=side, va="center", fontsize=9, color=INK
             )
             box = name.get_window_extent()
-            if not box.count_overlaps(taken) or (side, aside, up) == PLACES[-1]:
+            free = not box.count_overlaps(taken) and axes.figure.bbox.fully_containsx(box.x1)
+            if free or (side, aside, up) == PLACES[-1]:
                 break
             name.remove()
         taken.append(box)

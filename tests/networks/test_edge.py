@@ -26,15 +26,16 @@ def test_each_size_keeps_to_its_arithmetic(size):
     assert 0.8 * LARGEST_GMAC[size] < weights * 32 * 32 / 1e9 <= LARGEST_GMAC[size]
 
 
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_folded_and_unfolded_agree(scale):
-    x = torch.rand(2, 3, 9, 12)
-    network = stirred(Edge(8, 4, scale, branches=True)).double().eval()
-    unfolded = network(x.double())
-    folded = network.folded()
-    assert unfolded.shape == (2, 3, 9 * scale, 12 * scale)
-    assert (unfolded - enlarge(x.double(), scale)).abs().max() > 0.1
-    assert (folded(x.double()) - unfolded).abs().max() < 1e-6  # a folded kernel is kept in 32 bits
+def test_folded_and_unfolded_agree(scale, dtype, apart):
+    x = torch.rand(2, 3, 9, 12, dtype=dtype)
+    network = stirred(Edge(8, 4, scale, branches=True)).to(dtype).eval()
+    folded, unfolded = network.folded(), network(x)
+    assert unfolded.shape == (2, 3, 9 * scale, 12 * scale) and unfolded.dtype == dtype
+    assert (unfolded - enlarge(x, scale)).abs().max() > 0.1
+    assert (folded(x) - unfolded).abs().max() <= apart * unfolded.abs().max()
+    assert len(network.state_dict()) > len(folded.state_dict())  # it is a copy
 
 
 def test_a_folded_network_is_one_of_plain_convolutions():

@@ -82,7 +82,7 @@ def test_the_models_of_a_scale_are_those_of_the_zoo():
     assert "idrn-x4" in [bundle.card.name for bundle in trade_off.models_of(4)]
 
 
-def test_the_picture_names_every_model(tmp_path):
+def test_the_picture_is_written_where_it_can_be(tmp_path):
     from matplotlib import image
 
     measured = run_of(point("a", 1, 3), point("b", 5, 3.5), point("b", 3, 3.4, INT8), point("c", 1.05, 3.02))
@@ -95,35 +95,44 @@ def test_the_picture_names_every_model(tmp_path):
         trade_off_chart.draw(measured, tmp_path / "no" / "map.png")
 
 
-def test_no_name_stands_on_another_or_on_a_point():
-    crowd = [point(f"network-{n}", ms, gain) for n, (ms, gain) in enumerate([(1, 3), (1.1, 3.02), (2, 3.01), (2.1, 3)])]
-    (axes,) = trade_off_chart.figure_of(run_of(*crowd)).axes
-    names = [text.get_window_extent() for text in axes.texts]
-    assert len(names) == len(crowd)
+def test_the_picture_names_every_model_once_and_where_nothing_else_stands():
+    crowd = [(1, 3), (1.1, 3.02), (2, 3.01), (2.1, 3), (180, 0.2), (190, 3)]  # two of them near the legend and the edge
+    measured = run_of(*(point(f"network-{n}", *at) for n, at in enumerate(crowd)))
+    figure = trade_off_chart.figure_of(measured)
+    (axes,) = figure.axes
+    assert sorted(text.get_text() for text in axes.texts) == [f"network-{n}" for n in range(len(crowd))]
+    names = [axes.get_legend().get_window_extent(), *(text.get_window_extent() for text in axes.texts)]
     for i, name in enumerate(names):
-        assert not name.count_overlaps(names[:i])
-        assert not any(name.contains(*axes.transData.transform((p.taken.p50, p.gain_db))) for p in crowd)
+        assert not name.count_overlaps(names[:i]) and 0 < name.x0 < name.x1 < figure.bbox.x1
+        assert i == 0 or not any(name.contains(*axes.transData.transform(at)) for at in crowd)
 
 
-def test_faces_of_a_larger_scale_are_timed_at_the_size_that_they_have(models):
-    eight = [Bundle(m.folder, replace(m.card, contract=replace(m.card.contract, scale=8))) for m in models[:1]]
+def test_faces_smaller_than_a_network_takes_are_timed_as_it_gets_them(models):
+    """As those of a scale of 8, 16 px wide, for a network that takes 32 and more."""
+    eight = [Bundle(m.folder, replace(m.card, contract=replace(m.card.contract, windows=(48, 64)))) for m in models[:1]]
     called = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trade_off, "opened", lambda *_: Eightfold(eight[0].card.contract, called))
-        patch.setattr(trade_off, "_multiply_adds", lambda model, side: side)
+        patch.setattr(trade_off, "opened", lambda *_: Watched(eight[0], called))
         found = trade_off.measure(eight, sample_faces()[:1], "one face", precision="fp32", threads=1, rounds=1)
-    assert found.side == 16 and found.to_dict()["side"] == 16 and called[-1] == (1, 16, 16, 3)
+    assert found.side == 32 and {shape[1] for shape in called} == {48}
+    alone = trade_off.measure(models[:1], sample_faces()[:1], "one face", precision="fp32", threads=1, rounds=1)
+    padded, plain = (max(p.multiply_adds for p in of.points) for of in (found, alone))
+    assert padded > 2 * plain  # (48 / 32)²
 
 
-class Eightfold:
-    """A session that repeats pixels."""
+class Watched(OrtSession):
+    """Remembers the shapes of its calls."""
 
-    def __init__(self, contract, called):
-        self.contract, self.called = contract, called
+    def __init__(self, bundle, called):
+        super().__init__(bundle, 1)
+        self.called = called
 
     def infer(self, batch):
         self.called.append(batch.shape)
-        return batch.repeat(8, 1).repeat(8, 2)
+        return super().infer(batch)
 
-    def close(self):
-        pass
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"rounds": 0}, {"models": []}])
+def test_nothing_to_measure_is_told(models, wrong):
+    with pytest.raises(UsageError, match="expected 1 model, face and round or more"):
+        trade_off.measure(**{"models": models, "faces": sample_faces()[:1], "whose": "one", **wrong})

@@ -1,8 +1,16 @@
 """Learning in INT8's rounding: what is rounded and how, what the gradient is, and that it is worth it."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
+from facesr_edge.calibration.sample import sample_faces
+from facesr_edge.converters.convert import convert, subject
+from facesr_edge.converters.deployed import PixelsToPixels
+from facesr_edge.converters.ungated import quantise_ungated
+from facesr_edge.engines.contract import super_resolution
+from facesr_edge.engines.ort import Graph
 from facesr_edge.networks.edge import Edge
 from facesr_edge.training import fewer_bits
 from facesr_edge.training.fewer_bits import DIALECTS, plain, roundings
@@ -37,10 +45,11 @@ def test_all_but_the_first_convolution_round_what_comes_in_each_dialect_in_turn(
         assert len(convolved) == 4
         (_, first), *inner, (last_in, last) = [(x.detach(), w.detach()) for x, w in convolved]
         convolved.clear()
-        activation_steps, weight_steps = DIALECTS[n % 2]
+        activation_steps, weight_steps, last_too = DIALECTS[n % 2]
         for layer, (entering, _) in zip([*net.body, net.tail], [*inner, (last_in, last)], strict=True):
             steps = entering / layer.peak * activation_steps
-            assert torch.allclose(steps, steps.round(), atol=1e-2) and len(steps.round().unique()) > 20
+            whole = torch.allclose(steps, steps.round(), atol=1e-2) and len(steps.round().unique()) > 20
+            assert whole == (last_too or layer is not net.tail)
         for _, weight in inner:
             steps = weight / weight.abs().amax((1, 2, 3), keepdim=True) * weight_steps
             assert torch.allclose(steps, steps.round(), atol=1e-3)
@@ -56,6 +65,45 @@ def test_what_is_judged_is_judged_in_the_first_dialect_and_takes_no_turn():
     net.train()
     net(x)
     assert int(net.tail.turn) == 0 and torch.equal(net(x), net.eval()(x))
+
+
+def test_larger_activations_than_were_seen_are_cut_off_as_eight_bits_do(convolved):
+    net = network()
+    roundings(net)
+    x = torch.rand(1, 3, 8, 8)
+    net(x)
+    net.eval()(3 * x)
+    for layer, (entering, _) in zip([*net.body, net.tail], convolved[-3:], strict=True):
+        assert torch.isclose(entering.max(), layer.peak)
+
+
+def rms(apart):
+    return float(np.sqrt(np.mean(np.square(apart))))
+
+
+@pytest.mark.parametrize("dialect", ["cpu", "tensorrt"])
+def test_it_learns_in_the_rounding_that_the_graphs_of_a_dialect_have(monkeypatch, tmp_path, dialect):
+    net = Edge(16, 4, 4)
+    for layer in (*net.body, net.tail):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.normal_(net.tail.weight, std=0.03)  # some tens of levels
+    what = subject(net, super_resolution(4), sample_faces())
+    convert(what, tmp_path / "plain.onnx", lambda line: None)
+    quantise_ungated(what, tmp_path / "plain.onnx", tmp_path / "int8.onnx", [what.pixels], dialect)
+    built = Graph(tmp_path / "int8.onnx").run(what.pixels)[0].astype(float)
+
+    def learnt_in(rounding):
+        monkeypatch.setattr(fewer_bits, "DIALECTS", (rounding,))
+        deployed = PixelsToPixels(deepcopy(net), 4)
+        roundings(deployed.network)
+        with torch.no_grad():
+            deployed.train()(torch.from_numpy(what.pixels))  # sees the ranges
+            return deployed.eval()(torch.from_numpy(what.pixels)).numpy().astype(float)
+
+    exact = Graph(tmp_path / "plain.onnx").run(what.pixels)[0]
+    own, other = (learnt_in(rounding) for rounding in (DIALECTS if dialect == "cpu" else DIALECTS[::-1]))
+    assert rms(own - exact) == pytest.approx(rms(built - exact), rel=0.1)
+    assert rms(built - own) < 0.8 * rms(built - other)  # FP16's own rounding turns many of TensorRT's the other way
 
 
 def test_the_gradient_passes_the_rounding():
@@ -99,7 +147,7 @@ def test_a_network_that_gives_nothing_is_not_divided_by_nothing():
 
 
 def test_steps_with_the_rounding_win_back_what_it_costs(monkeypatch):
-    monkeypatch.setattr(fewer_bits, "DIALECTS", ((127, 4), (127, 4)))  # so that it costs much
+    monkeypatch.setattr(fewer_bits, "DIALECTS", ((127, 4, True), (127, 4, True)))  # so that it costs much
     x, wanted = torch.rand(16, 3, 8, 8), network()
     net = network()
     net.load_state_dict(wanted.state_dict())

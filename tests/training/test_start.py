@@ -100,12 +100,21 @@ def test_branches_are_folded_when_the_training_is_over_and_int8_starts_from_that
     told = read_weights(folded)
     assert told.config == {"width": 8, "depth": 2, "scale": 4}
     build_network(told.network, told.config).load_state_dict(told.tensors)
-    finished = read_weights(train_model("edge", faces, tmp_path / "int8", recipe="int8", start=folded, **sizes))
+    last = train_model("edge", faces, tmp_path / "int8", recipe="int8", start=folded, held_out=faces, steps=2)
+    finished = read_weights(last)
+    assert {"int8_psnr_y_db", "int8_gain_db"} <= finished.origin.training["scores"].keys()
     assert finished.tensors.keys() == told.tensors.keys() and finished.origin.training["int8"]
     about = finished.origin.training["started_from"]
     assert about["network"] == "edge" and about["tensors_taken"] == len(told.tensors)
     apart = max(float((finished.tensors[name] - told.tensors[name]).abs().max()) for name in told.tensors)
     assert 0 < apart < 0.05
+
+
+@pytest.mark.parametrize("recipe", ["finish", "int8"])
+def test_what_ships_can_be_finished_in_the_size_that_it_has(faces, tmp_path, recipe):
+    shipped = catalogue.FOLDER / "edge-nano-x4" / "weights.safetensors"
+    again = read_weights(train_model("edge", faces, tmp_path, recipe=recipe, start=shipped, steps=1, batch=2))
+    assert again.config == {"width": 32, "depth": 5, "scale": 4}
 
 
 @pytest.mark.parametrize("recipe", ["finish", "int8"])
@@ -142,6 +151,11 @@ def test_a_network_learns_from_another_ones_pictures_and_the_card_says_so(faces,
 def test_a_teacher_of_something_else_than_the_recipe_is_refused(faces, tmp_path, tiny_bundle, model, recipe, told):
     with pytest.raises(UsageError, match=told):
         train_model(model, faces, tmp_path, recipe=recipe, teacher=tiny_bundle().folder, steps=1)
+
+
+def test_branches_are_wanted_or_not(faces, tmp_path):
+    with pytest.raises(UsageError, match=r"expected branches=1 .* or branches=0 .*, got branches=7"):
+        train_model("edge", faces, tmp_path, recipe="nano", options={"branches": 7})
 
 
 def test_without_branches_it_trains_the_plain_network(faces, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...engines.errors import UsageError
 from ...networks.edge import SIZES
 from ..recipe import Recipe
 from .camera import CAMERA
@@ -64,6 +65,8 @@ def _slow(part: int) -> dict[str, Any]:
 def _plain(
     width: int, depth: int, scale: int, branches: int, *deviations: str, steps: int = 12_000, **changes: Any
 ) -> Recipe:
+    if branches not in (0, 1):
+        raise UsageError(f"expected branches=1 for a sum of branches or branches=0 for none, got branches={branches}")
     config = {"width": width, "depth": depth, "scale": scale} | ({"branches": True} if branches else {})
     side = WHOLE if scale <= MOST_WHOLE else 0
     return faces_cpu("edge", config, steps, SKIP, *deviations, side=side, **{**EDGE, **changes})
