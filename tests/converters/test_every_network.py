@@ -9,22 +9,21 @@ from facesr_edge.engines.contract import super_resolution
 from facesr_edge.engines.ort import OrtSession
 from facesr_edge.networks import build_network
 
-SMALL = {
-    "crl": {"depth": 1, "width": 8, "scale": 8},
-    "edge": {"width": 8, "depth": 2, "scale": 2},
-    "mffcn": {"width": 8, "scale": 3},
-    "sisn": {"groups": 1, "blocks": 1, "width": 8, "scale": 4},
-    "srcnn": {"scale": 2},
-    "srresnet": {"depth": 1, "width": 8, "scale": 4},
-    "vdsr": {"depth": 3, "width": 8, "scale": 4},
-}
+SMALL = [
+    ("crl", {"depth": 1, "width": 8, "scale": 8}),
+    *(("edge", {"width": 8, "depth": 2, "scale": scale}) for scale in (2, 3, 4, 8)),
+    ("mffcn", {"width": 8, "scale": 3}),
+    ("sisn", {"groups": 1, "blocks": 1, "width": 8, "scale": 4}),
+    ("srcnn", {"scale": 2}),
+    ("srresnet", {"depth": 1, "width": 8, "scale": 4}),
+    ("vdsr", {"depth": 3, "width": 8, "scale": 4}),
+]
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])  # each is made of FP32, whose parity stands on the card too
-@pytest.mark.parametrize("name", SMALL)
-def test_a_network_becomes_a_bundle_that_runs_at_each_of_its_windows(name, precision, tmp_path):
+@pytest.mark.parametrize(("name", "config"), SMALL, ids=[f"{name}-x{config['scale']}" for name, config in SMALL])
+def test_a_network_becomes_a_bundle_that_runs_at_each_of_its_windows(name, config, precision, tmp_path):
     torch.manual_seed(0)
-    config = SMALL[name]
     (weights := tmp_path / "w.safetensors").write_bytes(
         weights_bytes(build_network(name, config), name, config, Origin({"data": "none: random weights"}))
     )
@@ -41,7 +40,7 @@ def test_a_network_becomes_a_bundle_that_runs_at_each_of_its_windows(name, preci
 
 
 def test_attention_over_all_pairs_of_positions_takes_no_large_crops(tmp_path):
-    config = SMALL["crl"]
+    config = dict(SMALL)["crl"]
     (weights := tmp_path / "w.safetensors").write_bytes(
         weights_bytes(build_network("crl", config), "crl", config, Origin())
     )
