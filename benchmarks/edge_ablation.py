@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from facesr_edge.engines.errors import FacesrError
+from facesr_edge.engines.calls import check_threads
+from facesr_edge.engines.errors import FacesrError, UsageError
 from facesr_edge.networks.edge import SIZES, Edge
 from facesr_edge.training.faces import FacePairs
 from facesr_edge.training.loop import Progress, train
@@ -29,40 +30,27 @@ from facesr_edge.training.tasks import open_teacher
 FIRST = "as it is"
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One row.
-
-    Args:
-        name: what is different.
-        recipe: how it is trained, steps apart; what finishes goes on from the first row's network.
-    """
-
-    name: str
-    recipe: Recipe
-
-
-def variants() -> list[Variant]:
-    """All rows, the first first."""
+def variants() -> dict[str, Recipe]:
+    """What is different -> how it is trained, steps apart; all rows, the first first."""
     plain, last = edge.nano(), edge.finish(*SIZES["nano"])
     differing = partial(replace, plain)
-    return [
-        Variant(FIRST, plain),
-        Variant("no branches", edge.nano(branches=0)),
-        Variant("Adam alone", differing(muon=0.0)),
-        Variant("no moving average", differing(ema=0.0)),
-        Variant("narrower and deeper: 24 channels, 9 convolutions", edge.nano(24, 9)),
-        Variant("wider and shallower: 40 channels, 3 convolutions", edge.nano(40, 3)),
-        Variant("L1 instead of PSNR", differing(losses={"l1": 1.0})),
-        Variant("L2 instead of PSNR", differing(losses={"l2": 1.0})),
-        Variant("L1 and frequencies instead of PSNR", differing(losses={"l1": 1.0, "frequency": 0.05})),
-        Variant("smaller crops: 24 instead of 32 pixels", differing(crop=24 * 4)),
-        Variant("half of the loss is a teacher's picture", differing(taught=TAUGHT)),
-        Variant("finished", last),
-        Variant("finished with L1", replace(last, losses={"l1": 1.0})),
-        Variant("finished with L2", replace(last, losses={"l2": 1.0})),
-        Variant("finished with the teacher", replace(last, taught=TAUGHT)),
-    ]
+    return {
+        FIRST: plain,
+        "no branches": edge.nano(branches=0),
+        "Adam alone": differing(muon=0.0),
+        "no moving average": differing(ema=0.0),
+        "narrower and deeper: 24 channels, 9 convolutions": edge.nano(24, 9),
+        "wider and shallower: 40 channels, 3 convolutions": edge.nano(40, 3),
+        "L1 instead of PSNR": differing(losses={"l1": 1.0}),
+        "L2 instead of PSNR": differing(losses={"l2": 1.0}),
+        "L1 and frequencies instead of PSNR": differing(losses={"l1": 1.0, "frequency": 0.05}),
+        "smaller crops: 24 instead of 32 pixels": differing(crop=24 * 4),
+        "half of the loss is a teacher's picture": differing(taught=TAUGHT),
+        "finished": last,
+        "finished with L1": replace(last, losses={"l1": 1.0}),
+        "finished with L2": replace(last, losses={"l2": 1.0}),
+        "finished with the teacher": replace(last, taught=TAUGHT),
+    }
 
 
 def parameters(recipe: Recipe) -> int:
@@ -72,14 +60,14 @@ def parameters(recipe: Recipe) -> int:
     return sum(weight.numel() for weight in network.parameters())
 
 
-def gain_of(variant: Variant, given: argparse.Namespace, first: dict[str, Any] | None) -> tuple[float, dict[str, Any]]:
+def gain_of(
+    name: str, recipe: Recipe, given: argparse.Namespace, first: dict[str, Any] | None
+) -> tuple[float, dict[str, Any]]:
     """Train a variant; its gain over bicubic in dB, and its weights."""
-    steps = given.finish if variant.recipe.finishes else given.steps
-    recipe = replace(variant.recipe, steps=steps)
     teacher = open_teacher(given.teacher, "super-resolution") if recipe.taught else None
     task = FacePairs(recipe, given.faces, given.held_out, teacher=teacher)
     found: list[Progress] = []
-    folder = given.output / variant.name.replace(" ", "-").replace(":", "").replace(",", "")
+    folder = given.output / name.replace(" ", "-").replace(":", "").replace(",", "")
     try:
         network = train(recipe, task, folder, found.append, start=first if recipe.finishes else None)
     finally:
@@ -106,22 +94,25 @@ def main() -> None:
     parser.add_argument("--finish", type=int, default=500, help="steps of what goes on from the first")
     parser.add_argument("--threads", type=int, default=0)
     given = parser.parse_args()
-    if given.threads:
-        torch.set_num_threads(given.threads)
     rows: list[dict[str, Any]] = []
     first: dict[str, Any] | None = None
     print(f"{'variant':52} {'parameters':>10} {'steps':>6} {'gain dB':>8} {'to the first':>12}")
     try:
-        for variant in variants():
-            gain, weights = gain_of(variant, given, first)
+        check_threads(given.threads)
+        if min(given.steps, given.finish) < 1:
+            raise UsageError(f"expected 1 step or more, got {given.steps} and {given.finish}")
+        if given.threads:
+            torch.set_num_threads(given.threads)
+        for name, recipe in variants().items():
+            steps = given.finish if recipe.finishes else given.steps
+            gain, weights = gain_of(name, replace(recipe, steps=steps), given, first)
             first = weights if first is None else first
-            steps = given.finish if variant.recipe.finishes else given.steps
-            size = parameters(variant.recipe)
-            rows.append({"variant": variant.name, "parameters": size, "steps": steps, "gain_db": round(gain, 4)})
+            size = parameters(recipe)
+            rows.append({"variant": name, "parameters": size, "steps": steps, "gain_db": round(gain, 4)})
             apart = gain - rows[0]["gain_db"]
-            print(f"{variant.name:52} {size:10,} {steps:6,} {gain:8.3f} {apart:+12.3f}", flush=True)
+            print(f"{name:52} {size:10,} {steps:6,} {gain:8.3f} {apart:+12.3f}", flush=True)
             save(given.output / "ablation.json", rows, given)
-    except FacesrError as error:
+    except (FacesrError, OSError) as error:
         sys.exit(f"edge_ablation: {error}")
 
 

@@ -23,7 +23,6 @@ from ..engines.bundle import WEIGHTS, Bundle
 from ..engines.contract import Contract
 from ..engines.ort import Graph
 from ..networks.msrnet import MSRNet
-from ..networks.pixels import to_pixels
 from .checkpoint import network_from, read_weights
 from .deployed import PixelsToMaps, PixelsToPixels, projection_of
 from .parity import LARGEST_ERROR, estimate_parity, map_parity, pixel_parity
@@ -156,7 +155,7 @@ def hold(what: Subject, step: str, path: Path, report: Callable[[str], None]) ->
         tensors = [torch.from_numpy(part) for part in given]
         if isinstance(network, PixelsToPixels):
             estimate = network.estimate(*tensors)
-            expected = to_pixels(estimate, network.bgr).numpy()
+            expected = network.rounded(estimate).numpy()
         else:
             estimate, expected = None, network(*tensors).numpy()
     figures = what.compare(step, expected, Graph(path).run(*given)[0])

@@ -19,11 +19,11 @@ less brings the noise back. See `projection_of`."""
 
 
 @runtime_checkable
-class Quick(Protocol):
-    """A super-resolution network that leaves to its graph what every face pays for besides convolutions."""
+class AddsToBicubic(Protocol):
+    """A super-resolution network that can leave the bicubic picture and the order of colours to its graph."""
 
     def residual(self, x: Tensor) -> Tensor:
-        """What it adds to the bicubic picture; the graph adds that one together with the projection."""
+        """What it adds to the bicubic picture."""
 
     def in_bgr(self) -> nn.Module:
         """A copy that takes and gives BGR, as pixels lie in memory."""
@@ -49,8 +49,8 @@ class PixelsToPixels(nn.Module):
 
     def __init__(self, network: nn.Module, scale: int, dtype: torch.dtype = torch.float32, smooth: float = 0.0) -> None:
         super().__init__()
-        self.bgr = isinstance(network, Quick)
-        self.network = (network.in_bgr() if isinstance(network, Quick) else network).to(dtype).eval()
+        self.bgr = isinstance(network, AddsToBicubic)
+        self.network = (network.in_bgr() if isinstance(network, AddsToBicubic) else network).to(dtype).eval()
         self.scale = scale
         self.dtype = dtype
         self.smooth = smooth
@@ -69,7 +69,7 @@ class PixelsToPixels(nn.Module):
         Returns:
             (N, scale·H, scale·W, 3) uint8 BGR.
         """
-        return to_pixels(self.estimate(pixels, keys, values, present), self.bgr)
+        return self.rounded(self.estimate(pixels, keys, values, present))
 
     def estimate(
         self, pixels: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
@@ -79,7 +79,7 @@ class PixelsToPixels(nn.Module):
         x, sides = lr.to(self.dtype), (pixels.shape[1], pixels.shape[2])
         down = [bicubic_matrix(self.scale * side, side, torch) for side in sides]  # (H, kH) and (W, kW)
         up = [bicubic_matrix(side, self.scale * side, torch) for side in sides]
-        if isinstance(self.network, Quick):
+        if isinstance(self.network, AddsToBicubic):
             sr = self.network.residual(x).float()
             lacking = lr - on_sides(sr, down) - on_sides(lr, [d @ u for d, u in zip(down, up, strict=True)])
         else:
@@ -88,6 +88,10 @@ class PixelsToPixels(nn.Module):
         if self.smooth:
             lacking = on_sides(lacking, [gaussian_matrix(side, self.smooth) for side in sides])
         return sr + on_sides(lr + lacking if self.bgr else lacking, up)
+
+    def rounded(self, estimate: Tensor) -> Tensor:
+        """What `estimate` gives -> what `forward` gives."""
+        return to_pixels(estimate, self.bgr)
 
     def _numbers(self, keys: Tensor | None, values: Tensor | None, present: Tensor | None) -> tuple[Tensor | None, ...]:
         """Of references: correlation is FP32's in every precision, what they lend is added to features."""

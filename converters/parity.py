@@ -48,7 +48,7 @@ def estimate_parity(step: str, expected: NDArray[Any], got: NDArray[Any]) -> dic
 
     Args:
         step: what was done, a key of `LARGEST_ERROR`.
-        expected: RGB near 0..1, of the original.
+        expected: colours near 0..1, of the original.
         got: the same of the converted network.
 
     Returns:

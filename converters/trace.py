@@ -37,7 +37,7 @@ def onnx_from_network(
         lent: keys, values and presence of references, (N, R, …) each, for a network that takes them; N and R are left
             open.
         side: H and W where they are fixed, as references need them; 0 for open ones.
-        square: H is W: what is reckoned of either is in the graph once.
+        square: H is W: what is computed of either is in the graph once.
 
     Returns:
         The graph, free of the tracer's notes (they hold paths of this machine).

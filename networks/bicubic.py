@@ -32,7 +32,7 @@ def bicubic_matrix(n_in: int, n_out: int, xp: Any = np, **like: Any) -> Any:
 def _weights(few: int, many: int, xp: Any, **like: Any) -> Any:
     """The kernel at the distance between each of many samples and each of few, in steps of the few: (many, few).
 
-    Rows, once they sum to one, enlarge; columns shrink. A graph that does both reckons it once.
+    Rows, once they sum to one, enlarge; columns shrink. A graph that does both computes it once.
     """
     places = (xp.arange(many, dtype=xp.float32, **like)[:, None] + 0.5) * (few / many)  # (many, 1)
     x = xp.clip(abs(places - (xp.arange(few, dtype=xp.float32, **like)[None, :] + 0.5)), 0.0, 2.0)  # (many, few)

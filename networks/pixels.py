@@ -1,4 +1,4 @@
-"""Pixels become colours, which networks reckon with, and colours pixels."""
+"""Pixels become colours, which networks compute with, and colours pixels."""
 
 from __future__ import annotations
 

@@ -25,11 +25,9 @@ SIZE_WH = (1280, 720)
 PORTRAITS = ((48, 104, 512), (616, 104, 328), (976, 104, 246), (616, 460, 164), (812, 460, 123))
 """Left, top and side of each copy of the portrait. In its 512 px the face is about 100 px high; so here 64, 48, 32 and
 24 px, and one that is too large to need help."""
-FRAMES = 20
-"""How often the frame is run for the profile, the warm-up included."""
 SHEET_SIDE = 256
 FRAMES = 8
-"""How often the frame is run for the report."""
+"""How often the frame is run for the profile, the warm-up included."""
 
 
 @dataclass(frozen=True, eq=False)
