@@ -63,6 +63,7 @@ def clips(tmp_path_factory, small_frame):
             stream = container.add_stream("libx264", rate=25)
             stream.height, stream.width = small_frame.shape[:2]
             stream.pix_fmt = "yuv420p"
+            stream.codec_context.gop_size = 10  # bytes all along, however many cores encode it
             for _ in range(frames):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(small_frame, "bgr24")))
             container.mux(stream.encode(None))
