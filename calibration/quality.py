@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 Plane = NDArray[np.float64]
 
+LUMA = (24.966, 128.553, 65.481)
+"""Levels of Y that full blue, green and red are worth in BT.601's studio range, 219 in all."""
 MOST_DB = 99.0
 """What counts for equal pictures in a mean and on a card."""
 
 
 def luma(pictures: NDArray[Any]) -> NDArray[np.float64]:
     """Y of BT.601 in studio range, 16 to 235, from BGR in 0 to 255; the last axis is dropped."""
-    weights = np.array([24.966, 128.553, 65.481]) / 255
-    return np.asarray(pictures.astype(np.float64) @ weights + 16)
+    return np.asarray(pictures.astype(np.float64) @ (np.array(LUMA) / 255) + 16)
 
 
 def psnr(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:

@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calibration.quality import LUMA
+
 Pictures = NDArray[np.uint8]
 BLOCK = 16
 """Side of the largest blocks, in pixels. A crop lies on a codec's blocks anyhow, so its place on them is drawn."""
-_TO_YUV = np.array(((24.966, 128.553, 65.481), (112.0, -74.203, -37.797), (-18.214, -93.786, 112.0))) / 255
+_TO_YUV = np.array((LUMA, (112.0, -74.203, -37.797), (-18.214, -93.786, 112.0))) / 255
 """BGR to Y, Cb, Cr of BT.601 in limited range, less the offsets."""
 _OFFSET = np.array((16.0, 128.0, 128.0))
 

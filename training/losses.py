@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..calibration.quality import LUMA
 from ..engines.errors import UnknownNameError, UsageError
 from .adversary import Adversary
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of the estimate and of the truth -> a scalar."""
-LUMA = (0.299, 0.587, 0.114)
-"""Of RGB, as BT.601 has it."""
+SHARES = tuple(levels / sum(LUMA) for levels in reversed(LUMA))
+"""Of red, green and blue in the luma."""
 LEAST = 1e-6
 """Mean square difference that goes without saying: 60 dB."""
 
@@ -62,7 +63,7 @@ def psnr(sr: Tensor, hr: Tensor) -> Tensor:
     RGB keeps colours true, which luma alone leaves to chance.
     """
     apart = sr - hr
-    luma = (apart * apart.new_tensor(LUMA).view(3, 1, 1)).sum(1).square().mean((1, 2))
+    luma = (apart * apart.new_tensor(SHARES).view(3, 1, 1)).sum(1).square().mean((1, 2))
     return (0.75 * luma + 0.25 * apart.square().mean((1, 2, 3)) + LEAST).log().mean()
 
 
