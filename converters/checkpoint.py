@@ -137,7 +137,17 @@ def weights_bytes(
     said = {"network": name, "config": json.dumps(config), "origin": json.dumps(asdict(origin))}
     state = network.state_dict().items()
     tensors = {key: (v.to(dtype) if v.is_floating_point() else v).detach().contiguous() for key, v in state}
-    return bytes(save(tensors, metadata=said))
+    return _in_order(bytes(save(tensors, metadata=said)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with what it says sorted: the library's order differs from call to call, and so would hashes."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def network_from(weights: Weights, name: str, config: dict[str, Any]) -> nn.Module:

@@ -198,3 +198,10 @@ def test_the_notes_are_plain_json(tiny_weights):
     with safe_open(tiny_weights(), framework="pt") as file:
         said = file.metadata()
     assert json.loads(said["config"]) == CONFIG and json.loads(said["origin"])["licence"] == "CC0-1.0"
+
+
+def test_the_same_weights_are_the_same_bytes():
+    torch.manual_seed(0)
+    network = build_network("edge", {"width": 8, "depth": 1, "scale": 2})
+    made = {weights_bytes(network, "edge", {"width": 8}, Origin({"data": "ä"}), torch.float16) for _ in range(12)}
+    assert len(made) == 1
