@@ -141,7 +141,7 @@ def weights_bytes(
 
 
 def _in_order(content: bytes) -> bytes:
-    """A safetensors file with what it says sorted: the library's order differs from call to call, and so would hashes."""
+    """A safetensors file with its notes sorted: the library's order differs from call to call, and so would hashes."""
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
