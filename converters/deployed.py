@@ -77,14 +77,15 @@ class PixelsToPixels(nn.Module):
         """As `forward`, but (N, 3, scale·H, scale·W) near [0, 1], not yet rounded to pixels: BGR if `bgr`, else RGB."""
         lr = to_planes(pixels) if self.bgr else to_rgb(pixels)
         x, sides = lr.to(self.dtype), (pixels.shape[1], pixels.shape[2])
-        down = [bicubic_matrix(self.scale * side, side, torch) for side in sides]  # (H, kH) and (W, kW)
-        up = [bicubic_matrix(side, self.scale * side, torch) for side in sides]
         if isinstance(self.network, AddsToBicubic):
             sr = self.network.residual(x).float()
-            lacking = lr - on_sides(sr, down) - on_sides(lr, [d @ u for d, u in zip(down, up, strict=True)])
         else:
             sr = self.network(x, *self._numbers(keys, values, present)).float()
-            lacking = lr - on_sides(sr, down)
+        down = [bicubic_matrix(self.scale * side, side, torch) for side in sides]  # (H, kH) and (W, kW)
+        up = [bicubic_matrix(side, self.scale * side, torch) for side in sides]
+        lacking = lr - on_sides(sr, down)
+        if self.bgr:
+            lacking = lacking - on_sides(lr, [d @ u for d, u in zip(down, up, strict=True)])
         if self.smooth:
             lacking = on_sides(lacking, [gaussian_matrix(side, self.smooth) for side in sides])
         return sr + on_sides(lr + lacking if self.bgr else lacking, up)

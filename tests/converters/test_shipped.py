@@ -1,8 +1,13 @@
 """What ships is what its weights say: a graph left behind by a change would be the default of everybody."""
 
+import onnx
 import pytest
+import torch
 from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.converters.convert import hold, subject_of
+from facesr_edge.converters.layers import KINDS
+from facesr_edge.converters.qdq import carried
+from facesr_edge.converters.simplify import simplified
 from facesr_edge.engines.bundle import open_bundle
 from facesr_edge.zoo import catalogue
 
@@ -11,4 +16,6 @@ from facesr_edge.zoo import catalogue
 def test_the_graph_is_that_of_the_weights_beside_it(name):
     bundle = open_bundle(catalogue.FOLDER / name)
     assert bundle.card.precision == "fp32"
-    hold(subject_of(bundle, sample_faces()[:1]), "simplified", bundle.onnx, print)
+    what = subject_of(bundle, sample_faces()[:1])
+    hold(what, "simplified", bundle.onnx, print)
+    carried({}, onnx.load(bundle.onnx), simplified(what.traced(torch.float16)), KINDS)  # INT8 for TensorRT needs both
