@@ -115,6 +115,7 @@ class Edge(nn.Module):
                     rest = weight.float() - (layer.kernel() - layer.square.weight)
                 own = {**layer.state_dict(), "square.weight": rest, "square.bias": bias}
                 found |= {f"body.{place}.{name}": value for name, value in own.items()}
+                del found[f"body.{place}.weight"], found[f"body.{place}.bias"]
         return found
 
     def folded(self) -> Edge:

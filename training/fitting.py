@@ -8,19 +8,21 @@ from torch import Tensor, nn
 
 from ..engines.errors import TrainingError
 from ..networks.edge import Edge
+from ..networks.growth import grown
 from .recipe import Recipe
 
 
 def fitting(network: nn.Module, start: Mapping[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
     """Those weights that have the name and the shape of a network's own; the others it keeps as they are.
 
-    Of folded weights a network with branches takes all: its branches add up to them.
+    Of folded weights a network with branches takes all: its branches add up to them; a larger one grows from them, see
+    `grown`.
 
     Raises:
         TrainingError: there are none.
     """
     if isinstance(network, Edge):
-        start = network.branched(start)
+        start = network.branched(grown(network, start))
     own = network.state_dict()
     found = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
     if not found:

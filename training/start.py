@@ -75,7 +75,8 @@ def train_model(
         output: holds the checkpoint while it trains, and ``weights.safetensors`` in the end.
         held_out: folder of faces to evaluate on; the detector has its own in ``labels.json``.
         teacher: a network to imitate, the folder of a bundle or a YuNet ONNX file; none to learn from the data alone.
-        start: weights to start from, of any network: what fits is taken; none to start at random.
+        start: weights to start from, of any network: what fits is taken, and edge grows from those of a smaller one;
+            none to start at random.
         recipe: "cpu", "camera" for IDRN and edge, "paper" where the network comes from one; edge has others.
         scale, depth, width: of the network; none for the recipe's own, or for those of the weights that it finishes.
         options: more of what the recipe can be told, e.g. ``{"groups": 5}`` for SISN.
