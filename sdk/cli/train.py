@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @path_option("--held-out", metavar="DIR", help="Faces to measure on while it trains.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of checkpoint and weights.  [default: ./NAME-RECIPE]")
 @path_option("--teacher", metavar="FILE", help="Network to imitate: a bundle, or for the detector a YuNet ONNX file.")
-@path_option("--start", metavar="FILE", help="Weights to start from: what fits is taken; edge grows from a smaller one's.")
+@path_option("--start", metavar="FILE", help="Weights to start from: what fits is taken; edge grows from smaller ones.")
 @path_option(
     "--perceptual-weights", metavar="FILE", help="VGG-19 as torchvision saves it: paper recipes of mffcn, crl."
 )
