@@ -1,4 +1,4 @@
-"""Which layers of a graph may go to INT8: its convolutions but the first and the last, and what lies between them."""
+"""Which layers of a graph may go to INT8: its convolutions but ends of few channels, and what lies between them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from .arithmetic import multiply_adds
 
 KINDS = ["Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize"]
 """Operators that become INT8; others keep their precision."""
+THIN = 16
+"""Fewer channels than this gain little by INT8: kernels take as many at once."""
 MEASURED_SIDE = 64
 """Height and width at which multiply-adds are counted where the graph takes any; their shares hardly depend on it."""
 
@@ -27,11 +29,20 @@ def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
 
 
 def ends(model: onnx.ModelProto) -> set[str]:
-    """Names of the convolutions that no other precedes, and of those that no other follows.
+    """Names of the convolutions that keep their floats: those that no other precedes, and thin ones that none follows.
 
-    The first sees the pixels and has too few channels to gain by INT8; the last gives values of unlike ranges (logits
-    beside places, or the picture's detail), which one scale for all would ruin.
+    The first sees the pixels and has too few channels to gain by INT8, as the last has where it gives colours or maps;
+    one that gives all pixels of a sub-pixel step has more.
     """
+    first, last = borders(model)
+    given = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
+    return first | {
+        node.name for node in _convolutions(model) if node.name in last and given.get(node.input[1], 0) < THIN
+    }
+
+
+def borders(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
+    """Names of the convolutions that no other precedes, and of those that no other follows."""
     first: set[str] = set()
     last: set[str] = set()
     source: dict[str, set[str]] = {}  # tensor -> the convolutions right before it
@@ -42,7 +53,7 @@ def ends(model: onnx.ModelProto) -> set[str]:
             last = (last - before) | {node.name}
             before = {node.name}
         source.update(dict.fromkeys(node.output, before))
-    return first | last
+    return first, last
 
 
 def quantisable(model: onnx.ModelProto, high: Collection[str]) -> list[str]:

@@ -18,7 +18,8 @@ from ..engines.bundle import Bundle
 from ..engines.errors import BuildError, ParityError
 from ..engines.ort import Graph, OrtSession
 from ..engines.ort_quantise import quantise
-from .layers import KINDS, ends, quantisable, share, stages
+from .float_output import with_float_output
+from .layers import KINDS, borders, ends, quantisable, share, stages
 from .qdq import with_pairs
 from .trace import without_notes
 
@@ -50,7 +51,7 @@ class Try:
     """One line of the card's table of what was tried.
 
     Args:
-        kept_high: stages that kept their floats besides the first and last convolutions.
+        kept_high: stages that kept their floats besides ends of few channels.
         int8_share: of the convolutions' multiply-adds, 0..1.
         figure: see `Gate`.
         drop: by how much it is below FP32's.
@@ -106,7 +107,7 @@ def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Cal
     groups = {stage: [name for name in names if name not in always] for stage, names in stages(model).items()}
     groups = {stage: names for stage, names in groups.items() if names}
     if not groups:
-        raise BuildError("the network has no convolution between its first and its last, so none to quantise")
+        raise BuildError("the network has no convolution between its ends, so none to quantise")
     for count in [n for n in KEPT if n < len(groups)]:
         if count and not harm:
             harm = sensitivities(model, groups, gate, plain, floats)
@@ -119,7 +120,7 @@ def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Cal
         drop = gate.expected - figure
         time_ms = _time(draft, gate) if floats.dialect == "cpu" else None
         tried.append(Try(high, share(model, nodes), figure, drop, time_ms))
-        what = f"{', '.join(high)} kept high too" if high else "all but the first and last convolutions"
+        what = f"{', '.join(high)} kept high too" if high else "all but ends of few channels"
         passed = drop <= gate.most_drop
         report(
             f"int8, {what}: {gate.words} {figure:.4f}, fp32 {gate.expected:.4f}: {'' if passed else 'not '}good enough"
@@ -152,7 +153,7 @@ def write(model: onnx.ModelProto, floats: Floats, target: Path, high: Collection
     else:
         kinds = {node.op_type for node in model.graph.node if node.name in nodes}
         quantise(floats.path, target, nodes, [kind for kind in KINDS if kind in kinds], floats.ranges)
-        made = onnx.load(target)
+        made = with_float_output(onnx.load(target), model, borders(model)[1].intersection(nodes))
     onnx.save(without_notes(made), target)
     return nodes
 

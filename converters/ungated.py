@@ -20,7 +20,7 @@ from .search import Dialect, Floats, write
 def quantise_ungated(
     what: Subject, plain: Path, path: Path, batches: Sequence[NDArray[np.uint8]], dialect: Dialect = "cpu"
 ) -> None:
-    """Write the INT8 graph that a build tries first: all but the first and last convolutions.
+    """Write the INT8 graph that a build tries first: all but ends of few channels.
 
     Args:
         what: the network.

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-DIALECTS = ((255, 64, True), (127, 127, False))
-"""In the dialect of CPUs and in TensorRT's: steps of activations and of weights, from nought to the largest value, and
-whether what the last convolution reads is rounded; see `engines.ort_quantise` and `converters.qdq`. A training has them
-in turn: its weights shall be good for both."""
+DIALECTS = ((255, 64), (127, 127))
+"""In the dialect of CPUs and in TensorRT's: steps of activations and of weights, from nought to the largest value; see
+`engines.ort_quantise` and `converters.qdq`. A training has them in turn: its weights shall be good for both."""
 FORGETTING = 0.999
 """What is kept of the largest activation seen, from step to step."""
 
@@ -24,39 +23,32 @@ class RoundedConvolution(nn.Conv2d):
     Attributes:
         peak: largest activation lately seen; checkpoints keep it, `plain` leaves it out.
         turn: which of `DIALECTS` is next, likewise; what is judged is judged in the first.
-        whole: whether its weights are rounded, as all but the last one's are.
     """
 
     peak: Tensor
     turn: Tensor
-    whole: bool
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
-        activation_steps, weight_steps, last = DIALECTS[0]
+        activation_steps, weight_steps = DIALECTS[0]
         if self.training:
-            activation_steps, weight_steps, last = DIALECTS[int(self.turn)]
+            activation_steps, weight_steps = DIALECTS[int(self.turn)]
             self.turn.add_(1).remainder_(len(DIALECTS))
             self.peak.copy_(torch.maximum(FORGETTING * self.peak, x.detach().abs().amax()))
         seen = torch.where(self.peak > 0, x.clamp(max=self.peak), x)
-        rounded = _rounded(seen, self.peak / activation_steps) if self.whole or last else x
+        rounded = _rounded(seen, self.peak / activation_steps)
         largest = self.weight.detach().abs().amax((1, 2, 3), keepdim=True)
-        weight = _rounded(self.weight, largest / weight_steps) if self.whole else self.weight
+        weight = _rounded(self.weight, largest / weight_steps)
         return F.conv2d(rounded, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 def roundings(network: nn.Module) -> None:
-    """Round what INT8 would: what all convolutions but the first read, see `DIALECTS` for the last, and the weights of
-    all but the first and the last.
-
-    Weights keep their names.
-    """
+    """Round what INT8 would: what all convolutions but the first read, and their weights, which keep their names."""
     _, *rest = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     for layer in rest:
         layer.__class__ = RoundedConvolution
         layer.register_buffer("peak", torch.zeros((), device=layer.weight.device))
         layer.register_buffer("turn", torch.zeros((), dtype=torch.int64, device=layer.weight.device))
-        layer.whole = layer is not rest[-1]  # type: ignore[assignment]  # of a Module, anything may be
 
 
 def plain(network: nn.Module) -> None:

@@ -1,8 +1,8 @@
-"""Which layers go to INT8: what lies between the first and the last convolutions, and nothing else."""
+"""Which layers go to INT8: all but ends of few channels, and what lies between them, and nothing else."""
 
 import onnx
 import pytest
-from facesr_edge.converters.layers import ends, quantisable, share, stages
+from facesr_edge.converters.layers import THIN, ends, quantisable, share, stages
 from onnx import TensorProto, helper
 
 SHAPE = ["batch", "height", "width", 3]
@@ -44,7 +44,7 @@ def test_convolutions_are_grouped_by_where_their_weights_come_from(model):
     assert stages(model) == {"head": ["a"], "units.0": ["b", "c"], "units.1": ["e"], "tail": ["g"]}
 
 
-def test_the_ends_are_the_first_and_the_last_convolutions(model):
+def test_the_ends_are_the_first_and_a_thin_last_convolution(model):
     assert ends(model) == {"a", "g"}
 
 
@@ -92,3 +92,12 @@ def test_the_share_is_counted_where_shapes_depend_on_arithmetic():
     for name, values in (("divisor", [1, 1, 2, 2]), ("begin", [0] * 4), ("axes", [0, 1, 2, 3])):
         model.graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [4], values))
     assert share(model, ["b"]) == pytest.approx(1 / 5)
+
+
+@pytest.mark.parametrize(("channels", "kept"), [(THIN - 1, {"a", "c"}), (THIN, {"a"})])
+def test_a_last_convolution_of_many_channels_is_no_end(channels, kept):
+    many = model_of(("Conv", ["pixels", "w.0"], "a"), ("Conv", ["a", "w.1"], "b"), ("Conv", ["b", "w.2"], "c"))
+    (last,) = [tensor for tensor in many.graph.initializer if tensor.name == "w.2"]
+    last.CopyFrom(helper.make_tensor("w.2", TensorProto.FLOAT, [channels, 3, 3, 3], [0.0] * channels * 27))
+    assert ends(many) == kept
+    assert quantisable(many, ends(many)) == ["b", "c"][: 3 - len(kept)]
