@@ -1,4 +1,4 @@
-"""A convolution of a graph for CPUs that reads 8 bits and gives floats, as the last one does."""
+"""A last convolution of a CPU's INT8 graph: it reads 8 bits and gives floats."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Collection
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from ..engines.errors import BuildError
+from .qdq import PAIR, with_nodes
 
 
 def with_float_output(low: onnx.ModelProto, floats: onnx.ModelProto, convolutions: Collection[str]) -> onnx.ModelProto:
@@ -22,40 +25,68 @@ def with_float_output(low: onnx.ModelProto, floats: onnx.ModelProto, convolution
         convolutions: names of nodes in both.
 
     Returns:
-        The graph, changed in place.
+        A new graph.
+
+    Raises:
+        BuildError: one of them does not end in a pair of QuantizeLinear and DequantizeLinear.
     """
-    graph = low.graph
+    new = onnx.ModelProto()
+    new.CopyFrom(low)
+    graph = new.graph
+    plain = {node.name: node for node in floats.graph.node}
     makers = {name: node for node in graph.node for name in node.output}
-    readers = {name: node for node in graph.node for name in node.input}
-    tensors = {tensor.name: tensor for tensor in [*floats.graph.initializer, *graph.initializer]}
-    instead: dict[str, list[onnx.NodeProto]] = {}  # name of a node -> what takes its place
+    made: dict[str, list[onnx.NodeProto]] = {}  # weights -> what makes floats of them
+    instead: dict[str, str] = {}  # what the pair gave -> what the convolution gives
     for node in [node for node in graph.node if node.name in convolutions]:
         weights = makers[node.input[1]]
-        instead[weights.name] = _in_floats(graph, weights, tensors[weights.input[1]])
-        for name in node.input[2:]:
-            instead[makers[name].name] = []
-            graph.initializer.append(tensors[name])
-        quantised = readers[node.output[0]]
-        back = readers[quantised.output[0]]
-        instead |= {quantised.name: [], back.name: []}
-        for reader in graph.node:
-            for place, name in enumerate(reader.input):
-                if name == back.output[0]:
-                    reader.input[place] = node.output[0]
-    fresh = onnx.GraphProto()
-    fresh.node.extend(kept for node in graph.node for kept in instead.get(node.name, [node]))
-    read = {name for node in fresh.node for name in node.input}
-    fresh.initializer.extend(tensor for tensor in graph.initializer if tensor.name in read)
-    for ours, theirs in ((graph.node, fresh.node), (graph.initializer, fresh.initializer)):
-        del ours[:]
-        ours.extend(theirs)
-    onnx.checker.check_model(low, full_check=True)
-    return low
+        if weights.name not in made:
+            made[weights.name] = _floats_of(graph, weights)
+        node.input[1] = made[weights.name][-1].output[0]
+        del node.input[2:]
+        node.input.extend(f"{name}.float" for name in plain[node.name].input[2:])
+        instead[_behind_pair(graph, node).output[0]] = node.output[0]
+    given = {name for node in graph.node if node.name in convolutions for name in node.input[2:]}
+    for tensor in floats.graph.initializer:
+        if f"{tensor.name}.float" in given:
+            graph.initializer.append(tensor)
+            graph.initializer[-1].name += ".float"
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = instead.get(name, name)
+    return _read(new, [*(node for nodes in made.values() for node in nodes), *graph.node])
 
 
-def _in_floats(graph: onnx.GraphProto, node: onnx.NodeProto, scale: onnx.TensorProto) -> list[onnx.NodeProto]:
+def _floats_of(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     """A DequantizeLinear of symmetric weights as a Cast and a Mul."""
-    values, column = node.input[0], f"{scale.name}.column"
-    graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(scale).reshape(-1, 1, 1, 1), column))
+    values, scale = node.input[:2]
+    (steps,) = (numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name == scale)
+    graph.initializer.append(numpy_helper.from_array(steps.reshape(-1, 1, 1, 1), f"{scale}.column"))
     cast = helper.make_node("Cast", [values], [f"{values}.cast"], name=f"{values}.cast", to=TensorProto.FLOAT)
-    return [cast, helper.make_node("Mul", [cast.output[0], column], node.output, name=f"{values}.times")]
+    product = f"{values}.times"
+    return [cast, helper.make_node("Mul", [cast.output[0], f"{scale}.column"], [product], name=product)]
+
+
+def _behind_pair(graph: onnx.GraphProto, node: onnx.NodeProto) -> onnx.NodeProto:
+    """The DequantizeLinear of what a node gives."""
+    behind = node
+    for kind in PAIR:
+        found = [reader for reader in graph.node if behind.output[0] in reader.input]
+        if [reader.op_type for reader in found] != [kind]:
+            raise BuildError(f"{node.name} is not followed by {' and '.join(PAIR)}; build with --fp16 or --fp32")
+        (behind,) = found
+    return behind
+
+
+def _read(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
+    """The model with those of the nodes and weights that what it gives is made of."""
+    needed = {output.name for output in model.graph.output}
+    kept = []
+    for node in reversed(nodes):
+        if needed & {*node.output}:
+            kept.append(node)
+            needed |= {*node.input}
+    fresh = onnx.GraphProto()
+    fresh.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in needed)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(fresh.initializer)
+    return with_nodes(model, kept[::-1])

@@ -1,4 +1,4 @@
-"""Which layers of a graph may go to INT8: its convolutions but ends of few channels, and what lies between them."""
+"""Which layers of a graph may go to INT8: its convolutions but the first, and the last if it has few channels."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from .arithmetic import multiply_adds
 KINDS = ["Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize"]
 """Operators that become INT8; others keep their precision."""
 THIN = 16
-"""Fewer channels than this gain little by INT8: kernels take as many at once."""
+"""A last convolution of fewer channels gains little by INT8: kernels take as many at once. Colours are three, the
+detector's maps fifteen."""
 MEASURED_SIDE = 64
 """Height and width at which multiply-adds are counted where the graph takes any; their shares hardly depend on it."""
+
+
+def described(model: onnx.ModelProto) -> str:
+    """What `kept_in_floats` keeps, in words."""
+    return "first and last convolutions" if kept_in_floats(model) - ends(model)[0] else "first convolution"
 
 
 def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
@@ -28,20 +34,20 @@ def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
     return found
 
 
-def ends(model: onnx.ModelProto) -> set[str]:
+def kept_in_floats(model: onnx.ModelProto) -> set[str]:
     """Names of the convolutions that keep their floats: those that no other precedes, and thin ones that none follows.
 
     The first sees the pixels and has too few channels to gain by INT8, as the last has where it gives colours or maps;
     one that gives all pixels of a sub-pixel step has more.
     """
-    first, last = borders(model)
+    first, last = ends(model)
     given = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
     return first | {
         node.name for node in _convolutions(model) if node.name in last and given.get(node.input[1], 0) < THIN
     }
 
 
-def borders(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
+def ends(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
     """Names of the convolutions that no other precedes, and of those that no other follows."""
     first: set[str] = set()
     last: set[str] = set()

@@ -9,7 +9,7 @@ Source: NVIDIA TensorRT documentation, "Explicit Quantization"; onnx-tensorrt 10
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def with_pairs(
         for name in node.output:
             if name in peaks:
                 nodes += _pair(graph, name, _scale(np.array(peaks[name]), dtype))
-    return _of(new, nodes)
+    return with_nodes(new, nodes)
 
 
 def shared_peaks(
@@ -140,8 +140,8 @@ def _pair(graph: onnx.GraphProto, name: str, scale: NDArray[Any], **axis: int) -
     return pair
 
 
-def _of(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
-    """The model with these nodes, checked."""
+def with_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> onnx.ModelProto:
+    """The model with these nodes instead of its own, checked."""
     fresh = onnx.GraphProto()
     fresh.node.extend(nodes)
     del model.graph.node[:]

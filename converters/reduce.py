@@ -61,7 +61,7 @@ def reduced(
             "dialect": dialect,
             "calibration": method,
             "calibrated_on": f"{len(gate.batches)} inputs",
-            "kept_high": ["ends of few channels", *taken.kept_high],
+            "kept_high": [found.always_high, *taken.kept_high],
             "tried": [one.to_dict() for one in found.tried],
             "share_of_loss": {stage: round(part, 4) for stage, part in found.harm.items()},
         }

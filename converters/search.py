@@ -19,7 +19,7 @@ from ..engines.errors import BuildError, ParityError
 from ..engines.ort import Graph, OrtSession
 from ..engines.ort_quantise import quantise
 from .float_output import with_float_output
-from .layers import KINDS, borders, ends, quantisable, share, stages
+from .layers import KINDS, described, ends, kept_in_floats, quantisable, share, stages
 from .qdq import with_pairs
 from .trace import without_notes
 
@@ -51,7 +51,7 @@ class Try:
     """One line of the card's table of what was tried.
 
     Args:
-        kept_high: stages that kept their floats besides ends of few channels.
+        kept_high: stages that kept their floats besides what always does.
         int8_share: of the convolutions' multiply-adds, 0..1.
         figure: see `Gate`.
         drop: by how much it is below FP32's.
@@ -76,11 +76,13 @@ class Quantised:
     """What a search found.
 
     Args:
+        always_high: what is never tried, in words.
         tried: every try, the last one being taken.
         harm: stage -> its share of the error that all of them make, each quantised alone, 0..1, the worst first;
             empty where the first try was good enough.
     """
 
+    always_high: str
     tried: tuple[Try, ...]
     harm: dict[str, float]
 
@@ -103,11 +105,11 @@ def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Cal
         BuildError: there is nothing to quantise, or it cannot be done.
     """
     model = onnx.load(floats.path)
-    always, harm, tried = ends(model), dict[str, float](), list[Try]()
+    always, harm, tried = kept_in_floats(model), dict[str, float](), list[Try]()
     groups = {stage: [name for name in names if name not in always] for stage, names in stages(model).items()}
     groups = {stage: names for stage, names in groups.items() if names}
     if not groups:
-        raise BuildError("the network has no convolution between its ends, so none to quantise")
+        raise BuildError("the network has no convolution but those that stay in floats, so none to quantise")
     for count in [n for n in KEPT if n < len(groups)]:
         if count and not harm:
             harm = sensitivities(model, groups, gate, plain, floats)
@@ -120,13 +122,13 @@ def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Cal
         drop = gate.expected - figure
         time_ms = _time(draft, gate) if floats.dialect == "cpu" else None
         tried.append(Try(high, share(model, nodes), figure, drop, time_ms))
-        what = f"{', '.join(high)} kept high too" if high else "all but ends of few channels"
+        what = f"{', '.join(high)} kept high too" if high else f"all but the {described(model)}"
         passed = drop <= gate.most_drop
         report(
             f"int8, {what}: {gate.words} {figure:.4f}, fp32 {gate.expected:.4f}: {'' if passed else 'not '}good enough"
         )
         if passed:
-            return Quantised(tuple(tried), harm)
+            return Quantised(described(model), tuple(tried), harm)
     raise ParityError(too_low("int8", gate, max(one.figure for one in tried)))
 
 
@@ -153,7 +155,7 @@ def write(model: onnx.ModelProto, floats: Floats, target: Path, high: Collection
     else:
         kinds = {node.op_type for node in model.graph.node if node.name in nodes}
         quantise(floats.path, target, nodes, [kind for kind in KINDS if kind in kinds], floats.ranges)
-        made = with_float_output(onnx.load(target), model, borders(model)[1].intersection(nodes))
+        made = with_float_output(onnx.load(target), model, ends(model)[1].intersection(nodes))
     onnx.save(without_notes(made), target)
     return nodes
 
@@ -166,7 +168,7 @@ def sensitivities(
     Errors of many roundings add up by their squares.
     """
     probes = gate.batches[:PROBES]
-    every = {name for names in groups.values() for name in names} | ends(model)
+    every = {name for names in groups.values() for name in names} | kept_in_floats(model)
     expected = _run(plain.onnx, probes)
     harm: dict[str, float] = {}
     with TemporaryDirectory() as workshop:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..engines.bundle import SECOND
 from ..engines.ort_quantise import measured_ranges
 from .convert import Subject, halve
-from .layers import KINDS, ends
+from .layers import KINDS, kept_in_floats
 from .qdq import carried
 from .search import Dialect, Floats, write
 
@@ -20,7 +20,7 @@ from .search import Dialect, Floats, write
 def quantise_ungated(
     what: Subject, plain: Path, path: Path, batches: Sequence[NDArray[np.uint8]], dialect: Dialect = "cpu"
 ) -> None:
-    """Write the INT8 graph that a build tries first: all but ends of few channels.
+    """Write the INT8 graph that a build tries first: all but the first convolution and a thin last one.
 
     Args:
         what: the network.
@@ -39,4 +39,4 @@ def quantise_ungated(
         halve(what, halved, lambda line: None)
         floats = Floats(halved, carried(ranges, onnx.load(plain), onnx.load(halved), KINDS), dialect)
     model = onnx.load(floats.path)
-    write(model, floats, path, ends(model))
+    write(model, floats, path, kept_in_floats(model))

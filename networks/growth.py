@@ -5,6 +5,7 @@ Source: T. Chen, I. Goodfellow and J. Shlens, "Net2Net: accelerating learning vi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -27,25 +28,37 @@ def grown(network: Edge, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
         All weights of ``network.folded()``, but for a last convolution of another scale, which is left out; the trained
         ones as they are where they are no smaller network's.
     """
-    depth = sum(key.startswith("body.") and key.endswith(".weight") for key in trained)
-    width = len(trained["head.weight"]) if "head.weight" in trained else 0
+    width, depth, scale = _sizes_of(trained)
     room = (network.head.out_channels, len(network.body))
-    fits = 0 < width <= room[0] and 0 < depth <= room[1] and f"body.{depth - 1}.weight" in trained
-    if not fits or room == (width, depth):
+    if not (0 < width <= room[0] and depth <= room[1]) or (width, depth) == room:
         return dict(trained)
     found = network.folded().state_dict()
     places = {layer * len(network.body) // depth: layer for layer in range(depth)}
     for place in range(len(network.body)):
         kernel, bias = found[f"body.{place}.weight"], found[f"body.{place}.bias"]
-        kernel[:width] = 0
+        kernel[:width], bias[:width] = 0, 0
         kernel[:width, :width, 1, 1] = torch.eye(width)
         if place in places:
             kernel[:width, :width] = trained[f"body.{places[place]}.weight"]
             bias[:width] = trained[f"body.{places[place]}.bias"]
     found["head.weight"][:width] = trained["head.weight"]
     found["head.bias"][:width] = trained["head.bias"]
-    if len(trained["tail.weight"]) != len(found["tail.weight"]):
+    if scale != network.scale:
         return {key: value for key, value in found.items() if not key.startswith("tail.")}
     found["tail.weight"][:, width:] = 0
     found["tail.weight"][:, :width] = trained["tail.weight"]
     return found | {"tail.bias": trained["tail.bias"].float()}
+
+
+def _sizes_of(trained: Mapping[str, Tensor]) -> tuple[int, int, int]:
+    """Width, depth and scale of the folded network whose weights these are; noughts where they are of another one."""
+    width, colours = (len(trained.get(name, ())) for name in ("head.weight", "tail.weight"))
+    depth = sum(name.startswith("body.") and name.endswith(".weight") for name in trained)
+    sizes = (width, depth, math.isqrt(colours // 3))
+    try:
+        with torch.device("meta"):
+            own = Edge(*sizes).state_dict()
+    except ValueError:
+        return (0, 0, 0)
+    alike = {name: weight.shape for name, weight in own.items()} == {name: w.shape for name, w in trained.items()}
+    return sizes if alike else (0, 0, 0)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..converters.layers import THIN
+
 DIALECTS = ((255, 64), (127, 127))
 """In the dialect of CPUs and in TensorRT's: steps of activations and of weights, from nought to the largest value; see
 `engines.ort_quantise` and `converters.qdq`. A training has them in turn: its weights shall be good for both."""
@@ -43,9 +45,12 @@ class RoundedConvolution(nn.Conv2d):
 
 
 def roundings(network: nn.Module) -> None:
-    """Round what INT8 would: what all convolutions but the first read, and their weights, which keep their names."""
-    _, *rest = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    for layer in rest:
+    """Round what INT8 would: what convolutions read, and their weights, which keep their names.
+
+    The first stays as it is, and so does a last one that has few channels, see `converters.layers.kept_in_floats`.
+    """
+    _, *rest, last = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    for layer in [*rest, last] if last.out_channels >= THIN else rest:
         layer.__class__ = RoundedConvolution
         layer.register_buffer("peak", torch.zeros((), device=layer.weight.device))
         layer.register_buffer("turn", torch.zeros((), dtype=torch.int64, device=layer.weight.device))

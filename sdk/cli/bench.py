@@ -142,7 +142,7 @@ def map_(
     """Measure what each network of the zoo adds to bicubic, and what it takes, in every runtime of this machine.
 
     Faces are shrunk by bicubic. All networks are timed in turn, in one run. INT8 is what a build tries first: all but
-    ends of few channels.
+    the first convolution and a last one of few channels.
 
     \b
     facesr-edge bench map --chart map.png

@@ -1,8 +1,8 @@
-"""Which layers go to INT8: all but ends of few channels, and what lies between them, and nothing else."""
+"""Which layers go to INT8: all but the first and a thin last, and what lies between them, and nothing else."""
 
 import onnx
 import pytest
-from facesr_edge.converters.layers import THIN, ends, quantisable, share, stages
+from facesr_edge.converters.layers import THIN, described, kept_in_floats, quantisable, share, stages
 from onnx import TensorProto, helper
 
 SHAPE = ["batch", "height", "width", 3]
@@ -45,7 +45,7 @@ def test_convolutions_are_grouped_by_where_their_weights_come_from(model):
 
 
 def test_the_ends_are_the_first_and_a_thin_last_convolution(model):
-    assert ends(model) == {"a", "g"}
+    assert kept_in_floats(model) == {"a", "g"}
 
 
 def test_several_heads_are_all_last():
@@ -56,11 +56,17 @@ def test_several_heads_are_all_last():
         ("Conv", ["b", "w.3"], "d"),
         ("Concat", ["c", "d"], "y"),
     )
-    assert ends(two) == {"a", "c", "d"} and quantisable(two, ends(two)) == ["b"]
+    assert kept_in_floats(two) == {"a", "c", "d"} and quantisable(two, kept_in_floats(two)) == ["b"]
 
 
 def test_only_what_stands_between_two_quantised_convolutions_goes_with_them(model):
-    assert quantisable(model, ends(model)) == ["b", "br", "c", "d", "e"]  # no ReLU of the head, no sum after the tail
+    assert quantisable(model, kept_in_floats(model)) == [
+        "b",
+        "br",
+        "c",
+        "d",
+        "e",
+    ]  # no ReLU of the head, no sum after the tail
     assert quantisable(model, {"a", "g", "e"}) == ["b", "br", "c"]
     assert quantisable(model, {"a", "b", "c", "e", "g"}) == []
 
@@ -99,5 +105,6 @@ def test_a_last_convolution_of_many_channels_is_no_end(channels, kept):
     many = model_of(("Conv", ["pixels", "w.0"], "a"), ("Conv", ["a", "w.1"], "b"), ("Conv", ["b", "w.2"], "c"))
     (last,) = [tensor for tensor in many.graph.initializer if tensor.name == "w.2"]
     last.CopyFrom(helper.make_tensor("w.2", TensorProto.FLOAT, [channels, 3, 3, 3], [0.0] * channels * 27))
-    assert ends(many) == kept
-    assert quantisable(many, ends(many)) == ["b", "c"][: 3 - len(kept)]
+    assert kept_in_floats(many) == kept
+    assert quantisable(many, kept_in_floats(many)) == ["b", "c"][: 3 - len(kept)]
+    assert described(many) == ("first convolution" if len(kept) == 1 else "first and last convolutions")

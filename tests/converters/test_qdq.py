@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from facesr_edge.converters.layers import KINDS, ends
+from facesr_edge.converters.layers import KINDS, kept_in_floats
 from facesr_edge.converters.qdq import carried, with_pairs
 from facesr_edge.engines.errors import BuildError
 from onnx import TensorProto, helper, numpy_helper
@@ -189,18 +189,18 @@ def test_ranges_are_not_carried_to_another_network():
         carried({"a": (0, 1)}, unit(np.float32), other, KINDS)
 
 
-def test_every_network_that_ships_can_be_quantised_but_for_its_ends(zoo_graph):
+def test_every_network_that_ships_can_be_quantised_but_for_what_stays_in_floats(zoo_graph):
     model = zoo_graph
     convolutions = {node.name for node in model.graph.node if node.op_type == "Conv"}
     ranges = {name: (-1.0, 1.0) for node in model.graph.node for name in (*node.input, *node.output)}
-    made = makers(low := with_pairs(model, convolutions - ends(model), ranges))
+    made = makers(low := with_pairs(model, convolutions - kept_in_floats(model), ranges))
     for node in low.graph.node:
         if node.op_type == "Conv":
             pairs = [made[name].op_type == "DequantizeLinear" if name in made else False for name in node.input[:2]]
-            assert node.name in ends(model) or pairs == [True, True]
+            assert node.name in kept_in_floats(model) or pairs == [True, True]
 
 
-@pytest.fixture(params=["idrn-x4", "detector"])
+@pytest.fixture(params=["idrn-x4", "edge-tiny-x4", "detector"])
 def zoo_graph(request):
     from facesr_edge.zoo import catalogue
 

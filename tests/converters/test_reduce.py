@@ -1,5 +1,6 @@
 """Fewer bits: what the graph holds, what the gate lets through and stops, what the search tries, what the card says."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from facesr_edge.calibration.sample import sample_faces
 from facesr_edge.converters.build import build
 from facesr_edge.converters.checkpoint import Origin, network_from, read_weights, weights_bytes
 from facesr_edge.converters.convert import convert, subject
-from facesr_edge.converters.layers import KINDS, ends, share
+from facesr_edge.converters.layers import KINDS, kept_in_floats, share
 from facesr_edge.converters.reduce import reduced
 from facesr_edge.converters.search import Floats, departure, search
 from facesr_edge.engines.bundle import SECOND, Bundle, open_bundle
@@ -99,7 +100,7 @@ def figures(bundle, precision):
 def test_between_its_ends_an_int8_network_has_int8_convolutions_alone(tiny_bundle, detector):
     for plain, bundle in ((tiny_bundle(), tiny_bundle(precision="int8")), (detector("fp32"), detector("int8"))):
         low, every = quantised(bundle)
-        assert every - low == ends(onnx.load(plain.onnx))
+        assert every - low == kept_in_floats(onnx.load(plain.onnx))
         assert share(onnx.load(plain.onnx), low) == pytest.approx(
             figures(bundle, "int8")["int8_share_of_convolutions"], abs=1e-4
         )
@@ -125,7 +126,7 @@ def test_an_int8_bundle_is_smaller_and_its_card_says_how_good_and_how_fast(tiny_
     assert told["drop"] <= told["most_drop"] == 0.1
     assert told["psnr_y_db"] == pytest.approx(evaluate(OrtSession(bundle), sample_faces()).psnr_y_db, abs=1e-4)
     assert told["bytes"] == bundle.onnx.stat().st_size and told["time_ms"] > 0 and told["fp32_time_ms"] > 0
-    assert told["kept_high"][0] == "ends of few channels" and told["dialect"] == "cpu"
+    assert told["kept_high"][0] == "first and last convolutions" and told["dialect"] == "cpu"
     last = told["tried"][-1]
     assert last["kept_high"] == list(told["kept_high"][1:]) and last["figure"] == told["psnr_y_db"]
     assert (last["int8_share"], last["drop"]) == (told["int8_share_of_convolutions"], told["drop"])
@@ -185,6 +186,16 @@ class Blind:
 def test_a_detector_that_finds_nothing_cannot_be_judged():
     with pytest.raises(BuildError, match=r"finds no face in 18 views .* --scenes DIR"):
         precision_gate(Blind(), None)
+
+
+def test_a_last_convolution_of_many_channels_is_a_stage_like_any_other(tmp_path):
+    plain, lines = catalogue.find("edge-nano-x4"), []
+    gate = psnr_gate(OrtSession(plain), sample_faces()[:2], "2 faces", -1)
+    with pytest.raises(ParityError):
+        search(gate, plain, floats(plain, gate), Bundle(tmp_path, plain.card), lines.append)
+    (shares,) = [line for line in lines if "shares of the loss" in line]
+    assert re.search(r"\btail \d+%", shares) and shares.count("%") == 6
+    assert lines[0].startswith("int8, all but the first convolution: ")
 
 
 def test_the_search_keeps_the_most_sensitive_stages_high_until_it_is_good_enough(tmp_path, detector, monkeypatch):
@@ -279,7 +290,7 @@ def test_for_tensorrt_all_but_int8_is_fp16(for_tensorrt):
     plain, bundle, _, _ = for_tensorrt
     graph = onnx.load(bundle.onnx).graph
     low, every = quantised(bundle)
-    assert len(every - low) == len(ends(onnx.load(plain.onnx))) and low
+    assert len(every - low) == len(kept_in_floats(onnx.load(plain.onnx))) and low
     tensors = {tensor.name: tensor.data_type for tensor in graph.initializer}
     kinds = {tensors[name] for node in graph.node if node.op_type == "Conv" for name in node.input if name in tensors}
     assert kinds == {onnx.TensorProto.FLOAT16}

@@ -68,6 +68,27 @@ def test_weights_of_no_smaller_network_stay_as_they_are(small, width, depth):
     assert found.keys() == theirs.keys() and all(found[name] is theirs[name] for name in theirs)
 
 
-def test_weights_of_another_network_stay_as_they_are():
-    theirs = {"first.weight": torch.rand(4, 3, 3, 3)}
-    assert grown(Edge(8, 4, 2), theirs) == theirs
+def kernels(**shapes):
+    return {name.replace("_", "."): torch.rand(*shape) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        kernels(first_weight=(4, 3, 3, 3)),
+        kernels(head_weight=(4, 3, 3, 3), body_0_weight=(4, 4, 3, 3)),
+        {**Edge(4, 1, 2).state_dict(), "head.weight": torch.rand(4, 3, 5, 5)},
+        {**Edge(4, 1, 2).state_dict(), "more": torch.rand(4)},
+    ],
+)
+def test_weights_of_another_network_stay_as_they_are(theirs):
+    found = grown(Edge(8, 4, 2), theirs)
+    assert found.keys() == theirs.keys() and all(found[name] is theirs[name] for name in theirs)
+
+
+def test_a_network_that_has_learnt_already_still_grows_to_what_the_small_one_does(small):
+    large = Edge(12, 6, 2)
+    for weight in large.parameters():
+        weight.data.add_(0.05 * torch.randn_like(weight))
+    large.load_state_dict(grown(large, small.state_dict()))
+    assert same(large, small)

@@ -22,8 +22,8 @@ def seeded():
     torch.manual_seed(0)
 
 
-def network():
-    net = Edge(8, 2, 2)
+def network(scale=4):
+    net = Edge(8, 2, scale)
     nn.init.kaiming_normal_(net.tail.weight)
     return net
 
@@ -52,6 +52,15 @@ def test_all_but_the_first_convolution_round_what_comes_in_each_dialect_in_turn(
             steps = weight / weight.abs().amax((1, 2, 3), keepdim=True) * weight_steps
             assert torch.allclose(steps, steps.round(), atol=1e-3)
         assert torch.equal(first, net.head.weight)
+
+
+def test_a_last_convolution_of_few_channels_is_left_alone(convolved):
+    net = network(scale=2)
+    roundings(net)
+    net(torch.rand(2, 3, 8, 8))
+    (_, first), *_, (_, last) = convolved
+    assert first is net.head.weight and last is net.tail.weight
+    assert not hasattr(net.tail, "peak") and hasattr(net.body[-1], "peak")
 
 
 def test_what_is_judged_is_judged_in_the_first_dialect_and_takes_no_turn():
@@ -122,7 +131,7 @@ def test_what_is_saved_is_what_a_plain_network_takes():
     assert not torch.equal(net(x), before)
     plain(net)
     assert torch.equal(net(x), before)
-    Edge(8, 2, 2).load_state_dict(net.state_dict())
+    Edge(8, 2, 4).load_state_dict(net.state_dict())
 
 
 def test_ranges_stay_where_they_are_while_it_is_judged():

@@ -189,6 +189,22 @@ def test_a_network_with_branches_goes_on_from_folded_weights_as_it_was_left():
     assert torch.allclose(branched(x), folded(x), atol=1e-5)
 
 
+def test_a_larger_network_goes_on_from_what_a_smaller_one_had_learnt(faces, tmp_path):
+    smaller = train_model("edge", faces, tmp_path / "smaller", recipe="nano", width=8, depth=1, steps=2, threads=1)
+    trained = read_weights(smaller)
+    config = {"width": 12, "depth": 3, "scale": 4}
+    torch.manual_seed(3)
+    small, large = build_network("edge", trained.config), build_network("edge", {**config, "branches": True})
+    small.load_state_dict({name: tensor.float() for name, tensor in trained.tensors.items()})
+    plan = Recipe("edge", {**config, "branches": True}, steps=1, batch=1, crop=32, learning_rate=1e-3)
+    large.load_state_dict(fitting(large, trained.tensors, plan))
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.allclose(large(x), small(x), atol=1e-5)
+    sizes = {"width": 12, "depth": 3, "steps": 2, "threads": 1}
+    told = read_weights(train_model("edge", faces, tmp_path / "large", recipe="small", start=smaller, **sizes)).origin
+    assert told.training["started_from"]["config"]["width"] == 8 and told.training["config"]["width"] == 12
+
+
 def test_rates_are_the_recipes_times_what_is_given(faces, tmp_path):
     sizes = {"width": 8, "depth": 1, "steps": 1, "batch": 2}
     plain, third = (
