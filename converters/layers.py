@@ -41,10 +41,9 @@ def kept_in_floats(model: onnx.ModelProto) -> set[str]:
     one that gives all pixels of a sub-pixel step has more.
     """
     first, last = ends(model)
-    given = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
-    return first | {
-        node.name for node in _convolutions(model) if node.name in last and given.get(node.input[1], 0) < THIN
-    }
+    channels = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
+    thin = {node.name for node in _convolutions(model) if channels.get(node.input[1], 0) < THIN}
+    return first | (last & thin)
 
 
 def ends(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
