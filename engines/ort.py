@@ -18,6 +18,11 @@ from .calls import calls_of, check_threads, shapes_of
 from .errors import EngineError, MissingDependencyError
 from .session import LayerTime
 
+RESTING = ("session.force_spinning_stop", "1")
+"""Threads rest after a call. Else those of each graph keep cores busy, waiting for its next, while other windows and
+the detector want them: a frame with faces of four sizes took 2.1 times as long on two cores. Within a call they spin:
+resting there too costs a single face of edge-tiny a quarter more."""
+
 
 def version() -> str:
     """Version of ONNX Runtime.
@@ -56,6 +61,7 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # none: what matters is raised, and told once
         options.intra_op_num_threads = threads
+        options.add_session_config_entry(*RESTING)
         options.enable_mem_pattern = bool(fixed)  # a pattern is kept for each shape seen: memory would grow
         if record:
             options.enable_profiling, options.profile_file_prefix = True, str(record)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +124,18 @@ def test_a_closed_session_can_be_warmed_up_again(tiny_bundle, crops):
     before = session.infer(crops(32, 1))
     session.close()
     assert (session.infer(crops(32, 1)) == before).all()
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_threads_rest_after_a_call(tiny_bundle):
+    graph, pixels = Graph(tiny_bundle().onnx, threads=2), np.zeros((4, 64, 64, 3), np.uint8)
+    busy = []
+    for _ in range(9):
+        graph.run(pixels)
+        before = time.process_time()
+        time.sleep(0.05)
+        busy.append(time.process_time() - before)
+    assert min(busy) < 0.01
 
 
 def test_a_closed_graph_says_so(tiny_bundle):
