@@ -20,9 +20,9 @@ from .session import LayerTime
 
 RESTING = ("session.intra_op.allow_spinning", "0")
 """Threads rest while there is nothing for them to do. Else those of each graph keep cores busy, waiting for its next
-call, while other windows and the detector want them: on two cores a frame with one face took 2.6 times as long, one with
-faces of four sizes twice. A graph that is called alone, without a pause, pays for it: 1.04 to 1.25 times the time on two
-threads, nothing on one."""
+call, while other windows and the detector want them: on two cores a frame with one face took 2.6 times as long, one
+with faces of four sizes twice. A graph that is called alone, without a pause, pays for it: 1.04 to 1.25 times the time
+on two threads, nothing on one."""
 
 
 def version() -> str:
