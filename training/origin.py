@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..converters.checkpoint import Origin, Weights
+from ..engines.bundle import open_bundle
 from .recipe import Recipe
 from .recipes import camera, detector, faces_cpu, msrnet
 
@@ -21,13 +22,18 @@ def origin_of(
     taken: int = 0,
 ) -> Origin:
     """What the weights' file says of their origin: recipe, data, teacher, first weights, scores, licence and limits."""
-    taught: dict[str, Any] = {"teacher": teacher.name} if teacher else {}
+    taught: dict[str, Any] = {"teacher": _named(teacher)} if teacher else {}
     if start:
         about = {"network": start.network, "config": start.config, "tensors_taken": taken}
         taught["started_from"] = {**about, **start.origin.training}
     rounded = {key: round(value, 4) for key, value in scores.items()}
     training = {"data": faces.resolve().name, **taught, "scores": rounded, **asdict(recipe)}
     return Origin(json.loads(json.dumps(training)), "Apache-2.0", _limits(recipe))
+
+
+def _named(teacher: Path) -> str:
+    """The name on a bundle's card, which its folder need not have; else the file's."""
+    return open_bundle(teacher).card.name if teacher.is_dir() else teacher.name
 
 
 def _limits(recipe: Recipe) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Weights to start from: what fits is taken, the rest is random, and the card says so."""
 
+from shutil import copytree
+
 import cv2
 import pytest
 import torch
@@ -136,8 +138,11 @@ def test_what_finishes_without_trained_weights_of_its_own_size_is_refused(faces,
 
 def test_a_network_learns_from_another_ones_pictures_and_the_card_says_so(faces, tmp_path, tiny_bundle):
     sizes = {"width": 8, "depth": 1, "steps": 1}
-    taught = read_weights(train_model("edge", faces, tmp_path, recipe="nano", teacher=tiny_bundle().folder, **sizes))
-    assert taught.origin.training["teacher"] == tiny_bundle().folder.name
+    bundle = tiny_bundle()
+    teacher = tmp_path / "another name"
+    copytree(bundle.folder, teacher)
+    taught = read_weights(train_model("edge", faces, tmp_path, recipe="nano", teacher=teacher, **sizes))
+    assert taught.origin.training["teacher"] == bundle.card.name
     assert taught.origin.training["taught"] == TAUGHT
 
 
