@@ -37,7 +37,8 @@ def with_float_output(low: onnx.ModelProto, floats: onnx.ModelProto, convolution
     makers = {name: node for node in graph.node for name in node.output}
     made: dict[str, list[onnx.NodeProto]] = {}  # weights -> what makes floats of them
     instead: dict[str, str] = {}  # what the pair gave -> what the convolution gives
-    for node in [node for node in graph.node if node.name in convolutions]:
+    lasts = [node for node in graph.node if node.name in convolutions]
+    for node in lasts:
         weights = makers[node.input[1]]
         if weights.name not in made:
             made[weights.name] = _floats_of(graph, weights)
@@ -45,7 +46,7 @@ def with_float_output(low: onnx.ModelProto, floats: onnx.ModelProto, convolution
         del node.input[2:]
         node.input.extend(f"{name}.float" for name in plain[node.name].input[2:])
         instead[_behind_pair(graph, node).output[0]] = node.output[0]
-    given = {name for node in graph.node if node.name in convolutions for name in node.input[2:]}
+    given = {name for node in lasts for name in node.input[2:]}
     for tensor in floats.graph.initializer:
         if f"{tensor.name}.float" in given:
             graph.initializer.append(tensor)

@@ -105,7 +105,7 @@ def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Cal
         BuildError: there is nothing to quantise, or it cannot be done.
     """
     model = onnx.load(floats.path)
-    always, harm, tried = kept_in_floats(model), dict[str, float](), list[Try]()
+    always, in_words, harm, tried = kept_in_floats(model), described(model), dict[str, float](), list[Try]()
     groups = {stage: [name for name in names if name not in always] for stage, names in stages(model).items()}
     groups = {stage: names for stage, names in groups.items() if names}
     if not groups:
@@ -122,13 +122,13 @@ def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Cal
         drop = gate.expected - figure
         time_ms = _time(draft, gate) if floats.dialect == "cpu" else None
         tried.append(Try(high, share(model, nodes), figure, drop, time_ms))
-        what = f"{', '.join(high)} kept high too" if high else f"all but the {described(model)}"
+        what = f"{', '.join(high)} kept high too" if high else f"all but the {in_words}"
         passed = drop <= gate.most_drop
         report(
             f"int8, {what}: {gate.words} {figure:.4f}, fp32 {gate.expected:.4f}: {'' if passed else 'not '}good enough"
         )
         if passed:
-            return Quantised(described(model), tuple(tried), harm)
+            return Quantised(in_words, tuple(tried), harm)
     raise ParityError(too_low("int8", gate, max(one.figure for one in tried)))
 
 

@@ -86,7 +86,7 @@ def test_both_runtimes_say_the_same_and_little_is_lost(built):
     assert apart.mean() < 0.1 * np.abs(int8 - fp32).mean() + 0.05
 
 
-def heads(pair=("QuantizeLinear", "DequantizeLinear")):
+def heads(pair=PAIR):
     """Two convolutions of the same weights and bias that no other follows, in INT8 and in floats."""
     tensors = {
         "s": np.array(0.01, np.float32),

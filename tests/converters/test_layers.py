@@ -44,7 +44,7 @@ def test_convolutions_are_grouped_by_where_their_weights_come_from(model):
     assert stages(model) == {"head": ["a"], "units.0": ["b", "c"], "units.1": ["e"], "tail": ["g"]}
 
 
-def test_the_ends_are_the_first_and_a_thin_last_convolution(model):
+def test_the_first_and_a_thin_last_convolution_stay_in_floats(model):
     assert kept_in_floats(model) == {"a", "g"}
 
 
@@ -60,13 +60,8 @@ def test_several_heads_are_all_last():
 
 
 def test_only_what_stands_between_two_quantised_convolutions_goes_with_them(model):
-    assert quantisable(model, kept_in_floats(model)) == [
-        "b",
-        "br",
-        "c",
-        "d",
-        "e",
-    ]  # no ReLU of the head, no sum after the tail
+    low = quantisable(model, kept_in_floats(model))
+    assert low == ["b", "br", "c", "d", "e"]  # no ReLU of the head, no sum after the tail
     assert quantisable(model, {"a", "g", "e"}) == ["b", "br", "c"]
     assert quantisable(model, {"a", "b", "c", "e", "g"}) == []
 
@@ -101,7 +96,7 @@ def test_the_share_is_counted_where_shapes_depend_on_arithmetic():
 
 
 @pytest.mark.parametrize(("channels", "kept"), [(THIN - 1, {"a", "c"}), (THIN, {"a"})])
-def test_a_last_convolution_of_many_channels_is_no_end(channels, kept):
+def test_a_last_convolution_of_many_channels_does_not(channels, kept):
     many = model_of(("Conv", ["pixels", "w.0"], "a"), ("Conv", ["a", "w.1"], "b"), ("Conv", ["b", "w.2"], "c"))
     (last,) = [tensor for tensor in many.graph.initializer if tensor.name == "w.2"]
     last.CopyFrom(helper.make_tensor("w.2", TensorProto.FLOAT, [channels, 3, 3, 3], [0.0] * channels * 27))
