@@ -13,37 +13,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engines.bundle import Bundle, open_bundle
-    from .engines.card import Card
-    from .engines.detections import Detections
+    from .engines.bundle.bundle import Bundle, open_bundle
+    from .engines.bundle.card import Card
     from .engines.errors import FacesrError
-    from .sdk.detect import Detector
-    from .sdk.faces import Face, FrameResult
-    from .sdk.frame import Frame
+    from .engines.postprocess import Detections
     from .sdk.load import load, load_detector
-    from .sdk.pipeline import Pipeline
-    from .sdk.sinks import open_sink
-    from .sdk.sources import open_source
+    from .sdk.media.sinks import open_sink
+    from .sdk.media.sources import open_source
+    from .sdk.pipeline.detect import Detector
+    from .sdk.pipeline.frame import Frame
+    from .sdk.pipeline.pipeline import Pipeline
+    from .sdk.pipeline.results import Face, FrameResult
     from .zoo.catalogue import DEFAULT_MODEL
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Bundle": "engines.bundle",
-    "Card": "engines.card",
+    "Bundle": "engines.bundle.bundle",
+    "Card": "engines.bundle.card",
     "DEFAULT_MODEL": "zoo.catalogue",
-    "Detections": "engines.detections",
-    "Detector": "sdk.detect",
-    "Face": "sdk.faces",
+    "Detections": "engines.postprocess",
+    "Detector": "sdk.pipeline.detect",
+    "Face": "sdk.pipeline.results",
     "FacesrError": "engines.errors",
-    "Frame": "sdk.frame",
-    "FrameResult": "sdk.faces",
-    "Pipeline": "sdk.pipeline",
+    "Frame": "sdk.pipeline.frame",
+    "FrameResult": "sdk.pipeline.results",
+    "Pipeline": "sdk.pipeline.pipeline",
     "load": "sdk.load",
     "load_detector": "sdk.load",
-    "open_bundle": "engines.bundle",
-    "open_sink": "sdk.sinks",
-    "open_source": "sdk.sources",
+    "open_bundle": "engines.bundle.bundle",
+    "open_sink": "sdk.media.sinks",
+    "open_source": "sdk.media.sources",
 }
 
 __all__ = [

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from facesr_edge.engines.calls import check_threads
+from facesr_edge.engines.batching import check_threads
 from facesr_edge.engines.errors import FacesrError, UsageError
-from facesr_edge.networks.edge import SIZES, Edge
-from facesr_edge.training.faces import FacePairs
-from facesr_edge.training.loop import Progress, train
+from facesr_edge.networks.edge.network import SIZES, Edge
+from facesr_edge.training.data.faces import FacePairs
 from facesr_edge.training.recipe import Recipe
 from facesr_edge.training.recipes import edge
-from facesr_edge.training.start import TAUGHT
 from facesr_edge.training.tasks import open_teacher
+from facesr_edge.training.train import TAUGHT
+from facesr_edge.training.trainer import Progress, train
 
 FIRST = "as it is"
 

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from facesr_edge.calibration.crops import middle
-from facesr_edge.calibration.evaluate import SEED, enlarged_by_bicubic
-from facesr_edge.calibration.quality import mean_db, psnr_y
-from facesr_edge.calibration.scenes import read_scenes
-from facesr_edge.engines.choose import open_session
+from facesr_edge.calibration.data.detection import read_scenes
+from facesr_edge.calibration.data.faces import middle
+from facesr_edge.calibration.metrics.evaluate import SEED, enlarged_by_bicubic
+from facesr_edge.calibration.metrics.image import mean_db, psnr_y
 from facesr_edge.engines.errors import FacesrError
+from facesr_edge.engines.registry import open_session
 from facesr_edge.engines.session import Session
-from facesr_edge.sdk.crop import MARGIN
-from facesr_edge.training.degrade import DEGRADATIONS
+from facesr_edge.sdk.pipeline.crop import MARGIN
+from facesr_edge.training.data.degrade import DEGRADATIONS
 from facesr_edge.zoo.catalogue import find
 from numpy.typing import NDArray
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from facesr_edge.engines.cuda import Gpu
-from facesr_edge.engines.device_array import DeviceArray
-from facesr_edge.engines.gpu_stages import FrameStages, Nv12
-from facesr_edge.engines.streams import Stream
-from facesr_edge.networks.bicubic import resize_batch
-from facesr_edge.sdk.crop import Window, crops_of
-from facesr_edge.sdk.faces import Face
-from facesr_edge.sdk.paste import FEATHER, enlarge, paste
+from facesr_edge.engines.cuda.array import DeviceArray
+from facesr_edge.engines.cuda.device import Gpu
+from facesr_edge.engines.cuda.frame_ops import FrameStages, Nv12
+from facesr_edge.engines.cuda.streams import Stream
+from facesr_edge.networks.layers.bicubic import resize_batch
+from facesr_edge.sdk.pipeline.crop import Window, crops_of
+from facesr_edge.sdk.pipeline.paste import FEATHER, enlarge, paste
+from facesr_edge.sdk.pipeline.results import Face
 from numpy.typing import NDArray
 
 SIDE, SCALE = 96, 4

@@ -22,12 +22,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from facesr_edge.engines.cuda import Gpu
+from facesr_edge.engines.cuda.device import Gpu
+from facesr_edge.engines.cuda.frame_ops import FrameStages
+from facesr_edge.engines.cuda.streams import Stream
 from facesr_edge.engines.errors import FacesrError
-from facesr_edge.engines.gpu_stages import FrameStages
-from facesr_edge.engines.streams import Stream
-from facesr_edge.sdk.gpu_machine import smi_says
-from facesr_edge.sdk.machine import this_machine
+from facesr_edge.sdk.doctor.gpu import smi_says
+from facesr_edge.sdk.doctor.machine import this_machine
 
 from .gpu_scene import SCALE, SIDE, Scene, Stage
 

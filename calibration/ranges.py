@@ -13,7 +13,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.ort_quantise import measured_ranges
+from ..engines.onnxruntime.quantizer import measured_ranges
 
 FORMAT = 1
 """Version of a remembered file's layout, and of the way ranges are measured."""

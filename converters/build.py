@@ -14,29 +14,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..calibration.detector_figures import figures
-from ..calibration.evaluate import BICUBIC, Degrade, evaluate
-from ..calibration.gate import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gate, psnr_gate
-from ..calibration.sample import true_faces
-from ..calibration.scenes import read_scenes
-from ..engines.bundle import EMBEDDING, ONNX, REFERENCES, SECOND, WEIGHTS, Bundle, check_free, write_bundle
-from ..engines.card import PRECISIONS, Card, Precision
-from ..engines.contract import Contract, super_resolution
+from ..calibration.accuracy import MOST_AP_DROP, MOST_PSNR_DROP, Gate, precision_gate, psnr_gate
+from ..calibration.data.detection import read_scenes
+from ..calibration.data.faces import true_faces
+from ..calibration.metrics.detection_metrics import figures
+from ..calibration.metrics.evaluate import BICUBIC, Degrade, evaluate
+from ..engines.bundle.bundle import EMBEDDING, ONNX, REFERENCES, SECOND, WEIGHTS, Bundle, check_free, write_bundle
+from ..engines.bundle.card import PRECISIONS, Card, Precision
+from ..engines.bundle.io_spec import Contract, super_resolution
 from ..engines.errors import UnknownNameError, UsageError
-from ..engines.ort import OrtSession
-from ..engines.ort_quantise import METHODS
+from ..engines.onnxruntime.quantizer import METHODS
+from ..engines.onnxruntime.session import OrtSession
 from ..networks import defaults, network_class
-from ..networks.msrnet import REFERENCES as SLOTS
-from ..networks.msrnet import MSRNet
+from ..networks.msrnet.network import REFERENCES as SLOTS
+from ..networks.msrnet.network import MSRNet
+from ..networks.weights import network_from, read_weights, weights_bytes
 from ..zoo import catalogue
-from .blueprint import Blueprint, blueprint, together
-from .checkpoint import network_from, read_weights, weights_bytes
 from .compile import PREPARED, check_target
-from .convert import convert, subject
-from .deployed import projection_of
-from .half_weights import MOST_COST_DB, half_weights
-from .reduce import reduced
-from .reference_graphs import reference_graphs
+from .export.convert import convert, subject
+from .export.half_weights import MOST_COST_DB, half_weights
+from .export.references import reference_graphs
+from .export.wrapper import projection_of
+from .quantization.ptq import reduced
+from .spec import Blueprint, blueprint, together
 
 Report = Callable[[str], None]
 

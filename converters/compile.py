@@ -7,23 +7,32 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..calibration.gate import VERDICT, Kept, kept, milliseconds
-from ..engines.bundle import ENGINE, LAYERS, ONNX, SECOND, WEIGHTS, Bundle, check_free, check_writable, write_bundle
-from ..engines.card import Card
-from ..engines.choose import choose, open_session
-from ..engines.contract import Contract
-from ..engines.cuda import Gpu
+from ..calibration.accuracy import VERDICT, Kept, kept, milliseconds
+from ..engines.bundle.bundle import (
+    ENGINE,
+    LAYERS,
+    ONNX,
+    SECOND,
+    WEIGHTS,
+    Bundle,
+    check_free,
+    check_writable,
+    write_bundle,
+)
+from ..engines.bundle.card import Card
+from ..engines.bundle.engine_info import Key, mismatches
+from ..engines.bundle.io_spec import Contract
+from ..engines.cuda.device import Gpu
 from ..engines.errors import FacesrError, UnknownNameError, UsageError
-from ..engines.key import Key, mismatches
-from ..engines.ov import version as openvino_version
-from ..engines.trt import version
-from ..engines.trt_build import compile_engine
-from ..engines.trt_load import key_here
-from ..engines.trt_options import CompileOptions
-from ..engines.trt_progress import Progress
-from ..engines.trt_session import TrtSession
+from ..engines.openvino.session import version as openvino_version
+from ..engines.registry import choose, open_session
+from ..engines.tensorrt.api import version
+from ..engines.tensorrt.builder import CompileOptions, compile_engine
+from ..engines.tensorrt.loader import key_here
+from ..engines.tensorrt.progress import Progress
+from ..engines.tensorrt.session import TrtSession
 from ..zoo.catalogue import ships
-from .trial import pictures, trial
+from .engine_check import pictures, trial
 
 TARGETS = ("auto", "onnxruntime", "openvino", "tensorrt")
 PREPARED = "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs on CPUs"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.quality import mean_db, psnr
+from ..calibration.metrics.image import mean_db, psnr
 from ..engines.errors import ParityError
 
 LEAST_PSNR_DB = {"traced": 60.0, "simplified": 60.0, "fp16": 50.0}

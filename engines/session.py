@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .contract import Contract
+from .bundle.io_spec import Contract
 
 
 @dataclass(frozen=True)

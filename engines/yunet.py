@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .contract import Contract
+from .bundle.io_spec import Contract
 from .errors import EngineError
-from .ort import Graph, layer_times
+from .onnxruntime.session import Graph, layer_times
 from .session import LayerTime
 
 STRIDES = (8, 16, 32)

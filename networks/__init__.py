@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 NETWORKS: dict[str, str] = {
     "crl": "crl:CRL",
-    "edge": "edge:Edge",
+    "edge": "edge.network:Edge",
     "idrn": "idrn:IDRN",
     "mffcn": "mffcn:MFFCN",
-    "msrnet": "msrnet:MSRNet",
+    "msrnet": "msrnet.network:MSRNet",
     "sisn": "sisn:SISN",
     "srcnn": "srcnn:SRCNN",
     "srresnet": "srresnet:SRResNet",

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .resample import enlarge
-from .sub_pixel import check_sizes, start_damped, sub_pixel
+from .layers.resample import enlarge
+from .layers.sub_pixel import check_sizes, start_damped, sub_pixel
 
 
 class DenseResidualUnit(nn.Module):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .resample import enlarge
-from .sub_pixel import start_damped
+from .layers.resample import enlarge
+from .layers.sub_pixel import start_damped
 
 
 class SRCNN(nn.Module):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .resample import enlarge
-from .sub_pixel import check_sizes, start_damped, sub_pixel
+from .layers.resample import enlarge
+from .layers.sub_pixel import check_sizes, start_damped, sub_pixel
 
 
 class ResidualBlock(nn.Module):

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from .resample import enlarge
-from .sub_pixel import check_sizes, start_damped
+from .layers.resample import enlarge
+from .layers.sub_pixel import check_sizes, start_damped
 
 
 class VDSR(nn.Module):

@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.sample import astronaut
+from ..calibration.data.faces import astronaut
 from ..engines.errors import OutputError
-from .faces import Face, FrameResult
-from .media.pictures import write_picture
-from .pipeline import Pipeline
-from .profile import WARM_UP, Profile, profile
-from .record import Record
-from .report import face_side, write_report
-from .sources import open_source
-from .trace import write_trace
+from .media.images import write_picture
+from .media.sources import open_source
+from .pipeline.pipeline import Pipeline
+from .pipeline.results import Face, FrameResult
+from .profiling.json_writer import Record
+from .profiling.profile import WARM_UP, Profile, profile
+from .profiling.report import face_side, write_report
+from .profiling.trace import write_trace
 
 SIZE_WH = (1280, 720)
 PORTRAITS = ((48, 104, 512), (616, 104, 328), (976, 104, 246), (616, 460, 164), (812, 460, 123))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ..engines.bundle import CARD, Bundle
-from ..engines.card import Card
-from ..engines.choose import choose
-from ..engines.contract import Contract
+from ..engines.bundle.bundle import CARD, Bundle
+from ..engines.bundle.card import Card
+from ..engines.bundle.io_spec import Contract
+from ..engines.registry import choose
 
 Rows = list[tuple[str, str]]
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..engines.bundle import Bundle
-from ..engines.choose import open_session
+from ..engines.bundle.bundle import Bundle
 from ..engines.errors import InputError, UsageError
-from ..engines.reference_session import MOST
+from ..engines.onnxruntime.reference_session import MOST
+from ..engines.registry import open_session
 from ..engines.yunet import YuNetSession
 from ..zoo import catalogue
-from .detect import Detector
-from .gpu_session import OnDevice
-from .pipeline import Pipeline
-from .plan import SMALLEST_FACE
-from .references import open_with_references
+from .gpu.context import OnDevice
+from .pipeline.detect import Detector
+from .pipeline.pipeline import Pipeline
+from .pipeline.references import open_with_references
+from .pipeline.tiling import SMALLEST_FACE
 
 
 def load(
@@ -62,7 +62,7 @@ def load(
         )
     session = open_session(bundle, engine, threads)
     if isinstance(session, OnDevice) and isinstance(found.session, OnDevice):
-        from .gpu_pipeline import GpuPipeline  # what only a GPU needs
+        from .gpu.pipeline import GpuPipeline  # what only a GPU needs
 
         return GpuPipeline(session, bundle.card, found, outscale, composite)
     return Pipeline(session, bundle.card, found, outscale, composite)

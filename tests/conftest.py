@@ -27,7 +27,7 @@ def shared():
 
 @pytest.fixture(scope="session")
 def astronaut():
-    from facesr_edge.calibration.sample import astronaut
+    from facesr_edge.calibration.data.faces import astronaut
 
     return astronaut()
 
@@ -57,8 +57,8 @@ def tiny_weights(tmp_path_factory):
     @cache
     def made(scale):
         import torch
-        from facesr_edge.converters.checkpoint import Origin, weights_bytes
         from facesr_edge.networks import build_network
+        from facesr_edge.networks.weights import Origin, weights_bytes
 
         config = {"depth": 1, "width": 8, "scale": scale, "bicubic_skip": True}
         with torch.random.fork_rng():

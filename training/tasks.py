@@ -1,23 +1,53 @@
-"""From a recipe and folders of data to what a network learns."""
+"""What is learnt, as the loop sees it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from ..engines.bundle import open_bundle
-from ..engines.choose import open_session
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..engines.bundle.bundle import open_bundle
 from ..engines.errors import EngineError, InputError, UsageError
+from ..engines.registry import open_session
 from ..engines.session import Session
 from ..engines.yunet import YuNetSession
-from .adversary import Adversary
-from .faces import FacePairs
-from .losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
+from ..networks.perceptual import read_vgg
+from .data.faces import FacePairs
+from .data.references import FacesWithReferences
+from .data.scenes import Scenes
+from .losses.discriminator import Adversary
+from .losses.losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
 from .recipe import Recipe
-from .references import FacesWithReferences
-from .scenes import Scenes
-from .task import Task
-from .vgg import read_vgg
+
+
+class Task(Protocol):
+    """What is learnt: batches, their loss, and a score on held-out data."""
+
+    def batch(self, rng: np.random.Generator) -> Any:
+        """Draw a batch; called from other threads, several at a time, while earlier steps run."""
+
+    def loss(self, network: nn.Module, batch: Any) -> Tensor:
+        """Scalar loss of a batch."""
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """Scores on held-out data, e.g. ``{"psnr_gain_db": 2.8}``."""
+
+    def to(self, device: torch.device) -> None:
+        """Move what the loss is reckoned with; batches are drawn in main memory, and moved by the loop."""
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """What a `Task` is besides, where something of its own learns as it goes: checkpoints keep that too."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and text; empty where nothing learns."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
 
 
 def task_of(

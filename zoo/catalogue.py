@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..engines.bundle import CARD, Bundle, open_bundle
+from ..engines.bundle.bundle import CARD, Bundle, open_bundle
 from ..engines.errors import BundleError, UnknownNameError
 
 FOLDER = Path(__file__).parent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -10,13 +12,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from ...calibration.timing import in_turn, spread
+from ...engines.errors import OutputError
 from ...engines.session import Session
-from ..machine import busy, load_now, this_machine
-from .contest import Contestant, chosen, contestants, opened, slow_halves
+from ..doctor.machine import busy, load_now, this_machine
+from .configs import Contestant, Prepared, chosen, contestants, opened, prepare, slow_halves
 from .paper import TABLES, Table, sizes
-from .prepare import Prepared, prepare
-from .timing import Network, Timing
-from .turns import in_turn, spread
+from .results import Network, Timing
+from .table_chart import draw
 
 ROUNDS, QUICK_ROUNDS = 50, 10
 Watch = Callable[[str, int, int], None]
@@ -84,3 +87,46 @@ def measure(
 def _call(session: Session, network: Prepared, batch: int) -> Callable[[], object]:
     faces = np.ascontiguousarray(network.faces[np.arange(batch) % len(network.faces)])
     return lambda: session.infer(faces)
+
+
+RESULTS = Path("benchmarks/results")
+JSON, PNG = "tables.json", "tables.png"
+
+
+def default_folder(cpu: str, cores: int, when: str) -> Path:
+    """``benchmarks/results/MACHINE-DATE``.
+
+    Args:
+        cpu: name of the processor.
+        cores: that the process may use.
+        when: ISO 8601; its day counts.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", cpu.lower())).strip("-")
+    return RESULTS / f"{name or 'machine'}-{cores}-{'core' if cores == 1 else 'cores'}-{when[:10]}"
+
+
+def make_folder(folder: Path) -> None:
+    """Make it, for those who would find out after minutes that it cannot be made.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error.strerror or error}; choose another folder with -o") from None
+
+
+def save(timing: Timing, folder: Path) -> None:
+    """Write figures and chart; those of an earlier run there are replaced.
+
+    Raises:
+        OutputError: they cannot be written.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    make_folder(folder)
+    try:
+        (folder / JSON).write_text(json.dumps(timing.to_dict(), indent=2, allow_nan=False) + "\n", "utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {folder / JSON}: {error.strerror or error}; choose another folder") from None
+    draw(timing, folder / PNG)

@@ -12,15 +12,15 @@ import click
 from click.core import ParameterSource
 
 from ..bench.paper import PAPER
+from .console import note, progress, put_json, results, say
 from .options import STDOUT, Command, json_option, path_option, threads_option
-from .screen import note, progress, put_json, results, say
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
     from ..bench.paper import Table
-    from ..bench.timing import Timing
-    from ..bench.trade_off import TradeOff
+    from ..bench.pareto import TradeOff
+    from ..bench.results import Timing
 
 RATIO = 7
 """Characters of a ratio in a table."""
@@ -64,12 +64,12 @@ def tables(
     given = click.get_current_context().get_parameter_source
     if quick and given("runs") is not ParameterSource.DEFAULT:
         raise click.UsageError("--quick and --runs exclude each other; give one")
-    from ..bench import chart as drawing
-    from ..bench import save as saving
-    from ..bench.contest import chosen
+    from ..bench import table_chart as drawing
+    from ..bench import tables as saving
+    from ..bench.configs import chosen
     from ..bench.paper import TABLES
     from ..bench.tables import QUICK_ROUNDS, measure
-    from ..machine import this_machine
+    from ..doctor.machine import this_machine
 
     chosen(precision)
     machine = this_machine()
@@ -148,10 +148,11 @@ def map_(
     facesr-edge bench map --chart map.png
     facesr-edge bench map --faces faces/test --batch 8 --json map.json
     """
-    from ...calibration.sample import true_faces
-    from ..bench import trade_off, trade_off_chart
-    from ..bench.chart import check
-    from ..bench.contest import chosen
+    from ...calibration.data.faces import true_faces
+    from ..bench import pareto as trade_off
+    from ..bench import pareto_chart as trade_off_chart
+    from ..bench.configs import chosen
+    from ..bench.table_chart import check
 
     chosen(precision)
     if chart:
@@ -176,7 +177,7 @@ def show_map(measured: TradeOff) -> None:
     """Print the points, the quickest first; those that nothing beats in bold."""
     from rich.table import Table as Grid
 
-    from ..bench.trade_off import OPENCV
+    from ..bench.pareto import OPENCV
 
     grid = Grid("model", "runs in", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("GMAC", "dB", "over bicubic", "ms", "four in five"):

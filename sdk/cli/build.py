@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...engines.card import PRECISIONS
+from ...engines.bundle.card import PRECISIONS
+from .console import progress, say
 from .options import Command, path_option, set_option
-from .screen import progress, say
 
 if TYPE_CHECKING:
-    from ...engines.bundle import Bundle
+    from ...engines.bundle.bundle import Bundle
 
 COMPILING = ("workspace_mb", "builder_level", "any_gpu", "any_version", "dla", "timing_cache", "log_file")
 MEASURES = ("faces", "scenes", "max_ap_drop", "max_psnr_drop", "calibration", "crops")
@@ -76,7 +76,7 @@ def command(bundle: Path | None, target: str, output: Path | None, **options: An
 
 def _compile(bundle: Bundle, target: str, output: Path | None, given: dict[str, Any]) -> Bundle:
     from ...converters.compile import compile_bundle
-    from ...engines.trt_options import CompileOptions
+    from ...engines.tensorrt.builder import CompileOptions
 
     options = CompileOptions(**given) if given else None
     with progress("%") as bar:
@@ -105,10 +105,10 @@ def _build(
 ) -> None:
     precision = _precision({key: rest.pop(key) for key in PRECISIONS})
     measures = {key: rest.pop(key) for key in MEASURES}
-    from ...converters.blueprint import blueprint, together
     from ...converters.build import build_from
     from ...converters.compile import why_not_tensorrt
-    from ...training.degrade import DEGRADATIONS
+    from ...converters.spec import blueprint, together
+    from ...training.data.degrade import DEGRADATIONS
 
     plan = blueprint(model, weights, name, **together(rest, options))
     folder = output or Path(f"{plan.name}-{precision}")
@@ -121,7 +121,7 @@ def _build(
         plan, folder, precision=precision, target=target, **given, degradations=DEGRADATIONS, report=say
     )
     if try_precisions:
-        from ...converters.precisions import with_precisions
+        from ...converters.quantization.precisions import with_precisions
 
         bundle = with_precisions(bundle, given.get("faces"), say)
     cannot = why_not_tensorrt() if target == "tensorrt" else ""
@@ -140,9 +140,9 @@ def _spelt(name: str) -> str:
 
 
 def _crops(source: str) -> list[Any]:
+    from ..face_crops import crops_in
     from ..load import load_detector
-    from ..sightings import crops_in
-    from ..sources import open_source
+    from ..media.sources import open_source
 
     with open_source(source) as frames:
         found = crops_in(frames, load_detector())

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .console import progress, results, say
 from .options import Command, path_option, pipeline_options
-from .pipeline import pipeline_from
+from .pipeline_options import pipeline_from
 from .profile import show
-from .screen import progress, results, say
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..faces import FrameResult
+    from ..pipeline.results import FrameResult
 
 LEFT = (
     ("composite.png", "the frame, twice as large, with its faces"),
@@ -49,7 +49,7 @@ def command(output: Path, **options: Any) -> None:
 def _faces(result: FrameResult) -> Table:
     from rich.table import Table
 
-    from ..report import face_side
+    from ..profiling.report import face_side
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("face", "score", "becomes", "agrees with the camera"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .console import put_json, results
 from .options import STDOUT, Command, json_option
-from .screen import put_json, results
 
 MARKS = {"ok": "[green]✓[/green]", "missing": "[dim]–[/dim]", "broken": "[red]✗[/red]"}
 
@@ -15,7 +15,7 @@ MARKS = {"ok": "[green]✓[/green]", "missing": "[dim]–[/dim]", "broken": "[re
 def command(json_file: str | None) -> None:
     """Look at Python, packages, processor, GPU and models; say what is missing and the command that brings it."""
     from ...engines.errors import EngineError
-    from ..doctor import examine
+    from ..doctor.examine import examine
 
     findings = examine()
     broken = [finding for finding in findings if finding.state == "broken"]

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from ...zoo.catalogue import DEFAULT_MODEL
+from .console import progress, put_json, say
 from .options import (
     STDOUT,
     Command,
@@ -22,10 +23,9 @@ from .options import (
     score_option,
     threads_option,
 )
-from .screen import progress, put_json, say
 
 if TYPE_CHECKING:
-    from ...calibration.evaluate import Measure
+    from ...calibration.metrics.evaluate import Measure
 
 ON_FACES = (
     *("faces", "model", "all", "degradation", "lpips_weights", "recognizer", "sheet"),
@@ -106,10 +106,10 @@ def command(engine: str, threads: int, json_file: str | None, **options: Any) ->
 
 def _ablate(options: dict[str, Any], engine: str, threads: int, json_file: str | None) -> None:
     """One model, its figures by the number of references."""
-    from ...calibration.crops import read_faces
+    from ...calibration.data.faces import read_faces
     from ...zoo import catalogue
-    from ..ablation import ablation
-    from .ablated import show
+    from ..evaluation.compare import ablation
+    from .eval_tables import show_ablation
 
     if options["references"] is None or options["faces"] is None or len(options["model"]) != 1:
         raise click.UsageError("--ablation needs one --model, --faces DIR and --references LIB")
@@ -132,7 +132,7 @@ def _ablate(options: dict[str, Any], engine: str, threads: int, json_file: str |
     if json_file:
         put_json(found.to_dict(), json_file)
     if json_file != STDOUT:
-        show(found)
+        show_ablation(found)
 
 
 def _evaluate(
@@ -146,12 +146,12 @@ def _evaluate(
     json_file: str | None,
     **options: Any,
 ) -> None:
-    from ...calibration.crops import read_faces
-    from ...calibration.evaluate import SEED
-    from ..comparison import compare, super_resolution_models
-    from ..contact_sheet import contact_sheet
-    from ..media.pictures import write_picture
-    from .evaluated import show
+    from ...calibration.data.faces import read_faces
+    from ...calibration.metrics.evaluate import SEED
+    from ..evaluation.compare import compare, super_resolution_models
+    from ..evaluation.contact_sheet import contact_sheet
+    from ..media.images import write_picture
+    from .eval_tables import show_faces
 
     _check_png(sheet, "--sheet")
     models = super_resolution_models() if all else list(dict.fromkeys(model))
@@ -169,7 +169,7 @@ def _evaluate(
             **options,
         )
     if json_file != STDOUT:
-        show(compared)
+        show_faces(compared)
     if json_file:
         put_json(compared.to_dict(), json_file)
     if sheet:
@@ -179,18 +179,18 @@ def _evaluate(
 
 def _measures(lpips_weights: Path | None, recognizer: Path | None, threads: int) -> dict[str, Measure]:
     """What is measured: always PSNR, SSIM and VIF, the rest where its network was given."""
-    from ...calibration.evaluate import MEASURES
+    from ...calibration.metrics.evaluate import MEASURES
     from ...engines.errors import MissingDependencyError
 
     measures = dict(MEASURES)
     if lpips_weights:
         try:
-            from ...converters.perceptual import lpips
+            from ...networks.perceptual import lpips
         except ImportError:
             raise MissingDependencyError("PyTorch", "build", "LPIPS") from None
         measures["lpips"] = lpips(lpips_weights)
     if recognizer:
-        from ...calibration.recognition import recognition
+        from ...calibration.metrics.identity import recognition
 
         measures["recognition"] = recognition(recognizer, threads)
     return measures
@@ -206,11 +206,11 @@ def _judge(
     json_file: str | None,
     **options: Any,
 ) -> None:
-    from ...calibration.scenes import read_scenes
-    from ..judge import judge
-    from ..media.pictures import write_picture
-    from ..miss_sheet import miss_sheet
-    from .judged import show
+    from ...calibration.data.detection import read_scenes
+    from ..evaluation.detectors import judge
+    from ..evaluation.error_sheet import miss_sheet
+    from ..media.images import write_picture
+    from .eval_tables import show_detectors
 
     _check_png(misses, "--misses")
     pictures = read_scenes(scenes, split, review)
@@ -228,7 +228,7 @@ def _judge(
         about = {"scenes": str(scenes), "split": split, "review": str(review) if review else None}
         put_json({**about, **measured.to_dict()}, json_file)
     if json_file != STDOUT:
-        show(measured)
+        show_detectors(measured)
     if misses:
         say(f"{misses}: missed faces and false alarms, the worst first")
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
+from .console import put_json, results
 from .options import STDOUT, Command, json_option
-from .screen import put_json, results
 
 
 @click.command("inspect", cls=Command, short_help="What is known of a bundle, in words.")

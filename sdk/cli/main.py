@@ -14,8 +14,8 @@ import click
 
 from ... import __version__
 from ...engines.errors import FacesrError, UnknownNameError, UsageError
-from ..packages import package_of
-from .stop import Stopped
+from ..doctor.checks import package_of
+from .console import Stopped
 
 COMMANDS = ("demo", "run", "profile", "bench", "build", "train", "eval", "references", "models", "inspect", "doctor")
 """In the order of the help. Each is a module of this package, and the `command` in it."""

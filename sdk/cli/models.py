@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .console import put_json, results
 from .options import STDOUT, Command, json_option
-from .screen import put_json, results
 
 
 @click.command("models", cls=Command, short_help="The models that come along.")

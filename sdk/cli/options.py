@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ...engines.reference_session import MOST
+from ...engines.onnxruntime.reference_session import MOST
 from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
-from ..plan import SMALLEST_FACE
+from ..pipeline.tiling import SMALLEST_FACE
 
 STDOUT = "-"
 F = TypeVar("F", bound=Callable[..., Any])

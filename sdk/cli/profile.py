@@ -9,14 +9,14 @@ import click
 from rich.markup import escape
 
 from ...engines.session import LayerTime
+from .console import note, progress, put_json, results, say
 from .options import STDOUT, Command, json_option, path_option, pipeline_options
-from .pipeline import introduction, pipeline_from
-from .screen import note, progress, put_json, results, say
+from .pipeline_options import introduction, pipeline_from
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..profile import Profile
+    from ..profiling.profile import Profile
 
 MOST_LAYERS = 10
 
@@ -50,10 +50,10 @@ def command(
     facesr-edge profile clip.mp4
     facesr-edge profile clip.mp4 --html report.html --trace trace.json
     """
-    from ..profile import FRAMES, profile
-    from ..report import write_report
-    from ..sources import open_source
-    from ..trace import write_trace
+    from ..media.sources import open_source
+    from ..profiling.profile import FRAMES, profile
+    from ..profiling.report import write_report
+    from ..profiling.trace import write_trace
 
     with open_source(source) as opened, pipeline_from(options) as pipeline, progress() as bar:
         say(introduction(pipeline, opened))

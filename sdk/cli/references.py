@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .console import progress, put_json, results, say
 from .options import STDOUT, Command, json_option, path_option, threads_option
-from .screen import progress, put_json, results, say
 
 if TYPE_CHECKING:
-    from ...engines.references import Library
+    from ...engines.onnxruntime.reference_library import Library
 
 MODEL = "msrnet-x8"
 
@@ -49,8 +49,8 @@ def build(faces: Path, output: Path, model: str, json_file: str | None, **option
     facesr-edge run clip.mp4 -o larger.mp4 --model msrnet-x8 --references library
     """
     from ...zoo import catalogue
-    from ..media.pictures import picture_paths
-    from ..references import build_library
+    from ..media.images import picture_paths
+    from ..pipeline.references import build_library
 
     bundle, limit = catalogue.find(model), options["limit"]
     with progress("faces") as bar:
@@ -65,7 +65,7 @@ def build(faces: Path, output: Path, model: str, json_file: str | None, **option
 @json_option("What the library holds")
 def inspect(library: Path, json_file: str | None) -> None:
     """Say what a library holds: faces, whose network made it, what it weighs."""
-    from ...engines.references import open_library
+    from ...engines.onnxruntime.reference_library import open_library
 
     _tell(open_library(library), json_file)
 
@@ -80,8 +80,8 @@ def inspect(library: Path, json_file: str | None) -> None:
 def show(library: Path, face: Path, output: Path, faces: Path, model: str, threads: int) -> None:
     """Draw a true face made small, the entries of the library it borrows from, and the results with 0 to 5 of them."""
     from ...zoo import catalogue
-    from ..media.pictures import read_picture, write_picture
-    from ..reference_sheet import reference_sheet
+    from ..evaluation.reference_sheet import reference_sheet
+    from ..media.images import read_picture, write_picture
 
     sheet, said = reference_sheet(catalogue.find(model), library, read_picture(face), face, faces, threads)
     write_picture(output, sheet)

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from .console import Stop, Stopped, note, progress, say
 from .options import STDOUT, Command, json_option, path_option, pipeline_options
-from .pipeline import introduction, pipeline_from
-from .screen import note, progress, say
-from .stop import Stop, Stopped
+from .pipeline_options import introduction, pipeline_from
 
 if TYPE_CHECKING:
-    from ..media.sink import Sink
-    from ..media.source import Source
-    from ..pipeline import Pipeline
-    from ..record import Record
+    from ..media.base import Sink, Source
+    from ..pipeline.pipeline import Pipeline
+    from ..profiling.json_writer import Record
 
 
 @click.command("run", cls=Command, short_help="Make the faces of a picture, folder, video or camera larger.")
@@ -38,9 +36,9 @@ def command(source: str, output: Path | None, json_file: str | None, **options: 
     """
     if output is None and json_file is None:
         raise click.UsageError("nothing would be written; give -o OUTPUT, --json [FILE], or both")
-    from ..record import Record
-    from ..sinks import open_sink
-    from ..sources import open_source
+    from ..media.sinks import open_sink
+    from ..media.sources import open_source
+    from ..profiling.json_writer import Record
 
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source))
@@ -75,7 +73,7 @@ def _target(json_file: str) -> Path | TextIO:
 def _frames(pipeline: Pipeline, source: Source, sink: Sink | None, record: Record | None) -> str:
     """Run all frames; what was done, in words."""
     from ...engines.errors import FacesrError
-    from ..run import run
+    from ..pipeline.run import run
 
     frames = faces = 0
     start = time.perf_counter()

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .console import Stopped, progress, say
 from .options import Command, path_option, set_option, threads_option
-from .screen import progress, say
-from .stop import Stopped
 
 if TYPE_CHECKING:
-    from ...training.loop import Progress
+    from ...training.trainer import Progress
 
 
 @click.command("train", cls=Command, short_help="Train a network by its recipe; goes on where it stopped.")
@@ -64,7 +63,7 @@ def command(model: str, faces: Path, output: Path | None, recipe: str, **options
     facesr-edge train --model sisn --faces faces/train --set groups=5 --set blocks=5
     facesr-edge train --model crl --recipe paper --faces faces/train --perceptual-weights vgg19.pth
     """
-    from ...training.start import train_model
+    from ...training.train import train_model
 
     folder = output or Path(f"{model}-{recipe}")
     with progress("steps") as bar:

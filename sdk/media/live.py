@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import av
 
 from ...engines.errors import InputError
-from ..frame import Frame
-from .pictures import why
-from .source import Source
-from .video_frames import BgrReader, frame_rate, open_container, video_stream
+from ..pipeline.frame import Frame
+from .base import Source
+from .images import why
+from .video_reader import BgrReader, frame_rate, open_container, video_stream
 
 
 class LiveSource(Source):

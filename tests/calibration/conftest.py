@@ -5,8 +5,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-from facesr_edge.calibration.scenes import read_scenes
-from facesr_edge.engines.detections import Detections
+from facesr_edge.calibration.data.detection import read_scenes
+from facesr_edge.engines.postprocess import Detections
 
 SIZE_WH = (160, 120)
 MARKS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))

@@ -9,18 +9,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from facesr_edge.calibration.crops import low_resolution
-from facesr_edge.calibration.quality import psnr
-from facesr_edge.calibration.sample import sample_faces
+from facesr_edge.calibration.data.faces import low_resolution, sample_faces
+from facesr_edge.calibration.metrics.image import psnr
 from facesr_edge.converters.build import build
-from facesr_edge.converters.checkpoint import Origin, network_from, read_weights, weights_bytes
-from facesr_edge.engines.bundle import ONNX, WEIGHTS, open_bundle
+from facesr_edge.engines.bundle.bundle import ONNX, WEIGHTS, open_bundle
 from facesr_edge.engines.errors import OutputError, ParityError, UnknownNameError
-from facesr_edge.engines.ort import OrtSession
+from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import build_network
-from facesr_edge.networks.bicubic import resize_batch
+from facesr_edge.networks.layers.bicubic import resize_batch
+from facesr_edge.networks.weights import Origin, network_from, read_weights, weights_bytes
 from facesr_edge.sdk.describe import quality_line
-from facesr_edge.training.degrade import DEGRADATIONS
+from facesr_edge.training.data.degrade import DEGRADATIONS
 from onnx import TensorProto
 
 ROOT = Path(__file__).parents[2]

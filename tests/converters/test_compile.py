@@ -2,7 +2,7 @@
 
 import pytest
 from facesr_edge.converters.compile import compile_bundle, up_to_date, why_not_tensorrt
-from facesr_edge.engines.bundle import open_bundle
+from facesr_edge.engines.bundle.bundle import open_bundle
 from facesr_edge.engines.errors import FacesrError, OutputError, UnknownNameError
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from facesr_edge.converters.build import build
-from facesr_edge.converters.checkpoint import Origin, weights_bytes
-from facesr_edge.engines.contract import super_resolution
-from facesr_edge.engines.ort import OrtSession
+from facesr_edge.engines.bundle.io_spec import super_resolution
+from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import build_network
+from facesr_edge.networks.weights import Origin, weights_bytes
 
 SMALL = [
     ("crl", {"depth": 1, "width": 8, "scale": 8}),

@@ -3,12 +3,12 @@
 import onnx
 import pytest
 import torch
-from facesr_edge.calibration.sample import sample_faces
-from facesr_edge.converters.convert import hold, subject_of
-from facesr_edge.converters.layers import KINDS
-from facesr_edge.converters.qdq import carried
-from facesr_edge.converters.simplify import simplified
-from facesr_edge.engines.bundle import open_bundle
+from facesr_edge.calibration.data.faces import sample_faces
+from facesr_edge.converters.export.convert import hold, subject_of
+from facesr_edge.converters.export.onnx import simplified
+from facesr_edge.converters.quantization.layers import KINDS
+from facesr_edge.converters.quantization.qdq import carried
+from facesr_edge.engines.bundle.bundle import open_bundle
 from facesr_edge.zoo import catalogue
 
 

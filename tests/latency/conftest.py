@@ -18,10 +18,10 @@ def bundle_of(tmp_path_factory):
     @cache
     def made(size):
         import torch
-        from facesr_edge.converters.deployed import PixelsToPixels
-        from facesr_edge.engines.bundle import ONNX, Bundle
-        from facesr_edge.engines.card import Card
-        from facesr_edge.engines.contract import super_resolution
+        from facesr_edge.converters.export.wrapper import PixelsToPixels
+        from facesr_edge.engines.bundle.bundle import ONNX, Bundle
+        from facesr_edge.engines.bundle.card import Card
+        from facesr_edge.engines.bundle.io_spec import super_resolution
         from facesr_edge.networks import build_network
         from facesr_edge.sdk.bench.paper import SCALE, SIDE, config
 
@@ -52,7 +52,7 @@ def bundle_of(tmp_path_factory):
 def session_of(bundle_of):
     """Depth and width -> a session on one thread, warmed up on one face; each is made once."""
     import numpy as np
-    from facesr_edge.engines.ort import OrtSession
+    from facesr_edge.engines.onnxruntime.session import OrtSession
     from facesr_edge.sdk.bench.paper import SIDE
 
     opened = []
@@ -80,7 +80,7 @@ def face():
 @pytest.fixture(scope="session")
 def macs(bundle_of):
     """Depth and width -> multiply-adds counted in the graph."""
-    from facesr_edge.converters.arithmetic import macs_of
+    from facesr_edge.converters.macs import macs_of
     from facesr_edge.sdk.bench.paper import SIDE
 
     return cache(lambda size: macs_of(bundle_of(size).onnx, SIDE, ["Conv"]))

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch to make the tables' networks; pip install 'facesr-edge[build]'")
 
-from facesr_edge.engines.ort import OrtSession
-from facesr_edge.sdk.bench.turns import in_turn
+from facesr_edge.calibration.timing import in_turn
+from facesr_edge.engines.onnxruntime.session import OrtSession
 
 MOST_SHARE, MOST_MS = 0.05, 0.05
 """What a session may add to the bare runtime: 5 %, or 50 µs where that is less than clocks and caches blur."""

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("torch", reason="needs PyTorch to make the tables' networks; pip install 'facesr-edge[build]'")
 pytest.importorskip("pytest_benchmark", reason="needs pytest-benchmark; pip install 'facesr-edge[test]'")
 
+from facesr_edge.calibration.timing import in_turn
 from facesr_edge.sdk.bench.paper import SIDE, TABLES, sizes
-from facesr_edge.sdk.bench.turns import in_turn
 
 ROUNDS, MORE_ROUNDS = 2, 6
 """Rounds whose best counts; and of the second try, where the first contradicts."""
@@ -70,7 +70,7 @@ def test_multiply_adds_follow_from_depth_and_width(macs, size):
 
 
 def test_the_first_row_is_the_network_that_ships(macs):
-    from facesr_edge.converters.arithmetic import macs_of
+    from facesr_edge.converters.macs import macs_of
     from facesr_edge.zoo import catalogue
 
     shipped = catalogue.find("idrn-x4")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from facesr_edge.networks.bicubic import bicubic_matrix, resize_batch
-from facesr_edge.networks.resample import enlarge, resample
+from facesr_edge.networks.layers.bicubic import bicubic_matrix, resize_batch
+from facesr_edge.networks.layers.resample import enlarge, resample
 from PIL import Image
 from torch.nn import functional as F
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from facesr_edge.networks.edge import SIZES, Edge
-from facesr_edge.networks.resample import enlarge
+from facesr_edge.networks.edge.network import SIZES, Edge
+from facesr_edge.networks.layers.resample import enlarge
 
 LARGEST_GMAC = {"nano": 0.07, "tiny": 0.20, "small": 0.50}
 

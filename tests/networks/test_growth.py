@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from facesr_edge.networks.edge import Edge
-from facesr_edge.networks.growth import grown
+from facesr_edge.networks.edge.net2net import grown
+from facesr_edge.networks.edge.network import Edge
 
 
 @pytest.fixture(autouse=True)

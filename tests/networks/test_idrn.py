@@ -5,8 +5,8 @@ import pytest
 import torch
 from facesr_edge.engines.errors import UnknownNameError
 from facesr_edge.networks import NETWORKS, build_network
-from facesr_edge.networks.bicubic import resize_batch
 from facesr_edge.networks.idrn import IDRN, DenseResidualUnit
+from facesr_edge.networks.layers.bicubic import resize_batch
 from torch import nn
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from facesr_edge.networks.lpips import LPIPS
+from facesr_edge.networks.perceptual import LPIPS
 from torch.nn import functional as F
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from facesr_edge.converters.operators import unsupported
-from facesr_edge.converters.trace import OPSET, without_notes
-from facesr_edge.networks.msrnet import REFERENCES, MSRNet
-from facesr_edge.networks.resample import enlarge
+from facesr_edge.converters.export.onnx import OPSET, without_notes
+from facesr_edge.networks.layers.resample import enlarge
+from facesr_edge.networks.msrnet.network import REFERENCES, MSRNet
+from support.onnx_rules import unsupported
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 

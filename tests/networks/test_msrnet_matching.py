@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from facesr_edge.networks.patch_matching import matches, patches, taken
-from facesr_edge.networks.reference_fusion import CrossScaleFusion, ReferenceShares
-from facesr_edge.networks.resample import enlarge, resample
+from facesr_edge.networks.layers.resample import enlarge, resample
+from facesr_edge.networks.msrnet.fusion import CrossScaleFusion, ReferenceShares
+from facesr_edge.networks.msrnet.patch_matching import matches, patches, taken
 from torch.nn import functional as F
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from facesr_edge.networks.self_mining import SelfMining, attended
-from facesr_edge.networks.swin import GlobalFeatures, SwinBlock, WindowAttention
+from facesr_edge.networks.msrnet.self_mining import SelfMining, attended
+from facesr_edge.networks.msrnet.swin import GlobalFeatures, SwinBlock, WindowAttention
 from torch.nn import functional as F
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from facesr_edge.networks import build_network
 from facesr_edge.networks.crl import Attention
+from facesr_edge.networks.layers.resample import enlarge
 from facesr_edge.networks.mffcn import MFFCN, FeatureFusion
-from facesr_edge.networks.resample import enlarge
 from facesr_edge.networks.sisn import SplitAttention, SplitAttentionGroup
 from torch import nn
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from facesr_edge.networks.sub_pixel import STEPS, check_sizes, start_damped, sub_pixel
+from facesr_edge.networks.layers.sub_pixel import STEPS, check_sizes, start_damped, sub_pixel
 from torch import nn
 
 

@@ -3,7 +3,7 @@
 import facesr_edge
 import numpy as np
 import pytest
-from facesr_edge.calibration.sample import astronaut as sample_picture
+from facesr_edge.calibration.data.faces import astronaut as sample_picture
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +28,8 @@ def borrower(tmp_path_factory):
     """A tiny MSRNet, loud enough for what it borrows to be seen, as a bundle; and its file of weights."""
     import torch
     from facesr_edge.converters.build import build
-    from facesr_edge.converters.checkpoint import Origin, weights_bytes
     from facesr_edge.networks import build_network
+    from facesr_edge.networks.weights import Origin, weights_bytes
 
     config = {"width": 4, "growth": 1, "trunk": 1, "match_width": 4, "scale": 8, "side": 16, "bicubic_skip": True}
     with torch.random.fork_rng():
@@ -50,7 +50,7 @@ def msrnet_bundle(borrower):
 def reference_faces(tmp_path_factory):
     """A folder of six views of the sample face."""
     import cv2
-    from facesr_edge.calibration.sample import sample_faces
+    from facesr_edge.calibration.data.faces import sample_faces
 
     folder = tmp_path_factory.mktemp("faces")
     for n, face in enumerate(sample_faces()[2:]):
@@ -60,6 +60,6 @@ def reference_faces(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def library(msrnet_bundle, reference_faces, tmp_path_factory):
-    from facesr_edge.sdk.references import build_library
+    from facesr_edge.sdk.pipeline.references import build_library
 
     return build_library(reference_faces, tmp_path_factory.mktemp("made") / "library", msrnet_bundle, threads=1)

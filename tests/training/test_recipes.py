@@ -6,17 +6,17 @@ import cv2
 import pytest
 import torch
 from facesr_edge.benchmarks.edge_ablation import FIRST, variants
-from facesr_edge.calibration.sample import sample_faces
-from facesr_edge.converters.checkpoint import read_weights
+from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.networks import build_network
+from facesr_edge.networks.perceptual import LAYERS, VGG
+from facesr_edge.networks.weights import read_weights
 from facesr_edge.sdk.cli.main import main
-from facesr_edge.training.losses import FEATURE_LOSSES
+from facesr_edge.training.losses.losses import FEATURE_LOSSES
 from facesr_edge.training.recipe import Recipe
 from facesr_edge.training.recipes import edge
-from facesr_edge.training.start import RECIPES, plan_of, train_model
 from facesr_edge.training.tasks import criterion_of
-from facesr_edge.training.vgg import LAYERS, VGG
+from facesr_edge.training.train import RECIPES, plan_of, train_model
 from safetensors.torch import save_file
 
 NAMED = [(model, name) for model, recipes in RECIPES.items() for name in recipes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...engines.errors import UsageError
-from ...networks.edge import SIZES
+from ...networks.edge.network import SIZES
 from ..recipe import Recipe
 from .camera import CAMERA
 from .faces_cpu import GENTLE, SKIP, faces_cpu

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from facesr_edge.sdk.bench import trade_off
-from facesr_edge.sdk.bench.contest import Contestant
+from facesr_edge.calibration.timing import Spread
+from facesr_edge.sdk.bench import pareto as trade_off
+from facesr_edge.sdk.bench.configs import Contestant
 from facesr_edge.sdk.bench.paper import Row, Table
-from facesr_edge.sdk.bench.timing import Network, Timing
-from facesr_edge.sdk.bench.turns import Spread
-from facesr_edge.sdk.machine import this_machine
+from facesr_edge.sdk.bench.results import Network, Timing
+from facesr_edge.sdk.doctor.machine import this_machine
 
 SMALL = (
     Table("depth", "Table 1: depth, at width 8", (Row(1, 8, 4.4),)),

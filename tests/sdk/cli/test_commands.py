@@ -8,7 +8,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle import open_bundle
+from facesr_edge.engines.bundle.bundle import open_bundle
 from facesr_edge.zoo import catalogue
 
 
@@ -25,7 +25,7 @@ class Bomb:
 @pytest.fixture
 def true_faces(tmp_path):
     """A folder of two faces of 128 px."""
-    from facesr_edge.calibration.sample import sample_faces
+    from facesr_edge.calibration.data.faces import sample_faces
 
     folder = tmp_path / "true"
     folder.mkdir()
@@ -88,7 +88,7 @@ def test_doctor_names_the_command_for_a_missing_package(facesr, monkeypatch):
             raise PackageNotFoundError(name)
         return version(name)
 
-    monkeypatch.setattr("facesr_edge.sdk.packages.installed_version", without_torch)
+    monkeypatch.setattr("facesr_edge.sdk.doctor.checks.installed_version", without_torch)
     said = facesr("doctor")
     assert said.code == 0 and "torch: pip install 'facesr-edge[build]'" in said.out
 
@@ -114,9 +114,9 @@ def test_profile_of_a_video_that_ends_in_the_warm_up_is_one_line(facesr, clips, 
 
 
 def test_eval_agrees_with_the_library(facesr, bundle, true_faces):
-    from facesr_edge.calibration.crops import read_faces
-    from facesr_edge.calibration.evaluate import evaluate
-    from facesr_edge.engines.choose import open_session
+    from facesr_edge.calibration.data.faces import read_faces
+    from facesr_edge.calibration.metrics.evaluate import evaluate
+    from facesr_edge.engines.registry import open_session
 
     said = facesr("eval", "--model", bundle, "--faces", true_faces, "--json")
     document = json.loads(said.out)

@@ -12,7 +12,7 @@ from facesr_edge.zoo import catalogue
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Small frames: what they cost is not looked at."""
-    monkeypatch.setattr("facesr_edge.sdk.judge.SIZES_WH", ((160, 96), (96, 64)))
+    monkeypatch.setattr("facesr_edge.sdk.evaluation.detectors.SIZES_WH", ((160, 96), (96, 64)))
 
 
 @pytest.fixture

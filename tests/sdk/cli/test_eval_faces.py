@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from facesr_edge.calibration.evaluate import MEASURES
-from facesr_edge.calibration.sample import sample_faces
-from facesr_edge.networks.lpips import LPIPS
-from facesr_edge.sdk.comparison import super_resolution_models
+from facesr_edge.calibration.data.faces import sample_faces
+from facesr_edge.calibration.metrics.evaluate import MEASURES
+from facesr_edge.networks.perceptual import LPIPS
+from facesr_edge.sdk.evaluation.compare import super_resolution_models
 from facesr_edge.zoo import catalogue
 from onnx import TensorProto, helper
 

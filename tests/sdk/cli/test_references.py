@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from facesr_edge.calibration.sample import sample_faces
+from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.zoo import catalogue
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from facesr_edge.zoo import catalogue
 
-SEATS = Path(__file__).parents[2] / "engines" / "gpu" / "conftest.py"
+SEATS = Path(__file__).parents[2] / "engines" / "cuda" / "gpu" / "conftest.py"
 spec = importlib.util.spec_from_file_location("seats", SEATS)
 seats = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(seats)

@@ -11,18 +11,18 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from facesr_edge.calibration.sample import astronaut
-from facesr_edge.engines.bundle import open_bundle
-from facesr_edge.engines.choose import ENGINES
-from facesr_edge.engines.cuda import Gpu
+from facesr_edge.calibration.data.faces import astronaut
+from facesr_edge.engines.bundle.bundle import open_bundle
+from facesr_edge.engines.cuda.device import Gpu
+from facesr_edge.engines.cuda.frame_ops import Nv12
 from facesr_edge.engines.errors import EngineError, InputError, UsageError
-from facesr_edge.engines.gpu_stages import Nv12
-from facesr_edge.engines.ort import OrtSession
-from facesr_edge.sdk.detect import Detector
-from facesr_edge.sdk.frame import Frame
-from facesr_edge.sdk.gpu_pipeline import GpuPipeline
+from facesr_edge.engines.onnxruntime.session import OrtSession
+from facesr_edge.engines.registry import ENGINES
+from facesr_edge.sdk.gpu.pipeline import GpuPipeline
 from facesr_edge.sdk.load import load, load_detector
-from facesr_edge.sdk.pipeline import Pipeline
+from facesr_edge.sdk.pipeline.detect import Detector
+from facesr_edge.sdk.pipeline.frame import Frame
+from facesr_edge.sdk.pipeline.pipeline import Pipeline
 from facesr_edge.zoo import catalogue
 
 

@@ -1,0 +1,1 @@
+"""Face crops and labelled pictures."""

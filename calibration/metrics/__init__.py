@@ -1,0 +1,1 @@
+"""Metrics of super-resolution and of detection."""

@@ -1,0 +1,1 @@
+"""ONNX Runtime: sessions, the quantizer, and sessions with a reference library."""

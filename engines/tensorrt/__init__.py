@@ -1,0 +1,1 @@
+"""TensorRT: building, loading and running engines."""

@@ -1,0 +1,1 @@
+"""The edge network, and growing it from a smaller one."""

@@ -1,0 +1,1 @@
+"""MSRNet, multi-scale reference network: one file per part of the paper."""

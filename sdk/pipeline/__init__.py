@@ -1,0 +1,1 @@
+"""The stages of a frame: detect, crop, upscale, paste."""

@@ -1,0 +1,1 @@
+"""Timings, profiles, traces and reports."""

@@ -1,0 +1,206 @@
+"""ONNX Runtime: any number of crops, one by one or together, in memory that stays flat."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from facesr_edge.engines.batching import MOST_THREADS
+from facesr_edge.engines.bundle.bundle import Bundle
+from facesr_edge.engines.bundle.io_spec import Contract
+from facesr_edge.engines.errors import EngineError, UsageError
+from facesr_edge.engines.onnxruntime.session import Graph, OrtSession
+
+
+@pytest.fixture(scope="module")
+def session(tiny_bundle):
+    session = OrtSession(tiny_bundle(), threads=1)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def small_windows(tiny_bundle):
+    """A session of two windows only."""
+    bundle = tiny_bundle()
+    contract = replace(bundle.card.contract, windows=(32, 48))
+    session = OrtSession(Bundle(bundle.folder, replace(bundle.card, contract=contract)), threads=1)
+    yield session
+    session.close()
+
+
+@pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 13])
+def test_crops_together_come_out_as_one_by_one(session, crops, side, count):
+    batch = crops(side, count)
+    together = session.infer(batch)
+    one_by_one = np.concatenate([session.infer(crop[None]) for crop in batch])
+    assert together.shape == (count, 4 * side, 4 * side, 3) and together.dtype == np.uint8
+    assert np.abs(together.astype(int) - one_by_one).max() <= 1  # a tie of the rounding may fall either way
+    assert (together == one_by_one).mean() > 0.999
+
+
+def test_the_window_fixed_beforehand_changes_nothing(session, tiny_bundle, crops):
+    batch = crops(48, 3)
+    free = Graph(tiny_bundle().onnx, threads=1).run(batch)[0]
+    assert np.abs(free.astype(int) - session.infer(batch)).max() <= 1
+
+
+def test_a_view_of_other_pixels_comes_out_as_its_copy(session, crops):
+    mirrored = crops(32, 2)[:, :, ::-1]
+    assert not mirrored.flags.c_contiguous
+    assert (session.infer(mirrored) == session.infer(mirrored.copy())).all()
+
+
+def test_results_and_input_belong_to_the_caller(session, crops):
+    batch = crops(32, 1)
+    before, first = batch.copy(), session.infer(batch)
+    kept = first.copy()
+    session.infer(255 - batch)
+    assert (first == kept).all() and (batch == before).all() and first.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        (np.zeros((1, 33, 33, 3), np.uint8), "square crops of 32, 48, 64, 96, 128 px, got 33x33"),
+        (np.zeros((1, 32, 48, 3), np.uint8), "got 48x32"),
+        (np.zeros((1, 256, 256, 3), np.uint8), "got 256x256"),
+        (np.zeros((0, 32, 32, 3), np.uint8), r"\(N, H, W, 3\) uint8, got \(0, 32, 32, 3\)"),
+        (np.zeros((32, 32, 3), np.uint8), r"got \(32, 32, 3\)"),
+        (np.zeros((1, 32, 32, 4), np.uint8), r"got \(1, 32, 32, 4\)"),
+        (np.zeros((1, 3, 32, 32), np.uint8), r"got \(1, 3, 32, 32\)"),
+        (np.zeros((1, 32, 32, 3), np.float32), r"got \(1, 32, 32, 3\) float32"),
+        (np.zeros((1, 32, 32, 3), np.int8), "int8"),
+    ],
+)
+def test_a_batch_outside_of_the_contract_is_refused(session, batch, told):
+    with pytest.raises(EngineError, match=told):
+        session.infer(batch)
+
+
+@pytest.mark.parametrize(
+    ("contract", "shape", "told"),
+    [
+        (Contract("face-detection", multiple=32), (1, 64, 80, 3), "multiple of 32, got 80x64"),
+        (Contract("face-detection", multiple=32), (1, 0, 32, 3), "multiple of 32, got 32x0"),
+        (Contract("face-detection", multiple=32, sizes_hw=((64, 96),)), (1, 96, 64, 3), "expected 96x64 px, got 64x96"),
+    ],
+)
+def test_a_frame_outside_of_a_detectors_contract_is_refused(tiny_bundle, contract, shape, told):
+    bundle = tiny_bundle()
+    session = OrtSession(Bundle(bundle.folder, replace(bundle.card, contract=contract)))
+    with pytest.raises(EngineError, match=told):
+        session.infer(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of a process's memory")
+def test_memory_stays_flat_over_any_counts_and_windows(small_windows, crops, memory_bytes):
+    rng = np.random.default_rng(0)
+
+    def calls(number):
+        for _ in range(number):
+            small_windows.infer(crops(int(rng.choice([32, 48])), int(rng.integers(1, 20))))
+
+    small_windows.warm_up()
+    calls(30)
+    before = memory_bytes()
+    calls(120)
+    assert memory_bytes() - before < 8 << 20
+
+
+def test_after_warm_up_no_graph_is_made_any_more(small_windows, crops, monkeypatch):
+    small_windows.warm_up()
+    monkeypatch.setattr("facesr_edge.engines.onnxruntime.session.Graph", None)
+    assert small_windows.infer(crops(32, 3)).shape[0] == small_windows.infer(crops(48, 3)).shape[0] == 3
+
+
+def test_a_closed_session_can_be_warmed_up_again(tiny_bundle, crops):
+    session = OrtSession(tiny_bundle(), threads=1)
+    before = session.infer(crops(32, 1))
+    session.close()
+    assert (session.infer(crops(32, 1)) == before).all()
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_threads_rest_after_a_call(tiny_bundle):
+    graph, pixels = Graph(tiny_bundle().onnx, threads=2), np.zeros((4, 64, 64, 3), np.uint8)
+    busy = []
+    for _ in range(9):
+        graph.run(pixels)
+        before = time.process_time()
+        time.sleep(0.05)
+        busy.append(time.process_time() - before)
+    assert min(busy) < 0.01
+
+
+def test_a_closed_graph_says_so(tiny_bundle):
+    graph = Graph(tiny_bundle().onnx)
+    graph.close()
+    with pytest.raises(EngineError, match="closed"):
+        graph.run(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no graph\n", b"\x08\x07" + bytes(100)])
+def test_a_file_that_is_no_graph_is_refused_in_one_line(tmp_path, content, capfd):
+    path = tmp_path / "text.onnx"
+    path.write_bytes(content)
+    with pytest.raises(EngineError, match=r"text\.onnx cannot be loaded by ONNX Runtime") as caught:
+        Graph(path)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_the_runtime_cannot_run_is_told_once_and_in_one_line(shared, capfd):
+    graph = Graph(shared / "models" / "yunet_n_dynamic.onnx")
+    with pytest.raises(EngineError, match=r"failed on an input of \(1, 3, 33, 47\)") as caught:
+        graph.run(np.zeros((1, 3, 33, 47), np.float32))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("threads", [-1, MOST_THREADS + 1, 10**6])
+def test_a_number_of_threads_that_cannot_be_meant_is_refused(tiny_bundle, threads):
+    with pytest.raises(UsageError, match=f"to {MOST_THREADS} threads, got {threads}"):
+        OrtSession(tiny_bundle(), threads)
+    with pytest.raises(UsageError, match=f"got {threads}"):
+        Graph(tiny_bundle().onnx, threads)
+
+
+@pytest.mark.parametrize(("threads", "told"), [(0, os.cpu_count()), (1, 1), (2, 2)])
+def test_the_session_names_its_runtime(tiny_bundle, threads, told):
+    assert OrtSession(tiny_bundle(), threads).runtime.endswith(f" (CPU, {told} threads)")
+
+
+def test_without_the_runtime_the_remedy_is_told():
+    program = (
+        "import sys; sys.modules['onnxruntime'] = None\n"
+        "from facesr_edge.engines.onnxruntime import session\n"
+        "try: session.version()\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MissingDependencyError") and "pip install facesr-edge\n" in done.stdout
+
+
+def test_every_layer_of_a_call_is_timed_in_the_order_they_run(session, crops):
+    times = session.layer_times(crops(48, 2), runs=3)
+    assert {"Conv", "Cast"} <= {layer.kind for layer in times} and all(layer.ms >= 0 for layer in times)
+    assert len({(layer.name, layer.kind) for layer in times}) == len(times) > 10
+    kinds = [layer.kind for layer in times]
+    assert kinds.index("Cast") < kinds.index("Conv")  # pixels become numbers first
+    once = session.layer_times(crops(48, 2), runs=1)
+    assert sum(layer.ms for layer in times) < 20 * sum(layer.ms for layer in once)  # a mean, not a sum
+
+
+def test_timing_layers_refuses_what_infer_refuses_and_leaves_no_file(session, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EngineError, match="expected square crops"):
+        session.layer_times(np.zeros((1, 40, 40, 3), np.uint8))
+    session.layer_times(np.zeros((1, 32, 32, 3), np.uint8), runs=1)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,130 @@
+"""TensorRT itself, on a GPU: compiled and run for real, against ONNX Runtime. `pytest -m tensorrt` runs these alone."""
+
+import json
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from facesr_edge.engines.bundle.bundle import write_bundle
+from facesr_edge.engines.cuda.device import Gpu
+from facesr_edge.engines.errors import BuildError, EngineError, MissingDependencyError
+from facesr_edge.engines.onnxruntime.session import OrtSession
+from facesr_edge.engines.tensorrt.api import tensorrt
+from facesr_edge.engines.tensorrt.builder import CompileOptions, compile_engine
+from facesr_edge.engines.tensorrt.loader import key_here
+from facesr_edge.engines.tensorrt.session import TrtSession
+from facesr_edge.zoo.catalogue import find
+
+pytestmark = pytest.mark.tensorrt
+
+LEAST_DB = 50
+"""FP32 on both sides; what remains is the order of the sums, and ties of the rounding."""
+SIZES = ((384, 640), (64, 96))
+
+
+@pytest.fixture(scope="module")
+def gpu():
+    try:
+        tensorrt()
+        gpu = Gpu()
+    except (MissingDependencyError, EngineError) as error:
+        pytest.skip(str(error))
+    with gpu:
+        yield gpu
+
+
+@pytest.fixture(scope="module")
+def compiled(gpu, tmp_path_factory):
+    """A model's bundle with its engine, and what the build had to say."""
+    folder = tmp_path_factory.mktemp("compiled")
+
+    def made(name):
+        bundle, seen = find(name), []
+        options = CompileOptions(builder_level=1, sizes_hw=SIZES, timing_cache=folder / "timing")
+        made = compile_engine(bundle, options, seen.append)
+        card = replace(bundle.card, engine=key_here(bundle, gpu))
+        contents = {"model.onnx": bundle.onnx.read_bytes(), "model.engine": made.engine}
+        return write_bundle(folder / name, card, contents), made, seen
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def idrn(compiled):
+    return compiled("idrn-x4")
+
+
+@pytest.fixture(scope="module")
+def session(idrn, gpu):
+    session = TrtSession(idrn[0], gpu)
+    yield session
+    session.close()
+
+
+def psnr_db(one, other):
+    error = np.mean((one.astype(float) - other) ** 2)
+    return np.inf if error == 0 else 10 * np.log10(255**2 / error)
+
+
+def test_a_build_tells_how_far_it_is_and_what_its_layers_are(idrn):
+    _, made, seen = idrn
+    fractions = [progress.fraction for progress in seen]
+    assert len(fractions) > 3 and fractions == sorted(fractions) and fractions[-1] > 0.5
+    assert made.seconds > 0 and json.loads(made.layers)["Layers"]
+
+
+@pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_idrn_gives_what_onnx_runtime_gives(idrn, session, crops, side, count):
+    batch = crops(side, count)
+    expected = OrtSession(idrn[0]).infer(batch)
+    first = session.infer(batch)
+    assert psnr_db(first, expected) >= LEAST_DB
+    np.testing.assert_array_equal(session.infer(batch), first)  # by now a graph, where graphs are captured
+
+
+def test_the_detector_gives_what_onnx_runtime_gives(compiled, gpu, astronaut):
+    bundle, _, _ = compiled("detector")
+    session = TrtSession(bundle, gpu)
+    assert set(session.contract.sizes_hw) == set(SIZES)
+    for height, width in SIZES:
+        frame = np.ascontiguousarray(np.resize(astronaut, (1, height, width, 3)))
+        expected = OrtSession(bundle).infer(frame)
+        np.testing.assert_allclose(session.infer(frame), expected, atol=0.02)
+    session.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_a_batch_on_the_gpu_gives_the_same(session, gpu, crops, count):
+    batch = crops(32, count)
+    expected, stream = session.infer(batch), gpu.stream()
+    array, out = gpu.empty(batch.shape, np.uint8), gpu.pinned(expected.shape, np.uint8)
+    gpu.upload(batch, array, stream)
+    result = session.infer_on_device(array)
+    gpu.download(result, out, result.stream)
+    result.stream.synchronize()
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_graphs_are_captured_where_the_bindings_can(session, gpu):
+    session.warm_up()
+    assert ("no CUDA graphs" in session.runtime) == (not gpu.graphs), session.runtime
+
+
+def test_every_layer_is_timed(session, crops):
+    times = session.layer_times(crops(64, 2))
+    assert (
+        len(times) > 3 and all(layer.ms >= 0 and layer.name for layer in times) and any(layer.kind for layer in times)
+    )
+
+
+def test_a_build_that_is_stopped_ends(gpu):
+    stop = threading.Event()
+    with pytest.raises(BuildError, match="was stopped"):
+        compile_engine(find("idrn-x4"), CompileOptions(), lambda progress: stop.set(), stop=stop)
+
+
+def test_rubbish_is_no_engine(gpu):
+    with pytest.raises(EngineError, match="cannot be loaded by TensorRT"):
+        TrtSession(find("idrn-x4"), gpu, engine=b"rubbish" * 100)

@@ -1,0 +1,186 @@
+"""The whole way of a frame, with the models that ship."""
+
+import threading
+
+import cv2
+import facesr_edge
+import numpy as np
+import pytest
+from facesr_edge.engines.errors import EngineError, InputError, UsageError
+from facesr_edge.sdk.pipeline.frame import Frame
+from facesr_edge.sdk.pipeline.upscale import consistency_db
+
+
+def centres(result):
+    return np.array([(f.box_xyxy[:2] + f.box_xyxy[2:]) / 2 for f in result.faces]).reshape(-1, 2)
+
+
+def test_a_small_face_comes_out_four_times_larger(sr, grey_frame, put_face):
+    where = put_face(grey_frame, 100, 60, 40)
+    result = sr(grey_frame)
+    (face,) = result.faces
+    assert np.abs(centres(result)[0] - where).max() < 12
+    assert face.pixels.shape == tuple(np.array(face.original.shape) * [4, 4, 1]) and face.scale == 4
+    x0, y0, x1, y1 = face.window_xyxy
+    assert (face.original == grey_frame[y0:y1, x0:x1]).all()
+    assert result.frame.shape == (720, 1280, 3)
+    assert face.consistency_db > 45
+
+
+def test_the_network_adds_detail_that_bicubic_has_not(sr, portrait):
+    true = cv2.resize(portrait[40:200, 48:208], (128, 128), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(true, (32, 32), interpolation=cv2.INTER_AREA)
+    ours = sr.upscale(small[None])[0]
+    bicubic = cv2.resize(small, (128, 128), interpolation=cv2.INTER_CUBIC)
+    assert cv2.PSNR(ours, true) > cv2.PSNR(bicubic, true) + 1
+
+
+def test_a_frame_without_a_face_is_enlarged_and_nothing_else(sr, grey_frame):
+    result = sr(grey_frame)
+    assert result.faces == () and len(result.too_large) == 0
+    assert (result.frame == 118).all() and result.timings_ms["total"] > 0
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [(0, 0), (280, 0), (569, 0), (0, 150), (569, 150), (0, 289), (280, 289), (569, 289)]
+)
+def test_faces_at_each_border_and_corner_are_found_and_pasted(sr, grey_frame, portrait, x, y):
+    face = cv2.resize(portrait[40:218, 39:217], (71, 71), interpolation=cv2.INTER_AREA)  # the face fills it
+    grey_frame[y : y + 71, x : x + 71] = face
+    result = sr(grey_frame)
+    assert len(result.faces) == 1
+    left, top, right, bottom = result.faces[0].window_xyxy
+    assert left >= 0 and top >= 0 and right <= 640 and bottom <= 360
+    assert result.faces[0].pixels.shape[0] == 4 * (right - left)
+
+
+def test_overlapping_windows_are_all_pasted(sr, grey_frame, put_face):
+    for x in (100, 150, 200):
+        put_face(grey_frame, x, 100, 36)
+    result = sr(grey_frame)
+    assert len(result.faces) == 3
+    lefts = sorted(face.window_xyxy[0] for face in result.faces)
+    assert lefts[1] - lefts[0] < result.faces[0].original.shape[0], "the windows overlap"
+
+
+def test_a_face_too_large_is_named_and_left_alone(sr, portrait):
+    frame = np.full((720, 720, 3), 118, np.uint8)
+    frame[100:356, 100:356] = portrait
+    result = sr(frame)
+    assert result.faces == () and len(result.too_large) == 1
+    assert (result.frame == cv2.resize(frame, (1440, 1440), interpolation=cv2.INTER_CUBIC)).all()
+
+
+@pytest.mark.parametrize("side", [20, 31, 40])
+def test_a_frame_smaller_than_a_window_gives_a_composite_of_its_own_size(sr, portrait, side):
+    frame = cv2.resize(portrait[40:200, 48:208], (side, side), interpolation=cv2.INTER_AREA)
+    result = sr(frame)
+    assert result.frame.shape == (2 * side, 2 * side, 3)
+    assert all(face.pixels.shape[0] == 4 * face.original.shape[0] for face in result.faces)
+
+
+@pytest.mark.parametrize("turn", [lambda f: f[..., 1], lambda f: np.dstack((f, f[..., :1])), lambda f: f[..., 1:2]])
+def test_grey_and_four_channel_pictures_are_taken(sr, grey_frame, put_face, turn):
+    put_face(grey_frame, 100, 60, 40)
+    result = sr(np.ascontiguousarray(turn(grey_frame)))
+    assert len(result.faces) == 1 and result.frame.shape == (720, 1280, 3)
+
+
+@pytest.mark.parametrize("outscale", [1, 2, 3, 4])
+def test_outscale_says_how_large_the_composite_is(sr, grey_frame, put_face, outscale):
+    put_face(grey_frame, 100, 60, 40)
+    with facesr_edge.load("idrn-x4", detector=sr.detector, outscale=outscale) as pipeline:
+        result = pipeline(grey_frame)
+        assert result.frame.shape == (360 * outscale, 640 * outscale, 3)
+        assert len(result.faces) == 1
+        if outscale == 1:
+            assert result.frame is result.source.pixels
+
+
+def test_without_a_composite_only_the_faces_are_made(sr, grey_frame, put_face):
+    put_face(grey_frame, 100, 60, 40)
+    with facesr_edge.load("idrn-x4", detector=sr.detector, composite=False) as pipeline:
+        result = pipeline(grey_frame)
+    assert result.frame is None and len(result.faces) == 1 and "paste" not in result.timings_ms
+
+
+def test_the_frame_itself_is_never_changed(sr, grey_frame, put_face):
+    put_face(grey_frame, 100, 60, 40)
+    before = grey_frame.copy()
+    sr(grey_frame)
+    assert (grey_frame == before).all()
+
+
+def test_a_stream_keeps_order_and_times_every_stage(sr, grey_frame, put_face):
+    put_face(grey_frame, 100, 60, 40)
+    results = list(sr.stream(Frame(grey_frame, index=i, time_s=i / 10) for i in range(3)))
+    assert [r.source.index for r in results] == [0, 1, 2]
+    stages = {
+        "decode",
+        "detect",
+        "detect.network",
+        "crop",
+        "super_resolve",
+        "super_resolve.network",
+        "paste",
+        "paste.enlarge",
+    }
+    assert set(results[0].timings_ms) == {*stages, "total"}
+    ms = results[0].timings_ms
+    assert ms["total"] == pytest.approx(sum(v for k, v in ms.items() if "." not in k and k != "total"))
+    assert ms["super_resolve.network"] <= ms["super_resolve"]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (20, 32), (40, 33), (128, 128), (1, 1)])
+def test_upscale_takes_any_size_up_to_the_largest_window(sr, size):
+    crops = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    assert sr.upscale(crops).shape == (2, 4 * size[0], 4 * size[1], 3)
+
+
+def test_upscale_of_none_is_none(sr):
+    assert sr.upscale(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0, 128, 128, 3)
+
+
+@pytest.mark.parametrize(
+    "crops",
+    [np.zeros((1, 129, 40, 3), np.uint8), np.zeros((32, 32, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)],
+)
+def test_upscale_refuses_what_it_cannot_take(sr, crops):
+    with pytest.raises(InputError, match="crops"):
+        sr.upscale(crops)
+
+
+def test_consistency_is_measured_against_the_crop(sr, portrait):
+    crop = cv2.resize(portrait[40:200, 48:208], (32, 32), interpolation=cv2.INTER_AREA)[None]
+    ours = consistency_db(crop, sr.upscale(crop))[0]
+    shifted = consistency_db(crop, np.clip(sr.upscale(crop).astype(int) + 10, 0, 255).astype(np.uint8))[0]
+    assert ours > 50 and shifted == pytest.approx(28.1, abs=1.5)
+
+
+def test_options_that_cannot_be_meant_are_refused(sr):
+    with pytest.raises(UsageError, match="outscale is 5"):
+        facesr_edge.load("idrn-x4", detector=sr.detector, outscale=5)
+    with pytest.raises(UsageError, match="did you mean 'idrn-x4'"):
+        facesr_edge.load("idrn-x")
+    with pytest.raises(UsageError, match="unknown engine 'cuda'"):
+        facesr_edge.load("idrn-x4", engine="cuda")
+    with pytest.raises(EngineError, match="expected a super-resolution bundle"):
+        facesr_edge.load("detector")
+    with pytest.raises(EngineError, match="expected a face detector"):
+        facesr_edge.load_detector("idrn-x4")
+
+
+def test_pipelines_in_several_threads_agree(grey_frame, put_face):
+    put_face(grey_frame, 100, 60, 40)
+    frames: list[np.ndarray] = []
+
+    def work():
+        with facesr_edge.load("idrn-x4", threads=1) as pipeline:
+            frames.append(pipeline(grey_frame).frame)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(frames) == 2 and (frames[0] == frames[1]).all()

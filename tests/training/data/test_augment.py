@@ -1,0 +1,39 @@
+"""What cameras do to a picture: it stays a picture, and a trail is as long and as steep as asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from facesr_edge.training.data.augment import degraded, recoloured, trail
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_colours_and_faults_keep_shape_and_type(seed: int) -> None:
+    picture = np.random.default_rng(seed).integers(0, 256, (40, 56, 3), np.uint8)
+    for change in (recoloured, degraded):
+        changed = change(picture, np.random.default_rng(seed))
+        assert (changed.shape, changed.dtype) == (picture.shape, picture.dtype)
+
+
+def test_pictures_are_seen_as_they_are_and_also_dim_blurred_and_noisy() -> None:
+    picture = np.zeros((48, 48, 3), np.uint8)
+    picture[:, 24:] = 200
+    seen = [degraded(picture, np.random.default_rng(seed)) for seed in range(200)]
+    assert 0.3 < np.mean([np.array_equal(s, picture) for s in seen]) < 0.6
+    assert 0.05 < np.mean([s.max() < 150 for s in seen]) < 0.2  # dim
+    assert np.mean([20 < int(s[24, 24, 0]) < 180 and s[24, 5, 0] < 20 for s in seen]) > 0.1  # blurred or moved
+
+
+@pytest.mark.parametrize("length", [2.0, 4.5, 7.0])
+@pytest.mark.parametrize("angle", [0.0, 0.6, np.pi / 2, 2.5])
+def test_a_trail_is_a_line_through_the_middle_of_sum_one(length: float, angle: float) -> None:
+    kernel = trail(length, angle)
+    side = len(kernel)
+    assert kernel.shape == (side, side) and side % 2 == 1
+    assert float(kernel.sum()) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(kernel, kernel[::-1, ::-1], atol=1e-6)
+    y, x = np.mgrid[:side, :side] - side // 2
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    spread = np.sqrt((kernel * along**2).sum())
+    assert spread == pytest.approx(length / np.sqrt(12), rel=0.4)  # that of a line of this length
+    assert float((kernel * across**2).sum()) < 0.4

@@ -1,0 +1,1 @@
+"""Training data: faces, labelled pictures, references, degradations."""
