@@ -24,8 +24,8 @@ from facesr_edge.training.data.faces import FacePairs
 from facesr_edge.training.recipe import Recipe
 from facesr_edge.training.recipes import edge
 from facesr_edge.training.tasks import open_teacher
-from facesr_edge.training.train import TAUGHT
-from facesr_edge.training.trainer import Progress, train
+from facesr_edge.training.train import DISTILL_WEIGHT
+from facesr_edge.training.trainer import TrainProgress, train
 
 FIRST = "as it is"
 
@@ -45,11 +45,11 @@ def variants() -> dict[str, Recipe]:
         "L2 instead of PSNR": differing(losses={"l2": 1.0}),
         "L1 and frequencies instead of PSNR": differing(losses={"l1": 1.0, "frequency": 0.05}),
         "smaller crops: 24 instead of 32 pixels": differing(crop=24 * 4),
-        "half of the loss is a teacher's picture": differing(taught=TAUGHT),
+        "half of the loss is a teacher's picture": differing(distill_weight=DISTILL_WEIGHT),
         "finished": last,
         "finished with L1": replace(last, losses={"l1": 1.0}),
         "finished with L2": replace(last, losses={"l2": 1.0}),
-        "finished with the teacher": replace(last, taught=TAUGHT),
+        "finished with the teacher": replace(last, distill_weight=DISTILL_WEIGHT),
     }
 
 
@@ -64,12 +64,12 @@ def gain_of(
     name: str, recipe: Recipe, given: argparse.Namespace, first: dict[str, Any] | None
 ) -> tuple[float, dict[str, Any]]:
     """Train a variant; its gain over bicubic in dB, and its weights."""
-    teacher = open_teacher(given.teacher, "super-resolution") if recipe.taught else None
+    teacher = open_teacher(given.teacher, "super-resolution") if recipe.distill_weight else None
     task = FacePairs(recipe, given.faces, given.held_out, teacher=teacher)
-    found: list[Progress] = []
+    found: list[TrainProgress] = []
     folder = given.output / name.replace(" ", "-").replace(":", "").replace(",", "")
     try:
-        network = train(recipe, task, folder, found.append, start=first if recipe.finishes else None)
+        network = train(recipe, task, folder, found.append, start=first if recipe.finetune else None)
     finally:
         if teacher is not None:
             teacher.close()
@@ -104,7 +104,7 @@ def main() -> None:
         if given.threads:
             torch.set_num_threads(given.threads)
         for name, recipe in variants().items():
-            steps = given.finish if recipe.finishes else given.steps
+            steps = given.finish if recipe.finetune else given.steps
             gain, weights = gain_of(name, replace(recipe, steps=steps), given, first)
             first = weights if first is None else first
             size = parameters(recipe)

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from facesr_edge.calibration.data.detection import read_scenes
-from facesr_edge.calibration.data.faces import middle
+from facesr_edge.calibration.data.faces import center_crop
 from facesr_edge.calibration.metrics.evaluate import SEED, enlarged_by_bicubic
 from facesr_edge.calibration.metrics.image import mean_db, psnr_y
 from facesr_edge.engines.errors import FacesrError
@@ -52,17 +52,17 @@ def true_windows(folder: Path, size: int, side: int, scale: int) -> Iterator[Pix
 
 def gain_of(session: Session, folder: Path, size: int, degradation: str) -> tuple[int, float, float] | None:
     """Number of faces; PSNR of bicubic and gain of the network over it, in dB; none where no face can be had."""
-    contract = session.contract
-    side = min((side for side in contract.windows if side >= MARGIN * size), default=0)
-    found = list(true_windows(folder, size, side, contract.scale)) if side else []
+    io_spec = session.io_spec
+    side = min((side for side in io_spec.windows if side >= MARGIN * size), default=0)
+    found = list(true_windows(folder, size, side, io_spec.scale)) if side else []
     if not found:
         return None
     hr = np.stack(found)
-    lr = DEGRADATIONS[degradation](hr, contract.scale, np.random.default_rng(SEED))
-    counted = contract.scale * min(side, round(MARGIN * size))
+    lr = DEGRADATIONS[degradation](hr, io_spec.scale, np.random.default_rng(SEED))
+    counted = io_spec.scale * min(side, round(MARGIN * size))
     truth, bicubic, sr = (
-        np.stack([middle(picture, counted) for picture in pictures])
-        for pictures in (hr, enlarged_by_bicubic(lr, contract.scale), session.infer(lr))
+        np.stack([center_crop(picture, counted) for picture in pictures])
+        for pictures in (hr, enlarged_by_bicubic(lr, io_spec.scale), session.infer(lr))
     )
     before = mean_db(psnr_y(bicubic, truth))
     return len(hr), before, mean_db(psnr_y(sr, truth)) - before
@@ -79,7 +79,7 @@ def main() -> None:
     try:
         for model in given.models:
             session = open_session(find(model), "auto", 0)
-            if session.contract.task != "super-resolution":
+            if session.io_spec.task != "super-resolution":
                 sys.exit(f"face_sizes: {model} enlarges nothing; give a super-resolution network")
             for size in SIZES:
                 told = gain_of(session, given.scenes, size, given.degradation)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from facesr_edge.engines.cuda.array import DeviceArray
 from facesr_edge.engines.cuda.device import Gpu
-from facesr_edge.engines.cuda.frame_ops import FrameStages, Nv12
+from facesr_edge.engines.cuda.frame_ops import FrameOps, Nv12
 from facesr_edge.engines.cuda.streams import Stream
 from facesr_edge.networks.layers.bicubic import resize_batch
 from facesr_edge.sdk.pipeline.crop import Window, crops_of
@@ -57,7 +57,7 @@ class Scene:
         size_wh: columns and rows, even.
     """
 
-    def __init__(self, gpu: Gpu, stages: FrameStages, stream: Stream, size_wh: tuple[int, int]) -> None:
+    def __init__(self, gpu: Gpu, stages: FrameOps, stream: Stream, size_wh: tuple[int, int]) -> None:
         self.gpu, self.stages, self.stream = gpu, stages, stream
         (width, height), self.rng = size_wh, np.random.default_rng(0)
         self.frame: Pixels = gpu.pinned((height, width, 3), np.uint8)

@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 from facesr_edge.engines.cuda.device import Gpu
-from facesr_edge.engines.cuda.frame_ops import FrameStages
+from facesr_edge.engines.cuda.frame_ops import FrameOps
 from facesr_edge.engines.cuda.streams import Stream
 from facesr_edge.engines.errors import FacesrError
 from facesr_edge.sdk.doctor.gpu import smi_says
@@ -174,7 +174,7 @@ def main() -> None:
             print(HEADING)
             for size_wh in given.frame:
                 frame = "{}x{}".format(*size_wh)
-                with FrameStages(gpu, stream) as stages:
+                with FrameOps(gpu, stream) as stages:
                     scene = Scene(gpu, stages, stream, size_wh)
                     for part in (scene.of_the_frame(), *map(scene.of_faces, given.faces)):
                         for stage in part:

@@ -12,19 +12,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.bundle.io_spec import Contract
+from ..engines.bundle.io_spec import IOSpec
 from ..engines.errors import BuildError, InputError
 from ..engines.session import Session
 from .data.detection import read_picture
-from .data.faces import evenly, low_resolution
-from .data.frames import calibration_frames, judged_frames, sample_frames
-from .metrics.detection import detect_with, judged
+from .data.faces import low_resolution, subsample
+from .data.frames import calibration_frames, evaluation_frames, sample_frames
+from .metrics.detection import detect_with, match_scenes
 from .metrics.evaluate import centres, evaluate
 from .metrics.image import psnr_y
 
-MOST_AP_DROP = 0.01
+MAX_AP_DROP = 0.01
 """By how much a detector's average precision may fall, of 1."""
-MOST_PSNR_DROP = 0.1
+MAX_PSNR_DROP = 0.1
 """By how much PSNR on the luma may fall, in dB."""
 CALIBRATION_FACES = 32
 SAMPLE = "views of the sample picture, with what FP32 finds there for labels"
@@ -33,7 +33,7 @@ ROUNDS = 15
 
 
 @dataclass(frozen=True, eq=False)
-class Gate:
+class AccuracyCheck:
     """What a network is calibrated on and judged by.
 
     Args:
@@ -59,7 +59,7 @@ class Gate:
     timed: NDArray[np.uint8]
 
 
-def precision_gate(reference: Session, scenes: Path | None, most_drop: float = MOST_AP_DROP) -> Gate:
+def average_precision_check(reference: Session, scenes: Path | None, most_drop: float = MAX_AP_DROP) -> AccuracyCheck:
     """Average precision on labelled pictures, or on the sample picture with the FP32 detector's own boxes for labels.
 
     Args:
@@ -71,12 +71,12 @@ def precision_gate(reference: Session, scenes: Path | None, most_drop: float = M
         InputError: the labels or a picture cannot be read.
         BuildError: the detector in FP32 finds nothing, so that there is nothing to lose.
     """
-    frames = judged_frames(scenes, reference)
+    frames = evaluation_frames(scenes, reference)
 
     def measure(session: Session) -> float:
         detect = detect_with(session)
         pictures = ((read_picture(f) if isinstance(f, Path) else f, faces) for f, faces in frames)
-        return judged((detect(picture), faces) for picture, faces in pictures).average_precision()
+        return match_scenes((detect(picture), faces) for picture, faces in pictures).average_precision()
 
     expected = measure(reference)
     whose = f"{len(frames)} pictures of {scenes.resolve().name}" if scenes else f"{len(frames)} {SAMPLE}"
@@ -85,7 +85,7 @@ def precision_gate(reference: Session, scenes: Path | None, most_drop: float = M
             f"in FP32 the detector finds no face in {whose}, so there is nothing to compare; train it longer, or give "
             f"{'other' if scenes else 'labelled'} pictures with --scenes DIR"
         )
-    return Gate(
+    return AccuracyCheck(
         figure="average_precision",
         words="average precision",
         most_drop=most_drop,
@@ -93,18 +93,18 @@ def precision_gate(reference: Session, scenes: Path | None, most_drop: float = M
         whose=whose,
         expected=expected,
         measure=measure,
-        batches=calibration_frames(scenes, reference.contract),
+        batches=calibration_frames(scenes, reference.io_spec),
         timed=np.tile(sample_frames()[-2], (2, 2, 1))[None, :384, :640],
     )
 
 
-def psnr_gate(
+def psnr_check(
     reference: Session,
     faces: list[NDArray[np.uint8]],
     whose: str,
-    most_drop: float = MOST_PSNR_DROP,
+    most_drop: float = MAX_PSNR_DROP,
     crops: Iterable[NDArray[np.uint8]] | None = None,
-) -> Gate:
+) -> AccuracyCheck:
     """PSNR on the luma of true faces.
 
     Args:
@@ -119,18 +119,18 @@ def psnr_gate(
         InputError: a face is too small, or there is no crop.
         EngineError: a crop is none of the contract's.
     """
-    contract = reference.contract
-    small = _window(low_resolution(centres(evenly(faces, CALIBRATION_FACES), contract.scale), contract.scale), contract)
+    io_spec = reference.io_spec
+    small = _window(low_resolution(centres(subsample(faces, CALIBRATION_FACES), io_spec.scale), io_spec.scale), io_spec)
 
     def measure(session: Session) -> float:
         return evaluate(session, faces, measures={"psnr_y_db": psnr_y}).psnr_y_db
 
-    batches = [crop[None] for crop in (small if crops is None else evenly(crops, CALIBRATION_FACES))]
+    batches = [crop[None] for crop in (small if crops is None else subsample(crops, CALIBRATION_FACES))]
     if not batches:
         raise InputError("there is no face to calibrate on; give a folder or a video with faces")
     for batch in batches if crops is not None else ():
-        contract.check(batch)
-    return Gate(
+        io_spec.check(batch)
+    return AccuracyCheck(
         figure="psnr_y_db",
         words="PSNR in dB",
         most_drop=most_drop,
@@ -144,7 +144,7 @@ def psnr_gate(
 
 
 @dataclass(frozen=True)
-class Kept:
+class PrecisionChoice:
     """What a device keeps of a network in INT8 and the same in FP16.
 
     Args:
@@ -156,24 +156,24 @@ class Kept:
     note: str
 
 
-def kept(int8_ms: float, fp16_ms: float, where: str) -> Kept:
+def faster_precision(int8_ms: float, fp16_ms: float, where: str) -> PrecisionChoice:
     """INT8 if it is faster, or else FP16, which loses less.
 
     Args:
-        int8_ms, fp16_ms: of the same call on the device, taken in turn, see `milliseconds`.
+        int8_ms, fp16_ms: of the same call on the device, taken in turn, see `median_ms`.
         where: the call and the device, e.g. "32x32 px, Orin NX".
     """
     times = f"{int8_ms:.2f} ms, FP16 {fp16_ms:.2f} ms at {where}"
     if int8_ms < fp16_ms:
-        return Kept("int8", f"{VERDICT} INT8 is kept: {times}")
-    return Kept("fp16", f"{VERDICT} INT8 is no faster, so FP16 is kept: INT8 {times}")
+        return PrecisionChoice("int8", f"{CHOICE_NOTE} INT8 is kept: {times}")
+    return PrecisionChoice("fp16", f"{CHOICE_NOTE} INT8 is no faster, so FP16 is kept: INT8 {times}")
 
 
-VERDICT = "on this device,"
+CHOICE_NOTE = "on this device,"
 """How every such note begins."""
 
 
-def milliseconds(sessions: tuple[Session, ...], batch: NDArray[np.uint8]) -> list[float]:
+def median_ms(sessions: tuple[Session, ...], batch: NDArray[np.uint8]) -> list[float]:
     """Median time of a call to each session, in ms, taken in turn so that a busy machine is fair to all."""
     taken: list[list[float]] = [[] for _ in sessions]
     for session in sessions:
@@ -186,7 +186,7 @@ def milliseconds(sessions: tuple[Session, ...], batch: NDArray[np.uint8]) -> lis
     return [median(times) for times in taken]
 
 
-def _window(crops: NDArray[np.uint8], contract: Contract) -> NDArray[np.uint8]:
-    side = min(window for window in contract.windows if window >= crops.shape[1])
+def _window(crops: NDArray[np.uint8], io_spec: IOSpec) -> NDArray[np.uint8]:
+    side = min(window for window in io_spec.windows if window >= crops.shape[1])
     pad = side - crops.shape[1]
     return np.pad(crops, ((0, 0), (0, pad), (0, pad), (0, 0)), mode="edge")

@@ -14,7 +14,7 @@ WARM_UP = 2
 
 
 @dataclass(frozen=True)
-class Spread:
+class LatencyStats:
     """What a call took, in ms: best, the range that holds four of five, and the median."""
 
     best: float
@@ -23,7 +23,7 @@ class Spread:
     p90: float
 
 
-def in_turn(
+def interleaved(
     calls: Sequence[Callable[[], object]],
     rounds: int,
     *,
@@ -63,7 +63,7 @@ def in_turn(
     return taken
 
 
-def spread(taken_ms: Sequence[float]) -> Spread:
+def latency_stats(taken_ms: Sequence[float]) -> LatencyStats:
     """Best, percentiles (linearly interpolated) and median of at least one call's ms."""
     p10, p50, p90 = (float(p) for p in np.percentile(taken_ms, (10, 50, 90)))
-    return Spread(min(taken_ms), p10, p50, p90)
+    return LatencyStats(min(taken_ms), p10, p50, p90)

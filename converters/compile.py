@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..calibration.accuracy import VERDICT, Kept, kept, milliseconds
+from ..calibration.accuracy import CHOICE_NOTE, PrecisionChoice, faster_precision, median_ms
 from ..engines.bundle.bundle import (
     ENGINE,
+    FP16_ONNX,
     LAYERS,
     ONNX,
-    SECOND,
     WEIGHTS,
     Bundle,
     check_free,
@@ -20,19 +20,19 @@ from ..engines.bundle.bundle import (
     write_bundle,
 )
 from ..engines.bundle.card import Card
-from ..engines.bundle.engine_info import Key, mismatches
-from ..engines.bundle.io_spec import Contract
+from ..engines.bundle.engine_info import EngineInfo, mismatches
+from ..engines.bundle.io_spec import IOSpec
 from ..engines.cuda.device import Gpu
 from ..engines.errors import FacesrError, UnknownNameError, UsageError
 from ..engines.openvino.session import version as openvino_version
-from ..engines.registry import choose, open_session
+from ..engines.registry import choose_engine, open_session
 from ..engines.tensorrt.api import version
 from ..engines.tensorrt.builder import CompileOptions, compile_engine
-from ..engines.tensorrt.loader import key_here
+from ..engines.tensorrt.loader import current_engine_info
 from ..engines.tensorrt.progress import Progress
 from ..engines.tensorrt.session import TrtSession
 from ..zoo.catalogue import ships
-from .engine_check import pictures, trial
+from .engine_check import check_engine, check_inputs
 
 TARGETS = ("auto", "onnxruntime", "openvino", "tensorrt")
 PREPARED = "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs on CPUs"
@@ -41,7 +41,7 @@ Report = Callable[[str], None]
 Watch = Callable[[Progress], None]
 
 
-def check_target(target: str, contract: Contract, name: str) -> None:
+def check_target(target: str, io_spec: IOSpec, name: str) -> None:
     """Refuse a runtime that there is not, or that a network cannot run in, before minutes are spent.
 
     Raises:
@@ -51,7 +51,7 @@ def check_target(target: str, contract: Contract, name: str) -> None:
     """
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
-    if target in ("openvino", "tensorrt") and contract.references:
+    if target in ("openvino", "tensorrt") and io_spec.references:
         raise UsageError(f"{name} borrows from references, which runs in ONNX Runtime alone; leave --target out")
     if target == "openvino":
         openvino_version()
@@ -83,11 +83,11 @@ def compile_bundle(
     Raises:
         BuildError, EngineError, MissingDependencyError, OutputError, UsageError: the text says what to do.
     """
-    check_target(target, bundle.card.contract, bundle.card.name)
-    for_cpus = bundle.card.precision == "int8" and SECOND not in bundle.card.files
+    check_target(target, bundle.card.io_spec, bundle.card.name)
+    for_cpus = bundle.card.precision == "int8" and FP16_ONNX not in bundle.card.files
     if target == "tensorrt" and for_cpus:
         raise UsageError(f"{bundle.folder} is INT8 for CPUs; make one for TensorRT: build --int8 --target tensorrt")
-    borrows = bool(bundle.card.contract.references)
+    borrows = bool(bundle.card.io_spec.references)
     if folder:
         check_free(folder)
     if target == "tensorrt" or (target == "auto" and not for_cpus and not borrows and not why_not_tensorrt()):
@@ -97,7 +97,7 @@ def compile_bundle(
         return _with_tensorrt(bundle, folder, options or _options_of(bundle.card), report, watch)
     if folder:
         bundle = write_bundle(folder, bundle.card, _contents(bundle))
-    unasked = "onnxruntime" if bundle.card.engine else choose(bundle).engine
+    unasked = "onnxruntime" if bundle.card.engine else choose_engine(bundle).engine
     session = open_session(bundle, unasked if target == "auto" else target)
     session.warm_up()
     hint = "" if target in ("auto", unasked) else f"; run it with --engine {target}"
@@ -106,7 +106,7 @@ def compile_bundle(
     return bundle
 
 
-def up_to_date(bundle: Bundle, report: Report = lambda line: None, watch: Watch = lambda progress: None) -> Bundle:
+def ensure_engine(bundle: Bundle, report: Report = lambda line: None, watch: Watch = lambda progress: None) -> Bundle:
     """The bundle, its TensorRT engine compiled anew from its own graph where it is missing or cannot run here.
 
     Raises:
@@ -121,7 +121,7 @@ def up_to_date(bundle: Bundle, report: Report = lambda line: None, watch: Watch 
         )
     made = bundle.card.engine
     with Gpu() as gpu:
-        told = mismatches(made, key_here(bundle, gpu)) if made else ("it has no engine",)
+        told = mismatches(made, current_engine_info(bundle, gpu)) if made else ("it has no engine",)
     if not told:
         return bundle
     report(f"{bundle.folder} is compiled anew: {', and '.join(told)}")
@@ -142,14 +142,18 @@ def _options_of(card: Card) -> CompileOptions:
     """The options that a bundle's engine was compiled with, as far as its card tells."""
     made = card.engine
     return (
-        CompileOptions(any_gpu=made.any_gpu, any_version=made.any_version, dla=made.dla) if made else CompileOptions()
+        CompileOptions(
+            hardware_compatible=made.hardware_compatible, version_compatible=made.version_compatible, dla=made.dla
+        )
+        if made
+        else CompileOptions()
     )
 
 
 def _with_tensorrt(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
     with TemporaryDirectory() as workshop:
         done = _compiled(bundle, Path(workshop) / "first", options, report, watch)
-        if SECOND in bundle.card.files:
+        if FP16_ONNX in bundle.card.files:
             other = _compiled(_in_fp16(bundle, workshop), Path(workshop) / "second", options, report, watch)
             verdict = _faster(done, other)
             report(verdict.note)
@@ -160,7 +164,7 @@ def _with_tensorrt(bundle: Bundle, folder: Path, options: CompileOptions, report
 
 def _in_fp16(bundle: Bundle, workshop: str) -> Bundle:
     """The same network as the FP16 graph beside an INT8 one has it."""
-    contents = {ONNX: (bundle.folder / SECOND).read_bytes(), WEIGHTS: (bundle.folder / WEIGHTS).read_bytes()}
+    contents = {ONNX: (bundle.folder / FP16_ONNX).read_bytes(), WEIGHTS: (bundle.folder / WEIGHTS).read_bytes()}
     card = replace(bundle.card, precision="fp16", calibration="", engine=None)
     return write_bundle(Path(workshop) / "fp16", card, contents)
 
@@ -171,12 +175,12 @@ def _compiled(bundle: Bundle, folder: Path, options: CompileOptions, report: Rep
     made = compile_engine(bundle, options, watch)
     report(f"{card.precision}: compiled by TensorRT {made.tensorrt} in {made.seconds:.0f} s")
     with Gpu() as gpu:
-        notes = tuple(note for note in card.notes if note != PREPARED and not note.startswith(VERDICT))
+        notes = tuple(note for note in card.notes if note != PREPARED and not note.startswith(CHOICE_NOTE))
         card = replace(card, engine=_key(bundle, gpu, options), notes=notes)
         contents = {**_contents(bundle), ENGINE: made.engine, LAYERS: made.layers.encode()}
         done = write_bundle(folder, card, contents)
         session = TrtSession(done, gpu)
-        tried = trial(done, session)
+        tried = check_engine(done, session)
         runtime = session.runtime
         session.close()
     report(f"{card.precision}: {tried}")
@@ -184,20 +188,25 @@ def _compiled(bundle: Bundle, folder: Path, options: CompileOptions, report: Rep
     return replace(done, card=replace(done.card, quality=quality))
 
 
-def _faster(int8: Bundle, fp16: Bundle) -> Kept:
+def _faster(int8: Bundle, fp16: Bundle) -> PrecisionChoice:
     """Which of two engines of one network the device keeps, timed in turn."""
     with Gpu() as gpu:
         sessions = TrtSession(int8, gpu), TrtSession(fp16, gpu)
-        pixels = pictures(sessions[0].contract)[0]
-        int8_ms, fp16_ms = milliseconds(sessions, pixels)
+        pixels = check_inputs(sessions[0].io_spec)[0]
+        int8_ms, fp16_ms = median_ms(sessions, pixels)
         for session in sessions:
             session.close()
     count, height, width, _ = pixels.shape
-    return kept(int8_ms, fp16_ms, f"{count} of {width}x{height} px")
+    return faster_precision(int8_ms, fp16_ms, f"{count} of {width}x{height} px")
 
 
-def _key(bundle: Bundle, gpu: Gpu, options: CompileOptions) -> Key:
-    return replace(key_here(bundle, gpu), any_gpu=options.any_gpu, any_version=options.any_version, dla=options.dla)
+def _key(bundle: Bundle, gpu: Gpu, options: CompileOptions) -> EngineInfo:
+    return replace(
+        current_engine_info(bundle, gpu),
+        hardware_compatible=options.hardware_compatible,
+        version_compatible=options.version_compatible,
+        dla=options.dla,
+    )
 
 
 def _contents(bundle: Bundle) -> dict[str, bytes]:

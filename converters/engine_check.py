@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.accuracy import milliseconds
+from ..calibration.accuracy import median_ms
 from ..calibration.data.faces import astronaut, sample_faces
 from ..engines.bundle.bundle import Bundle
-from ..engines.bundle.io_spec import Contract
+from ..engines.bundle.io_spec import IOSpec
 from ..engines.errors import MissingDependencyError
 from ..engines.onnxruntime.session import OrtSession
 from ..engines.session import Session
@@ -20,7 +20,7 @@ from .parity import engine_parity
 
 
 @dataclass(frozen=True)
-class Trial:
+class EngineCheck:
     """What a trial showed.
 
     Args:
@@ -43,7 +43,7 @@ class Trial:
         return {**self.parity, "timed_nhwc": list(self.shape), "time_ms": round(self.ms, 3)}
 
 
-def trial(bundle: Bundle, session: Session) -> Trial:
+def check_engine(bundle: Bundle, session: Session) -> EngineCheck:
     """Run an engine beside its own graph in ONNX Runtime, in every size that it was compiled for.
 
     Args:
@@ -53,17 +53,17 @@ def trial(bundle: Bundle, session: Session) -> Trial:
     Raises:
         ParityError: it says something else: a broken kernel, an overflow, not a number.
     """
-    batches = pictures(session.contract)
+    batches = check_inputs(session.io_spec)
     reference = OrtSession(bundle)
     found = [engine_parity(bundle.card.precision, reference.infer(pixels), session.infer(pixels)) for pixels in batches]
     reference.close()
     worst = {name: min(one[name] for one in found) for name in found[0]}
-    if session.contract.task == "face-detection":  # an error, not an agreement
+    if session.io_spec.task == "face-detection":  # an error, not an agreement
         worst = {name: max(one[name] for one in found) for name in found[0]}
-    return Trial(worst, batches[0].shape, milliseconds((session,), batches[0])[0])
+    return EngineCheck(worst, batches[0].shape, median_ms((session,), batches[0])[0])
 
 
-def pictures(contract: Contract) -> list[NDArray[np.uint8]]:
+def check_inputs(io_spec: IOSpec) -> list[NDArray[np.uint8]]:
     """What an engine is tried on, (N, H, W, 3) for each of its sizes: faces of the sample picture, or the picture
     itself for a detector; smooth noise where scikit-image is not installed, as on a device that only runs.
 
@@ -76,10 +76,10 @@ def pictures(contract: Contract) -> list[NDArray[np.uint8]]:
         coarse = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
         picture = np.asarray(cv2.resize(coarse, (512, 512), interpolation=cv2.INTER_CUBIC), np.uint8)
         faces = [picture[:128, 48 * i : 48 * i + 128] for i in range(8)]
-    if contract.task == "super-resolution":
-        sizes = [(side, side, max(contract.batches_of(side, side))) for side in contract.windows]
+    if io_spec.task == "super-resolution":
+        sizes = [(side, side, max(io_spec.batches_of(side, side))) for side in io_spec.windows]
         return [np.stack([_resized(face, h, w) for face in faces[:count]]) for h, w, count in sizes]
-    return [_resized(picture, height, width)[None] for height, width in contract.sizes_hw or ((384, 640),)]
+    return [_resized(picture, height, width)[None] for height, width in io_spec.sizes_hw or ((384, 640),)]
 
 
 def _resized(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

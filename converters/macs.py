@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..engines.bundle.bundle import Bundle
-from ..engines.onnxruntime.session import Graph
+from ..engines.onnxruntime.session import OrtGraph
 from ..networks import build_network
 
 Shape = tuple[int, ...]
@@ -45,7 +45,7 @@ def multiply_adds(model: onnx.ModelProto, batch: NDArray[Any], operators: Collec
     with TemporaryDirectory() as workshop:
         path = Path(workshop) / "shown.onnx"
         onnx.save(shown, path)
-        graph = Graph(path)
+        graph = OrtGraph(path)
         made = graph.run(batch)
         graph.close()
     known |= {name: tensor.shape for name, tensor in zip(wanted, made, strict=True)}
@@ -99,7 +99,7 @@ SIDE = 32
 
 
 @dataclass(frozen=True)
-class Cost:
+class Complexity:
     """What a network costs.
 
     Args:
@@ -116,7 +116,7 @@ class Cost:
         return self.multiply_adds / 1e9
 
 
-def cost(bundle: Bundle) -> Cost:
+def complexity(bundle: Bundle) -> Complexity:
     """Count what a super-resolution bundle costs, whatever its precision.
 
     Raises:
@@ -126,5 +126,5 @@ def cost(bundle: Bundle) -> Cost:
     with torch.device("meta"):
         network = build_network(bundle.card.network, bundle.card.config)
     learnt = sum(parameter.numel() for parameter in network.parameters())
-    windows = bundle.card.contract.windows
-    return Cost(learnt, macs_of(bundle.onnx, SIDE if SIDE in windows else min(windows)))
+    windows = bundle.card.io_spec.windows
+    return Complexity(learnt, macs_of(bundle.onnx, SIDE if SIDE in windows else min(windows)))

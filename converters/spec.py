@@ -16,7 +16,7 @@ from ..zoo import catalogue
 
 
 @dataclass(frozen=True)
-class Blueprint:
+class BuildSpec:
     """What to build.
 
     Args:
@@ -34,7 +34,7 @@ class Blueprint:
     known: Card | None = None
 
 
-def blueprint(model: str, weights: Path | None = None, name: str | None = None, /, **options: int | None) -> Blueprint:
+def build_spec(model: str, weights: Path | None = None, name: str | None = None, /, **options: int | None) -> BuildSpec:
     """Find out what to build.
 
     Args:
@@ -56,7 +56,7 @@ def blueprint(model: str, weights: Path | None = None, name: str | None = None, 
         if weights is None:
             return _of_the_zoo(card, wanted, name)
         _fit(weights, read_weights(weights), card.network, card.config)
-        return Blueprint(name or model, card.network, card.config, weights)
+        return BuildSpec(name or model, card.network, card.config, weights)
     if model not in NETWORKS:
         raise UnknownNameError("model", model, {*NETWORKS, *catalogue.names()})
     _known(model, wanted)
@@ -67,10 +67,10 @@ def blueprint(model: str, weights: Path | None = None, name: str | None = None, 
         _agree(wanted, said.config, said.origin.training, str(weights))
     config = _typed(model, {**defaults(model), **(said.config or {}), **wanted})
     _fit(weights, said, model, config)
-    return Blueprint(name or _name(model, config), model, config, weights)
+    return BuildSpec(name or _name(model, config), model, config, weights)
 
 
-def together(sizes: Mapping[str, int | None], more: Mapping[str, int]) -> dict[str, int | None]:
+def merge_options(sizes: Mapping[str, int | None], more: Mapping[str, int]) -> dict[str, int | None]:
     """A network's options: those with a name of their own, and those that were set.
 
     Raises:
@@ -82,7 +82,7 @@ def together(sizes: Mapping[str, int | None], more: Mapping[str, int]) -> dict[s
     return {**sizes, **more}
 
 
-def _found(network: str, wanted: dict[str, int], name: str | None) -> Blueprint:
+def _found(network: str, wanted: dict[str, int], name: str | None) -> BuildSpec:
     """The zoo's weights that fit best what was asked: of the usual size, and for clean pictures."""
     cards = [open_bundle(catalogue.FOLDER / name).card for name in catalogue.names()]
     cards = [card for card in cards if card.network == network]
@@ -102,12 +102,12 @@ def _found(network: str, wanted: dict[str, int], name: str | None) -> Blueprint:
     return _of_the_zoo(min(fitting, key=oddity), wanted, name)
 
 
-def _of_the_zoo(card: Card, wanted: dict[str, int], name: str | None) -> Blueprint:
+def _of_the_zoo(card: Card, wanted: dict[str, int], name: str | None) -> BuildSpec:
     weights = catalogue.FOLDER / card.name / WEIGHTS
     if wanted.get("scale", card.config.get("scale")) == card.config.get("scale"):
-        return Blueprint(name or card.name, card.network, card.config, weights, card)
+        return BuildSpec(name or card.name, card.network, card.config, weights, card)
     config = {**card.config, "scale": wanted["scale"]}
-    return Blueprint(name or _name(card.network, config), card.network, config, weights)
+    return BuildSpec(name or _name(card.network, config), card.network, config, weights)
 
 
 def _known(network: str, wanted: dict[str, int]) -> None:

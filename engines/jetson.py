@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path("/")
 
 
-def tool_says(name: str, *arguments: str, root: Path = ROOT) -> str:
+def run_tool(name: str, *arguments: str, root: Path = ROOT) -> str:
     """Run a tool and read what it prints.
 
     Args:
@@ -68,7 +68,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Board:
+class Jetson:
     """A Jetson as it is set now.
 
     Args:
@@ -113,7 +113,7 @@ class Board:
         }
 
 
-def this_board(root: Path = ROOT) -> Board | None:
+def this_jetson(root: Path = ROOT) -> Jetson | None:
     """Look at the Jetson that this runs on; none where it is none.
 
     Args:
@@ -124,9 +124,9 @@ def this_board(root: Path = ROOT) -> Board | None:
     except OSError:
         return None
     release = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", said)
-    jetpack = re.match(r"[\d.]+", tool_says("dpkg-query", "-W", "-f=${Version}", "nvidia-jetpack", root=root))
-    mode = re.search(r"NV Power Mode:\s*(.+)", tool_says("nvpmodel", "-q", root=root))
-    return Board(
+    jetpack = re.match(r"[\d.]+", run_tool("dpkg-query", "-W", "-f=${Version}", "nvidia-jetpack", root=root))
+    mode = re.search(r"NV Power Mode:\s*(.+)", run_tool("nvpmodel", "-q", root=root))
+    return Jetson(
         model=_text(root / "proc/device-tree/model").strip("\0 \n"),
         l4t=".".join(release.groups()) if release else said.partition("\n")[0].strip("# "),
         jetpack=jetpack.group() if jetpack else "",

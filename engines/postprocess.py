@@ -11,20 +11,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle.io_spec import Contract
+from .bundle.io_spec import IOSpec
 
 STRIDES = (8, 16, 32)
 NMS_IOU = 0.4
-MOST_CANDIDATES = 5000
+MAX_CANDIDATES = 5000
 """Boxes that suppression takes. Its time grows with their square: 5,000 take 0.03 s with six a face, 0.14 s at worst,
 20,000 took 2 s; a frame at a sensible score has hundreds."""
 GREY = 114
 """What a picture is padded with."""
 
 
-def padded(
-    picture: NDArray[np.uint8], contract: Contract, buffer: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
+def padded(picture: NDArray[np.uint8], io_spec: IOSpec, buffer: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """The picture at the top left of a grey one that a detector takes; itself where its size is one already.
 
     Args:
@@ -32,7 +30,7 @@ def padded(
         contract: of the detector.
         buffer: what an earlier call returned; used again where its size fits.
     """
-    height, width = contract.padded_hw(*picture.shape[:2])
+    height, width = io_spec.padded_hw(*picture.shape[:2])
     if picture.shape[:2] == (height, width):
         return picture
     if buffer is None or buffer.shape[:2] != (height, width):
@@ -84,7 +82,7 @@ def suppress(found: Detections, iou: float) -> Detections:
     """Non-maximum suppression: of boxes that overlap by more than `iou`, the best stays.
 
     Args:
-        found: any order; of more than `MOST_CANDIDATES` the best are looked at.
+        found: any order; of more than `MAX_CANDIDATES` the best are looked at.
         iou: intersection over union, 0..1.
 
     Returns:
@@ -92,8 +90,8 @@ def suppress(found: Detections, iou: float) -> Detections:
     """
     if not len(found):
         return found
-    if len(found) > MOST_CANDIDATES:
-        found = found[np.sort(np.argsort(-found.scores, kind="stable")[:MOST_CANDIDATES])]
+    if len(found) > MAX_CANDIDATES:
+        found = found[np.sort(np.argsort(-found.scores, kind="stable")[:MAX_CANDIDATES])]
     boxes = found.boxes_xyxy.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     kept = cv2.dnn.NMSBoxes(boxes.tolist(), found.scores.tolist(), 0.0, iou)

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .bundle.bundle import SECOND, Bundle
+from .bundle.bundle import FP16_ONNX, Bundle
 from .errors import EngineError, UnknownNameError
 from .onnxruntime.session import OrtSession
 from .openvino.session import OvSession, installed
@@ -26,7 +26,7 @@ def _openvino(bundle: Bundle, threads: int) -> Session:
 
 
 def _refuse_references(bundle: Bundle) -> None:
-    if bundle.card.contract.references:
+    if bundle.card.io_spec.references:
         raise EngineError(f"{bundle.card.name} borrows from references, which runs in ONNX Runtime; leave --engine out")
 
 
@@ -55,7 +55,7 @@ second to compile. With two threads ONNX Runtime's wait for each other, which co
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """A runtime for a bundle.
 
     Args:
@@ -67,7 +67,7 @@ class Choice:
     why: str
 
 
-def choose(bundle: Bundle, engine: str = "auto") -> Choice:
+def choose_engine(bundle: Bundle, engine: str = "auto") -> EngineChoice:
     """Which runtime runs a bundle. Depends on the bundle and on what is installed, never on what fails.
 
     Args:
@@ -81,18 +81,20 @@ def choose(bundle: Bundle, engine: str = "auto") -> Choice:
     if engine not in ("auto", *ENGINES):
         raise UnknownNameError("engine", engine, ["auto", *ENGINES])
     if engine != "auto":
-        return Choice(engine, "as asked")
+        return EngineChoice(engine, "as asked")
     made = bundle.card.engine
     if made:
-        return Choice("tensorrt", f"the bundle has an engine of {made.runtime} {made.version} for {made.gpu}")
+        return EngineChoice("tensorrt", f"the bundle has an engine of {made.runtime} {made.version} for {made.gpu}")
     if _quicker_in_openvino(bundle):
-        return Choice("openvino", f"no compiled engine, and on CPUs OpenVINO is quicker in {bundle.card.precision}")
-    return Choice("onnxruntime", "the bundle has no compiled engine")
+        return EngineChoice(
+            "openvino", f"no compiled engine, and on CPUs OpenVINO is quicker in {bundle.card.precision}"
+        )
+    return EngineChoice("onnxruntime", "the bundle has no compiled engine")
 
 
 def _quicker_in_openvino(bundle: Bundle) -> bool:
-    fits = bundle.card.precision in QUICKER_IN_OPENVINO and not bundle.card.contract.references
-    fits = fits and SECOND not in bundle.card.files  # TensorRT's dialect of INT8 was not measured
+    fits = bundle.card.precision in QUICKER_IN_OPENVINO and not bundle.card.io_spec.references
+    fits = fits and FP16_ONNX not in bundle.card.files  # TensorRT's dialect of INT8 was not measured
     return fits and platform.machine().lower() in ("x86_64", "amd64") and installed()
 
 
@@ -101,11 +103,11 @@ def open_session(bundle: Bundle, engine: str = "auto", threads: int = 0) -> Sess
 
     Args:
         bundle: what to run.
-        engine: see `choose`.
+        engine: see `choose_engine`.
         threads: CPU threads of one call; 0 for one a core.
 
     Raises:
         UnknownNameError: no engine of that name.
         EngineError, MissingDependencyError: it cannot be loaded here. Nothing else is tried in its stead.
     """
-    return ENGINES[choose(bundle, engine).engine](bundle, threads)
+    return ENGINES[choose_engine(bundle, engine).engine](bundle, threads)

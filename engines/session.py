@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle.io_spec import Contract
+from .bundle.io_spec import IOSpec
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LayerTime:
 class Session(Protocol):
     """An engine loaded and ready; used by one thread at a time."""
 
-    contract: Contract
+    io_spec: IOSpec
     runtime: str
     """Name and version of what runs it, e.g. "ONNX Runtime 1.23 (CPU, 2 threads)"."""
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle.io_spec import Contract
+from .bundle.io_spec import IOSpec
 from .errors import EngineError
-from .onnxruntime.session import Graph, layer_times
+from .onnxruntime.session import OrtGraph, layer_times
 from .session import LayerTime
 
 STRIDES = (8, 16, 32)
@@ -32,24 +32,24 @@ class YuNetSession:
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        self._graph = Graph(path, threads)
+        self._graph = OrtGraph(path, threads)
         self._path, self._threads = path, threads
         if not set(_MAPS) <= set(self._graph.outputs) or len(self._graph.inputs) != 1:
             raise EngineError(f"{path} is not a face detector known here; give a YuNet ONNX file or a bundle")
         (node,) = self._graph.inputs.values()
         height, width = node.shape[2:]
         size = ((height, width),) if isinstance(height, int) and isinstance(width, int) else ()
-        self.contract = Contract("face-detection", multiple=STRIDES[-1], sizes_hw=size)
+        self.io_spec = IOSpec("face-detection", multiple=STRIDES[-1], sizes_hw=size)
         self.runtime = f"ONNX Runtime {self._graph.version} (CPU)"
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
         """See `Session.layer_times`; of one picture."""
-        self.contract.check(batch)
+        self.io_spec.check(batch)
         return layer_times(self._path, _tensor(batch[0]), runs, self._threads)
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Session.infer`."""
-        self.contract.check(batch)
+        self.io_spec.check(batch)
         # The published files were exported for one picture a call.
         return np.concatenate([self._infer_one(picture) for picture in batch])
 
@@ -63,7 +63,7 @@ class YuNetSession:
 
     def warm_up(self) -> None:
         """See `Session.warm_up`."""
-        height, width = self.contract.largest_hw or (STRIDES[-1], STRIDES[-1])
+        height, width = self.io_spec.largest_hw or (STRIDES[-1], STRIDES[-1])
         self.infer(np.zeros((1, height, width, 3), np.uint8))
 
     def close(self) -> None:

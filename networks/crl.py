@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers.resample import enlarge
-from .layers.sub_pixel import check_sizes, start_damped, sub_pixel
+from .layers.sub_pixel import check_sizes, init_residual, sub_pixel
 
 
 class Attention(nn.Module):
@@ -77,7 +77,7 @@ class CRL(nn.Module):
         self.blocks = nn.Sequential(*blocks, nn.Conv2d(width, width, 3, padding=1))  # equation 5
         self.upsampling = sub_pixel(width, scale)  # equation 6
         self.tail = nn.Conv2d(width, 3, 3, padding=1)  # equation 7
-        start_damped(self, [*(block.second for block in blocks), self.tail])
+        init_residual(self, [*(block.second for block in blocks), self.tail])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""

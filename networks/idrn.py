@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers.resample import enlarge
-from .layers.sub_pixel import check_sizes, start_damped, sub_pixel
+from .layers.sub_pixel import check_sizes, init_residual, sub_pixel
 
 
 class DenseResidualUnit(nn.Module):
@@ -56,7 +56,7 @@ class IDRN(nn.Module):
         self.units = nn.ModuleList(units)
         self.upsampling = sub_pixel(width, scale, scales=(2, 3, 4))
         self.tail = nn.Conv2d(width, 3, 3, padding=1)
-        start_damped(self, [*(unit.second for unit in units), self.tail])
+        init_residual(self, [*(unit.second for unit in units), self.tail])
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge faces.

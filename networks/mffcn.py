@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers.resample import enlarge
-from .layers.sub_pixel import check_sizes, start_damped
+from .layers.sub_pixel import check_sizes, init_residual
 
 
 class FeatureFusion(nn.Module):
@@ -57,7 +57,7 @@ class MFFCN(nn.Module):
             FeatureFusion(before, after) for before, after in ((6 * width, 2 * width), (3 * width, width))
         )
         self.tail = nn.Conv2d(width, 3, 3, padding=1)
-        start_damped(self, [self.tail])
+        init_residual(self, [self.tail])
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
         """Enlarge faces.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers.resample import enlarge
-from .layers.sub_pixel import check_sizes, start_damped, sub_pixel
+from .layers.sub_pixel import check_sizes, init_residual, sub_pixel
 
 SPLITS = 2
 """r of equations 6 and 7; the paper does not give it."""
@@ -97,7 +97,7 @@ class SISN(nn.Module):
         self.upsampling = sub_pixel(width, scale)  # equation 3
         self.tail = nn.Conv2d(width, 3, 3, padding=1)  # equation 4
         attentions = [module.widen for module in self.modules() if isinstance(module, SplitAttention)]
-        start_damped(self, [*attentions, self.tail])
+        init_residual(self, [*attentions, self.tail])
         for group in deep:  # no ReLU follows it, and ten groups would magnify each other's output
             group.gather.weight.data.mul_(0.7)
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers.resample import enlarge
-from .layers.sub_pixel import start_damped
+from .layers.sub_pixel import init_residual
 
 
 class SRCNN(nn.Module):
@@ -30,7 +30,7 @@ class SRCNN(nn.Module):
         self.extract = nn.Conv2d(3, 64, 9, padding=4)
         self.map = nn.Conv2d(64, 32, 1)
         self.reconstruct = nn.Conv2d(32, 3, 5, padding=2)
-        start_damped(self, [self.reconstruct])
+        init_residual(self, [self.reconstruct])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .layers.resample import enlarge
-from .layers.sub_pixel import check_sizes, start_damped, sub_pixel
+from .layers.sub_pixel import check_sizes, init_residual, sub_pixel
 
 
 class ResidualBlock(nn.Module):
@@ -55,7 +55,7 @@ class SRResNet(nn.Module):
         )
         self.upsampling = sub_pixel(width, scale, nn.PReLU)
         self.tail = nn.Conv2d(width, 3, 9, padding=4)
-        start_damped(self, [self.tail])
+        init_residual(self, [self.tail])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""

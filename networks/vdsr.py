@@ -10,7 +10,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from .layers.resample import enlarge
-from .layers.sub_pixel import check_sizes, start_damped
+from .layers.sub_pixel import check_sizes, init_residual
 
 
 class VDSR(nn.Module):
@@ -38,7 +38,7 @@ class VDSR(nn.Module):
         ]
         tail = nn.Conv2d(width, 3, 3, padding=1)
         self.body = nn.Sequential(*hidden, tail)
-        start_damped(self, [tail])
+        init_residual(self, [tail])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""

@@ -18,7 +18,7 @@ PICKLES = (".pth", ".pt")
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """Where weights come from; it travels in their file and goes to the card.
 
     Args:
@@ -46,7 +46,7 @@ class Weights:
     tensors: dict[str, Tensor]
     network: str = ""
     config: dict[str, Any] | None = None
-    origin: Origin = Origin()
+    origin: Provenance = Provenance()
 
 
 def read_weights(path: Path) -> Weights:
@@ -81,7 +81,7 @@ def read_weights(path: Path) -> Weights:
         tensors,
         said.get("network", ""),
         config,
-        Origin(origin.get("training", {}), origin.get("licence", ""), tuple(map(str, origin.get("limits", ())))),
+        Provenance(origin.get("training", {}), origin.get("licence", ""), tuple(map(str, origin.get("limits", ())))),
     )
 
 
@@ -121,7 +121,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def weights_bytes(
-    network: nn.Module, name: str, config: dict[str, Any], origin: Origin, dtype: torch.dtype = torch.float32
+    network: nn.Module, name: str, config: dict[str, Any], origin: Provenance, dtype: torch.dtype = torch.float32
 ) -> bytes:
     """The content of a safetensors file with the network's weights, its name and configuration, and their origin.
 

@@ -79,7 +79,7 @@ def enlarge_faces(buffer: Any, pyds: Any, cupy: Any, session: Any) -> Iterator[A
         pixels = cupy.asarray(Surface(shape, strides, capsule, buffer))  # (H, W, 4) RGBA, no copy
         for face in each(frame.obj_meta_list, pyds.NvDsObjectMeta.cast):
             box = face.rect_params
-            window = window_of(box.left, box.top, box.width, box.height, session.contract.windows)
+            window = window_of(box.left, box.top, box.width, box.height, session.io_spec.windows)
             if window:
                 x, y, side = window
                 crop = cupy.ascontiguousarray(pixels[None, y : y + side, x : x + side, 2::-1])  # (1, S, S, 3) BGR

@@ -44,7 +44,7 @@ def main(bundle: str, picture: str) -> None:
     with facesr_edge.load(bundle, composite=False) as sr:
         if not hasattr(sr.session, "infer_on_device"):
             sys.exit(f"{bundle} has no engine for this GPU; facesr-edge build {bundle} --target tensorrt")
-        side = max(side for side in sr.card.contract.windows if side <= min(pixels.shape[:2]))
+        side = max(side for side in sr.card.io_spec.windows if side <= min(pixels.shape[:2]))
         y, x = ((length - side) // 2 for length in pixels.shape[:2])
         crop = torch.from_numpy(pixels[None, y : y + side, x : x + side].copy()).cuda()  # (1, S, S, 3)
         brighter = (crop.float() * 1.1).clamp(0, 255).to(torch.uint8)

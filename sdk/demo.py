@@ -16,7 +16,7 @@ from .media.images import write_picture
 from .media.sources import open_source
 from .pipeline.pipeline import Pipeline
 from .pipeline.results import Face, FrameResult
-from .profiling.json_writer import Record
+from .profiling.json_writer import JsonWriter
 from .profiling.profile import WARM_UP, Profile, profile
 from .profiling.report import face_side, write_report
 from .profiling.trace import write_trace
@@ -75,7 +75,7 @@ def demo(pipeline: Pipeline, folder: Path, report: Callable[[int], None] = lambd
         write_picture(folder / "faces" / f"{name}-network.png", face.pixels)
     if largest_first:
         write_picture(folder / "faces" / "sheet.png", contact_sheet(largest_first))
-    with Record(folder / "faces.json", {"source": "frame.png", "model": pipeline.card.name}) as record:
+    with JsonWriter(folder / "faces.json", {"source": "frame.png", "model": pipeline.card.name}) as record:
         record.add(result)
     write_report(measured, folder / "profile.html")
     write_trace(measured, folder / "trace.json")

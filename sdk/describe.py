@@ -7,8 +7,8 @@ from typing import Any
 
 from ..engines.bundle.bundle import CARD, Bundle
 from ..engines.bundle.card import Card
-from ..engines.bundle.io_spec import Contract
-from ..engines.registry import choose
+from ..engines.bundle.io_spec import IOSpec
+from ..engines.registry import choose_engine
 
 Rows = list[tuple[str, str]]
 
@@ -18,8 +18,8 @@ def summary(bundle: Bundle) -> dict[str, Any]:
     card = bundle.card
     return {
         "name": card.name,
-        "task": card.contract.task,
-        "scale": card.contract.scale,
+        "task": card.io_spec.task,
+        "scale": card.io_spec.scale,
         "precision": card.precision,
         "network": card.network,
         "config": card.config,
@@ -50,14 +50,14 @@ def sections(bundle: Bundle) -> list[tuple[str, Rows]]:
     """The card as titled rows of label and text; titles without rows are left out."""
     card = bundle.card
     told = [
-        (f"{card.name}, {card.contract.task}", _what(bundle)),
+        (f"{card.name}, {card.io_spec.task}", _what(bundle)),
         ("Files, SHA-256 checked", [(name, digest) for name, digest in card.files.items()]),
         ("Parity: departure from the step before, on real faces", _flat(card.parity)),
         ("Engine: what it was compiled for", _flat(asdict(card.engine)) if card.engine else []),
         *_quality(card.quality),
         ("Training", _flat(card.training)),
         ("Limits", [("·", limit) for limit in card.limits]),
-        ("Made with", [(name, version) for name, version in card.made_with.items()]),
+        ("Made with", [(name, version) for name, version in card.build_versions.items()]),
         ("Notes", [("·", note) for note in card.notes]),
     ]
     return [(title, rows) for title, rows in told if rows]
@@ -69,10 +69,10 @@ def _what(bundle: Bundle) -> Rows:
         ("folder", str(bundle.folder)),
         ("network", ", ".join([card.network, *(f"{key} {value}" for key, value in card.config.items())])),
         ("precision", card.precision),
-        ("takes", _takes(card.contract)),
-        ("gives", _gives(card.contract)),
+        ("takes", _takes(card.io_spec)),
+        ("gives", _gives(card.io_spec)),
         ("size", f"{size_mb(bundle):.2f} MB"),
-        ("auto takes", "{0.engine}: {0.why}".format(choose(bundle))),
+        ("auto takes", "{0.engine}: {0.why}".format(choose_engine(bundle))),
         ("licence", card.licence or "not stated"),
     ]
 
@@ -84,17 +84,17 @@ def _quality(quality: dict[str, Any]) -> list[tuple[str, Rows]]:
     return [("Quality", _flat(alone)), *sets]
 
 
-def _takes(contract: Contract) -> str:
-    if contract.windows:
-        sides = ", ".join(map(str, contract.windows))
-        return f"square crops of {sides} px, {', '.join(map(str, contract.batches))} at a time, uint8 BGR"
-    size = ", ".join(f"{w}x{h}" for h, w in contract.sizes_hw) or f"any multiple of {contract.multiple} px"
+def _takes(io_spec: IOSpec) -> str:
+    if io_spec.windows:
+        sides = ", ".join(map(str, io_spec.windows))
+        return f"square crops of {sides} px, {', '.join(map(str, io_spec.batches))} at a time, uint8 BGR"
+    size = ", ".join(f"{w}x{h}" for h, w in io_spec.sizes_hw) or f"any multiple of {io_spec.multiple} px"
     return f"pictures of {size}, uint8 BGR"
 
 
-def _gives(contract: Contract) -> str:
-    if contract.task == "super-resolution":
-        return f"the same, {contract.scale} times larger"
+def _gives(io_spec: IOSpec) -> str:
+    if io_spec.task == "super-resolution":
+        return f"the same, {io_spec.scale} times larger"
     return "boxes, scores and five landmarks a face"
 
 

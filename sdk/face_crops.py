@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.bundle.io_spec import WINDOWS
+from ..engines.bundle.io_spec import CROP_SIZES
 from .pipeline.crop import crops_of, windows_for
 from .pipeline.detect import Detector
 from .pipeline.frame import Frame
@@ -16,7 +16,7 @@ MOST = 2000
 """Faces after which no more frames are read: 30 MB of the usual size."""
 
 
-def crops_in(frames: Iterable[Frame], detector: Detector, most: int = MOST) -> list[NDArray[np.uint8]]:
+def face_crops(frames: Iterable[Frame], detector: Detector, most: int = MOST) -> list[NDArray[np.uint8]]:
     """The crops that a pipeline would super-resolve.
 
     Args:
@@ -29,7 +29,7 @@ def crops_in(frames: Iterable[Frame], detector: Detector, most: int = MOST) -> l
     """
     found: list[NDArray[np.uint8]] = []
     for frame in frames:
-        windows, _ = windows_for(detector(frame.pixels), frame.pixels.shape, WINDOWS)
+        windows, _ = windows_for(detector(frame.pixels), frame.pixels.shape, CROP_SIZES)
         found += [crop for crops in crops_of(frame.pixels, windows) for crop in crops.pixels]
         if len(found) >= most:
             return found[:most]

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from ..engines.bundle.bundle import Bundle
 from ..engines.errors import InputError, UsageError
-from ..engines.onnxruntime.reference_session import MOST
+from ..engines.onnxruntime.reference_session import MAX_REFERENCES
 from ..engines.registry import open_session
 from ..engines.yunet import YuNetSession
 from ..zoo import catalogue
-from .gpu.context import OnDevice
+from .gpu.context import DeviceSession
 from .pipeline.detect import Detector
 from .pipeline.pipeline import Pipeline
 from .pipeline.references import open_with_references
-from .pipeline.tiling import SMALLEST_FACE
+from .pipeline.tiling import MIN_FACE
 
 
 def load(
@@ -27,7 +27,7 @@ def load(
     threads: int = 0,
     rebuild: bool = False,
     references: str | Path | None = None,
-    most: int = MOST,
+    most: int = MAX_REFERENCES,
 ) -> Pipeline:
     """Load a face super-resolution pipeline: a `GpuPipeline` where both networks are engines on a GPU.
 
@@ -61,7 +61,7 @@ def load(
             open_with_references(bundle, references, most, engine, threads), bundle.card, found, outscale, composite
         )
     session = open_session(bundle, engine, threads)
-    if isinstance(session, OnDevice) and isinstance(found.session, OnDevice):
+    if isinstance(session, DeviceSession) and isinstance(found.session, DeviceSession):
         from .gpu.pipeline import GpuPipeline  # what only a GPU needs
 
         return GpuPipeline(session, bundle.card, found, outscale, composite)
@@ -72,7 +72,7 @@ def load_detector(
     model: str | Path = catalogue.DEFAULT_DETECTOR,
     *,
     score: float = catalogue.DEFAULT_SCORE,
-    min_face: float = SMALLEST_FACE,
+    min_face: float = MIN_FACE,
     engine: str = "auto",
     threads: int = 0,
     rebuild: bool = False,
@@ -105,6 +105,6 @@ def _found(model: str | Path, engine: str, rebuild: bool) -> Bundle:
         return bundle
     if engine not in ("auto", "tensorrt"):
         raise UsageError(f"rebuild compiles engines of TensorRT, {engine} has none; leave one of the two out")
-    from ..converters.compile import up_to_date  # brings what only compiling needs
+    from ..converters.compile import ensure_engine  # brings what only compiling needs
 
-    return up_to_date(bundle)
+    return ensure_engine(bundle)

@@ -58,14 +58,14 @@ def tiny_weights(tmp_path_factory):
     def made(scale):
         import torch
         from facesr_edge.networks import build_network
-        from facesr_edge.networks.weights import Origin, weights_bytes
+        from facesr_edge.networks.weights import Provenance, weights_bytes
 
         config = {"depth": 1, "width": 8, "scale": scale, "bicubic_skip": True}
         with torch.random.fork_rng():
             torch.manual_seed(0)
             network = build_network("idrn", config)
         path = tmp_path_factory.mktemp("weights") / f"tiny-x{scale}.safetensors"
-        origin = Origin({"data": "none: random weights"}, "CC0-1.0", ("of no use",))
+        origin = Provenance({"data": "none: random weights"}, "CC0-1.0", ("of no use",))
         path.write_bytes(weights_bytes(network, "idrn", config, origin))
         return path
 

@@ -13,7 +13,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration that brings singular values near 1 in five rounds."""
 
 
-class Optimiser:
+class Optimizer:
     """Both together, at one share of their peak rates.
 
     Muon turns the momentum of a matrix into the nearest orthogonal one, so that all its directions are learnt at the

@@ -62,8 +62,8 @@ class Recipe:
     scales: tuple[int, ...] = ()
     bf16: bool = False
     int8: bool = False
-    finishes: bool = False
-    taught: float = 0.0
+    finetune: bool = False
+    distill_weight: float = 0.0
     clip: float = 0.0
     ema: float = 0.0
     seed: int = 2024

@@ -40,7 +40,7 @@ class Task(Protocol):
 
 
 @runtime_checkable
-class Learning(Protocol):
+class Stateful(Protocol):
     """What a `Task` is besides, where something of its own learns as it goes: checkpoints keep that too."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -117,6 +117,6 @@ def open_teacher(
         wanted = "a YuNet ONNX file or a bundle" if task == "face-detection" else "the folder of a bundle"
         what = f"{path} is no teacher" if path.exists() else f"there is no teacher {path}"
         raise InputError(f"{what}; give {wanted}, or leave --teacher out")
-    if session.contract.task != task:
-        raise EngineError(f"{path} is a bundle for {session.contract.task}; give one for {task} as the teacher")
+    if session.io_spec.task != task:
+        raise EngineError(f"{path} is a bundle for {session.io_spec.task}; give one for {task} as the teacher")
     return session

@@ -11,24 +11,24 @@ from typing import Any, cast
 
 import torch
 
-from ..converters.spec import together
+from ..converters.spec import merge_options
 from ..engines.batching import check_threads
 from ..engines.bundle.bundle import WEIGHTS, open_bundle
 from ..engines.errors import OutputError, UnknownNameError, UsageError
 from ..networks import build_network
 from ..networks.edge.network import Edge
-from ..networks.weights import Origin, Weights, read_weights, weights_bytes
+from ..networks.weights import Provenance, Weights, read_weights, weights_bytes
 from .device import device_named
-from .partial_load import fitting
-from .qat import plain
+from .partial_load import partial_load
+from .qat import remove_fake_quant
 from .recipe import Recipe
 from .recipes import camera, crl, detector, edge, faces_cpu, idrn, mffcn, msrnet, sisn, srcnn, srresnet, vdsr
 from .recipes.camera import CAMERA
 from .tasks import task_of
-from .trainer import Progress, Report, train
+from .trainer import Report, TrainProgress, train
 
-MOST_RATE = 10
-TAUGHT = 0.5
+MAX_LR_SCALE = 10
+DISTILL_WEIGHT = 0.5
 """Share of a super-resolution network's loss that its teacher has, where there is one."""
 RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "crl": crl.RECIPES,
@@ -104,7 +104,7 @@ def train_model(
     plan = plan_of(model, recipe, {"scale": scale, "depth": depth, "width": width}, options or {}, began)
     plan = replace(
         plan,
-        taught=TAUGHT if teacher and model != "detector" else 0.0,
+        distill_weight=DISTILL_WEIGHT if teacher and model != "detector" else 0.0,
         steps=plan.steps if steps is None else steps,
         batch=plan.batch if batch is None else batch,
         learning_rate=rate * plan.learning_rate,
@@ -114,17 +114,17 @@ def train_model(
         raise UsageError(
             f"expected 1 step, 1 sample and 1 worker or more, got {plan.steps}, {plan.batch} and {workers}"
         )
-    if not 0 < rate <= MOST_RATE:
-        raise UsageError(f"expected a rate above 0 and up to {MOST_RATE}, got {rate}")
+    if not 0 < rate <= MAX_LR_SCALE:
+        raise UsageError(f"expected a rate above 0 and up to {MAX_LR_SCALE}, got {rate}")
     there = device_named(device)
-    plan, taken = started(plan, began)
+    plan, taken = init_weights_from(plan, began)
     check_threads(threads)
     if threads:
         torch.set_num_threads(threads)
     task = task_of(plan, faces, held_out, teacher, perceptual_weights)
     scores: dict[str, float] = {}
 
-    def remember(progress: Progress) -> None:
+    def remember(progress: TrainProgress) -> None:
         scores.update({f"int8_{name}" if plan.int8 else name: score for name, score in progress.scores.items()})
         report(progress)
 
@@ -133,7 +133,7 @@ def train_model(
     if plan.config.get("branches"):
         network = cast(Edge, network).folded()
     if plan.int8:
-        plain(network)
+        remove_fake_quant(network)
     content = weights_bytes(
         network, plan.network, _deployed(plan.config), origin_of(plan, faces, scores, teacher, began, taken)
     )
@@ -147,7 +147,7 @@ def train_model(
     return weights
 
 
-def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
+def init_weights_from(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
     """A recipe and how many tensors of the weights to start from fit its network.
 
     Returns:
@@ -161,8 +161,8 @@ def started(plan: Recipe, began: Weights | None) -> tuple[Recipe, int]:
         network = build_network(plan.network, plan.config)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    taken = len(fitting(network, began.tensors, plan)) if began else 0
-    if not plan.finishes:
+    taken = len(partial_load(network, began.tensors, plan)) if began else 0
+    if not plan.finetune:
         return plan, taken
     config = _deployed(plan.config)
     if began is None or _deployed(began.config or {}) != config or taken < len(network.state_dict()):
@@ -201,13 +201,13 @@ def plan_of(
         UsageError: the recipe takes no such option, or one was given twice.
     """
     make = RECIPES[model][recipe]
-    given = {key: value for key, value in together(sizes, options).items() if value is not None}
+    given = {key: value for key, value in merge_options(sizes, options).items() if value is not None}
     known = signature(make).parameters
     for name in given:
         if name not in known:
             spelled = f"--set {name}" if name in options else f"--{name}"
             raise UsageError(f"recipe {recipe} of {model} takes {', '.join(known)}; leave {spelled} out")
-    if began is not None and began.network == model and make().finishes:
+    if began is not None and began.network == model and make().finetune:
         theirs = {key: value for key, value in _deployed(began.config or {}).items() if key in known}
         given = {**theirs, **given}
     return make(**given)
@@ -220,15 +220,15 @@ def origin_of(
     teacher: Path | None = None,
     start: Weights | None = None,
     taken: int = 0,
-) -> Origin:
+) -> Provenance:
     """What the weights' file says of their origin: recipe, data, teacher, first weights, scores, licence and limits."""
-    taught: dict[str, Any] = {"teacher": _named(teacher)} if teacher else {}
+    distill_weight: dict[str, Any] = {"teacher": _named(teacher)} if teacher else {}
     if start:
         about = {"network": start.network, "config": start.config, "tensors_taken": taken}
-        taught["started_from"] = {**about, **start.origin.training}
+        distill_weight["started_from"] = {**about, **start.origin.training}
     rounded = {key: round(value, 4) for key, value in scores.items()}
-    training = {"data": faces.resolve().name, **taught, "scores": rounded, **asdict(recipe)}
-    return Origin(json.loads(json.dumps(training)), "Apache-2.0", _limits(recipe))
+    training = {"data": faces.resolve().name, **distill_weight, "scores": rounded, **asdict(recipe)}
+    return Provenance(json.loads(json.dumps(training)), "Apache-2.0", _limits(recipe))
 
 
 def _named(teacher: Path) -> str:

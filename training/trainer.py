@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from ..engines.errors import OutputError, TrainingError
 from ..networks import build_network
 from .device import CPU, moved
-from .optimizer import Optimiser
-from .partial_load import fitting
-from .qat import roundings
+from .optimizer import Optimizer
+from .partial_load import partial_load
+from .qat import prepare_qat
 from .recipe import Recipe
-from .tasks import Learning, Task
+from .tasks import Stateful, Task
 
 
-class Learner:
+class Trainer:
     """All that changes while a network learns, and that a checkpoint keeps."""
 
     def __init__(self, recipe: Recipe, task: Task, start: Mapping[str, Tensor] | None, device: torch.device) -> None:
@@ -35,15 +35,15 @@ class Learner:
         self.recipe, self.task, self.device = recipe, task, device
         self.network = build_network(recipe.network, recipe.config)
         if start is not None:
-            self.network.load_state_dict({**self.network.state_dict(), **fitting(self.network, start, recipe)})
+            self.network.load_state_dict({**self.network.state_dict(), **partial_load(self.network, start, recipe)})
         if recipe.int8:
-            roundings(self.network)
+            prepare_qat(self.network)
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         task.to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.done = 0
         self.running: Tensor | None = None
-        self.optimiser = Optimiser(
+        self.optimiser = Optimizer(
             self.network,
             recipe.learning_rate,
             recipe.muon,
@@ -99,7 +99,7 @@ class Learner:
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "task": self.task.state_dict() if isinstance(self.task, Learning) else {},
+            "task": self.task.state_dict() if isinstance(self.task, Stateful) else {},
         }
         partial = path.with_suffix(".partial")
         try:
@@ -133,7 +133,7 @@ class Learner:
             raise TrainingError(
                 f"{path} is of another release, or damaged; go on with that release, or remove it to start again"
             ) from None
-        if isinstance(self.task, Learning):
+        if isinstance(self.task, Stateful):
             self.task.load_state_dict(state.get("task", {}))
         self.done = int(state["step"])
         return self.done
@@ -143,7 +143,7 @@ TOLD_EVERY = 20
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainProgress:
     """One report of a running training."""
 
     step: int
@@ -153,7 +153,7 @@ class Progress:
     scores: dict[str, float]
 
 
-Report = Callable[[Progress], None]
+Report = Callable[[TrainProgress], None]
 
 
 def train(
@@ -190,7 +190,7 @@ def train(
             the weights to start from fits.
         OutputError: the folder cannot be written.
     """
-    learner = Learner(recipe, task, start, device)
+    learner = Trainer(recipe, task, start, device)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -199,8 +199,8 @@ def train(
     first = learner.resume(checkpoint)
     began, running = time.monotonic(), math.nan
 
-    def progress(done: int, scores: dict[str, float]) -> Progress:
-        return Progress(done, recipe.steps, running, (done - first) / (time.monotonic() - began), scores)
+    def progress(done: int, scores: dict[str, float]) -> TrainProgress:
+        return TrainProgress(done, recipe.steps, running, (done - first) / (time.monotonic() - began), scores)
 
     for step, batch in enumerate(_drawn(recipe, task, first, workers), first):
         learner.step(batch, recipe.share(step))

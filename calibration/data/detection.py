@@ -23,7 +23,7 @@ MIRROR = [2, 3, 0, 1, 4, 5, 8, 9, 6, 7]
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class LabelledFaces:
     """Faces of one picture.
 
     Args:
@@ -39,17 +39,17 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.certain)
 
-    def scaled(self, scale: float) -> Labelled:
+    def scaled(self, scale: float) -> LabelledFaces:
         """The faces of the picture made so many times larger."""
         factor = np.float32(scale)
-        return Labelled(self.boxes_xyxy * factor, self.landmarks * factor, self.certain)
+        return LabelledFaces(self.boxes_xyxy * factor, self.landmarks * factor, self.certain)
 
-    def mirrored(self, width: float) -> Labelled:
+    def mirrored(self, width: float) -> LabelledFaces:
         """The faces of the picture of that width, mirrored left to right; a left eye becomes a right eye."""
         boxes, points = self.boxes_xyxy[:, [2, 1, 0, 3]], self.landmarks[:, MIRROR]
         boxes[:, ::2] = width - boxes[:, ::2]
         points[:, ::2] = width - points[:, ::2]
-        return Labelled(boxes, points, self.certain)
+        return LabelledFaces(boxes, points, self.certain)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class Scene:
 
     name: str
     path: Path
-    faces: Labelled
+    faces: LabelledFaces
 
     @property
     def kind(self) -> str:
@@ -94,7 +94,7 @@ def read_scenes(folder: Path, split: str | None = None, review: Path | None = No
     try:
         entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
         scenes = [
-            Scene(name, folder / "images" / name, labelled(entry["faces"], wrong.get(name, [])))
+            Scene(name, folder / "images" / name, labelled_faces(entry["faces"], wrong.get(name, [])))
             for name, entry in sorted(entries.items())
             if split is None or entry.get("split", split) == split
         ]
@@ -124,7 +124,7 @@ def read_review(file: Path) -> dict[str, list[int]]:
         raise InputError(f"{file} holds no review; expected picture -> a list of places of wrong labels") from None
 
 
-def labelled(faces: list[dict[str, Any]], wrong: Sequence[int] = ()) -> Labelled:
+def labelled_faces(faces: list[dict[str, Any]], wrong: Sequence[int] = ()) -> LabelledFaces:
     """Faces of a picture from their entries in ``labels.json``; those that are none are left out.
 
     Args:
@@ -135,7 +135,7 @@ def labelled(faces: list[dict[str, Any]], wrong: Sequence[int] = ()) -> Labelled
     boxes = np.array([face["box"] for face in faces], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     points = np.array([face.get("landmarks") or [np.nan] * 10 for face in faces], np.float32).reshape(-1, 10)
-    return Labelled(boxes, points, np.array([face.get("score", 1.0) >= CERTAIN for face in faces], bool))
+    return LabelledFaces(boxes, points, np.array([face.get("score", 1.0) >= CERTAIN for face in faces], bool))
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -44,7 +44,7 @@ def read_faces(folder: Path, least: int = 1) -> list[NDArray[np.uint8]]:
     return faces
 
 
-def middle(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def center_crop(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """The middle (side, side, 3) of a picture (H, W, 3).
 
     Raises:
@@ -77,7 +77,7 @@ def padded(pictures: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
     return np.pad(pictures, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge") if below or right else pictures
 
 
-def evenly(pictures: Iterable[NDArray[np.uint8]], most: int) -> list[NDArray[np.uint8]]:
+def subsample(pictures: Iterable[NDArray[np.uint8]], most: int) -> list[NDArray[np.uint8]]:
     """Some of many pictures, in even steps, without ever holding more than twice as many: a video has thousands.
 
     Args:
@@ -97,7 +97,7 @@ def evenly(pictures: Iterable[NDArray[np.uint8]], most: int) -> list[NDArray[np.
     return [held[i] for i in np.linspace(0, len(held) - 1, min(len(held), most)).round().astype(int)]
 
 
-NAME = "8 views of scikit-image's astronaut (public domain)"
+SAMPLE_NAME = "8 views of scikit-image's astronaut (public domain)"
 _CENTRE_XY = (224, 116)
 _SIDES = (128, 150, 176, 208)
 
@@ -138,6 +138,6 @@ def true_faces(folder: Path | None) -> tuple[list[NDArray[np.uint8]], str]:
         InputError: see `read_faces`.
     """
     if folder is None:
-        return sample_faces(), NAME
+        return sample_faces(), SAMPLE_NAME
     faces = read_faces(folder)
     return faces, f"{len(faces)} faces of {folder.resolve().name}"

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.bundle.io_spec import Contract
+from ...engines.bundle.io_spec import IOSpec
 from ...engines.postprocess import padded
 from ...engines.session import Session
 from ..metrics.detection import detect_with
-from .detection import ABSENT, Labelled, read_scenes
+from .detection import ABSENT, LabelledFaces, read_scenes
 from .faces import astronaut
 
 CALIBRATION_FRAMES = 64
@@ -43,7 +43,7 @@ def sample_frames(shift: int = 0) -> list[NDArray[np.uint8]]:
     return frames
 
 
-def calibration_frames(scenes: Path | None, contract: Contract) -> list[NDArray[np.uint8]]:
+def calibration_frames(scenes: Path | None, io_spec: IOSpec) -> list[NDArray[np.uint8]]:
     """Pictures that show the ranges of a detector's layers.
 
     Args:
@@ -60,10 +60,10 @@ def calibration_frames(scenes: Path | None, contract: Contract) -> list[NDArray[
         found = read_scenes(scenes, "train")
         taken = np.linspace(0, len(found) - 1, min(len(found), CALIBRATION_FRAMES)).round().astype(int)
         frames = [_shrunk(found[i].read()) for i in taken]
-    return [padded(frame, contract)[None] for frame in frames]
+    return [padded(frame, io_spec)[None] for frame in frames]
 
 
-def judged_frames(scenes: Path | None, reference: Session) -> list[tuple[NDArray[np.uint8] | Path, Labelled]]:
+def evaluation_frames(scenes: Path | None, reference: Session) -> list[tuple[NDArray[np.uint8] | Path, LabelledFaces]]:
     """Pictures with faces that a detector is judged by.
 
     Args:
@@ -77,10 +77,10 @@ def judged_frames(scenes: Path | None, reference: Session) -> list[tuple[NDArray
     if scenes is not None:
         return [(scene.path, scene.faces) for scene in read_scenes(scenes, "test")]
     detect = detect_with(reference, ABSENT)
-    judged: list[tuple[NDArray[np.uint8] | Path, Labelled]] = []
+    judged: list[tuple[NDArray[np.uint8] | Path, LabelledFaces]] = []
     for frame in sample_frames():
         found = detect(frame)
-        judged.append((frame, Labelled(found.boxes_xyxy, found.landmarks.reshape(-1, 10), found.scores >= SURE)))
+        judged.append((frame, LabelledFaces(found.boxes_xyxy, found.landmarks.reshape(-1, 10), found.scores >= SURE)))
     return judged
 
 

@@ -13,7 +13,7 @@ ROW_HEIGHT = 180
 """Rows are about so high, in pixels."""
 
 
-def collage(pictures: Sequence[NDArray[np.uint8]], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+def tiled_frame(pictures: Sequence[NDArray[np.uint8]], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
     """Lay pictures side by side in rows until a frame is full; the last of each row is cut off.
 
     Args:

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from ...engines.postprocess import NMS_IOU, Detections, decode, padded, suppress
 from ...engines.session import Session
-from ..data.detection import Labelled
+from ..data.detection import LabelledFaces
 
 Detect = Callable[[NDArray[np.uint8]], Detections]
-LEAST_SCORE = 0.02
+MIN_SCORE = 0.02
 """Scores from here on are ranked; a threshold for use comes later."""
-HIT, MISS = 0.5, 0.3
+TP_IOU, FP_IOU = 0.5, 0.3
 """A detection whose IoU with a face is at least the first hits it, one below the second is a false alarm; one between
 is neither, nor is a second one of the same face."""
 PRECISION = 0.9
 
 
-class Band(NamedTuple):
+class SizeRange(NamedTuple):
     """Faces whose shorter side has ``low`` to ``high`` pixels, the latter not included."""
 
     low: float
@@ -38,10 +38,10 @@ class Band(NamedTuple):
         return self.low <= side < self.high
 
 
-LARGE, SMALL, TINY, ALL = Band(24, np.inf), Band(12, 24), Band(8, 12), Band(0, np.inf)
+LARGE, SMALL, TINY, ALL = SizeRange(24, np.inf), SizeRange(12, 24), SizeRange(8, 12), SizeRange(0, np.inf)
 
 
-class Verdict(NamedTuple):
+class Match(NamedTuple):
     """On one detection.
 
     Args:
@@ -61,7 +61,7 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class MatchSet:
     """All verdicts on a set of pictures.
 
     Args:
@@ -69,10 +69,10 @@ class Judgement:
         sides: (n,) shorter sides in pixels of all certain faces.
     """
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Match, ...]
     sides: tuple[float, ...]
 
-    def curve(self, band: Band = ALL) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def curve(self, band: SizeRange = ALL) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Scores, recall and precision, each (n,), as the least score falls over the detections of a band."""
         ranked = sorted((v for v in self.verdicts if band.holds(v.side)), key=lambda v: -v.score)
         hits = np.cumsum([v.hit for v in ranked])
@@ -82,56 +82,56 @@ class Judgement:
             hits / np.arange(1, len(ranked) + 1),
         )
 
-    def faces(self, band: Band = ALL) -> int:
+    def faces(self, band: SizeRange = ALL) -> int:
         """How many certain faces a band has."""
         return sum(band.holds(side) for side in self.sides)
 
-    def recall(self, band: Band = ALL, precision: float = PRECISION) -> float:
+    def recall(self, band: SizeRange = ALL, precision: float = PRECISION) -> float:
         """The largest share of a band's faces found at a precision, 0..1."""
         _, recall, reached = self.curve(band)
         return float(recall[reached >= precision].max(initial=0.0))
 
-    def recall_at(self, score: float, band: Band = ALL) -> float:
+    def recall_at(self, score: float, band: SizeRange = ALL) -> float:
         """The share of a band's faces found at a score or above, whatever the precision, 0..1."""
         found = sum(v.hit and v.score >= score and band.holds(v.side) for v in self.verdicts)
         return found / max(1, self.faces(band))
 
-    def average_precision(self, band: Band = ALL) -> float:
+    def average_precision(self, band: SizeRange = ALL) -> float:
         """Area below the curve of precision over recall, the precision made to fall monotonically, 0..1."""
         _, recall, precision = self.curve(band)
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
         return float((np.diff(recall, prepend=0.0) * envelope).sum())
 
 
-def judged(found: Iterable[tuple[Detections, Labelled]]) -> Judgement:
+def match_scenes(found: Iterable[tuple[Detections, LabelledFaces]]) -> MatchSet:
     """Hold the detections of each picture against its faces."""
-    verdicts: list[Verdict] = []
+    verdicts: list[Match] = []
     sides: list[float] = []
     for detections, faces in found:
-        verdicts += verdicts_on(detections, faces)
+        verdicts += match_faces(detections, faces)
         sides += short_sides(faces.boxes_xyxy)[faces.certain].tolist()
-    return Judgement(tuple(verdicts), tuple(sides))
+    return MatchSet(tuple(verdicts), tuple(sides))
 
 
-def verdicts_on(found: Detections, faces: Labelled) -> list[Verdict]:
+def match_faces(found: Detections, faces: LabelledFaces) -> list[Match]:
     """Hits and false alarms of one picture; detections of uncertain faces count neither way."""
     order = np.argsort(-found.scores, kind="stable")
-    ious = overlaps(found.boxes_xyxy, faces.boxes_xyxy)
+    ious = iou_matrix(found.boxes_xyxy, faces.boxes_xyxy)
     own, sides = short_sides(found.boxes_xyxy), short_sides(faces.boxes_xyxy)
     taken: set[int] = set()
     verdicts = []
     for i in order:
         j = int(ious[i].argmax()) if len(faces) else -1
         iou = ious[i, j] if len(faces) else 0.0
-        if iou >= HIT and j not in taken:
+        if iou >= TP_IOU and j not in taken:
             taken.add(j)
             if faces.certain[j]:
                 points = faces.landmarks[j].reshape(5, 2)
                 width = faces.boxes_xyxy[j, 2] - faces.boxes_xyxy[j, 0]
                 error, eyes = landmark_error(found.landmarks[i], points), np.linalg.norm(points[0] - points[1]) / width
-                verdicts.append(Verdict(float(found.scores[i]), float(sides[j]), True, error, float(eyes)))
-        elif iou < MISS:
-            verdicts.append(Verdict(float(found.scores[i]), float(own[i]), False))
+                verdicts.append(Match(float(found.scores[i]), float(sides[j]), True, error, float(eyes)))
+        elif iou < FP_IOU:
+            verdicts.append(Match(float(found.scores[i]), float(own[i]), False))
     return verdicts
 
 
@@ -141,7 +141,7 @@ def landmark_error(found: NDArray[np.float32], true: NDArray[np.float32]) -> flo
     return float(np.linalg.norm(found - true, axis=1).mean()) / eyes
 
 
-def overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     """IoU of each box of (n, 4) with each of (m, 4), x1, y1, x2, y2: (n, m)."""
     sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
     both = np.clip(sides, 0, None).prod(2)
@@ -155,11 +155,11 @@ def short_sides(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((boxes[:, 2:] - boxes[:, :2]).min(1), np.float32)
 
 
-def detect_with(session: Session, score: float = LEAST_SCORE) -> Detect:
+def detect_with(session: Session, score: float = MIN_SCORE) -> Detect:
     """A function from a frame of any size to its detections, at full resolution and in one piece."""
 
     def detect(frame: NDArray[np.uint8]) -> Detections:
-        picture = padded(frame, session.contract)
+        picture = padded(frame, session.io_spec)
         maps = session.infer(picture[None])[0]
         return suppress(decode(maps, picture.shape[0], picture.shape[1], score), NMS_IOU)
 

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from ...engines.session import Session
-from ..accuracy import milliseconds
+from ..accuracy import median_ms
 from ..data.detection import Scene
-from .detection import Band, detect_with
-from .detection_report import DetectorQuality, look, quality
+from .detection import SizeRange, detect_with
+from .detection_report import DetectorQuality, detector_quality, predict_scenes
 
 TIMED_WH = ((640, 384), (1920, 1088))
 """Sizes that are timed: a small frame and a 1080p one, padded to multiples of 32."""
 ALL_SIZES = "all sizes"
 
 
-def figures(session: Session, scenes: Sequence[Scene], score: float) -> dict[str, Any]:
+def detection_metrics(session: Session, scenes: Sequence[Scene], score: float) -> dict[str, Any]:
     """Measure a detector for its card.
 
     Args:
@@ -35,10 +35,13 @@ def figures(session: Session, scenes: Sequence[Scene], score: float) -> dict[str
         InputError: a picture cannot be read.
     """
     detect = detect_with(session)
-    return {**in_words(quality([look(detect, scene) for scene in scenes], score)), **times(session)}
+    return {
+        **describe_metrics(detector_quality([predict_scenes(detect, scene) for scene in scenes], score)),
+        **times(session),
+    }
 
 
-def in_words(measured: DetectorQuality) -> dict[str, Any]:
+def describe_metrics(measured: DetectorQuality) -> dict[str, Any]:
     """The part of a measurement that a card keeps, under names that read."""
     kept: dict[str, Any] = {}
     for row in measured.rows:
@@ -56,7 +59,7 @@ def in_words(measured: DetectorQuality) -> dict[str, Any]:
     return kept
 
 
-def sides(band: Band) -> str:
+def sides(band: SizeRange) -> str:
     """A band of sizes in words."""
     if math.isinf(band.high):
         return f"from {band.low:g} px" if band.low else ALL_SIZES
@@ -66,7 +69,7 @@ def sides(band: Band) -> str:
 def times(session: Session) -> dict[str, Any]:
     """Milliseconds of the network alone, and what it ran on."""
     rng = np.random.default_rng(0)
-    sizes = tuple((w, h) for h, w in session.contract.sizes_hw) or TIMED_WH
+    sizes = tuple((w, h) for h, w in session.io_spec.sizes_hw) or TIMED_WH
     pictures = {f"{w}x{h}": rng.integers(0, 256, (1, h, w, 3), np.uint8) for w, h in sizes}
-    taken = {size: round(milliseconds((session,), picture)[0], 2) for size, picture in pictures.items()}
+    taken = {size: round(median_ms((session,), picture)[0], 2) for size, picture in pictures.items()}
     return {"network_ms": taken, "timed_on": session.runtime}

@@ -17,36 +17,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.postprocess import Detections
-from ..data.detection import Labelled, Scene
+from ..data.detection import LabelledFaces, Scene
 from .detection import (
     ALL,
-    HIT,
+    FP_IOU,
     LARGE,
-    LEAST_SCORE,
-    MISS,
+    MIN_SCORE,
     SMALL,
     TINY,
-    Band,
+    TP_IOU,
     Detect,
-    Judgement,
-    judged,
-    overlaps,
+    MatchSet,
+    SizeRange,
+    iou_matrix,
+    match_scenes,
     short_sides,
 )
 
 BANDS = (LARGE, SMALL, TINY, ALL)
-FROM_12 = Band(SMALL.low, np.inf)
+FROM_12 = SizeRange(SMALL.low, np.inf)
 MIRRORED = "mirrored"
 """Name of the group that has all pictures mirrored and shrunk by `SHRINK`; faces count by the size they have there."""
 SHRINK = 0.9
 FRONTAL = 0.25
 """Eyes at least this far apart, in widths of the face's box, are a yardstick."""
-QUIET = 40
+MAX_FP_PER_SCENE = 40
 """At most one false alarm in so many pictures without faces is quiet."""
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ScenePredictions:
     """A scene, and what a detector found in it, down to scores that are of no use but rank.
 
     Args:
@@ -59,11 +59,11 @@ class Seen:
     scene: Scene
     found: Detections
     mirrored: Detections
-    mirrored_faces: Labelled
+    mirrored_faces: LabelledFaces
 
 
 @dataclass(frozen=True)
-class Row:
+class SizeRow:
     """Faces of one band of sizes in one group of pictures.
 
     Args:
@@ -75,7 +75,7 @@ class Row:
     """
 
     group: str
-    band: Band
+    band: SizeRange
     faces: int
     recall: float
     average_precision: float
@@ -111,7 +111,7 @@ class Landmarks:
 
 
 @dataclass(frozen=True)
-class Alarms:
+class FalsePositives:
     """False alarms in the pictures that have no label at all.
 
     Args:
@@ -147,11 +147,11 @@ class DetectorQuality:
 
     pictures: int
     score: float
-    rows: tuple[Row, ...]
+    rows: tuple[SizeRow, ...]
     recall_from_12: float | None
     false_alarms: int
     landmarks: Landmarks
-    alarms: Alarms
+    alarms: FalsePositives
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON, rounded to what the digits are worth."""
@@ -166,8 +166,8 @@ class DetectorQuality:
         }
 
 
-def look(detect: Detect, scene: Scene) -> Seen:
-    """Show a detector a scene, as it is and `in_mirror`.
+def predict_scenes(detect: Detect, scene: Scene) -> ScenePredictions:
+    """Show a detector a scene, as it is and `predict_mirrored`.
 
     Args:
         detect: down to the lowest score that is to be ranked.
@@ -177,18 +177,18 @@ def look(detect: Detect, scene: Scene) -> Seen:
         InputError: the picture cannot be read.
     """
     picture = scene.read()
-    mirror, faces = in_mirror(picture, scene.faces)
-    return Seen(scene, detect(picture), detect(mirror), faces)
+    mirror, faces = predict_mirrored(picture, scene.faces)
+    return ScenePredictions(scene, detect(picture), detect(mirror), faces)
 
 
-def in_mirror(picture: NDArray[np.uint8], faces: Labelled) -> tuple[NDArray[np.uint8], Labelled]:
+def predict_mirrored(picture: NDArray[np.uint8], faces: LabelledFaces) -> tuple[NDArray[np.uint8], LabelledFaces]:
     """A picture (H, W, 3) mirrored left to right and shrunk by `SHRINK`, and its faces there."""
     turned: Any = np.ascontiguousarray(picture[:, ::-1])
     shrunk = cv2.resize(turned, None, fx=SHRINK, fy=SHRINK, interpolation=cv2.INTER_AREA)
     return np.asarray(shrunk, np.uint8), faces.mirrored(picture.shape[1]).scaled(SHRINK)
 
 
-def quality(seen: Sequence[Seen], score: float) -> DetectorQuality:
+def detector_quality(seen: Sequence[ScenePredictions], score: float) -> DetectorQuality:
     """Measure what a detector found.
 
     Args:
@@ -201,7 +201,7 @@ def quality(seen: Sequence[Seen], score: float) -> DetectorQuality:
     for kind in kinds:
         groups[kind] = [pair for one, pair in zip(seen, plain, strict=True) if one.scene.kind == kind]
     groups[MIRRORED] = [(one.mirrored, one.mirrored_faces) for one in seen]
-    judgements = {group: judged(pairs) for group, pairs in groups.items()}
+    judgements = {group: match_scenes(pairs) for group, pairs in groups.items()}
     whole = judgements["all"]
     return DetectorQuality(
         pictures=len(seen),
@@ -210,20 +210,20 @@ def quality(seen: Sequence[Seen], score: float) -> DetectorQuality:
         recall_from_12=whole.recall_at(score, FROM_12) if whole.faces(FROM_12) else None,
         false_alarms=sum(not v.hit and v.score >= score for v in whole.verdicts),
         landmarks=landmarks(whole),
-        alarms=alarms([found for found, faces in plain if not len(faces)], score),
+        alarms=false_positive_report([found for found, faces in plain if not len(faces)], score),
     )
 
 
-def rows(group: str, judgement: Judgement) -> list[Row]:
+def rows(group: str, judgement: MatchSet) -> list[SizeRow]:
     """One row for each of `BANDS` that has faces."""
     return [
-        Row(group, band, judgement.faces(band), judgement.recall(band), judgement.average_precision(band))
+        SizeRow(group, band, judgement.faces(band), judgement.recall(band), judgement.average_precision(band))
         for band in BANDS
         if judgement.faces(band)
     ]
 
 
-def landmarks(judgement: Judgement) -> Landmarks:
+def landmarks(judgement: MatchSet) -> Landmarks:
     """Sum up the landmark errors of the faces of 24 pixels or more."""
     hits = [v for v in judgement.verdicts if v.hit and LARGE.holds(v.side) and math.isfinite(v.landmark_error)]
     errors = [hit.landmark_error for hit in hits]
@@ -232,23 +232,25 @@ def landmarks(judgement: Judgement) -> Landmarks:
     return Landmarks(len(errors), _mean(errors), median, len(frontal), _mean(frontal))
 
 
-def alarms(found: Sequence[Detections], score: float) -> Alarms:
+def false_positive_report(found: Sequence[Detections], score: float) -> FalsePositives:
     """Count the detections of pictures without faces."""
     scores = [detections.scores for detections in found]
     ranked = np.concatenate(scores).tolist() if scores else []
-    return Alarms(len(found), sum(int((each >= score).sum()) for each in scores), quiet_score(ranked, len(found)))
+    return FalsePositives(
+        len(found), sum(int((each >= score).sum()) for each in scores), fp_threshold(ranked, len(found))
+    )
 
 
-def quiet_score(scores: Iterable[float], pictures: int) -> float | None:
-    """The least score, in thousandths, that at most one false alarm in `QUIET` pictures reaches; see `Alarms`.
+def fp_threshold(scores: Iterable[float], pictures: int) -> float | None:
+    """The least score, in thousandths, that at most one false alarm in `MAX_FP_PER_SCENE` pictures reaches; see `FalsePositives`.
 
     Args:
-        scores: of all false alarms, down to `LEAST_SCORE`.
+        scores: of all false alarms, down to `MIN_SCORE`.
         pictures: that they are in.
     """
     ranked = sorted(scores, reverse=True)
-    loud = ranked[pictures // QUIET :]  # the first of these is one too many
-    least = (math.floor(loud[0] * 1000) + 1) / 1000 if loud else LEAST_SCORE
+    loud = ranked[pictures // MAX_FP_PER_SCENE :]  # the first of these is one too many
+    least = (math.floor(loud[0] * 1000) + 1) / 1000 if loud else MIN_SCORE
     return least if pictures and least <= 1 else None
 
 
@@ -261,7 +263,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Wrong:
+class DetectionError:
     """One place where a detector is wrong at a score.
 
     Args:
@@ -280,28 +282,28 @@ class Wrong:
     score: float | None
 
 
-def missed(seen: Sequence[Seen], score: float) -> list[Wrong]:
+def false_negatives(seen: Sequence[ScenePredictions], score: float) -> list[DetectionError]:
     """Certain faces that no detection of that score or above overlaps by half or more, largest first."""
     found = []
     for one in seen:
         faces = one.scene.faces
-        hits = overlaps(one.found.boxes_xyxy, faces.boxes_xyxy) >= HIT  # (detections, faces)
+        hits = iou_matrix(one.found.boxes_xyxy, faces.boxes_xyxy) >= TP_IOU  # (detections, faces)
         sides = short_sides(faces.boxes_xyxy)
         for n in np.flatnonzero(faces.certain):
             best = one.found.scores[hits[:, n]].max(initial=-1.0)
             if best < score:
                 fainter = float(best) if best >= 0 else None
-                found.append(Wrong("missed", one.scene, faces.boxes_xyxy[n], float(sides[n]), fainter))
+                found.append(DetectionError("missed", one.scene, faces.boxes_xyxy[n], float(sides[n]), fainter))
     return sorted(found, key=lambda wrong: -wrong.side)
 
 
-def false_alarms(seen: Sequence[Seen], score: float) -> list[Wrong]:
+def false_positives(seen: Sequence[ScenePredictions], score: float) -> list[DetectionError]:
     """Detections of that score or above that are no labelled face, not even an uncertain one; highest score first."""
     found = []
     for one in seen:
         boxes, scores = one.found.boxes_xyxy, one.found.scores
-        nearest = overlaps(boxes, one.scene.faces.boxes_xyxy).max(1, initial=0.0)
+        nearest = iou_matrix(boxes, one.scene.faces.boxes_xyxy).max(1, initial=0.0)
         sides = short_sides(boxes)
-        for n in np.flatnonzero((nearest < MISS) & (scores >= score)):
-            found.append(Wrong("alarm", one.scene, boxes[n], float(sides[n]), float(scores[n])))
+        for n in np.flatnonzero((nearest < FP_IOU) & (scores >= score)):
+            found.append(DetectionError("alarm", one.scene, boxes[n], float(sides[n]), float(scores[n])))
     return sorted(found, key=lambda wrong: -(wrong.score or 0.0))

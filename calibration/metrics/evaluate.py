@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.bundle.io_spec import Contract
+from ...engines.bundle.io_spec import IOSpec
 from ...engines.errors import EngineError
 from ...engines.session import Session
-from ..data.faces import low_resolution, middle
+from ..data.faces import center_crop, low_resolution
 from .image import mean_db, psnr, psnr_y, ssim, ssim_y, vif_y
 
 Pictures = NDArray[np.uint8]
@@ -41,7 +41,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over the faces, by the names of `figures`.
+    """Means over the faces, by the names of `compute_metrics`.
 
     Args:
         faces: how many.
@@ -92,17 +92,17 @@ def evaluate(
         EngineError: the engine is no super-resolution network.
         InputError: a face is too small.
     """
-    if session.contract.task != "super-resolution":
+    if session.io_spec.task != "super-resolution":
         raise EngineError("only super-resolution networks are evaluated on faces; give another model")
-    small, true = small_and_true(faces, session.contract.scale, degrade)
+    small, true = lr_hr_pairs(faces, session.io_spec.scale, degrade)
     return Evaluation(
         faces=len(true),
-        model=figures(enlarged(session, small), true, measures),
-        bicubic=figures(enlarged_by_bicubic(small, session.contract.scale), true, measures),
+        model=compute_metrics(enlarged(session, small), true, measures),
+        bicubic=compute_metrics(enlarged_by_bicubic(small, session.io_spec.scale), true, measures),
     )
 
 
-def small_and_true(faces: list[Pictures], scale: int, degrade: Degrade | None = None) -> tuple[Pictures, Pictures]:
+def lr_hr_pairs(faces: list[Pictures], scale: int, degrade: Degrade | None = None) -> tuple[Pictures, Pictures]:
     """What a network is given and what it should give back, (N, S / scale, S / scale, 3) and (N, S, S, 3).
 
     Args:
@@ -121,20 +121,20 @@ def small_and_true(faces: list[Pictures], scale: int, degrade: Degrade | None = 
 
 def enlarged(session: Session, small: Pictures) -> Pictures:
     """What a network makes of small faces (N, s, s, 3), see `fitted`: (N, S, S, 3)."""
-    large = small.shape[1] * session.contract.scale
-    return np.asarray(session.infer(fitted(session.contract, small))[:, :large, :large], np.uint8)
+    large = small.shape[1] * session.io_spec.scale
+    return np.asarray(session.infer(fitted(session.io_spec, small))[:, :large, :large], np.uint8)
 
 
-def fitted(contract: Contract, small: Pictures) -> Pictures:
+def fitted(io_spec: IOSpec, small: Pictures) -> Pictures:
     """Small faces (N, s, s, 3), padded at right and bottom to the next of a network's windows.
 
     Raises:
         EngineError: they are larger than any.
     """
     side = small.shape[1]
-    fitting = [window for window in contract.windows if window >= side]
+    fitting = [window for window in io_spec.windows if window >= side]
     if not fitting:
-        raise EngineError(f"the engine takes crops up to {max(contract.windows)} px, these have {side}")
+        raise EngineError(f"the engine takes crops up to {max(io_spec.windows)} px, these have {side}")
     pad = min(fitting) - side
     return np.pad(small, ((0, 0), (0, pad), (0, pad), (0, 0)), mode="edge")
 
@@ -146,7 +146,7 @@ def enlarged_by_bicubic(small: Pictures, scale: int) -> Pictures:
     return np.stack(pictures).astype(np.uint8)
 
 
-def figures(pictures: Pictures, true: Pictures, measures: Mapping[str, Measure] = MEASURES) -> dict[str, float]:
+def compute_metrics(pictures: Pictures, true: Pictures, measures: Mapping[str, Measure] = MEASURES) -> dict[str, float]:
     """Means over faces that came back, (N, S, S, 3), beside the true ones: name -> value.
 
     Names that end in "_db" are in dB. With "lpips" and "ssim_y" there is "mps" as well, the mean perceptual score
@@ -169,4 +169,4 @@ def centres(faces: list[NDArray[np.uint8]], scale: int) -> NDArray[np.uint8]:
     Raises:
         InputError: a face is smaller.
     """
-    return np.stack([middle(face, SIDE // scale * scale) for face in faces])
+    return np.stack([center_crop(face, SIDE // scale * scale) for face in faces])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.errors import EngineError
-from ...engines.onnxruntime.session import Graph, layer_times
+from ...engines.onnxruntime.session import OrtGraph, layer_times
 from .evaluate import Measure
 
 SIDE = 112
@@ -58,7 +58,7 @@ def embedder(recogniser: Path, threads: int = 0) -> Callable[[NDArray[np.uint8]]
     """
     if not recogniser.is_file():
         raise EngineError(f"there is no recogniser {recogniser}; give an ONNX file of a network like ArcFace")
-    graph = Graph(recogniser, threads)
+    graph = OrtGraph(recogniser, threads)
     if len(graph.inputs) != 1:
         raise EngineError(f"{recogniser} has {len(graph.inputs)} inputs; {_FORMS}")
     (given,) = graph.inputs.values()

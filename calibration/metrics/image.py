@@ -12,7 +12,7 @@ Plane = NDArray[np.float64]
 
 LUMA = (24.966, 128.553, 65.481)
 """Levels of Y that full blue, green and red are worth in BT.601's studio range, 219 in all."""
-MOST_DB = 99.0
+MAX_DB = 99.0
 """What counts for equal pictures in a mean and on a card."""
 
 
@@ -30,7 +30,7 @@ def psnr(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
 
 def mean_db(decibels: NDArray[np.float64]) -> float:
     """Mean of `psnr`, in which a picture that came back exactly counts 99 dB, not infinitely many."""
-    return float(np.minimum(decibels, MOST_DB).mean())
+    return float(np.minimum(decibels, MAX_DB).mean())
 
 
 def psnr_y(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -19,20 +19,20 @@ from torch import nn
 from ...calibration.data.faces import astronaut, low_resolution, padded
 from ...calibration.metrics.evaluate import centres
 from ...engines.bundle.bundle import WEIGHTS, Bundle
-from ...engines.bundle.io_spec import Contract
-from ...engines.onnxruntime.session import Graph
+from ...engines.bundle.io_spec import IOSpec
+from ...engines.onnxruntime.session import OrtGraph
 from ...networks.msrnet.network import MSRNet
 from ...networks.weights import network_from, read_weights
-from ..parity import LARGEST_ERROR, estimate_parity, map_parity, pixel_parity
+from ..parity import MAX_ERROR, estimate_parity, map_parity, pixel_parity
 from .onnx import onnx_from_network, simplified
-from .references import lending
-from .wrapper import PixelsToMaps, PixelsToPixels, projection_of, unrounded
+from .references import reference_features
+from .wrapper import Uint8DetectorWrapper, Uint8SRWrapper, expose_pre_round, projection_of
 
 PARITY_FACES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ExportTarget:
     """What is converted, and what it is compared on.
 
     Args:
@@ -61,25 +61,27 @@ class Subject:
         return onnx_from_network(self.wrapped(dtype), self.multiple, self.output, lent, self.side, self.square)
 
 
-def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8]], smooth: float = 0.0) -> Subject:
+def export_target(
+    network: nn.Module, io_spec: IOSpec, faces: list[NDArray[np.uint8]], smooth: float = 0.0
+) -> ExportTarget:
     """What a contract asks to convert.
 
     Args:
         network: as trained, FP32.
         contract: of the bundle.
         faces: true faces, for super-resolution; a detector is compared on the sample picture.
-        smooth: of the projection, see `PixelsToPixels`.
+        smooth: of the projection, see `Uint8SRWrapper`.
     """
-    if contract.task == "super-resolution":
-        scale = contract.scale
+    if io_spec.task == "super-resolution":
+        scale = io_spec.scale
         crops = low_resolution(centres(faces[:PARITY_FACES], scale), scale)
         multiple = int(getattr(network, "multiple", 1))
-        crops = padded(crops, min(contract.windows) if contract.references else multiple)
+        crops = padded(crops, min(io_spec.windows) if io_spec.references else multiple)
         lent: tuple[NDArray[Any], ...] = ()
-        if contract.references:
-            crops, lent = lending(cast(MSRNet, network), crops, faces, contract.references)
-        return Subject(
-            lambda t: PixelsToPixels(deepcopy(network), scale, t, smooth),
+        if io_spec.references:
+            crops, lent = reference_features(cast(MSRNet, network), crops, faces, io_spec.references)
+        return ExportTarget(
+            lambda t: Uint8SRWrapper(deepcopy(network), scale, t, smooth),
             "enlarged",
             multiple,
             crops,
@@ -89,22 +91,24 @@ def subject(network: nn.Module, contract: Contract, faces: list[NDArray[np.uint8
             lent=lent,
         )
     picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return Subject(lambda t: PixelsToMaps(deepcopy(network), t), "maps", contract.multiple, picture[None], map_parity)
+    return ExportTarget(
+        lambda t: Uint8DetectorWrapper(deepcopy(network), t), "maps", io_spec.multiple, picture[None], map_parity
+    )
 
 
-def subject_of(bundle: Bundle, faces: list[NDArray[np.uint8]]) -> Subject:
+def export_target_from_bundle(bundle: Bundle, faces: list[NDArray[np.uint8]]) -> ExportTarget:
     """What a bundle was made of: the network with its weights.
 
     Args:
         bundle: as built here.
-        faces: see `subject`.
+        faces: see `export_target`.
     """
     card = bundle.card
     network = network_from(read_weights(bundle.folder / WEIGHTS), card.network, card.config)
-    return subject(network, card.contract, faces, projection_of(card.training))
+    return export_target(network, card.io_spec, faces, projection_of(card.training))
 
 
-def convert(what: Subject, path: Path, report: Callable[[str], None]) -> dict[str, float]:
+def convert(what: ExportTarget, path: Path, report: Callable[[str], None]) -> dict[str, float]:
     """Trace and simplify.
 
     Args:
@@ -121,18 +125,18 @@ def convert(what: Subject, path: Path, report: Callable[[str], None]) -> dict[st
     """
     traced = what.traced(torch.float32)
     onnx.save(traced, path)
-    parity = hold(what, "traced", path, report)
+    parity = verify(what, "traced", path, report)
     onnx.save(simplified(traced), path)
-    return parity | hold(what, "simplified", path, report)
+    return parity | verify(what, "simplified", path, report)
 
 
-def halve(what: Subject, path: Path, report: Callable[[str], None]) -> dict[str, float]:
+def export_fp16(what: ExportTarget, path: Path, report: Callable[[str], None]) -> dict[str, float]:
     """As `convert`, with the network's arithmetic in FP16."""
     onnx.save(simplified(what.traced(torch.float16)), path)
-    return hold(what, "fp16", path, report)
+    return verify(what, "fp16", path, report)
 
 
-def hold(what: Subject, step: str, path: Path, report: Callable[[str], None]) -> dict[str, float]:
+def verify(what: ExportTarget, step: str, path: Path, report: Callable[[str], None]) -> dict[str, float]:
     """Hold a converted network against PyTorch.
 
     Args:
@@ -150,16 +154,16 @@ def hold(what: Subject, step: str, path: Path, report: Callable[[str], None]) ->
     network, given = what.wrapped(torch.float32), (what.pixels, *what.lent)
     with torch.inference_mode():
         tensors = [torch.from_numpy(part) for part in given]
-        if isinstance(network, PixelsToPixels):
+        if isinstance(network, Uint8SRWrapper):
             estimate = network.estimate(*tensors)
             expected = network.rounded(estimate).numpy()
         else:
             estimate, expected = None, network(*tensors).numpy()
-    figures = what.compare(step, expected, Graph(path).run(*given)[0])
-    if estimate is not None and step in LARGEST_ERROR:
+    figures = what.compare(step, expected, OrtGraph(path).run(*given)[0])
+    if estimate is not None and step in MAX_ERROR:
         with TemporaryDirectory() as folder:
-            onnx.save(unrounded(onnx.load(path)), bare := Path(folder) / "unrounded.onnx")
-            figures |= estimate_parity(step, estimate.numpy(), Graph(bare).run(*given)[0] / 255)
+            onnx.save(expose_pre_round(onnx.load(path)), bare := Path(folder) / "unrounded.onnx")
+            figures |= estimate_parity(step, estimate.numpy(), OrtGraph(bare).run(*given)[0] / 255)
     told = ", ".join(f"{name.removeprefix(step + '_')} {value:.4g}" for name, value in figures.items())
     report(f"{step}: held against PyTorch, {told}")
     return figures

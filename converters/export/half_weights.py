@@ -13,9 +13,9 @@ from torch import nn
 from ...calibration.data.faces import low_resolution, padded
 from ...calibration.metrics.evaluate import centres
 from ...calibration.metrics.image import mean_db, psnr_y
-from .wrapper import PixelsToPixels
+from .wrapper import Uint8SRWrapper
 
-MOST_COST_DB = 0.01
+MAX_LOSS_DB = 0.01
 """By how much weights in 16 bits may make faces worse, in dB on the luma."""
 FACES = 32
 
@@ -29,7 +29,7 @@ def half_weights(
         network: super-resolution, FP32.
         scale: its enlargement.
         faces: true faces, at least 128×128; the first 32 are measured on.
-        smooth: of the projection, see `PixelsToPixels`.
+        smooth: of the projection, see `Uint8SRWrapper`.
 
     Returns:
         A copy whose weights are those that FP16 can hold, still FP32 in type, and the cost in dB; without end where one
@@ -44,11 +44,11 @@ def half_weights(
     hr = centres(faces[:FACES], scale)
     lr = padded(low_resolution(hr, scale), int(getattr(network, "multiple", 1)))
     with torch.inference_mode():
-        before, after = (_quality(PixelsToPixels(one, scale, smooth=smooth), lr, hr) for one in (network, rounded))
+        before, after = (_quality(Uint8SRWrapper(one, scale, smooth=smooth), lr, hr) for one in (network, rounded))
     return rounded, before - after
 
 
-def _quality(network: PixelsToPixels, lr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
+def _quality(network: Uint8SRWrapper, lr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
     side = hr.shape[1]
     parts = np.array_split(lr, -(-len(lr) // 8))
     sr = np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts])

@@ -99,7 +99,7 @@ def traced(
         quiet.setLevel(level)
     if program is None:
         raise BuildError("the tracer gave no graph; install the versions of facesr-edge[build]")
-    return cast_first(without_notes(program.model_proto))
+    return cast_first(strip_metadata(program.model_proto))
 
 
 def _side(name: str, multiple: int) -> Any:
@@ -108,7 +108,7 @@ def _side(name: str, multiple: int) -> Any:
     return multiple * torch.export.Dim(f"{name}_{multiple}", min=1, max=8192 // multiple)
 
 
-def without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
+def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same model, changed in place: what a tool wrote into it that no runtime needs is gone."""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]

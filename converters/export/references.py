@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...calibration.data.faces import low_resolution, middle
+from ...calibration.data.faces import center_crop, low_resolution
 from ...engines.bundle.bundle import EMBEDDING, REFERENCES
 from ...engines.errors import ParityError
-from ...engines.onnxruntime.session import Graph
+from ...engines.onnxruntime.session import OrtGraph
 from ...networks.layers.pixels import to_rgb
 from ...networks.msrnet.network import MSRNet
 from .onnx import simplified, traced
 
-LARGEST_ERROR = 1e-3
+MAX_ERROR = 1e-3
 """Largest departure of keys, values and embeddings from PyTorch's, of the largest of them."""
 FACES = 4
 
@@ -79,7 +79,7 @@ def reference_graphs(
         BuildError: a graph cannot be traced.
         ParityError: it departs too far.
     """
-    large = lenders(network, faces)
+    large = feature_extractors(network, faces)
     small = low_resolution(large, network.first_scale)
     batch = torch.export.Dim("batch", min=1, max=64)
     found = {}
@@ -92,15 +92,15 @@ def reference_graphs(
         with torch.inference_mode():
             wanted = module(torch.from_numpy(pixels))
         wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-        error = max(_departure(*pair) for pair in zip(wanted, Graph(folder / name).run(pixels), strict=True))
-        if not error <= LARGEST_ERROR:
-            raise ParityError(f"{name} departs from PyTorch by {error:.2g}, at most {LARGEST_ERROR:g}; report it")
+        error = max(_max_abs_error(*pair) for pair in zip(wanted, OrtGraph(folder / name).run(pixels), strict=True))
+        if not error <= MAX_ERROR:
+            raise ParityError(f"{name} departs from PyTorch by {error:.2g}, at most {MAX_ERROR:g}; report it")
         report(f"{name}: held against PyTorch, largest departure {error:.2g}")
         found[f"{name.removesuffix('.onnx')}_largest_departure"] = float(f"{error:.2g}")
     return found
 
 
-def lending(
+def reference_features(
     network: MSRNet, crops: NDArray[np.uint8], faces: list[NDArray[np.uint8]], slots: int
 ) -> tuple[NDArray[np.uint8], tuple[NDArray[Any], ...]]:
     """Small faces with references, and the same without any: what a graph is traced and compared on.
@@ -115,7 +115,7 @@ def lending(
         (2N, s, s, 3) crops; keys (2N, R, L, P) and values (2N, R, L, V) float16, present (2N, R) float32.
     """
     with torch.inference_mode():
-        encoded = network.encode(to_rgb(torch.from_numpy(lenders(network, faces))))
+        encoded = network.encode(to_rgb(torch.from_numpy(feature_extractors(network, faces))))
     turn = (np.arange(len(crops))[:, None] + np.arange(1, slots + 1)) % len(encoded[0])
     keys, values = (np.concatenate((part := kept.half().numpy()[turn], part)) for kept in encoded)
     present = np.ones((2 * len(crops), slots), np.float32)
@@ -124,12 +124,12 @@ def lending(
     return np.concatenate((crops, crops)), (keys, values, present)
 
 
-def lenders(network: MSRNet, faces: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def feature_extractors(network: MSRNet, faces: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """(M, S, S, 3): the middle of a few true faces, at the size that the network borrows from."""
     side = network.large_side * (network.scale // network.first_scale)
-    cut = np.stack([middle(face, side) for face in faces[:FACES]])
+    cut = np.stack([center_crop(face, side) for face in faces[:FACES]])
     return low_resolution(cut, side // network.large_side)
 
 
-def _departure(expected: Tensor, got: NDArray[Any]) -> float:
+def _max_abs_error(expected: Tensor, got: NDArray[Any]) -> float:
     return float(np.abs(expected.numpy() - got).max() / expected.abs().max().clamp(min=1e-9))

@@ -21,7 +21,7 @@ less brings the noise back. See `projection_of`."""
 
 
 @runtime_checkable
-class AddsToBicubic(Protocol):
+class BicubicResidual(Protocol):
     """A super-resolution network that can leave the bicubic picture and the order of colours to its graph."""
 
     def residual(self, x: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class AddsToBicubic(Protocol):
         """A copy that takes and gives BGR, as pixels lie in memory."""
 
 
-class PixelsToPixels(nn.Module):
+class Uint8SRWrapper(nn.Module):
     """A super-resolution network between uint8 pixels, with the consistency projection as its last layer but one.
 
     sr + U(lr - D sr): what the shrunken face lacks of the camera's pixels is added back. D shrinks by antialiased
@@ -51,8 +51,8 @@ class PixelsToPixels(nn.Module):
 
     def __init__(self, network: nn.Module, scale: int, dtype: torch.dtype = torch.float32, smooth: float = 0.0) -> None:
         super().__init__()
-        self.bgr = isinstance(network, AddsToBicubic)
-        self.network = (network.in_bgr() if isinstance(network, AddsToBicubic) else network).to(dtype).eval()
+        self.bgr = isinstance(network, BicubicResidual)
+        self.network = (network.in_bgr() if isinstance(network, BicubicResidual) else network).to(dtype).eval()
         self.scale = scale
         self.dtype = dtype
         self.smooth = smooth
@@ -79,7 +79,7 @@ class PixelsToPixels(nn.Module):
         """As `forward`, but (N, 3, scale·H, scale·W) near [0, 1], not yet rounded to pixels: BGR if `bgr`, else RGB."""
         lr = to_planes(pixels) if self.bgr else to_rgb(pixels)
         x, sides = lr.to(self.dtype), (pixels.shape[1], pixels.shape[2])
-        if isinstance(self.network, AddsToBicubic):
+        if isinstance(self.network, BicubicResidual):
             sr = self.network.residual(x).float()
         else:
             sr = self.network(x, *self._numbers(keys, values, present)).float()
@@ -118,7 +118,7 @@ def gaussian_matrix(side: int, sigma: float) -> Tensor:
 
 
 def projection_of(training: Mapping[str, Any]) -> float:
-    """How smooth a network's projection is, by what it was trained on: `PixelsToPixels`' ``smooth``.
+    """How smooth a network's projection is, by what it was trained on: `Uint8SRWrapper`' ``smooth``.
 
     Args:
         training: of the weights' origin, which holds the recipe.
@@ -126,7 +126,7 @@ def projection_of(training: Mapping[str, Any]) -> float:
     return CAMERA_SMOOTH if training.get("degradation") == "camera" else 0.0
 
 
-class PixelsToMaps(nn.Module):
+class Uint8DetectorWrapper(nn.Module):
     """A face detector from uint8 pixels to the maps of the contract.
 
     Args:
@@ -145,7 +145,7 @@ class PixelsToMaps(nn.Module):
         return torch.cat((maps[..., :1].sigmoid(), maps[..., 1:]), dim=-1)
 
 
-def unrounded(model: onnx.ModelProto) -> onnx.ModelProto:
+def expose_pre_round(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a graph whose one output is what its rounding takes.
 
     Args:

@@ -11,7 +11,7 @@ from ..macs import multiply_adds
 
 KINDS = ["Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize"]
 """Operators that become INT8; others keep their precision."""
-THIN = 16
+MIN_INT8_CHANNELS = 16
 """A last convolution of fewer channels gains little by INT8: kernels take as many at once. Colours are three, the
 detector's maps fifteen."""
 MEASURED_SIDE = 64
@@ -19,8 +19,12 @@ MEASURED_SIDE = 64
 
 
 def described(model: onnx.ModelProto) -> str:
-    """What `kept_in_floats` keeps, in words."""
-    return "first and last convolutions" if kept_in_floats(model) - ends(model)[0] else "first convolution"
+    """What `excluded_nodes` keeps, in words."""
+    return (
+        "first and last convolutions"
+        if excluded_nodes(model) - boundary_convolutions(model)[0]
+        else "first convolution"
+    )
 
 
 def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
@@ -34,19 +38,19 @@ def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
     return found
 
 
-def kept_in_floats(model: onnx.ModelProto) -> set[str]:
+def excluded_nodes(model: onnx.ModelProto) -> set[str]:
     """Names of the convolutions that keep their floats: those that no other precedes, and thin ones that none follows.
 
     The first sees the pixels and has too few channels to gain by INT8, as the last has where it gives colours or maps;
     one that gives all pixels of a sub-pixel step has more.
     """
-    first, last = ends(model)
+    first, last = boundary_convolutions(model)
     channels = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
-    thin = {node.name for node in _convolutions(model) if channels.get(node.input[1], 0) < THIN}
+    thin = {node.name for node in _convolutions(model) if channels.get(node.input[1], 0) < MIN_INT8_CHANNELS}
     return first | (last & thin)
 
 
-def ends(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
+def boundary_convolutions(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
     """Names of the convolutions that no other precedes, and of those that no other follows."""
     first: set[str] = set()
     last: set[str] = set()
@@ -61,7 +65,7 @@ def ends(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
     return first, last
 
 
-def quantisable(model: onnx.ModelProto, high: Collection[str]) -> list[str]:
+def quantizable(model: onnx.ModelProto, high: Collection[str]) -> list[str]:
     """Names of the nodes to quantise: the convolutions not kept high, and what stands between two of them.
 
     Args:
@@ -84,7 +88,7 @@ def quantisable(model: onnx.ModelProto, high: Collection[str]) -> list[str]:
     return kept[::-1]
 
 
-def share(model: onnx.ModelProto, nodes: Collection[str]) -> float:
+def int8_mac_share(model: onnx.ModelProto, nodes: Collection[str]) -> float:
     """Share of the convolutions' multiply-adds that lies in some nodes, 0..1."""
     side = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value or MEASURED_SIDE
     spent = multiply_adds(model, np.zeros((1, side, side, 3), np.uint8), ["Conv"])

@@ -9,21 +9,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ...calibration.accuracy import Gate, psnr_gate
+from ...calibration.accuracy import AccuracyCheck, psnr_check
 from ...calibration.data.faces import true_faces
 from ...engines.bundle.bundle import Bundle, write_bundle
 from ...engines.bundle.card import Precision
 from ...engines.errors import BuildError
 from ...engines.onnxruntime.session import OrtSession
-from ..export.convert import Subject, subject_of
-from .ptq import beside_fp32, reduced
+from ..export.convert import ExportTarget, export_target_from_bundle
+from .ptq import beside_fp32, quantize
 
-MOST_DROP_DB: dict[Precision, float] = {"fp16": 0.05, "int8": 0.15}
+MAX_DROP_DB: dict[Precision, float] = {"fp16": 0.05, "int8": 0.15}
 """By how much PSNR on the luma may fall behind FP32 for a network to be used in fewer bits."""
 Report = Callable[[str], None]
 
 
-def with_precisions(bundle: Bundle, faces: Path | None = None, report: Report = lambda line: None) -> Bundle:
+def report_precisions(bundle: Bundle, faces: Path | None = None, report: Report = lambda line: None) -> Bundle:
     """Make FP16 and INT8 of a super-resolution network too, and put on its card what that costs.
 
     Args:
@@ -40,21 +40,23 @@ def with_precisions(bundle: Bundle, faces: Path | None = None, report: Report = 
     """
     card = bundle.card
     truth, whose = true_faces(faces)
-    what = subject_of(bundle, truth)
+    what = export_target_from_bundle(bundle, truth)
     with closing(OrtSession(bundle)) as reference:
-        gate = psnr_gate(reference, truth, whose)
+        gate = psnr_check(reference, truth, whose)
         told = {
             precision: _tried(bundle, what, replace(gate, most_drop=most), precision, report)
-            for precision, most in MOST_DROP_DB.items()
+            for precision, most in MAX_DROP_DB.items()
         }
     card = replace(card, quality={**card.quality, "fewer bits": told})
     return write_bundle(bundle.folder, card, {name: (bundle.folder / name).read_bytes() for name in card.files})
 
 
-def _tried(bundle: Bundle, what: Subject, gate: Gate, precision: Precision, report: Report) -> dict[str, Any]:
+def _tried(
+    bundle: Bundle, what: ExportTarget, gate: AccuracyCheck, precision: Precision, report: Report
+) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         try:
-            card = reduced(what, gate, bundle, Bundle(Path(folder), replace(bundle.card, precision=precision)), report)
+            card = quantize(what, gate, bundle, Bundle(Path(folder), replace(bundle.card, precision=precision)), report)
         except BuildError as error:
             report(f"{precision} is kept out: {error}")
             return {"kept_out": str(error)}

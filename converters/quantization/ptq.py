@@ -11,26 +11,26 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ...calibration.accuracy import Gate, milliseconds
+from ...calibration.accuracy import AccuracyCheck, median_ms
 from ...calibration.ranges import activation_ranges, calibration_hash
-from ...engines.bundle.bundle import SECOND, Bundle
+from ...engines.bundle.bundle import FP16_ONNX, Bundle
 from ...engines.bundle.card import Card
 from ...engines.errors import ParityError
 from ...engines.onnxruntime.quantizer import measured_ranges
 from ...engines.onnxruntime.session import OrtSession
-from ..export.convert import Subject, halve, hold
-from .layers import KINDS, kept_in_floats
-from .qdq import carried
-from .search import Dialect, Floats, search, too_low, write
+from ..export.convert import ExportTarget, export_fp16, verify
+from .layers import KINDS, excluded_nodes
+from .qdq import transfer_ranges
+from .search import QdqFormat, QuantizationSource, search, too_low, write
 
 
-def reduced(
-    what: Subject,
-    gate: Gate | None,
+def quantize(
+    what: ExportTarget,
+    gate: AccuracyCheck | None,
     plain: Bundle,
     draft: Bundle,
     report: Callable[[str], None],
-    dialect: Dialect = "cpu",
+    dialect: QdqFormat = "cpu",
     method: str = "minmax",
 ) -> Card:
     """Halve or quantise a network, as the draft's card says.
@@ -55,7 +55,7 @@ def reduced(
     told: dict[str, Any] = {}
     if precision == "int8":
         assert gate is not None
-        floats, parity = _floats(what, gate, plain, draft.folder / SECOND, report, dialect, method)
+        floats, parity = _floats(what, gate, plain, draft.folder / FP16_ONNX, report, dialect, method)
         found = search(gate, plain, floats, draft, report)
         taken = found.tried[-1]
         figure = taken.figure
@@ -68,10 +68,10 @@ def reduced(
             "tried": [one.to_dict() for one in found.tried],
             "share_of_loss": {stage: round(part, 4) for stage, part in found.harm.items()},
         }
-        parity = parity | hold(what, "int8", draft.onnx, report)
+        parity = parity | verify(what, "int8", draft.onnx, report)
         card = replace(card, calibration=calibration_hash(gate.batches))
     else:
-        parity = halve(what, draft.onnx, report)
+        parity = export_fp16(what, draft.onnx, report)
     card = replace(card, parity={**card.parity, **parity})
     if gate is None:
         return card
@@ -106,28 +106,30 @@ def beside_fp32(precision: str, whose: str) -> str:
 
 
 def _floats(
-    what: Subject,
-    gate: Gate,
+    what: ExportTarget,
+    gate: AccuracyCheck,
     plain: Bundle,
     halved: Path,
     report: Callable[[str], None],
-    dialect: Dialect,
+    dialect: QdqFormat,
     method: str,
-) -> tuple[Floats, dict[str, float]]:
+) -> tuple[QuantizationSource, dict[str, float]]:
     """What is quantised, and its parity: for TensorRT the graph in FP16. Ranges are FP32's, the same for all."""
     ranges = activation_ranges(plain.onnx, KINDS, gate.batches, method)
     if dialect == "cpu":
-        return Floats(plain.onnx, ranges, dialect), {}
-    parity = halve(what, halved, report)
-    return Floats(halved, carried(ranges, onnx.load(plain.onnx), onnx.load(halved), KINDS), dialect), parity
+        return QuantizationSource(plain.onnx, ranges, dialect), {}
+    parity = export_fp16(what, halved, report)
+    return QuantizationSource(
+        halved, transfer_ranges(ranges, onnx.load(plain.onnx), onnx.load(halved), KINDS), dialect
+    ), parity
 
 
 def _timed(
-    card: Card, gate: Gate, plain: Bundle, draft: Bundle, report: Callable[[str], None], told: dict[str, Any]
+    card: Card, gate: AccuracyCheck, plain: Bundle, draft: Bundle, report: Callable[[str], None], told: dict[str, Any]
 ) -> Card:
     """Times of this CPU are told; if the network is slower than FP32, the card has a note."""
     sessions = OrtSession(draft, 1), OrtSession(plain, 1)  # threads would wait for whoever else is at work
-    ours_ms, plain_ms = milliseconds(sessions, gate.timed)
+    ours_ms, plain_ms = median_ms(sessions, gate.timed)
     height, width = gate.timed.shape[1:3]
     on = f"{width}x{height} px, {sessions[0].runtime}"
     for session in sessions:
@@ -148,8 +150,8 @@ def _timed(
     return replace(card, notes=(*card.notes, note))
 
 
-def quantise_ungated(
-    what: Subject, plain: Path, path: Path, batches: Sequence[NDArray[np.uint8]], dialect: Dialect = "cpu"
+def ptq_unchecked(
+    what: ExportTarget, plain: Path, path: Path, batches: Sequence[NDArray[np.uint8]], dialect: QdqFormat = "cpu"
 ) -> None:
     """Write the INT8 graph that a build tries first: all but the first convolution and a thin last one.
 
@@ -164,10 +166,12 @@ def quantise_ungated(
         BuildError: there is nothing to quantise, or it cannot be done.
     """
     ranges = measured_ranges(plain, KINDS, batches)
-    floats = Floats(plain, ranges, dialect)
+    floats = QuantizationSource(plain, ranges, dialect)
     if dialect == "tensorrt":
-        halved = path.with_name(SECOND)
-        halve(what, halved, lambda line: None)
-        floats = Floats(halved, carried(ranges, onnx.load(plain), onnx.load(halved), KINDS), dialect)
+        halved = path.with_name(FP16_ONNX)
+        export_fp16(what, halved, lambda line: None)
+        floats = QuantizationSource(
+            halved, transfer_ranges(ranges, onnx.load(plain), onnx.load(halved), KINDS), dialect
+        )
     model = onnx.load(floats.path)
-    write(model, floats, path, kept_in_floats(model))
+    write(model, floats, path, excluded_nodes(model))

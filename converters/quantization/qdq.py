@@ -26,7 +26,7 @@ MOST = 127
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
-def with_pairs(
+def insert_qdq(
     model: onnx.ModelProto, convolutions: Collection[str], ranges: Mapping[str, tuple[float, float]]
 ) -> onnx.ModelProto:
     """Quantise some convolutions of a graph.
@@ -91,7 +91,7 @@ def shared_peaks(
     return {name: max(abs(end) for member in group for end in ranges[member]) for name, group in groups.items()}
 
 
-def carried(
+def transfer_ranges(
     ranges: Mapping[str, tuple[float, float]], model: onnx.ModelProto, other: onnx.ModelProto, kinds: Collection[str]
 ) -> dict[str, tuple[float, float]]:
     """Ranges of a graph for another of the same network, traced in other bits: nodes correspond by their order.

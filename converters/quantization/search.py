@@ -12,26 +12,26 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ...calibration.accuracy import Gate, milliseconds
+from ...calibration.accuracy import AccuracyCheck, median_ms
 from ...calibration.ranges import Ranges
 from ...engines.bundle.bundle import Bundle
 from ...engines.errors import BuildError, ParityError
-from ...engines.onnxruntime.quantizer import quantise
-from ...engines.onnxruntime.session import Graph, OrtSession
-from ..export.onnx import without_notes
-from .layers import KINDS, described, ends, kept_in_floats, quantisable, share, stages
-from .qdq import with_float_output, with_pairs
+from ...engines.onnxruntime.quantizer import quantize_static
+from ...engines.onnxruntime.session import OrtGraph, OrtSession
+from ..export.onnx import strip_metadata
+from .layers import KINDS, boundary_convolutions, described, excluded_nodes, int8_mac_share, quantizable, stages
+from .qdq import insert_qdq, with_float_output
 
 KEPT = (0, 1, 2, 4, 8)
 """How many of the most sensitive stages each try keeps high; the search ends with the first that is good enough."""
 PROBES = 8
 """Inputs on which a stage's sensitivity is measured."""
-Dialect = Literal["cpu", "tensorrt"]
-"""Whom the INT8 graph is for: CPUs take unsigned activations and 7-bit weights, TensorRT what `with_pairs` writes."""
+QdqFormat = Literal["cpu", "tensorrt"]
+"""Whom the INT8 graph is for: CPUs take unsigned activations and 7-bit weights, TensorRT what `insert_qdq` writes."""
 
 
 @dataclass(frozen=True)
-class Floats:
+class QuantizationSource:
     """What is quantised.
 
     Args:
@@ -42,17 +42,17 @@ class Floats:
 
     path: Path
     ranges: Ranges
-    dialect: Dialect
+    dialect: QdqFormat
 
 
 @dataclass(frozen=True)
-class Try:
+class Candidate:
     """One line of the card's table of what was tried.
 
     Args:
         kept_high: stages that kept their floats besides what always does.
         int8_share: of the convolutions' multiply-adds, 0..1.
-        figure: see `Gate`.
+        figure: see `AccuracyCheck`.
         drop: by how much it is below FP32's.
         time_ms: of a call on one thread of this CPU; none for TensorRT, whose device is elsewhere.
     """
@@ -71,7 +71,7 @@ class Try:
 
 
 @dataclass(frozen=True)
-class Quantised:
+class Quantized:
     """What a search found.
 
     Args:
@@ -82,11 +82,13 @@ class Quantised:
     """
 
     always_high: str
-    tried: tuple[Try, ...]
+    tried: tuple[Candidate, ...]
     harm: dict[str, float]
 
 
-def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Callable[[str], None]) -> Quantised:
+def search(
+    gate: AccuracyCheck, plain: Bundle, floats: QuantizationSource, draft: Bundle, report: Callable[[str], None]
+) -> Quantized:
     """Quantise as much of a network as its gate allows.
 
     ONNX Runtime measures both dialects. It has no integer kernels between floats of 16 bits, so of a graph for TensorRT
@@ -104,7 +106,7 @@ def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Cal
         BuildError: there is nothing to quantise, or it cannot be done.
     """
     model = onnx.load(floats.path)
-    always, in_words, harm, tried = kept_in_floats(model), described(model), dict[str, float](), list[Try]()
+    always, in_words, harm, tried = excluded_nodes(model), described(model), dict[str, float](), list[Candidate]()
     groups = {stage: [name for name in names if name not in always] for stage, names in stages(model).items()}
     groups = {stage: names for stage, names in groups.items() if names}
     if not groups:
@@ -120,18 +122,18 @@ def search(gate: Gate, plain: Bundle, floats: Floats, draft: Bundle, report: Cal
         session.close()
         drop = gate.expected - figure
         time_ms = _time(draft, gate) if floats.dialect == "cpu" else None
-        tried.append(Try(high, share(model, nodes), figure, drop, time_ms))
+        tried.append(Candidate(high, int8_mac_share(model, nodes), figure, drop, time_ms))
         what = f"{', '.join(high)} kept high too" if high else f"all but the {in_words}"
         passed = drop <= gate.most_drop
         report(
             f"int8, {what}: {gate.words} {figure:.4f}, fp32 {gate.expected:.4f}: {'' if passed else 'not '}good enough"
         )
         if passed:
-            return Quantised(in_words, tuple(tried), harm)
+            return Quantized(in_words, tuple(tried), harm)
     raise ParityError(too_low("int8", gate, max(one.figure for one in tried)))
 
 
-def too_low(precision: str, gate: Gate, figure: float) -> str:
+def too_low(precision: str, gate: AccuracyCheck, figure: float) -> str:
     """What to say of a network that its gate does not let through."""
     other = "--fp16 or --fp32" if precision == "int8" else "--fp32"
     return (
@@ -141,33 +143,37 @@ def too_low(precision: str, gate: Gate, figure: float) -> str:
     )
 
 
-def write(model: onnx.ModelProto, floats: Floats, target: Path, high: Collection[str]) -> list[str]:
+def write(model: onnx.ModelProto, floats: QuantizationSource, target: Path, high: Collection[str]) -> list[str]:
     """Quantise a graph but for some convolutions and write it, free of the quantiser's notes.
 
     Returns:
         Names of the nodes that became INT8.
     """
-    nodes = quantisable(model, high)
+    nodes = quantizable(model, high)
     if floats.dialect == "tensorrt":
         nodes = [node.name for node in model.graph.node if node.op_type == "Conv" and node.name in nodes]
-        made = with_pairs(model, nodes, floats.ranges)
+        made = insert_qdq(model, nodes, floats.ranges)
     else:
         kinds = {node.op_type for node in model.graph.node if node.name in nodes}
-        quantise(floats.path, target, nodes, [kind for kind in KINDS if kind in kinds], floats.ranges)
-        made = with_float_output(onnx.load(target), model, ends(model)[1].intersection(nodes))
-    onnx.save(without_notes(made), target)
+        quantize_static(floats.path, target, nodes, [kind for kind in KINDS if kind in kinds], floats.ranges)
+        made = with_float_output(onnx.load(target), model, boundary_convolutions(model)[1].intersection(nodes))
+    onnx.save(strip_metadata(made), target)
     return nodes
 
 
 def sensitivities(
-    model: onnx.ModelProto, groups: Mapping[str, Collection[str]], gate: Gate, plain: Bundle, floats: Floats
+    model: onnx.ModelProto,
+    groups: Mapping[str, Collection[str]],
+    gate: AccuracyCheck,
+    plain: Bundle,
+    floats: QuantizationSource,
 ) -> dict[str, float]:
     """What each stage, quantised alone, does to the output: its share of all that they do, 0..1, the worst first.
 
     Errors of many roundings add up by their squares.
     """
     probes = gate.batches[:PROBES]
-    every = {name for names in groups.values() for name in names} | kept_in_floats(model)
+    every = {name for names in groups.values() for name in names} | excluded_nodes(model)
     expected = _run(plain.onnx, probes)
     harm: dict[str, float] = {}
     with TemporaryDirectory() as workshop:
@@ -175,13 +181,13 @@ def sensitivities(
         for stage, names in groups.items():
             write(model, floats, path, every - {*names})
             harm[stage] = float(
-                np.mean([departure(e, g) ** 2 for e, g in zip(expected, _run(path, probes), strict=True)])
+                np.mean([max_abs_error(e, g) ** 2 for e, g in zip(expected, _run(path, probes), strict=True)])
             )
     total = sum(harm.values()) or 1.0
     return {stage: part / total for stage, part in sorted(harm.items(), key=lambda item: -item[1])}
 
 
-def departure(expected: NDArray[Any], got: NDArray[Any]) -> float:
+def max_abs_error(expected: NDArray[Any], got: NDArray[Any]) -> float:
     """Mean error of pixels (N, H, W, 3), or of a detector's maps (N, A, 15).
 
     Maps are weighted by the scores: boxes and landmarks far from any face are never looked at.
@@ -191,12 +197,12 @@ def departure(expected: NDArray[Any], got: NDArray[Any]) -> float:
 
 
 def _run(path: Path, batches: list[NDArray[np.uint8]]) -> list[NDArray[Any]]:
-    graph = Graph(path)
+    graph = OrtGraph(path)
     return [graph.run(batch)[0] for batch in batches]
 
 
-def _time(draft: Bundle, gate: Gate) -> float:
+def _time(draft: Bundle, gate: AccuracyCheck) -> float:
     session = OrtSession(draft, 1)  # threads would wait for whoever else is at work
-    (taken,) = milliseconds((session,), gate.timed)
+    (taken,) = median_ms((session,), gate.timed)
     session.close()
     return taken

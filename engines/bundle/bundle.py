@@ -17,11 +17,11 @@ CARD, ONNX, WEIGHTS = "card.json", "model.onnx", "weights.safetensors"
 ENGINE, LAYERS = "model.engine", "layers.json"
 """What compiling on a device adds: the engine as the runtime wrote it, so that the runtime's own tools read it too, and
 what it says of its layers."""
-SECOND = "fp16.onnx"
+FP16_ONNX = "fp16.onnx"
 """Beside an INT8 graph for TensorRT: the same network in FP16, which is taken where it is faster."""
 REFERENCES, EMBEDDING = "references.onnx", "embedding.onnx"
 """Of a network that borrows from other faces: what a true face lends, and where a small one stands among others."""
-FILES = frozenset((CARD, ONNX, WEIGHTS, ENGINE, LAYERS, SECOND, REFERENCES, EMBEDDING))
+FILES = frozenset((CARD, ONNX, WEIGHTS, ENGINE, LAYERS, FP16_ONNX, REFERENCES, EMBEDDING))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from ..errors import BundleError
-from .engine_info import Key
-from .io_spec import Contract
+from .engine_info import EngineInfo
+from .io_spec import IOSpec
 
 FORMAT = 1
 """Version of the card's layout; a card of a newer one is refused."""
@@ -41,7 +41,7 @@ class Card:
     """
 
     name: str
-    contract: Contract
+    io_spec: IOSpec
     precision: Precision
     network: str
     config: dict[str, Any]
@@ -51,10 +51,10 @@ class Card:
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     limits: tuple[str, ...] = ()
-    made_with: dict[str, str] = field(default_factory=dict)
+    build_versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     calibration: str = ""
-    engine: Key | None = None
+    engine: EngineInfo | None = None
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -92,14 +92,14 @@ def card_from_json(text: str, where: str = "card.json") -> Card:
             f"{where} has card format {version}, this release reads {FORMAT}; upgrade facesr-edge or rebuild"
         )
     try:
-        contract: dict[str, Any] = {key: _frozen(value) for key, value in values.pop("contract").items()}
-        if "size_hw" in contract:  # what it was called while there could be but one
-            size = contract.pop("size_hw")
-            contract["sizes_hw"] = (size,) if size else ()
+        io_spec: dict[str, Any] = {key: _frozen(value) for key, value in values.pop("contract").items()}
+        if "size_hw" in io_spec:  # what it was called while there could be but one
+            size = io_spec.pop("size_hw")
+            io_spec["sizes_hw"] = (size,) if size else ()
         made_for = values.pop("engine", None)
         plain = [f.name for f in fields(Card) if f.name not in ("contract", "engine")]
         rest: dict[str, Any] = {name: _frozen({**_LATER, **values}[name]) for name in plain}
-        card = Card(contract=Contract(**contract), engine=Key(**made_for) if made_for else None, **rest)
+        card = Card(io_spec=IOSpec(**io_spec), engine=EngineInfo(**made_for) if made_for else None, **rest)
     except (TypeError, KeyError, AttributeError, BundleError) as error:
         raise BundleError(f"{where} is incomplete ({error}); build the bundle again: facesr-edge build") from None
     odd = sorted(name for name, kind in _KINDS.items() if not isinstance(getattr(card, name), kind))

@@ -9,7 +9,7 @@ from ..errors import BundleError
 
 
 @dataclass(frozen=True)
-class Key:
+class EngineInfo:
     """A device, its software and the graph: an engine runs where all of them are as they were.
 
     Args:
@@ -35,8 +35,8 @@ class Key:
     onnx: str
     jetpack: str = ""
     calibration: str = ""
-    any_gpu: bool = False
-    any_version: bool = False
+    hardware_compatible: bool = False
+    version_compatible: bool = False
     dla: int | None = None
     board: dict[str, Any] = field(default_factory=dict)
 
@@ -46,7 +46,7 @@ class Key:
             raise BundleError("the key of an engine needs runtime, version, gpu, compute_capability, driver and onnx")
 
 
-def mismatches(made: Key, here: Key) -> tuple[str, ...]:
+def mismatches(made: EngineInfo, here: EngineInfo) -> tuple[str, ...]:
     """Why an engine cannot be trusted to run here, in words.
 
     Args:
@@ -64,16 +64,16 @@ def mismatches(made: Key, here: Key) -> tuple[str, ...]:
         told.append("it was calibrated on other faces than the card says")
     if made.runtime != here.runtime:
         told.append(f"it was compiled by {made.runtime}, this is {here.runtime}")
-    elif made.version != here.version and not (made.any_version and _later(here.version, made.version)):
+    elif made.version != here.version and not (made.version_compatible and _later(here.version, made.version)):
         told.append(f"it was compiled by {made.runtime} {made.version}, this is {here.version}")
     if made.compute_capability != here.compute_capability and not (
-        made.any_gpu and _numbers(here.compute_capability) >= AMPERE
+        made.hardware_compatible and _numbers(here.compute_capability) >= AMPERE
     ):
         told.append(
             f"it was compiled for compute capability {made.compute_capability} ({made.gpu}), "
             f"this GPU has {here.compute_capability} ({here.gpu})"
         )
-    elif made.gpu != here.gpu and not made.any_gpu:
+    elif made.gpu != here.gpu and not made.hardware_compatible:
         told.append(f"it was compiled for {made.gpu}, this GPU is {here.gpu}")
     return tuple(told)
 

@@ -14,21 +14,21 @@ from ..errors import BundleError, EngineError
 
 Task = Literal["super-resolution", "face-detection"]
 
-WINDOWS = (32, 48, 64, 96, 128)
+CROP_SIZES = (32, 48, 64, 96, 128)
 """Sides of the crops that engines are made for, in pixels of the frame."""
-SMALL_WINDOWS = (16, 32, 48, 64)
+SMALL_CROP_SIZES = (16, 32, 48, 64)
 """The same for an enlargement by 8: of faces that have so few pixels, and of results that are still of a size."""
 BATCHES = (1, 2, 4, 8)
 """Faces a call; with the windows, all the shapes that an engine ever sees, so that memory stays flat."""
 
 
-CALL_PIXELS = 20_000
+MAX_CALL_PIXELS = 20_000
 """Most pixels of a call with several faces. More gain nothing on a CPU and fill the memory with features: 8 crops of
 128 pixels need gigabytes in a network that is 64 channels wide."""
 
 
 @dataclass(frozen=True)
-class Contract:
+class IOSpec:
     """Shapes of an engine. Pixels in: (N, H, W, 3) uint8 BGR, whatever the task.
 
     Out: for super-resolution (N, scale·H, scale·W, 3) uint8 BGR. For face detection (N, A, 15) float32, one row a cell
@@ -70,7 +70,7 @@ class Contract:
 
     def batches_of(self, height: int, width: int) -> tuple[int, ...]:
         """Sizes of the calls with pictures of this height and width, in pixels."""
-        return tuple(n for n in self.batches if n == 1 or n * height * width <= CALL_PIXELS)
+        return tuple(n for n in self.batches if n == 1 or n * height * width <= MAX_CALL_PIXELS)
 
     def padded_hw(self, height: int, width: int) -> tuple[int, int]:
         """Height and width, in pixels, of the picture that a detector is given for one of this height and width."""
@@ -105,7 +105,7 @@ class Contract:
             )
 
 
-def super_resolution(scale: int, windows: tuple[int, ...] = (), references: int = 0) -> Contract:
+def super_resolution(scale: int, windows: tuple[int, ...] = (), references: int = 0) -> IOSpec:
     """The contract of a super-resolution network.
 
     Args:
@@ -113,8 +113,8 @@ def super_resolution(scale: int, windows: tuple[int, ...] = (), references: int 
         windows: sides of the crops, in pixels, for a network that does not take all that its scale allows.
         references: most faces of a library that it borrows from.
     """
-    own = windows or (SMALL_WINDOWS if scale >= 8 else WINDOWS)
-    return Contract("super-resolution", scale=scale, windows=own, batches=BATCHES, references=references)
+    own = windows or (SMALL_CROP_SIZES if scale >= 8 else CROP_SIZES)
+    return IOSpec("super-resolution", scale=scale, windows=own, batches=BATCHES, references=references)
 
 
 def split_batch(count: int, batches: tuple[int, ...]) -> list[int]:

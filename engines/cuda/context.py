@@ -80,7 +80,7 @@ class Owned:
 
     def __init__(self, context: Context, what: str, free: Callable[[int], None], handles: list[int]) -> None:
         self._context, self._what = context, what
-        self._finalizer = finalize(self, give_back, context.api, free, handles)
+        self._finalizer = finalize(self, release, context.api, free, handles)
 
     @property
     def closed(self) -> bool:
@@ -102,7 +102,7 @@ class Owned:
         self._finalizer()
 
 
-def give_back(driver: Driver, free: Callable[[int], None], handles: list[int]) -> None:
+def release(driver: Driver, free: Callable[[int], None], handles: list[int]) -> None:
     """Free handles. What the driver says to it was said already by the call that broke the context."""
     with suppress(EngineError):
         driver.push()

@@ -110,8 +110,8 @@ class CudaPython:
         """See `Driver.to_host`."""
         self._call(self._cu.cuMemcpyDtoHAsync, host.ctypes.data, address, host.nbytes, stream)
 
-    def on_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
-        """See `Driver.on_device`."""
+    def copy_dtod(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        """See `Driver.copy_dtod`."""
         self._call(self._cu.cuMemcpyDtoDAsync, target, source, nbytes, stream)
 
     def stream_create(self) -> int:

@@ -15,11 +15,11 @@ from numpy.typing import DTypeLike, NDArray
 from ..errors import EngineError, MissingDependencyError, UnknownNameError
 from . import dlpack
 from .array import Allocation, DeviceArray, device_view
-from .context import Context, Owned, give_back
+from .context import Context, Owned, release
 from .cuda_python import CudaPython
 from .driver import Driver
 from .pycuda import PyCuda
-from .streams import Event, Graph, Stream
+from .streams import CudaGraph, Event, Stream
 
 DRIVERS: dict[str, Callable[[int], Driver]] = {"cuda-python": CudaPython, "pycuda": PyCuda}
 """Bindings -> how a device is opened with them; the preferred first."""
@@ -86,7 +86,7 @@ class Gpu(Context):
         return self.keep(Event(self))
 
     @contextmanager
-    def capture(self, stream: Stream) -> Iterator[Graph]:
+    def capture(self, stream: Stream) -> Iterator[CudaGraph]:
         """Write down what is queued on a stream within the block, and do none of it; the graph does it all at once.
 
         Args:
@@ -102,7 +102,7 @@ class Gpu(Context):
             raise EngineError(f"{self.runtime} captures no CUDA graphs; pip install cuda-python, or launch one by one")
         api = self.api
         stream.api()
-        graph = self.keep(Graph(self))
+        graph = self.keep(CudaGraph(self))
         with self.current():
             api.capture_begin(stream.handle)
             try:
@@ -137,7 +137,7 @@ class Gpu(Context):
         with self.current():
             address = api.pin(max(nbytes, 1))
         block = (ctypes.c_uint8 * nbytes).from_address(address)
-        finalize(block, give_back, api, api.unpin, [address])  # every view of the array holds the block
+        finalize(block, release, api, api.unpin, [address])  # every view of the array holds the block
         array: NDArray[Any] = np.frombuffer(memoryview(block), np.uint8).view(dtype).reshape(shape)
         return array
 
@@ -174,7 +174,7 @@ class Gpu(Context):
         """
         _check_alike(source, source.contiguous, target)
         with self.current():
-            stream.api().on_device(target.pointer, source.pointer, source.nbytes, stream.handle)
+            stream.api().copy_dtod(target.pointer, source.pointer, source.nbytes, stream.handle)
         target.stream = stream
 
 

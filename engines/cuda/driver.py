@@ -63,7 +63,7 @@ class Driver(Protocol):
     def to_host(self, host: NDArray[Any], address: int, stream: int) -> None:
         """Copy into a contiguous host array."""
 
-    def on_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
+    def copy_dtod(self, target: int, source: int, nbytes: int, stream: int) -> None:
         """Copy within the device."""
 
     def stream_create(self) -> int:

@@ -52,7 +52,7 @@ class Nv12:
             raise EngineError(f"expected chroma of {wanted} beside luma of {self.luma.shape}, got {self.chroma.shape}")
 
 
-class FrameStages:
+class FrameOps:
     """The stages' kernels, compiled for a GPU, queued on one stream. A context manager.
 
     Nothing is waited for: what a stage makes is there once the stream has passed.
@@ -70,7 +70,7 @@ class FrameStages:
         self._kernels = gpu.module(kernels.source(), "kernels.cu")
         self._room: dict[str, DeviceArray] = {}
 
-    def __enter__(self) -> FrameStages:
+    def __enter__(self) -> FrameOps:
         return self
 
     def __exit__(

@@ -122,8 +122,8 @@ class PyCuda:
         with self._telling():
             self._cu.memcpy_dtoh_async(host, address, self._kept[stream])
 
-    def on_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
-        """See `Driver.on_device`."""
+    def copy_dtod(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        """See `Driver.copy_dtod`."""
         with self._telling():
             self._cu.memcpy_dtod_async(target, source, nbytes, self._kept[stream])
 

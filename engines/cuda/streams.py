@@ -78,7 +78,7 @@ class Event(Owned):
             return api.event_milliseconds(earlier._handle, self._handle)
 
 
-class Graph(Owned):
+class CudaGraph(Owned):
     """Work that was captured once, to be queued as a whole. `Gpu.capture` makes it; it is ready after its block."""
 
     def __init__(self, context: Context) -> None:

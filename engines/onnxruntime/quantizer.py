@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BuildError, MissingDependencyError, UnknownNameError
-from .session import Graph, absent
+from .session import OrtGraph, absent
 
 METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 """How a tensor's range follows from its values -> the quantiser's name for it: their least and largest; the range that
@@ -62,7 +62,7 @@ def measured_ranges(
             str(Path(workshop) / "augmented.onnx"),
             getattr(quantization.CalibrationMethod, METHODS[method]),
         )
-        inputs = list(Graph(source).inputs.values())
+        inputs = list(OrtGraph(source).inputs.values())
         for part in [batches] if method == "minmax" else [[batch] for batch in batches]:  # histograms hold every value
             calibrator.collect_data(_Samples(inputs, part))
         found = {name: data.range_value for name, data in calibrator.compute_data().items()}
@@ -73,7 +73,7 @@ def measured_ranges(
     return ranges
 
 
-def quantise(
+def quantize_static(
     source: Path, target: Path, nodes: list[str], kinds: list[str], ranges: Mapping[str, tuple[float, float]]
 ) -> None:
     """Put QuantizeLinear and DequantizeLinear round the nodes of a graph, as CPUs want them.

@@ -24,10 +24,10 @@ from ..bundle.bundle import EMBEDDING, REFERENCES, Bundle
 from ..errors import InputError, OutputError
 
 FORMAT = 1
-ABOUT, KEYS, VALUES, EMBEDDINGS = "library.json", "keys.npy", "values.npy", "embeddings.npy"
+MANIFEST, KEYS, VALUES, EMBEDDINGS = "library.json", "keys.npy", "values.npy", "embeddings.npy"
 EMBEDDER = "embedder.onnx"
 """A network that says how alike faces are, where it is not the bundle's own."""
-FILES = frozenset((ABOUT, KEYS, VALUES, EMBEDDINGS, EMBEDDER))
+FILES = frozenset((MANIFEST, KEYS, VALUES, EMBEDDINGS, EMBEDDER))
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class About:
+class Manifest:
     """What ``library.json`` says.
 
     Args:
         model: name of the bundle that made it, for people.
-        made_by: hash of that bundle's graphs, see `maker`: whoever has the same may borrow.
+        made_by: hash of that bundle's graphs, see `model_fingerprint`: whoever has the same may borrow.
         entries: the faces, in the order of the arrays.
         embedder: SHA-256 of the network that says how alike faces are; "" for the bundle's own.
         format: version of this layout.
@@ -64,7 +64,7 @@ class About:
     format: int = FORMAT
 
 
-class Loan(NamedTuple):
+class ReferenceFeatures(NamedTuple):
     """What faces lend, (M, L, P) and (M, L, V), and where they stand, (M, E)."""
 
     keys: NDArray[Any]
@@ -81,7 +81,7 @@ class Library:
         kept: of its faces; keys and values float16.
     """
 
-    def __init__(self, folder: Path, about: About, kept: Loan) -> None:
+    def __init__(self, folder: Path, about: Manifest, kept: ReferenceFeatures) -> None:
         self.folder, self.about = folder, about
         self.keys, self.values, self.embeddings = kept
         self._apart = np.empty_like(self.embeddings)
@@ -107,13 +107,13 @@ class Library:
         return found
 
 
-def maker(bundle: Bundle) -> str:
+def model_fingerprint(bundle: Bundle) -> str:
     """Hash of the graphs that a library is made with: bundles of other precisions of the same weights have it too.
 
     Raises:
         InputError: the bundle borrows from no references.
     """
-    if not bundle.card.contract.references:
+    if not bundle.card.io_spec.references:
         raise InputError(
             f"{bundle.card.name} borrows from no references; leave --references out, or give another model"
         )
@@ -134,8 +134,8 @@ def open_library(folder: str | Path, bundle: Bundle | None = None) -> Library:
         InputError: no library, one of another network, or a damaged one.
     """
     folder = Path(folder)
-    about = read_about(folder)
-    if bundle is not None and about.made_by != maker(bundle):
+    about = read_manifest(folder)
+    if bundle is not None and about.made_by != model_fingerprint(bundle):
         raise InputError(
             f"{folder} was made with {about.model}, its weights are not those of {bundle.card.name}; "
             f"make another: facesr-edge references build FACES -o LIB --model {bundle.folder}"
@@ -149,24 +149,24 @@ def open_library(folder: str | Path, bundle: Bundle | None = None) -> Library:
         raise InputError(
             f"{folder} is damaged, its files differ in length; make it again: facesr-edge references build"
         )
-    return Library(folder, about, Loan(keys, values, np.asarray(embeddings, np.float32)))
+    return Library(folder, about, ReferenceFeatures(keys, values, np.asarray(embeddings, np.float32)))
 
 
-def read_about(folder: Path) -> About:
+def read_manifest(folder: Path) -> Manifest:
     """What a library says of itself.
 
     Raises:
         InputError: no library, or a damaged one.
     """
-    path = folder / ABOUT
+    path = folder / MANIFEST
     if not path.is_file():
         raise InputError(
-            f"{folder} is no library, it has no {ABOUT}; make one: facesr-edge references build FACES -o LIB"
+            f"{folder} is no library, it has no {MANIFEST}; make one: facesr-edge references build FACES -o LIB"
         )
     try:
         said = json.loads(path.read_text("utf-8"))
         said["entries"] = tuple(Entry(**entry) for entry in said["entries"])
-        about = About(**said)
+        about = Manifest(**said)
     except (OSError, ValueError, TypeError, KeyError):
         raise InputError(f"{path} cannot be read; make it again: facesr-edge references build") from None
     if about.format != FORMAT:
@@ -185,7 +185,7 @@ def library_folder(folder: Path) -> Iterator[Path]:
         OutputError: it holds something else, or cannot be written.
     """
     inside = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if folder.is_file() or (inside and not {ABOUT} <= inside <= FILES):
+    if folder.is_file() or (inside and not {MANIFEST} <= inside <= FILES):
         raise OutputError(f"{folder} exists and is no library; choose another folder with -o")
     target = folder.resolve()
     try:
@@ -205,7 +205,7 @@ def library_folder(folder: Path) -> Iterator[Path]:
         ) from None
 
 
-def write_arrays(folder: Path, count: int, loans: Iterator[Loan]) -> None:
+def write_arrays(folder: Path, count: int, loans: Iterator[ReferenceFeatures]) -> None:
     """Write a library's arrays, a few faces at a time: all of them together may not fit into memory.
 
     Args:
@@ -228,6 +228,6 @@ def write_arrays(folder: Path, count: int, loans: Iterator[Loan]) -> None:
             os.fsync(file.fileno())
 
 
-def write_about(folder: Path, about: About) -> None:
+def write_manifest(folder: Path, about: Manifest) -> None:
     """Write what a library says of itself, the last of its files."""
-    (folder / ABOUT).write_text(json.dumps(asdict(about), indent=1) + "\n", "utf-8")
+    (folder / MANIFEST).write_text(json.dumps(asdict(about), indent=1) + "\n", "utf-8")

@@ -13,9 +13,9 @@ from ..bundle.io_spec import split_batch
 from ..errors import UsageError
 from ..session import LayerTime
 from .reference_library import Library
-from .session import Graph, OrtSession, layer_times
+from .session import OrtGraph, OrtSession, layer_times
 
-MOST = 4
+MAX_REFERENCES = 4
 """References of a face where nothing is said; the paper finds four the best."""
 Describe = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(N, s, s, 3) uint8 BGR small faces -> (N, E) where they stand in a library."""
@@ -36,22 +36,27 @@ class ReferenceSession:
     """
 
     def __init__(
-        self, bundle: Bundle, library: Library, most: int = MOST, threads: int = 0, describe: Describe | None = None
+        self,
+        bundle: Bundle,
+        library: Library,
+        most: int = MAX_REFERENCES,
+        threads: int = 0,
+        describe: Describe | None = None,
     ) -> None:
-        check_most(bundle, most)
+        check_max_references(bundle, most)
         self._plain = OrtSession(bundle, threads)  # what checks, and tells its name
-        self.contract, self._path, self._threads = self._plain.contract, bundle.onnx, threads
+        self.io_spec, self._path, self._threads = self._plain.io_spec, bundle.onnx, threads
         self.library, self._slots = library, min(most, len(library))
-        side = self.contract.windows[0]
-        self._graph = Graph(bundle.onnx, threads, {"height": side, "width": side})
-        self._points = None if describe else Graph(bundle.folder / EMBEDDING, threads)
+        side = self.io_spec.windows[0]
+        self._graph = OrtGraph(bundle.onnx, threads, {"height": side, "width": side})
+        self._points = None if describe else OrtGraph(bundle.folder / EMBEDDING, threads)
         self._describe = describe
         self._held: tuple[NDArray[Any], ...] = ()
         self.runtime = f"{self._plain.runtime}, {self._slots} references a face of {len(library)}"
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         """See `Session.infer`."""
-        self.contract.check(batch)
+        self.io_spec.check(batch)
         parts = [self._graph.run(*given)[0] for given in self._given(batch)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -62,14 +67,14 @@ class ReferenceSession:
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
         """See `Session.layer_times`."""
-        self.contract.check(batch)
+        self.io_spec.check(batch)
         given = next(self._given(batch))
         return layer_times(self._path, given[0], runs, self._threads, None, given[1:])
 
     def warm_up(self) -> None:
         """See `Session.warm_up`."""
-        side = self.contract.windows[0]
-        for count in self.contract.batches_of(side, side):
+        side = self.io_spec.windows[0]
+        for count in self.io_spec.batches_of(side, side):
             self.infer(np.zeros((count, side, side, 3), np.uint8))
 
     def close(self) -> None:
@@ -87,7 +92,7 @@ class ReferenceSession:
     def _given(self, batch: NDArray[np.uint8]) -> Iterator[tuple[NDArray[Any], ...]]:
         """What the graph is fed, call after call; the arrays of references are the same ones, filled anew."""
         near, start = self.near(batch), 0
-        for size in split_batch(len(batch), self.contract.batches_of(*batch.shape[1:3])):
+        for size in split_batch(len(batch), self.io_spec.batches_of(*batch.shape[1:3])):
             keys, values, present = (array[:size] for array in self._buffers(size))
             for face, entries in enumerate(near[start : start + size]):
                 for slot, entry in enumerate(entries):
@@ -104,11 +109,11 @@ class ReferenceSession:
         return self._held
 
 
-def check_most(bundle: Bundle, most: int) -> None:
+def check_max_references(bundle: Bundle, most: int) -> None:
     """Refuse a number of references that a bundle does not take.
 
     Raises:
         UsageError: fewer than one, or more than the contract's.
     """
-    if not 1 <= most <= bundle.card.contract.references:
-        raise UsageError(f"expected 1 to {bundle.card.contract.references} references a face, got {most}")
+    if not 1 <= most <= bundle.card.io_spec.references:
+        raise UsageError(f"expected 1 to {bundle.card.io_spec.references} references a face, got {most}")

@@ -18,7 +18,7 @@ from ..bundle.bundle import Bundle
 from ..errors import EngineError, MissingDependencyError
 from ..session import LayerTime
 
-RESTING = ("session.intra_op.allow_spinning", "0")
+NO_SPINNING = ("session.intra_op.allow_spinning", "0")
 """Threads rest while there is nothing for them to do. Else those of each graph keep cores busy, waiting for its next
 call, while other windows and the detector want them: on two cores a frame with one face took 2.6 times as long, one
 with faces of four sizes twice. A graph that is called alone, without a pause, pays for it: 1.04 to 1.25 times the time
@@ -38,7 +38,7 @@ def version() -> str:
     return str(onnxruntime.__version__)
 
 
-class Graph:
+class OrtGraph:
     """An ONNX file loaded on the CPU.
 
     Args:
@@ -62,7 +62,7 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # none: what matters is raised, and told once
         options.intra_op_num_threads = threads
-        options.add_session_config_entry(*RESTING)
+        options.add_session_config_entry(*NO_SPINNING)
         options.enable_mem_pattern = bool(fixed)  # a pattern is kept for each shape seen: memory would grow
         if record:
             options.enable_profiling, options.profile_file_prefix = True, str(record)
@@ -130,13 +130,13 @@ def layer_times(
     """Time every node of a graph, as it stands after the runtime's own optimisation.
 
     Args:
-        path, threads, fixed: see `Graph`.
+        path, threads, fixed: see `OrtGraph`.
         tensor: its input.
         runs: calls that are averaged, after one that does not count.
         more: its other inputs, where they are given.
     """
     with TemporaryDirectory() as folder:
-        graph = Graph(path, threads, fixed, Path(folder) / "layers")
+        graph = OrtGraph(path, threads, fixed, Path(folder) / "layers")
         for _ in range(runs + 1):
             graph.run(tensor, *more)
         events = graph.recorded()
@@ -165,35 +165,35 @@ class OrtSession:
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
         check_threads(threads)
-        self.contract = bundle.card.contract
+        self.io_spec = bundle.card.io_spec
         self._path, self._threads = bundle.onnx, threads
-        self._graphs: dict[int, Graph] = {}
+        self._graphs: dict[int, OrtGraph] = {}
         self.runtime = f"ONNX Runtime {version()} (CPU, {threads or os.cpu_count()} threads)"
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         """See `Session.infer`."""
-        calls, graph = calls_of(batch, self.contract), self._graph(batch)
+        calls, graph = calls_of(batch, self.io_spec), self._graph(batch)
         parts = [graph.run(batch[call])[0] for call in calls]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _graph(self, batch: NDArray[np.uint8]) -> Graph:
-        key = batch.shape[1] if self.contract.windows else 0
+    def _graph(self, batch: NDArray[np.uint8]) -> OrtGraph:
+        key = batch.shape[1] if self.io_spec.windows else 0
         if key not in self._graphs:
-            self._graphs[key] = Graph(self._path, self._threads, self._fixed(batch))
+            self._graphs[key] = OrtGraph(self._path, self._threads, self._fixed(batch))
         return self._graphs[key]
 
     def _fixed(self, batch: NDArray[np.uint8]) -> dict[str, int] | None:
         _, height, width, _ = batch.shape
-        return {"height": height, "width": width} if self.contract.windows else None
+        return {"height": height, "width": width} if self.io_spec.windows else None
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
         """See `Session.layer_times`."""
-        self.contract.check(batch)
+        self.io_spec.check(batch)
         return layer_times(self._path, batch, runs, self._threads, self._fixed(batch))
 
     def warm_up(self) -> None:
         """See `Session.warm_up`."""
-        for shape in shapes_of(self.contract):
+        for shape in shapes_of(self.io_spec):
             self.infer(np.zeros(shape, np.uint8))
 
     def close(self) -> None:

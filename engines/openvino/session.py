@@ -48,7 +48,7 @@ def _openvino() -> Any:
     return openvino
 
 
-class Compiled:
+class CompiledGraph:
     """A graph compiled for pictures of one shape, or of any.
 
     Args:
@@ -118,15 +118,15 @@ class OvSession:
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
         check_threads(threads)
-        self.contract = bundle.card.contract
+        self.io_spec = bundle.card.io_spec
         self._path, self._threads = bundle.onnx, threads
         self.runtime = f"OpenVINO {version()} (CPU, {threads or os.cpu_count()} threads)"
         self._model: Any = _read(self._path)
-        self._compiled: dict[tuple[int, ...], Compiled] = {}
+        self._compiled: dict[tuple[int, ...], CompiledGraph] = {}
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         """See `Session.infer`."""
-        parts = [batch[call] for call in calls_of(batch, self.contract)]
+        parts = [batch[call] for call in calls_of(batch, self.io_spec)]
         ready = [self._ready(part.shape) for part in parts]
         if ready[0].output_shape is None:
             maps = [one.run(part) for one, part in zip(ready, parts, strict=True)]
@@ -137,21 +137,21 @@ class OvSession:
             start += len(part)
         return out
 
-    def _ready(self, shape: tuple[int, ...]) -> Compiled:
+    def _ready(self, shape: tuple[int, ...]) -> CompiledGraph:
         key = self._key(shape)
         if key not in self._compiled:
             self._model = self._model or _read(self._path)
-            self._compiled[key] = Compiled(self._model, key, self._threads)
+            self._compiled[key] = CompiledGraph(self._model, key, self._threads)
         return self._compiled[key]
 
     def _key(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape that is compiled for pictures of this one."""
-        return shape if self.contract.windows or self.contract.sizes_hw else (-1, -1, -1, 3)
+        return shape if self.io_spec.windows or self.io_spec.sizes_hw else (-1, -1, -1, 3)
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
         """See `Session.layer_times`."""
-        self.contract.check(batch)
-        timed = Compiled(_read(self._path), self._key(batch.shape), self._threads, clocks=True)
+        self.io_spec.check(batch)
+        timed = CompiledGraph(_read(self._path), self._key(batch.shape), self._threads, clocks=True)
         timed.run(batch)
         taken = []
         for _ in range(runs):
@@ -164,7 +164,7 @@ class OvSession:
 
     def warm_up(self) -> None:
         """See `Session.warm_up`."""
-        for shape in shapes_of(self.contract):
+        for shape in shapes_of(self.io_spec):
             self.infer(np.zeros(shape, np.uint8))
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..bundle.bundle import Bundle
-from ..bundle.io_spec import Contract
+from ..bundle.io_spec import IOSpec
 from ..cuda.device import Gpu
 from ..errors import BuildError, OutputError, UsageError
 from .api import Log, logger, tensorrt
@@ -21,7 +21,7 @@ from .timing_cache import attach, cache_path, save
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledEngine:
     """An engine as TensorRT wrote it.
 
     Args:
@@ -46,7 +46,7 @@ def compile_engine(
     *,
     stop: threading.Event | None = None,
     graph: Path | None = None,
-) -> Compiled:
+) -> CompiledEngine:
     """Compile a bundle's graph for the GPU of this machine.
 
     Args:
@@ -68,9 +68,9 @@ def compile_engine(
     tracker = Tracker(report, stop or threading.Event())
     with _log_file(options.log_file) as file, Gpu() as gpu, gpu.current():
         log = Log(file)
-        engine = _build(trt, gpu, graph or bundle.onnx, profiles(bundle.card.contract, options), options, tracker, log)
+        engine = _build(trt, gpu, graph or bundle.onnx, profiles(bundle.card.io_spec, options), options, tracker, log)
         layers = _layers(trt, engine, options, log)
-    return Compiled(engine, layers, trt.__version__, time.monotonic() - began, log.lines)
+    return CompiledEngine(engine, layers, trt.__version__, time.monotonic() - began, log.lines)
 
 
 def _build(
@@ -153,7 +153,9 @@ def _add_profile(builder: Any, network: Any, config: Any, least: Shape, usual: S
 def _layers(trt: Any, engine: bytes, options: CompileOptions, log: Log) -> str:
     """Load the engine, as every user will, and ask it for its layers."""
     runtime = trt.Runtime(logger(trt, log))
-    runtime.engine_host_code_allowed = options.any_version  # just built here, so the code in it is TensorRT's own
+    runtime.engine_host_code_allowed = (
+        options.version_compatible
+    )  # just built here, so the code in it is TensorRT's own
     if options.dla is not None:
         runtime.DLA_core = options.dla
     loaded = runtime.deserialize_cuda_engine(engine)
@@ -193,8 +195,8 @@ class CompileOptions:
 
     workspace_mb: int | None = None
     builder_level: int = 3
-    any_gpu: bool = False
-    any_version: bool = False
+    hardware_compatible: bool = False
+    version_compatible: bool = False
     dla: int | None = None
     timing_cache: Path | None = None
     tf32: bool = False
@@ -210,21 +212,21 @@ class CompileOptions:
             raise UsageError(f"expected a DLA core from 0 on, got {self.dla}")
 
 
-def profiles(contract: Contract, options: CompileOptions) -> tuple[tuple[Shape, Shape, Shape], ...]:
+def profiles(io_spec: IOSpec, options: CompileOptions) -> tuple[tuple[Shape, Shape, Shape], ...]:
     """Shapes that an engine is compiled for: least, usual and largest of each optimisation profile, (N, H, W, 3).
 
     Raises:
         UsageError: a size that the contract does not allow.
     """
-    sides = [(side, side) for side in contract.windows]
-    sizes = sides or list(contract.sizes_hw or options.sizes_hw)
-    odd = [(h, w) for h, w in sizes if min(h, w) < 1 or h % contract.multiple or w % contract.multiple]
+    sides = [(side, side) for side in io_spec.windows]
+    sizes = sides or list(io_spec.sizes_hw or options.sizes_hw)
+    odd = [(h, w) for h, w in sizes if min(h, w) < 1 or h % io_spec.multiple or w % io_spec.multiple]
     if odd or not sizes:
         came = ", ".join(f"{w}x{h}" for h, w in odd) or "none"
-        raise UsageError(f"expected sizes that are a multiple of {contract.multiple}, got {came}; pad them")
+        raise UsageError(f"expected sizes that are a multiple of {io_spec.multiple}, got {came}; pad them")
     found = []
     for height, width in dict.fromkeys(sizes):
-        most = max(contract.batches_of(height, width)) if contract.windows and options.dla is None else 1
+        most = max(io_spec.batches_of(height, width)) if io_spec.windows and options.dla is None else 1
         usual = (most, height, width, 3)
         found.append(((1, height, width, 3), usual, usual))
     return tuple(found)
@@ -248,9 +250,9 @@ def config_from(trt: Any, builder: Any, options: CompileOptions) -> Any:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
     if not options.tf32:
         config.clear_flag(trt.BuilderFlag.TF32)
-    if options.any_gpu:
+    if options.hardware_compatible:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
-    if options.any_version:
+    if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.dla is not None:
         if options.dla >= builder.num_DLA_cores:

@@ -9,13 +9,13 @@ import numpy as np
 
 from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
-from ..cuda.streams import Graph, Stream
+from ..cuda.streams import CudaGraph, Stream
 from ..errors import EngineError
 from .api import Log
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedEngine:
     """An engine in the GPU's memory, and what all of its calls share.
 
     Args:
@@ -72,7 +72,7 @@ class Loaded:
         self.scratch.close()
 
 
-class Call:
+class ExecutionSlot:
     """One shape of an engine. Each has a context of its own, for a graph replays only what its context was at capture.
 
     Args:
@@ -84,12 +84,12 @@ class Call:
         EngineError: TensorRT refused, or the GPU has not enough memory.
     """
 
-    def __init__(self, loaded: Loaded, profile: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, loaded: LoadedEngine, profile: int, shape: tuple[int, ...]) -> None:
         self.count, self.profile = shape[0], profile
         self.eager = "" if loaded.gpu.graphs else f"{loaded.gpu.runtime} captures none"
         """Why there is no graph; "" where there is one or will be."""
         self._loaded = loaded
-        self._graph: Graph | None = None
+        self._graph: CudaGraph | None = None
         gpu, engine, result = loaded.gpu, loaded.engine, loaded.result
         self._context = loaded.context(profile, shape)
         out = tuple(self._context.get_tensor_shape(result))
@@ -123,7 +123,7 @@ class Call:
                 self._graph = self._captured()
         self.output.stream = loaded.stream
 
-    def _captured(self) -> Graph | None:
+    def _captured(self) -> CudaGraph | None:
         """The run as a graph; captured after a real one, which did whatever TensorRT puts off until a shape's first."""
         loaded = self._loaded
         loaded.stream.synchronize()

@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 
 from ..bundle.bundle import ONNX, Bundle
-from ..bundle.engine_info import Key, mismatches
+from ..bundle.engine_info import EngineInfo, mismatches
 from ..cuda.device import Gpu
 from ..errors import EngineError
-from ..jetson import this_board
+from ..jetson import this_jetson
 from .api import Log, logger, tensorrt, version
-from .context import Loaded
+from .context import LoadedEngine
 from .errors import load_problem
 
 
-def key_here(bundle: Bundle, gpu: Gpu) -> Key:
+def current_engine_info(bundle: Bundle, gpu: Gpu) -> EngineInfo:
     """The key that an engine has which is compiled from this bundle now, on this GPU, with plain options.
 
     Raises:
         MissingDependencyError, EngineError: see `tensorrt`.
     """
-    card, board = bundle.card, this_board()
-    return Key(
+    card, board = bundle.card, this_jetson()
+    return EngineInfo(
         runtime="TensorRT",
         version=version(),
         gpu=gpu.name,
@@ -36,7 +36,7 @@ def key_here(bundle: Bundle, gpu: Gpu) -> Key:
     )
 
 
-def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> Loaded:
+def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> LoadedEngine:
     """Deserialise an engine, with a stream and memory for its features.
 
     Args:
@@ -55,7 +55,7 @@ def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> Loaded:
                 f"{bundle.folder} holds no compiled engine; compile it, and give the folder that comes of it: "
                 f"facesr-edge build {bundle.folder} --target tensorrt"
             )
-        told = mismatches(made, key_here(bundle, gpu))
+        told = mismatches(made, current_engine_info(bundle, gpu))
         if told:
             raise EngineError(
                 f"{bundle.folder} does not run here: {', and '.join(told)}; "
@@ -70,10 +70,10 @@ def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> Loaded:
             raise EngineError(load_problem(trt, str(bundle.folder), log))
         pixels, result = _names(trt, loaded, bundle)
         scratch = gpu.empty((max(1, loaded.device_memory_size_v2),), np.uint8)
-        return Loaded(trt, loaded, runtime, pixels, result, gpu, gpu.stream(), scratch, log)
+        return LoadedEngine(trt, loaded, runtime, pixels, result, gpu, gpu.stream(), scratch, log)
 
 
-def _runtime(trt: Any, made: Key | None, log: Log) -> Any:
+def _runtime(trt: Any, made: EngineInfo | None, log: Log) -> Any:
     try:
         runtime = trt.Runtime(logger(trt, log))
     except TypeError:  # that is how the bindings say that TensorRT gave them nothing
@@ -82,7 +82,7 @@ def _runtime(trt: Any, made: Key | None, log: Log) -> Any:
         ) from None
     if made is not None:
         # Such an engine brings code that runs on the host: allowed only where the card, hashed with it, says so.
-        runtime.engine_host_code_allowed = made.any_version
+        runtime.engine_host_code_allowed = made.version_compatible
         if made.dla is not None:
             runtime.DLA_core = made.dla
     return runtime

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.bundle import Bundle
-from ..bundle.io_spec import Contract, split_batch
+from ..bundle.io_spec import IOSpec, split_batch
 from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
 from ..cuda.streams import Stream
 from ..errors import EngineError
 from ..session import LayerTime
-from .context import Call, Loaded
+from .context import ExecutionSlot, LoadedEngine
 from .loader import load
 
 MOST_SOURCES = 8
@@ -43,14 +43,14 @@ class TrtSession:
     """
 
     def __init__(self, bundle: Bundle, gpu: Gpu | None = None, engine: bytes | None = None) -> None:
-        contract = bundle.card.contract
+        io_spec = bundle.card.io_spec
         with ExitStack() as owned:
             self.gpu = gpu or owned.enter_context(Gpu())
-            self._loaded: Loaded | None = load(bundle, self.gpu, engine)
+            self._loaded: LoadedEngine | None = load(bundle, self.gpu, engine)
             with self.gpu.current():
-                self._calls = _calls(self._loaded, contract)
+                self._calls = _calls(self._loaded, io_spec)
             self._owned = owned.pop_all()
-        self.contract = contract if contract.windows else replace(contract, sizes_hw=tuple(self._calls))
+        self.io_spec = io_spec if io_spec.windows else replace(io_spec, sizes_hw=tuple(self._calls))
         self._joined: dict[tuple[int, ...], DeviceArray] = {}
         self._sources: list[DeviceArray] = []
         self._engine = f"TensorRT {self._loaded.trt.__version__} ({self.gpu.name}"
@@ -110,7 +110,7 @@ class TrtSession:
         self._tell(calls)
         return result
 
-    def _joined_for(self, count: int, call: Call) -> DeviceArray:
+    def _joined_for(self, count: int, call: ExecutionSlot) -> DeviceArray:
         """Memory for the results of several calls of a shape; made anew for more of them."""
         rows, dtype = call.output.shape[1:], call.output.dtype
         if rows not in self._joined or self._joined[rows].shape[0] < count:
@@ -152,38 +152,38 @@ class TrtSession:
     def _stream(self) -> Stream:
         return self._opened().stream
 
-    def _opened(self) -> Loaded:
+    def _opened(self) -> LoadedEngine:
         if self._loaded is None:
             raise EngineError("the engine is closed; load it again")
         return self._loaded
 
     @contextmanager
-    def _running(self, batch: NDArray[Any]) -> Iterator[tuple[Loaded, list[Call]]]:
+    def _running(self, batch: NDArray[Any]) -> Iterator[tuple[LoadedEngine, list[ExecutionSlot]]]:
         """The engine with its GPU current, and the calls that a batch is split into."""
         loaded = self._opened()
-        self.contract.check(batch)
+        self.io_spec.check(batch)
         count, height, width, _ = batch.shape
         ready = self._calls[height, width]
         with self.gpu.current():
             yield loaded, [ready[size] for size in split_batch(count, tuple(ready))]
 
-    def _tell(self, calls: Iterable[Call]) -> None:
+    def _tell(self, calls: Iterable[ExecutionSlot]) -> None:
         """Say in `runtime` that some calls run without a graph, for that is slower."""
         eager = next((call.eager for call in calls if call.eager), "")
         if eager:
             self.runtime = f"{self._engine}, no CUDA graphs: {eager})"
 
 
-def _calls(loaded: Loaded, contract: Contract) -> dict[tuple[int, int], dict[int, Call]]:
+def _calls(loaded: LoadedEngine, io_spec: IOSpec) -> dict[tuple[int, int], dict[int, ExecutionSlot]]:
     """(H, W) -> N -> what runs it, for every shape that both contract and engine know."""
-    found: dict[tuple[int, int], dict[int, Call]] = defaultdict(dict)
+    found: dict[tuple[int, int], dict[int, ExecutionSlot]] = defaultdict(dict)
     for profile in range(loaded.engine.num_optimization_profiles):
         least, _, most = (tuple(shape) for shape in loaded.engine.get_tensor_profile_shape(loaded.pixels, profile))
         height, width = most[1:3]
-        for count in contract.batches_of(height, width):
+        for count in io_spec.batches_of(height, width):
             if least[0] <= count <= most[0] and count not in found[height, width]:
-                found[height, width][count] = Call(loaded, profile, (count, height, width, 3))
-    lacking = [(side, side) for side in contract.windows if 1 not in found.get((side, side), {})]
+                found[height, width][count] = ExecutionSlot(loaded, profile, (count, height, width, 3))
+    lacking = [(side, side) for side in io_spec.windows if 1 not in found.get((side, side), {})]
     lacking += [size for size, calls in found.items() if 1 not in calls]
     if lacking or not found:
         sizes = ", ".join(f"{w}x{h}" for h, w in lacking) or "any size"
@@ -191,7 +191,7 @@ def _calls(loaded: Loaded, contract: Contract) -> dict[tuple[int, int], dict[int
     return dict(found)
 
 
-def _placed(calls: list[Call]) -> Iterator[tuple[Call, int]]:
+def _placed(calls: list[ExecutionSlot]) -> Iterator[tuple[ExecutionSlot, int]]:
     """Calls, each with the number of the picture that it begins at."""
     start = 0
     for call in calls:
@@ -199,7 +199,7 @@ def _placed(calls: list[Call]) -> Iterator[tuple[Call, int]]:
         start += call.count
 
 
-def layer_times(loaded: Loaded, call: Call, runs: int) -> tuple[LayerTime, ...]:
+def layer_times(loaded: LoadedEngine, call: ExecutionSlot, runs: int) -> tuple[LayerTime, ...]:
     """Run a call, on what its input holds, with a clock round every layer.
 
     In a context of its own: the clocks would stay in the call's, and a graph cannot hold them.
@@ -237,7 +237,7 @@ def _profiler(trt: Any, taken: dict[str, list[float]]) -> Any:
     return Profiler()
 
 
-def _kinds(loaded: Loaded) -> dict[str, str]:
+def _kinds(loaded: LoadedEngine) -> dict[str, str]:
     """Name -> kind of every layer that the engine's inspector tells of."""
     inspector = loaded.engine.create_engine_inspector()
     text = inspector.get_engine_information(loaded.trt.LayerInformationFormat.JSON)

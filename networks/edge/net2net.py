@@ -14,7 +14,7 @@ from torch import Tensor
 from .network import Edge
 
 
-def grown(network: Edge, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def net2net_expand(network: Edge, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a narrower or shallower network as those of this one without branches.
 
     Trained channels hear nothing of new ones at first, and new layers hand them on as they are, which behind a ReLU

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers.resample import enlarge
-from ..layers.sub_pixel import check_sizes, start_damped
+from ..layers.sub_pixel import check_sizes, init_residual
 
 EXPANSION = 2
 """Channels inside the wide branch, over the width."""
@@ -25,7 +25,7 @@ SIZES = {"nano": (32, 5), "tiny": (48, 8), "small": (64, 12)}
 """Name -> width and depth: up to 0.07, 0.20 and 0.50 GMAC for a face of 32×32 at a scale of 4."""
 
 
-class BranchedConvolution(nn.Module):
+class RepConv(nn.Module):
     """A 3×3 convolution as the sum of a 3×3, a 1×1, a 1×1 that widens before another 3×3, and the identity.
 
     The sum is taken of the kernels, not of what they give: it costs hardly more than the plain one.
@@ -63,7 +63,7 @@ class Edge(nn.Module):
         width: channels.
         depth: convolutions between the first and the last.
         scale: 2, 3, 4 or 8.
-        branches: train each inner convolution as a sum, see `BranchedConvolution`; `folded` has none.
+        branches: train each inner convolution as a sum, see `RepConv`; `folded` has none.
     """
 
     def __init__(self, width: int = 48, depth: int = 8, scale: int = 4, branches: bool = False) -> None:
@@ -74,14 +74,14 @@ class Edge(nn.Module):
         self.scale = scale
         self.head = nn.Conv2d(3, width, 3, padding=1)
         self.body = nn.ModuleList(
-            BranchedConvolution(width) if branches else nn.Conv2d(width, width, 3, padding=1) for _ in range(depth)
+            RepConv(width) if branches else nn.Conv2d(width, width, 3, padding=1) for _ in range(depth)
         )
         self.tail = nn.Conv2d(width, 3 * scale * scale, 3, padding=1)
         damped = [self.tail]
         for layer in self.body:
-            if isinstance(layer, BranchedConvolution):
+            if isinstance(layer, RepConv):
                 damped += [layer.square, layer.point, layer.narrow]
-        start_damped(self, damped)
+        init_residual(self, damped)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
@@ -108,7 +108,7 @@ class Edge(nn.Module):
         found = dict(folded)
         for place, layer in enumerate(self.body):
             weight, bias = (folded.get(f"body.{place}.{name}") for name in ("weight", "bias"))
-            if not isinstance(layer, BranchedConvolution) or weight is None or bias is None:
+            if not isinstance(layer, RepConv) or weight is None or bias is None:
                 continue
             if weight.shape == layer.square.weight.shape:
                 with torch.no_grad():
@@ -122,6 +122,6 @@ class Edge(nn.Module):
         """A copy without branches, the same function."""
         plain = copy.deepcopy(self)
         for place, layer in enumerate(self.body):
-            if isinstance(layer, BranchedConvolution):
+            if isinstance(layer, RepConv):
                 plain.body[place] = layer.folded()
         return plain

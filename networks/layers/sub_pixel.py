@@ -50,7 +50,7 @@ def check_sizes(**sizes: int) -> None:
             raise ValueError(f"{name} must be 1 or more, not {value}")
 
 
-def start_damped(network: nn.Module, damped: Iterable[nn.Conv2d]) -> None:
+def init_residual(network: nn.Module, damped: Iterable[nn.Conv2d]) -> None:
     """He initialisation of all convolutions; those that end a residual branch start at a tenth.
 
     So every block starts near the identity, and what the network adds to the enlarged picture starts near nothing.

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers.resample import enlarge, resample
-from ..layers.sub_pixel import check_sizes, start_damped
+from ..layers.sub_pixel import check_sizes, init_residual
 from .features import LocalFeatures, ResidualBlock, residual_blocks
 from .fusion import CrossScaleFusion, ReferenceShares
 from .patch_matching import BLOCK, WINDOW, matches, patches, taken
 from .self_mining import SelfDoubling
-from .swin import start_swin
+from .swin import init_swin
 
 REFERENCES = 5
 """Slots of an exported graph; the paper tries 1 to 5."""
@@ -89,10 +89,10 @@ class MSRNet(nn.Module):
         fusions = [
             layer for module in self.modules() if isinstance(module, CrossScaleFusion) for layer in module.damped
         ]
-        start_damped(self, [*ends, *fusions, *tails])
+        init_residual(self, [*ends, *fusions, *tails])
         for tail in tails:
             tail.weight.data.mul_(0.1)
-        start_swin(self)
+        init_swin(self)
 
     def forward(
         self, x: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None

@@ -114,7 +114,7 @@ def _apart(height: int, width: int, side: int, shift: int, device: torch.device)
     return OUTSIDE * (parts[:, :, None] != parts[:, None, :]).float()
 
 
-def start_swin(network: nn.Module) -> None:
+def init_swin(network: nn.Module) -> None:
     """Small random weights of linear layers, as transformers start; the last of each branch starts at a tenth."""
     for module in network.modules():
         if isinstance(module, nn.Linear):

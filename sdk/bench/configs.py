@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.timing import in_turn, spread
-from ...engines.bundle.bundle import ONNX, SECOND, WEIGHTS, Bundle, open_bundle, write_bundle
+from ...calibration.timing import interleaved, latency_stats
+from ...engines.bundle.bundle import FP16_ONNX, ONNX, WEIGHTS, Bundle, open_bundle, write_bundle
 from ...engines.bundle.card import PRECISIONS, Card, Precision
 from ...engines.bundle.io_spec import super_resolution
 from ...engines.errors import UnknownNameError, UsageError
@@ -23,7 +23,7 @@ from ...zoo import catalogue
 from .paper import SCALE, SIDE, config
 
 if TYPE_CHECKING:
-    from ...converters.export.convert import Subject
+    from ...converters.export.convert import ExportTarget
 
 
 TRIAL_ROUNDS = 5
@@ -31,7 +31,7 @@ TRIAL_ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Backend:
     """A runtime in a precision.
 
     Args:
@@ -52,7 +52,7 @@ class Contestant:
         return f"{names.get(self.engine, self.engine)} {self.precision.upper()}"
 
 
-def chosen(text: str | None) -> tuple[Precision, ...]:
+def select_backends(text: str | None) -> tuple[Precision, ...]:
     """Precisions out of "fp32,int8"; all of them where nothing is said.
 
     Raises:
@@ -70,16 +70,16 @@ def chosen(text: str | None) -> tuple[Precision, ...]:
     return tuple(one for one in PRECISIONS if one in names)
 
 
-def contestants(precisions: Sequence[Precision]) -> list[Contestant]:
+def backends(precisions: Sequence[Precision]) -> list[Backend]:
     """Every runtime that can be used here, in every precision."""
     from ...converters.compile import why_not_tensorrt
 
     there = {"onnxruntime": True, "openvino": installed(), "tensorrt": not why_not_tensorrt()}
     engines = [engine for engine, usable in there.items() if usable]
-    return [Contestant(engine, precision) for engine in engines for precision in precisions]
+    return [Backend(engine, precision) for engine in engines for precision in precisions]
 
 
-def opened(bundle: Bundle, who: Contestant, threads: int, folder: Path) -> Session | None:
+def opened(bundle: Bundle, who: Backend, threads: int, folder: Path) -> Session | None:
     """A session of a network; none where the device keeps FP16 because INT8 is no faster: FP16 is timed as such.
 
     Args:
@@ -97,16 +97,16 @@ def opened(bundle: Bundle, who: Contestant, threads: int, folder: Path) -> Sessi
     return open_session(bundle, who.engine, threads)
 
 
-def slow_halves(network: Prepared, sessions: dict[Contestant, Session]) -> dict[Contestant, str]:
+def slow_halves(network: Prepared, sessions: dict[Backend, Session]) -> dict[Backend, str]:
     """FP16 that is slower than FP32 of the same runtime on a network -> what to say of it."""
-    told: dict[Contestant, str] = {}
+    told: dict[Backend, str] = {}
     for half in [who for who in sessions if who.precision == "fp16"]:
-        full = Contestant(half.engine, "fp32")
+        full = Backend(half.engine, "fp32")
         if full not in sessions:
             continue
         pair = (sessions[half], sessions[full])
-        taken = in_turn([partial(session.infer, network.faces[:1]) for session in pair], TRIAL_ROUNDS)
-        half_ms, full_ms = (spread(ms).best for ms in taken)
+        taken = interleaved([partial(session.infer, network.faces[:1]) for session in pair], TRIAL_ROUNDS)
+        half_ms, full_ms = (latency_stats(ms).best for ms in taken)
         if half_ms > full_ms:
             told[half] = (
                 f"{half} is left out: {half_ms:.1f} ms where FP32 takes {full_ms:.1f} ms at depth {network.size[0]}, "
@@ -153,23 +153,23 @@ def prepare(size: tuple[int, int], kinds: Iterable[Kind], folder: Path) -> Prepa
         BuildError, ParityError, MissingDependencyError: a conversion failed.
     """
     from ...calibration.data.faces import sample_faces
-    from ...converters.export.convert import convert, subject
+    from ...converters.export.convert import convert, export_target
     from ...converters.macs import macs_of
     from ...networks import build_network
-    from ...networks.weights import Origin, weights_bytes
+    from ...networks.weights import Provenance, weights_bytes
 
     name, settings, shipped = "idrn-{}x{}".format(*size), config(size), _shipped(size)
     if shipped:
         bundles = of_model(shipped, kinds, folder)
         return Prepared(size, shipped.card.name, macs_of(shipped.onnx, SIDE, ["Conv"]), bundles, _faces())
     network = build_network("idrn", settings).eval()
-    what = subject(network, super_resolution(SCALE), sample_faces())
+    what = export_target(network, super_resolution(SCALE), sample_faces())
     workshop = folder / f"{name}-workshop"
     workshop.mkdir(parents=True)
     plain = workshop / ONNX
     convert(what, plain, lambda line: None)
     card = Card(name, super_resolution(SCALE), "fp32", "idrn", settings)
-    weights = weights_bytes(network, "idrn", settings, Origin({"data": "none: for its time alone"}))
+    weights = weights_bytes(network, "idrn", settings, Provenance({"data": "none: for its time alone"}))
     bundles = {kind: _bundle(what, plain, kind, card, weights, folder) for kind in kinds}
     return Prepared(size, RANDOM, macs_of(plain, SIDE, ["Conv"]), bundles, _faces())
 
@@ -186,9 +186,9 @@ def of_model(model: Bundle, kinds: Iterable[Kind], folder: Path) -> dict[Kind, B
         BuildError, MissingDependencyError: a conversion failed.
     """
     from ...calibration.data.faces import sample_faces
-    from ...converters.export.convert import subject_of
+    from ...converters.export.convert import export_target_from_bundle
 
-    what, card = subject_of(model, sample_faces()), model.card
+    what, card = export_target_from_bundle(model, sample_faces()), model.card
     weights = (model.folder / WEIGHTS).read_bytes()
     return {kind: _bundle(what, model.onnx, kind, card, weights, folder) for kind in kinds}
 
@@ -201,30 +201,30 @@ def _faces() -> NDArray[np.uint8]:
     return low_resolution(centres(sample_faces(), SCALE), SCALE)
 
 
-def _bundle(what: Subject, plain: Path, kind: Kind, card: Card, weights: bytes, folder: Path) -> Bundle:
+def _bundle(what: ExportTarget, plain: Path, kind: Kind, card: Card, weights: bytes, folder: Path) -> Bundle:
     """A network in one kind."""
     workshop = folder / "-".join((card.name, *kind, "workshop"))
     workshop.mkdir(parents=True)
     contents = {ONNX: _graph(what, plain, kind, workshop).read_bytes(), WEIGHTS: weights}
-    second = workshop / SECOND
+    second = workshop / FP16_ONNX
     if second.exists():  # what the device takes where INT8 is no faster
-        contents[SECOND] = second.read_bytes()
+        contents[FP16_ONNX] = second.read_bytes()
     return write_bundle(folder / "-".join((card.name, *kind)), replace(card, precision=kind[0]), contents)
 
 
-def _graph(what: Subject, plain: Path, kind: Kind, workshop: Path) -> Path:
+def _graph(what: ExportTarget, plain: Path, kind: Kind, workshop: Path) -> Path:
     """The ONNX file of a kind."""
-    from ...converters.export.convert import halve
-    from ...converters.quantization.ptq import quantise_ungated
+    from ...converters.export.convert import export_fp16
+    from ...converters.quantization.ptq import ptq_unchecked
 
     precision, dialect = kind
     if precision == "fp32":
         return plain
     path = workshop / f"{precision}-{dialect}.onnx"
     if precision == "fp16":
-        halve(what, path, lambda line: None)
+        export_fp16(what, path, lambda line: None)
     else:
-        quantise_ungated(what, plain, path, [what.pixels], dialect)
+        ptq_unchecked(what, plain, path, [what.pixels], dialect)
     return path
 
 

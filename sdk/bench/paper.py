@@ -16,7 +16,7 @@ PAPER = "the paper: GeForce GTX 1060, TensorFlow, one face of 32x32 px, x4"
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperRow:
     """One network of a table.
 
     Args:
@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """A table of the paper.
 
     Args:
@@ -47,16 +47,18 @@ class Table:
 
     varies: Literal["depth", "width"]
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[PaperRow, ...]
 
 
 TABLES = (
-    Table(
+    PaperTable(
         "depth",
         "Table 1: depth, at width 64",
-        (Row(8, 64, 4.4), Row(12, 64, 4.8), Row(16, 64, 5.0), Row(20, 64, 5.7)),
+        (PaperRow(8, 64, 4.4), PaperRow(12, 64, 4.8), PaperRow(16, 64, 5.0), PaperRow(20, 64, 5.7)),
     ),
-    Table("width", "Table 2: width, at depth 8", (Row(8, 64, 4.35), Row(8, 128, 6.29), Row(8, 192, 7.96))),
+    PaperTable(
+        "width", "Table 2: width, at depth 8", (PaperRow(8, 64, 4.35), PaperRow(8, 128, 6.29), PaperRow(8, 192, 7.96))
+    ),
 )
 
 
@@ -65,6 +67,6 @@ def config(size: tuple[int, int]) -> dict[str, Any]:
     return {"depth": size[0], "width": size[1], "scale": SCALE, "bicubic_skip": True}
 
 
-def sizes(tables: Iterable[Table]) -> list[tuple[int, int]]:
+def sizes(tables: Iterable[PaperTable]) -> list[tuple[int, int]]:
     """Depth and width of every network, each once: the tables share their first row."""
     return list(dict.fromkeys(row.size for table in tables for row in table.rows))

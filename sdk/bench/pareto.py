@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.metrics.evaluate import BICUBIC, enlarged, enlarged_by_bicubic, fitted, small_and_true
+from ...calibration.metrics.evaluate import BICUBIC, enlarged, enlarged_by_bicubic, fitted, lr_hr_pairs
 from ...calibration.metrics.image import mean_db, psnr_y
-from ...calibration.timing import Spread, in_turn, spread
+from ...calibration.timing import LatencyStats, interleaved, latency_stats
 from ...engines.bundle.bundle import Bundle
 from ...engines.errors import UsageError
 from ...zoo import catalogue
 from ..doctor.machine import Machine, busy, load_now, this_machine
 from ..evaluation.compare import super_resolution_models
-from .configs import Contestant, chosen, contestants, of_model, opened
+from .configs import Backend, backends, of_model, opened, select_backends
 from .paper import SIDE
 
 ABOUT = ("when", "load", "scale", "side", "faces", "batch", "threads", "rounds")
@@ -45,11 +45,11 @@ class Point:
     """
 
     model: str
-    who: Contestant
+    who: Backend
     psnr_y_db: float
     gain_db: float
     multiply_adds: int
-    taken: Spread
+    taken: LatencyStats
 
     def beats(self, other: Point) -> bool:
         """Whether it is no slower and no worse, and one of the two better."""
@@ -58,7 +58,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class TradeOff:
+class ParetoResult:
     """All points of one run.
 
     Args:
@@ -118,7 +118,7 @@ def models_of(scale: int) -> list[Bundle]:
         UsageError: there are none.
     """
     bundles = [catalogue.find(name) for name in super_resolution_models()]
-    found = [b for b in bundles if b.card.contract.scale == scale and not b.card.contract.references]
+    found = [b for b in bundles if b.card.io_spec.scale == scale and not b.card.io_spec.references]
     if not found:
         raise UsageError(f"no model that ships enlarges by {scale}; facesr-edge models lists them")
     return found
@@ -134,7 +134,7 @@ def measure(
     threads: int = 0,
     rounds: int = 30,
     watch: Watch = lambda what, done, total: None,
-) -> TradeOff:
+) -> ParetoResult:
     """Measure quality, then time, all of them in turn.
 
     Args:
@@ -153,18 +153,18 @@ def measure(
     if not models or min(batch, rounds) < 1:
         raise UsageError(f"expected 1 model, face and round or more, got {len(models)}, {batch} and {rounds}")
     machine, load, when = this_machine(), load_now(), datetime.now().astimezone().isoformat(timespec="seconds")
-    who = contestants(chosen(precision))
-    scale = models[0].card.contract.scale
-    small, true = small_and_true(list(faces), scale)
+    who = backends(select_backends(precision))
+    scale = models[0].card.io_spec.scale
+    small, true = lr_hr_pairs(list(faces), scale)
     side = min(SIDE, small.shape[1])
     timed = np.ascontiguousarray(small[np.arange(batch) % len(small)][:, :side, :side])
     bicubic = mean_db(psnr_y(enlarged_by_bicubic(small, scale), true))
-    found: list[tuple[str, Contestant, float, int]] = [(BICUBIC, Contestant(OPENCV, "fp32"), bicubic, 0)]
+    found: list[tuple[str, Backend, float, int]] = [(BICUBIC, Backend(OPENCV, "fp32"), bicubic, 0)]
     calls: list[Callable[[], object]] = [lambda: enlarged_by_bicubic(timed, scale)]
     with TemporaryDirectory() as folder, ExitStack() as open_ones:
         for number, model in enumerate(models):
             watch(f"preparing {model.card.name}", number, len(models))
-            given = fitted(model.card.contract, timed)
+            given = fitted(model.card.io_spec, timed)
             counted = _multiply_adds(model, given.shape[1])
             bundles = of_model(model, dict.fromkeys(one.kind for one in who), Path(folder))
             for one in who:
@@ -175,14 +175,14 @@ def measure(
                 quality = mean_db(psnr_y(enlarged(session, small), true))
                 found.append((model.card.name, one, quality, counted))
                 calls.append(partial(session.infer, given))
-        taken = in_turn(calls, rounds, watch=lambda done: watch("timing", done, rounds))
+        taken = interleaved(calls, rounds, watch=lambda done: watch("timing", done, rounds))
     points = [
-        Point(name, one, quality, quality - bicubic, macs, spread(ms))
+        Point(name, one, quality, quality - bicubic, macs, latency_stats(ms))
         for (name, one, quality, macs), ms in zip(found, taken, strict=True)
     ]
     points.sort(key=lambda point: point.taken.p50)
     notes = busy(machine, load)
-    return TradeOff(machine, when, load, scale, side, whose, batch, threads, rounds, tuple(points), notes)
+    return ParetoResult(machine, when, load, scale, side, whose, batch, threads, rounds, tuple(points), notes)
 
 
 def _multiply_adds(model: Bundle, side: int) -> int:

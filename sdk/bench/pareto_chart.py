@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...engines.errors import OutputError
-from .pareto import OPENCV, Point, TradeOff
+from .pareto import OPENCV, ParetoResult, Point
 from .table_chart import COLOURS, FAINT, INK, OTHER, PAPER_INK, STEPS, about, check
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ PLACES = tuple(
 """Where a name may stand: which of its ends is fixed, and how far right of and above the last point, or the first."""
 
 
-def draw(measured: TradeOff, path: Path) -> None:
+def draw(measured: ParetoResult, path: Path) -> None:
     """Draw it.
 
     Args:
@@ -45,7 +45,7 @@ def draw(measured: TradeOff, path: Path) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
 
 
-def figure_of(measured: TradeOff) -> Figure:
+def figure_of(measured: ParetoResult) -> Figure:
     """The drawing, which no window shows and nothing keeps open."""
     from matplotlib.figure import Figure
 
@@ -82,7 +82,7 @@ def _colour(point: Point) -> str:
     return INK if point.who.engine == OPENCV else COLOURS.get(point.who, OTHER)
 
 
-def _names(axes: Axes, measured: TradeOff, legend: Bbox) -> None:
+def _names(axes: Axes, measured: ParetoResult, legend: Bbox) -> None:
     """Each network's name once, right or left of its points, in the first place where nothing else is."""
     from matplotlib.transforms import Bbox
 
@@ -105,7 +105,7 @@ def _names(axes: Axes, measured: TradeOff, legend: Bbox) -> None:
         taken.append(box)
 
 
-def _axes(axes: Axes, measured: TradeOff) -> None:
+def _axes(axes: Axes, measured: ParetoResult) -> None:
     ends = [ms for point in measured.points for ms in (point.taken.p10, point.taken.p90)]
     steps = (*QUICK, *STEPS)
     low = max((step for step in steps if step <= min(ends)), default=steps[0])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...calibration.timing import Spread
+from ...calibration.timing import LatencyStats
 from ..doctor.machine import Machine
-from .configs import Contestant
-from .paper import PAPER, SCALE, SIDE, Row, Table
+from .configs import Backend
+from .paper import PAPER, SCALE, SIDE, PaperRow, PaperTable
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Network:
 
     weights: str
     macs: int
-    taken: dict[Contestant, Spread]
+    taken: dict[Backend, LatencyStats]
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Timing:
     threads: int
     rounds: int
     runtimes: dict[str, str]
-    tables: tuple[Table, ...]
+    tables: tuple[PaperTable, ...]
     networks: dict[tuple[int, int], Network]
     notes: tuple[str, ...]
 
     @property
-    def contestants(self) -> tuple[Contestant, ...]:
+    def contestants(self) -> tuple[Backend, ...]:
         """All that took part in any row, in one order."""
         return tuple(dict.fromkeys(who for network in self.networks.values() for who in network.taken))
 
-    def ratio(self, table: Table, row: Row, who: Contestant) -> float | None:
+    def ratio(self, table: PaperTable, row: PaperRow, who: Backend) -> float | None:
         """Median over that of the table's first row, to compare across machines; none where one is missing."""
         first, this = (self.networks[r.size].taken.get(who) for r in (table.rows[0], row))
         return this.p50 / first.p50 if first and this else None
@@ -84,7 +84,7 @@ class Timing:
             ],
         }
 
-    def _row(self, table: Table, row: Row) -> dict[str, Any]:
+    def _row(self, table: PaperTable, row: PaperRow) -> dict[str, Any]:
         network = self.networks[row.size]
         return {
             "depth": row.depth,
@@ -97,7 +97,7 @@ class Timing:
             "measured": [self._measured(table, row, who) for who in network.taken],
         }
 
-    def _measured(self, table: Table, row: Row, who: Contestant) -> dict[str, Any]:
+    def _measured(self, table: PaperTable, row: PaperRow, who: Backend) -> dict[str, Any]:
         taken, ratio = self.networks[row.size].taken[who], self.ratio(table, row, who)
         figures = {f"{name}_ms": round(ms, 3) for name, ms in asdict(taken).items()}
         return {

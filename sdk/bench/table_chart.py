@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 
 from ...engines.errors import MissingDependencyError, OutputError, UsageError
 from ..doctor.machine import Machine
-from .configs import Contestant
-from .paper import SCALE, SIDE, Table
+from .configs import Backend
+from .paper import SCALE, SIDE, PaperTable
 from .results import Timing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = {
-    Contestant("onnxruntime", "fp32"): "#0b5fa5",
-    Contestant("onnxruntime", "fp16"): "#3fa7d6",
-    Contestant("onnxruntime", "int8"): "#0f9d6b",
-    Contestant("openvino", "fp32"): "#b8860b",
-    Contestant("openvino", "fp16"): "#e0a800",
-    Contestant("openvino", "int8"): "#7a5c00",
-    Contestant("tensorrt", "fp32"): "#8a3ffc",
-    Contestant("tensorrt", "fp16"): "#d9480f",
-    Contestant("tensorrt", "int8"): "#c2255c",
+    Backend("onnxruntime", "fp32"): "#0b5fa5",
+    Backend("onnxruntime", "fp16"): "#3fa7d6",
+    Backend("onnxruntime", "int8"): "#0f9d6b",
+    Backend("openvino", "fp32"): "#b8860b",
+    Backend("openvino", "fp16"): "#e0a800",
+    Backend("openvino", "int8"): "#7a5c00",
+    Backend("tensorrt", "fp32"): "#8a3ffc",
+    Backend("tensorrt", "fp16"): "#d9480f",
+    Backend("tensorrt", "int8"): "#c2255c",
 }
 """A colour for each that may take part, told apart by those who see few colours too: the lines bear their names."""
 OTHER, INK, FAINT, PAPER_INK = "#555555", "#222222", "#e3e3e3", "#8c8c8c"
@@ -86,7 +86,7 @@ def about(machine: Machine, threads: int, when: str) -> str:
     return f"{machine.cpu}, cores: {machine.cores}, {told} · {when[:10]}"
 
 
-def _panel(axes: Axes, timing: Timing, table: Table, low_high: tuple[float, float]) -> None:
+def _panel(axes: Axes, timing: Timing, table: PaperTable, low_high: tuple[float, float]) -> None:
     x = [row.depth if table.varies == "depth" else row.width for row in table.rows]
     gmac = [timing.networks[row.size].macs / 1e9 for row in table.rows]
     names: list[tuple[float, str, str]] = []  # where lines end, their names and colours

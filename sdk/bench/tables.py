@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ...calibration.timing import in_turn, spread
+from ...calibration.timing import interleaved, latency_stats
 from ...engines.errors import OutputError
 from ...engines.session import Session
 from ..doctor.machine import busy, load_now, this_machine
-from .configs import Contestant, Prepared, chosen, contestants, opened, prepare, slow_halves
-from .paper import TABLES, Table, sizes
+from .configs import Backend, Prepared, backends, opened, prepare, select_backends, slow_halves
+from .paper import TABLES, PaperTable, sizes
 from .results import Network, Timing
 from .table_chart import draw
 
@@ -26,7 +26,7 @@ Watch = Callable[[str, int, int], None]
 
 
 def measure(
-    tables: Sequence[Table] = TABLES,
+    tables: Sequence[PaperTable] = TABLES,
     *,
     precision: str | None = None,
     batch: int = 1,
@@ -49,12 +49,12 @@ def measure(
         UnknownNameError, UsageError: a precision that is none.
         BuildError, EngineError, MissingDependencyError: a network cannot be made or run here.
     """
-    who = contestants(chosen(precision))
+    who = backends(select_backends(precision))
     machine, load, when = this_machine(), load_now(), datetime.now().astimezone().isoformat(timespec="seconds")
     notes = list(busy(machine, load))
     wanted = sizes(tables)
     made: list[Prepared] = []
-    turns: list[tuple[Prepared, Contestant, Session]] = []
+    turns: list[tuple[Prepared, Backend, Session]] = []
     with TemporaryDirectory() as folder, ExitStack() as open_ones:
         for number, size in enumerate(wanted):
             watch(f"preparing depth {size[0]}, width {size[1]}", number, len(wanted))
@@ -71,13 +71,13 @@ def measure(
             made.append(network)
             turns += [(network, one, session) for one, session in running.items() if one in who]
         calls = [_call(session, network, batch) for network, _, session in turns]
-        taken = in_turn(calls, rounds, watch=lambda done: watch("timing", done, rounds))
+        taken = interleaved(calls, rounds, watch=lambda done: watch("timing", done, rounds))
         runtimes = {one.engine: session.runtime for _, one, session in turns}
     found = {
         network.size: Network(
             network.weights,
             network.macs,
-            {one: spread(ms) for (whose, one, _), ms in zip(turns, taken, strict=True) if whose is network},
+            {one: latency_stats(ms) for (whose, one, _), ms in zip(turns, taken, strict=True) if whose is network},
         )
         for network in made
     }

@@ -18,8 +18,8 @@ from .options import STDOUT, Command, json_option, path_option, threads_option
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
-    from ..bench.paper import Table
-    from ..bench.pareto import TradeOff
+    from ..bench.paper import PaperTable
+    from ..bench.pareto import ParetoResult
     from ..bench.results import Timing
 
 RATIO = 7
@@ -66,12 +66,12 @@ def tables(
         raise click.UsageError("--quick and --runs exclude each other; give one")
     from ..bench import table_chart as drawing
     from ..bench import tables as saving
-    from ..bench.configs import chosen
+    from ..bench.configs import select_backends
     from ..bench.paper import TABLES
     from ..bench.tables import QUICK_ROUNDS, measure
     from ..doctor.machine import this_machine
 
-    chosen(precision)
+    select_backends(precision)
     machine = this_machine()
     if save and not output:
         output = saving.default_folder(machine.cpu, machine.cores, datetime.now().astimezone().isoformat())
@@ -151,10 +151,10 @@ def map_(
     from ...calibration.data.faces import true_faces
     from ..bench import pareto as trade_off
     from ..bench import pareto_chart as trade_off_chart
-    from ..bench.configs import chosen
+    from ..bench.configs import select_backends
     from ..bench.table_chart import check
 
-    chosen(precision)
+    select_backends(precision)
     if chart:
         check(chart)
     models = trade_off.models_of(scale)
@@ -173,7 +173,7 @@ def map_(
         say(f"{chart}: written")
 
 
-def show_map(measured: TradeOff) -> None:
+def show_map(measured: ParetoResult) -> None:
     """Print the points, the quickest first; those that nothing beats in bold."""
     from rich.table import Table as Grid
 
@@ -218,7 +218,7 @@ def show(timing: Timing) -> None:
     console.print(f"{timing.machine}; {'; '.join(timing.runtimes.values())}", style="dim")
 
 
-def _grid(timing: Timing, table: Table) -> Grid:
+def _grid(timing: Timing, table: PaperTable) -> Grid:
     """A column for each network."""
     from rich.table import Table as Grid
 

@@ -66,7 +66,7 @@ def command(bundle: Path | None, target: str, output: Path | None, **options: An
         from ...zoo import catalogue
 
         done = _compile(catalogue.find(bundle), target, output, given)
-        use = "--detector" if done.card.contract.task == "face-detection" else "--model"
+        use = "--detector" if done.card.io_spec.task == "face-detection" else "--model"
         click.echo(f"{done.folder} is ready: facesr-edge run INPUT -o OUTPUT {use} {done.folder}")
     elif options["model"] is None:
         raise click.UsageError("say what to build: --model NAME, or the folder of a prepared bundle")
@@ -107,10 +107,10 @@ def _build(
     measures = {key: rest.pop(key) for key in MEASURES}
     from ...converters.build import build_from
     from ...converters.compile import why_not_tensorrt
-    from ...converters.spec import blueprint, together
+    from ...converters.spec import build_spec, merge_options
     from ...training.data.degrade import DEGRADATIONS
 
-    plan = blueprint(model, weights, name, **together(rest, options))
+    plan = build_spec(model, weights, name, **merge_options(rest, options))
     folder = output or Path(f"{plan.name}-{precision}")
     given = {key: value for key, value in measures.items() if value is not None}
     if "crops" in given:
@@ -121,9 +121,9 @@ def _build(
         plan, folder, precision=precision, target=target, **given, degradations=DEGRADATIONS, report=say
     )
     if try_precisions:
-        from ...converters.quantization.precisions import with_precisions
+        from ...converters.quantization.precisions import report_precisions
 
-        bundle = with_precisions(bundle, given.get("faces"), say)
+        bundle = report_precisions(bundle, given.get("faces"), say)
     cannot = why_not_tensorrt() if target == "tensorrt" else ""
     if cannot:
         say(f"prepared, not compiled: {cannot}; copy it to the device, there: facesr-edge build {bundle.folder.name}")
@@ -140,12 +140,12 @@ def _spelt(name: str) -> str:
 
 
 def _crops(source: str) -> list[Any]:
-    from ..face_crops import crops_in
+    from ..face_crops import face_crops
     from ..load import load_detector
     from ..media.sources import open_source
 
     with open_source(source) as frames:
-        found = crops_in(frames, load_detector())
+        found = face_crops(frames, load_detector())
     say(f"{len(found)} faces of {source} to calibrate on")
     return found
 

@@ -119,7 +119,7 @@ def _ablate(options: dict[str, Any], engine: str, threads: int, json_file: str |
     measures = _measures(options["lpips_weights"], options["recognizer"], threads)
     say(f"{len(faces)} faces of {options['faces']} · {bundle.card.name} {bundle.card.precision}")
     with progress("turns") as bar:
-        task = bar.add_task("measuring", total=bundle.card.contract.references + 1)
+        task = bar.add_task("measuring", total=bundle.card.io_spec.references + 1)
         found = ablation(
             bundle,
             options["references"],
@@ -207,8 +207,8 @@ def _judge(
     **options: Any,
 ) -> None:
     from ...calibration.data.detection import read_scenes
-    from ..evaluation.detectors import judge
-    from ..evaluation.error_sheet import miss_sheet
+    from ..evaluation.detectors import benchmark_detectors
+    from ..evaluation.error_sheet import error_sheet
     from ..media.images import write_picture
     from .eval_tables import show_detectors
 
@@ -219,11 +219,13 @@ def _judge(
     say(f"{len(pictures)} pictures of {scenes} · {labels} · {' beside '.join(models)}")
     with progress("pictures") as bar:
         task = bar.add_task("judging", total=len(pictures))
-        measured = judge(models, pictures, report=lambda done: bar.update(task, completed=done), **options)
+        measured = benchmark_detectors(
+            models, pictures, report=lambda done: bar.update(task, completed=done), **options
+        )
     if misses:
         first = measured.detectors[0]
         title = f"Where {first.name} is wrong: {len(pictures)} pictures of {scenes.resolve().name}, split {split}"
-        write_picture(misses, miss_sheet(first, title))
+        write_picture(misses, error_sheet(first, title))
     if json_file:
         about = {"scenes": str(scenes), "split": split, "review": str(review) if review else None}
         put_json({**about, **measured.to_dict()}, json_file)

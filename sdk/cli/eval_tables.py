@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...calibration.metrics.detection_report import FROM_12, MIRRORED, QUIET, SHRINK
+from ...calibration.metrics.detection_report import FROM_12, MAX_FP_PER_SCENE, MIRRORED, SHRINK
 from .console import results, say
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..evaluation.compare import Ablation, Comparison, Group, Row
-    from ..evaluation.detectors import Judged, Judgements
+    from ..evaluation.compare import Ablation, Comparison, ModelRow, ScaleGroup
+    from ..evaluation.detectors import DetectorResult, DetectorResults
 
 
 class Column(NamedTuple):
@@ -26,7 +26,7 @@ class Column(NamedTuple):
     """
 
     heading: str
-    told: Callable[[Row], float | None]
+    told: Callable[[ModelRow], float | None]
     form: Callable[[float], str]
     best: Callable[[list[float]], float] | None = None
 
@@ -45,7 +45,7 @@ def show_faces(comparison: Comparison) -> None:
         say("parameters and multiply-adds need PyTorch and onnx: pip install 'facesr-edge[build]'")
 
 
-def _told(column: Column, row: Row, group: Group) -> str:
+def _told(column: Column, row: ModelRow, group: ScaleGroup) -> str:
     value = column.told(row)
     if value is None:
         return ""
@@ -54,7 +54,7 @@ def _told(column: Column, row: Row, group: Group) -> str:
     return f"[bold]{text}[/]" if column.best and len(others) > 1 and value == column.best(others) else text
 
 
-def _figure(name: str) -> Callable[[Row], float | None]:
+def _figure(name: str) -> Callable[[ModelRow], float | None]:
     return lambda row: row.figures.get(name)
 
 
@@ -85,7 +85,7 @@ COLUMNS = (
 )
 
 
-def _rows(comparison: Comparison) -> list[Row]:
+def _rows(comparison: Comparison) -> list[ModelRow]:
     return [row for group in comparison.groups for row in group.rows]
 
 
@@ -102,10 +102,10 @@ def _table(columns: list[Column]) -> Table:
 
 GROUPS = {"all": "all pictures", MIRRORED: f"mirrored, x{SHRINK:g}"}
 """What groups of pictures are called, where not by their kind."""
-Told = Callable[["Judged"], str]
+Told = Callable[["DetectorResult"], str]
 
 
-def show_detectors(measured: Judgements) -> None:
+def show_detectors(measured: DetectorResults) -> None:
     """Print recall and precision by size of face, then all that is one figure a detector, then the machine."""
     console = results()
     console.print(by_size(measured.detectors))
@@ -114,7 +114,7 @@ def show_detectors(measured: Judgements) -> None:
     console.print(str(measured.machine), style="dim")
 
 
-def by_size(detectors: tuple[Judged, ...]) -> Table:
+def by_size(detectors: tuple[DetectorResult, ...]) -> Table:
     """Recall at 90 % precision and average precision of each group of pictures and band of sizes."""
     table = _detector_table("", "side")
     table.add_column("faces", justify="right")
@@ -134,7 +134,7 @@ def by_size(detectors: tuple[Judged, ...]) -> Table:
     return table
 
 
-def single_figures(measured: Judgements) -> Table:
+def single_figures(measured: DetectorResults) -> Table:
     """Figures at the score in use, landmarks, and time; of two detectors also the ratio of their times."""
     table = _detector_table("")
     for judged in measured.detectors:
@@ -150,14 +150,14 @@ def single_figures(measured: Judgements) -> Table:
     return table
 
 
-def _figures(judged: Judged) -> Iterator[tuple[str, Told]]:
+def _figures(judged: DetectorResult) -> Iterator[tuple[str, Told]]:
     """What a row is called, and what it says of a detector."""
     quality = judged.quality
     yield f"faces of {FROM_12} found, at score {quality.score:g}", lambda j: _detector_share(j.quality.recall_from_12)
     yield f"false alarms in all {quality.pictures} pictures", lambda j: f"{j.quality.false_alarms}"
     if quality.alarms.pictures:
         yield f"  in the {quality.alarms.pictures} without faces", lambda j: f"{j.quality.alarms.count}"
-        yield f"  score that leaves 1 in {QUIET} of these", lambda j: _number(j.quality.alarms.quiet_score)
+        yield f"  score that leaves 1 in {MAX_FP_PER_SCENE} of these", lambda j: _number(j.quality.alarms.quiet_score)
     yield "landmark error, of the eyes' distance: mean", lambda j: _detector_share(j.quality.landmarks.mean)
     yield "  median", lambda j: _detector_share(j.quality.landmarks.median)
     yield "  mean without profiles", lambda j: _detector_share(j.quality.landmarks.frontal_mean)

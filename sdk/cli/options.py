@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ...engines.onnxruntime.reference_session import MOST
+from ...engines.onnxruntime.reference_session import MAX_REFERENCES
 from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
-from ..pipeline.tiling import SMALLEST_FACE
+from ..pipeline.tiling import MIN_FACE
 
 STDOUT = "-"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -141,7 +141,7 @@ def detector_option(function: F) -> F:
 def min_face_option(function: F) -> F:
     """``--min-face``."""
     text = "Smallest face of interest in pixels: from 12 on larger is quicker, below 8 smaller is slower."
-    return click.option("--min-face", type=float, default=SMALLEST_FACE, show_default=True, help=text)(function)
+    return click.option("--min-face", type=float, default=MIN_FACE, show_default=True, help=text)(function)
 
 
 def score_option(function: F) -> F:
@@ -178,4 +178,6 @@ def references_option(function: F) -> F:
 def most_option(function: F) -> F:
     """``--most``."""
     text = "References of a face, with --references."
-    return click.option("--most", type=click.IntRange(min=1), default=MOST, show_default=True, help=text)(function)
+    return click.option("--most", type=click.IntRange(min=1), default=MAX_REFERENCES, show_default=True, help=text)(
+        function
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..profiling.profile import Profile
 
-MOST_LAYERS = 10
+MAX_LAYERS = 10
 
 
 @click.command("profile", cls=Command, short_help="What every stage of a frame costs, with a report to look at.")
@@ -94,8 +94,8 @@ def show(measured: Profile) -> None:
         console.print(_layers(part, times))
     memory = f", {measured.peak_memory_mb:.0f} MB at most" if measured.peak_memory_mb else ""
     console.print(
-        f"own work, all but networks, codecs and enlargement: [bold]{measured.own_work.mean:.2f} ms[/bold], "
-        f"{measured.own_work_share:.1%} of a frame"
+        f"own work, all but networks, codecs and enlargement: [bold]{measured.overhead.mean:.2f} ms[/bold], "
+        f"{measured.overhead_share:.1%} of a frame"
     )
     console.print(f"{measured.machine}{memory}", style="dim")
 
@@ -107,8 +107,8 @@ def _layers(part: str, times: tuple[LayerTime, ...]) -> Table:
     table = Table(f"{part}: {len(times)} layers", "", "ms", "share", box=None, padding=(0, 1), header_style="dim")
     total = sum(layer.ms for layer in times) or 1.0
     slowest = sorted(times, key=lambda layer: -layer.ms)
-    rest = LayerTime("the others", "", sum(layer.ms for layer in slowest[MOST_LAYERS:]))
-    for layer in [*slowest[:MOST_LAYERS], rest]:
+    rest = LayerTime("the others", "", sum(layer.ms for layer in slowest[MAX_LAYERS:]))
+    for layer in [*slowest[:MAX_LAYERS], rest]:
         table.add_row(escape(layer.name), escape(layer.kind), f"{layer.ms:.3f}", f"{layer.ms / total:.0%}")
     return table
 

@@ -17,7 +17,7 @@ from .pipeline_options import introduction, pipeline_from
 if TYPE_CHECKING:
     from ..media.base import Sink, Source
     from ..pipeline.pipeline import Pipeline
-    from ..profiling.json_writer import Record
+    from ..profiling.json_writer import JsonWriter
 
 
 @click.command("run", cls=Command, short_help="Make the faces of a picture, folder, video or camera larger.")
@@ -38,14 +38,14 @@ def command(source: str, output: Path | None, json_file: str | None, **options: 
         raise click.UsageError("nothing would be written; give -o OUTPUT, --json [FILE], or both")
     from ..media.sinks import open_sink
     from ..media.sources import open_source
-    from ..profiling.json_writer import Record
+    from ..profiling.json_writer import JsonWriter
 
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source))
         pipeline = stack.enter_context(pipeline_from(options, composite=output is not None))
         sink = stack.enter_context(open_sink(output, opened, outscale=pipeline.outscale)) if output else None
         head = _head(pipeline, opened, options["detector"])
-        record = stack.enter_context(Record(_target(json_file), head)) if json_file else None
+        record = stack.enter_context(JsonWriter(_target(json_file), head)) if json_file else None
         say(introduction(pipeline, opened))
         said = _frames(pipeline, opened, sink, record)
     note([*opened.notes, *(sink.notes if sink else ())])
@@ -70,7 +70,7 @@ def _target(json_file: str) -> Path | TextIO:
     return sys.stdout if json_file == STDOUT else Path(json_file)
 
 
-def _frames(pipeline: Pipeline, source: Source, sink: Sink | None, record: Record | None) -> str:
+def _frames(pipeline: Pipeline, source: Source, sink: Sink | None, record: JsonWriter | None) -> str:
     """Run all frames; what was done, in words."""
     from ...engines.errors import FacesrError
     from ..pipeline.run import run
@@ -101,7 +101,7 @@ def _frames(pipeline: Pipeline, source: Source, sink: Sink | None, record: Recor
     )
 
 
-def _kept(frames: int, source: Source, sink: Sink | None, record: Record | None) -> list[str]:
+def _kept(frames: int, source: Source, sink: Sink | None, record: JsonWriter | None) -> list[str]:
     where = sink.path if sink else "the JSON document" if record else None
     if where is None or frames == 0:
         return []

@@ -12,7 +12,7 @@ from .console import Stopped, progress, say
 from .options import Command, path_option, set_option, threads_option
 
 if TYPE_CHECKING:
-    from ...training.trainer import Progress
+    from ...training.trainer import TrainProgress
 
 
 @click.command("train", cls=Command, short_help="Train a network by its recipe; goes on where it stopped.")
@@ -69,7 +69,7 @@ def command(model: str, faces: Path, output: Path | None, recipe: str, **options
     with progress("steps") as bar:
         task = bar.add_task(f"{model} {recipe}", total=None)
 
-        def show(now: Progress) -> None:
+        def show(now: TrainProgress) -> None:
             loss = "" if isnan(now.loss) else f"loss {now.loss:.4f}"  # nothing was left to do
             bar.update(task, completed=now.step, total=now.steps, description=f"{model} {loss}")
             if now.scores:

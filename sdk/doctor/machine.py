@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...engines.jetson import ROOT, this_board
+from ...engines.jetson import ROOT, this_jetson
 
 _TELLING = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
@@ -62,7 +62,7 @@ def this_machine(root: Path = ROOT) -> Machine:
         root: of the file system, for what the kernel tells of processor and board.
     """
     info = _cpuinfo(root)
-    board = this_board(root)
+    board = this_jetson(root)
     flags = set(info.get("flags", info.get("Features", "")).split())
     return Machine(
         cpu=info.get("model name") or _model(root) or platform.processor() or platform.machine(),

@@ -17,24 +17,24 @@ from ...calibration.metrics.evaluate import (
     SEED,
     Evaluation,
     Measure,
+    compute_metrics,
     enlarged,
     enlarged_by_bicubic,
-    figures,
+    lr_hr_pairs,
     rounded,
-    small_and_true,
 )
 from ...engines.bundle.bundle import Bundle
 from ...engines.errors import EngineError, UnknownNameError
-from ...engines.onnxruntime.reference_session import MOST
+from ...engines.onnxruntime.reference_session import MAX_REFERENCES
 from ...engines.registry import open_session
 from ...engines.session import Session
 from ...training.data.degrade import DEGRADATIONS
 from ...zoo import catalogue
-from ..pipeline.references import check_strangers, open_with_references
+from ..pipeline.references import check_leakage, open_with_references
 from .detectors import names_of
 
 if TYPE_CHECKING:
-    from ...converters.macs import Cost
+    from ...converters.macs import Complexity
 
 
 Pictures = NDArray[np.uint8]
@@ -44,14 +44,14 @@ EXAMPLES = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ModelRow:
     """One way to enlarge faces.
 
     Args:
         name: of the model, or "bicubic".
         precision: of the model's arithmetic.
         runtime: what ran it.
-        figures: see `calibration.evaluate.figures`; what was not measured is not among them.
+        figures: see `calibration.evaluate.compute_metrics`; what was not measured is not among them.
         gain_db: what it adds to bicubic's PSNR on the luma.
         cost: its parameters and multiply-adds; none where nothing can count them.
         examples: (n, S, S, 3) uint8 BGR, what it made of the group's examples.
@@ -62,7 +62,7 @@ class Row:
     runtime: str
     figures: dict[str, float]
     gain_db: float
-    cost: Cost | None
+    cost: Complexity | None
     examples: Pictures
 
     @property
@@ -78,7 +78,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class ScaleGroup:
     """All that was measured at one scale.
 
     Args:
@@ -89,7 +89,7 @@ class Group:
     """
 
     scale: int
-    rows: tuple[Row, ...]
+    rows: tuple[ModelRow, ...]
     small: Pictures
     true: Pictures
 
@@ -106,7 +106,7 @@ class Comparison:
 
     faces: int
     degradation: str
-    groups: tuple[Group, ...]
+    groups: tuple[ScaleGroup, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: a model alone flat, as `Evaluation` has it; more than one by scale."""
@@ -135,7 +135,7 @@ def compare(
     engine: str = "auto",
     threads: int = 0,
     references: Path | None = None,
-    most: int = MOST,
+    most: int = MAX_REFERENCES,
     report: Callable[[int], None] = lambda done: None,
 ) -> Comparison:
     """Measure super-resolution models on the same faces.
@@ -158,59 +158,59 @@ def compare(
         raise UnknownNameError("degradation", degradation, DEGRADATIONS)
     bundles = dict(zip(names_of(models), map(catalogue.find, models), strict=True))
     for name, bundle in bundles.items():
-        if bundle.card.contract.task != "super-resolution":
+        if bundle.card.io_spec.task != "super-resolution":
             raise EngineError(f"{name} is no super-resolution network, which alone is evaluated on faces; leave it out")
     groups, done = [], 0
-    for scale in sorted({bundle.card.contract.scale for bundle in bundles.values()}):
-        small, true = small_and_true(faces, scale, DEGRADATIONS[degradation])
+    for scale in sorted({bundle.card.io_spec.scale for bundle in bundles.values()}):
+        small, true = lr_hr_pairs(faces, scale, DEGRADATIONS[degradation])
         chosen = np.linspace(0, len(true) - 1, min(EXAMPLES, len(true))).round().astype(int)
         cubic = enlarged_by_bicubic(small, scale)
-        measured = figures(cubic, true, measures)
-        bicubic = Row(BICUBIC, "", "OpenCV", measured, 0.0, None, cubic[chosen])
+        measured = compute_metrics(cubic, true, measures)
+        bicubic = ModelRow(BICUBIC, "", "OpenCV", measured, 0.0, None, cubic[chosen])
         rows = []
         for name, bundle in bundles.items():
-            if bundle.card.contract.scale != scale:
+            if bundle.card.io_spec.scale != scale:
                 continue
             with closing(_session(bundle, engine, threads, references, most, true)) as session:
                 pictures, runtime = enlarged(session, small), session.runtime
-            values = figures(pictures, true, measures)
+            values = compute_metrics(pictures, true, measures)
             gain = values["psnr_y_db"] - measured["psnr_y_db"]
             rows.append(
-                Row(name, bundle.card.precision, runtime, values, gain, cost_of(bundle), pictures[chosen].copy())
+                ModelRow(name, bundle.card.precision, runtime, values, gain, cost_of(bundle), pictures[chosen].copy())
             )
             done += 1
             report(done)
         rows.sort(key=lambda row: row.figures["psnr_y_db"])
-        groups.append(Group(scale, (bicubic, *rows), small[chosen], true[chosen]))
+        groups.append(ScaleGroup(scale, (bicubic, *rows), small[chosen], true[chosen]))
     return Comparison(len(faces), degradation, tuple(groups))
 
 
 def _session(bundle: Bundle, engine: str, threads: int, references: Path | None, most: int, true: Pictures) -> Session:
-    if references is None or not bundle.card.contract.references:
+    if references is None or not bundle.card.io_spec.references:
         return open_session(bundle, engine, threads)
     session = open_with_references(bundle, references, most, engine, threads)
-    check_strangers(session.library, true)
+    check_leakage(session.library, true)
     return session
 
 
 def super_resolution_models() -> list[str]:
     """Names of the zoo's models that enlarge faces, sorted."""
-    return [name for name in catalogue.names() if catalogue.find(name).card.contract.task == "super-resolution"]
+    return [name for name in catalogue.names() if catalogue.find(name).card.io_spec.task == "super-resolution"]
 
 
-def cost_of(bundle: Bundle) -> Cost | None:
+def cost_of(bundle: Bundle) -> Complexity | None:
     """Parameters and multiply-adds; none where PyTorch or onnx is not installed, or the card's network is unknown."""
     try:
-        from ...converters.macs import cost
+        from ...converters.macs import complexity
     except ImportError:
         return None
     try:
-        return cost(bundle)
+        return complexity(bundle)
     except (UnknownNameError, TypeError, ValueError):  # a network or a configuration of a later release
         return None
 
 
-def cost_dict(cost: Cost | None) -> dict[str, int]:
+def cost_dict(cost: Complexity | None) -> dict[str, int]:
     """Ready for JSON; empty where nothing was counted."""
     return {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds} if cost else {}
 
@@ -223,7 +223,7 @@ class Ablation:
         model: its name.
         faces: how many.
         entries: of the library.
-        bicubic: what bicubic does, by the names of `figures`.
+        bicubic: what bicubic does, by the names of `compute_metrics`.
         by_references: the same of the model with 0 references, with 1, and so on.
     """
 
@@ -264,20 +264,20 @@ def ablation(
     Raises:
         InputError, EngineError, UsageError: the text says what and what to do.
     """
-    scale = bundle.card.contract.scale
-    small, true = small_and_true(faces, scale)
+    scale = bundle.card.io_spec.scale
+    small, true = lr_hr_pairs(faces, scale)
     with closing(open_with_references(bundle, library, 1, engine, threads)) as session:
-        check_strangers(session.library, true)
+        check_leakage(session.library, true)
         entries = len(session.library)
     turns = []
-    for count in range(min(bundle.card.contract.references, entries) + 1):
+    for count in range(min(bundle.card.io_spec.references, entries) + 1):
         opened = (
             open_with_references(bundle, library, count, engine, threads)
             if count
             else open_session(bundle, engine, threads)
         )
         with closing(opened) as turn:
-            turns.append(figures(enlarged(turn, small), true, measures))
+            turns.append(compute_metrics(enlarged(turn, small), true, measures))
         report(count + 1)
-    bicubic = figures(enlarged_by_bicubic(small, scale), true, measures)
+    bicubic = compute_metrics(enlarged_by_bicubic(small, scale), true, measures)
     return Ablation(bundle.card.name, len(true), entries, bicubic, tuple(turns))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...calibration.metrics.image import psnr_y
 from ...engines.errors import MissingDependencyError
-from .compare import Comparison, Group
+from .compare import Comparison, ScaleGroup
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -72,7 +72,7 @@ def contact_sheet(comparison: Comparison) -> NDArray[np.uint8]:
     return pixels
 
 
-def columns(group: Group) -> list[Column]:
+def columns(group: ScaleGroup) -> list[Column]:
     """The columns of a scale, from the input to the truth."""
     side, small = group.true.shape[1], group.small.shape[1]
     found = np.stack([psnr_y(row.examples, group.true) for row in group.rows])  # (rows, n)
@@ -93,7 +93,7 @@ def columns(group: Group) -> list[Column]:
     ]
 
 
-def _heading(group: Group, degradation: str) -> str:
+def _heading(group: ScaleGroup, degradation: str) -> str:
     side, small = group.true.shape[1], group.small.shape[1]
     how = "" if degradation == "bicubic" else f" ({degradation})"
     return f"x{group.scale}: {small}x{small}{how} to {side}x{side} pixels, PSNR of Y in dB"

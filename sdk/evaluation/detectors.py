@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...calibration.data.detection import Scene
-from ...calibration.data.tiled_frame import collage
-from ...calibration.metrics.detection import LEAST_SCORE, Detect
-from ...calibration.metrics.detection_report import DetectorQuality, Seen, look, quality
+from ...calibration.data.tiled_frame import tiled_frame
+from ...calibration.metrics.detection import MIN_SCORE, Detect
+from ...calibration.metrics.detection_report import DetectorQuality, ScenePredictions, detector_quality, predict_scenes
 from ...zoo.catalogue import DEFAULT_SCORE
 from ..doctor.machine import Machine, this_machine
 from ..load import load_detector
 from ..pipeline.detect import Detector
-from ..pipeline.tiling import SMALLEST_FACE
+from ..pipeline.tiling import MIN_FACE
 from ..profiling.timing import Latency, latency
 
 SIZES_WH = ((640, 360), (1920, 1080))
@@ -33,7 +33,7 @@ PICTURES_A_FRAME = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class DetectorResult:
     """One detector.
 
     Args:
@@ -48,7 +48,7 @@ class Judged:
     runtime: str
     quality: DetectorQuality
     latencies_ms: dict[tuple[int, int], Latency]
-    seen: tuple[Seen, ...]
+    seen: tuple[ScenePredictions, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON, without what was found."""
@@ -57,7 +57,7 @@ class Judged:
 
 
 @dataclass(frozen=True, eq=False)
-class Judgements:
+class DetectorResults:
     """All detectors of one run.
 
     Args:
@@ -65,7 +65,7 @@ class Judgements:
         machine: that they ran on.
     """
 
-    detectors: tuple[Judged, ...]
+    detectors: tuple[DetectorResult, ...]
     machine: Machine
 
     @property
@@ -86,17 +86,17 @@ class Judgements:
         }
 
 
-def judge(
+def benchmark_detectors(
     models: Sequence[str | Path],
     scenes: Sequence[Scene],
     *,
     score: float = DEFAULT_SCORE,
-    min_face: float = SMALLEST_FACE,
+    min_face: float = MIN_FACE,
     engine: str = "auto",
     threads: int = 0,
     runs: int = RUNS,
     report: Callable[[int], None] = lambda done: None,
-) -> Judgements:
+) -> DetectorResults:
     """Measure detectors side by side.
 
     Args:
@@ -115,23 +115,23 @@ def judge(
     with ExitStack() as stack:
         options: dict[str, Any] = {"score": score, "min_face": min_face, "engine": engine, "threads": threads}
         detectors = [stack.enter_context(closing(load_detector(model, **options))) for model in models]
-        faintly = [Detector(detector.session, min(score, LEAST_SCORE), min_face) for detector in detectors]
-        seen: list[tuple[Seen, ...]] = []
+        faintly = [Detector(detector.session, min(score, MIN_SCORE), min_face) for detector in detectors]
+        seen: list[tuple[ScenePredictions, ...]] = []
         for done, scene in enumerate(scenes, start=1):
-            seen.append(tuple(look(detect, scene) for detect in faintly))
+            seen.append(tuple(predict_scenes(detect, scene) for detect in faintly))
             report(done)
         times = {size: latencies(detectors, frames_of(scenes, size), runs) for size in SIZES_WH}
         judged = tuple(
-            Judged(
+            DetectorResult(
                 name=name,
                 runtime=detector.session.runtime,
-                quality=quality(own := tuple(each[n] for each in seen), score),
+                quality=detector_quality(own := tuple(each[n] for each in seen), score),
                 latencies_ms={size: figures[n] for size, figures in times.items()},
                 seen=own,
             )
             for n, (name, detector) in enumerate(zip(names_of(models), detectors, strict=True))
         )
-    return Judgements(judged, this_machine())
+    return DetectorResults(judged, this_machine())
 
 
 def names_of(models: Sequence[str | Path]) -> list[str]:
@@ -146,7 +146,7 @@ def frames_of(scenes: Sequence[Scene], size_wh: tuple[int, int]) -> list[NDArray
     frames = []
     for n in range(FRAMES):
         chosen = np.linspace(0, len(scenes), PICTURES_A_FRAME, endpoint=False).astype(int) + n
-        frames.append(collage([scenes[i].read() for i in dict.fromkeys(chosen % len(scenes))], size_wh))
+        frames.append(tiled_frame([scenes[i].read() for i in dict.fromkeys(chosen % len(scenes))], size_wh))
     return frames
 
 

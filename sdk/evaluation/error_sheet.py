@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.metrics.detection_report import Wrong, false_alarms, missed
-from .detectors import Judged
+from ...calibration.metrics.detection_report import DetectionError, false_negatives, false_positives
+from .detectors import DetectorResult
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -31,7 +31,7 @@ LEAST_WINDOW = 28
 """Side of the smallest window, in pixels of the picture: a smaller one would be a blur."""
 
 
-def miss_sheet(judged: Judged, title: str) -> Picture:
+def error_sheet(judged: DetectorResult, title: str) -> Picture:
     """Draw the worst of a detector, at the score in use.
 
     Args:
@@ -42,7 +42,7 @@ def miss_sheet(judged: Judged, title: str) -> Picture:
         (H, 1168, 3) uint8 BGR.
     """
     score = judged.quality.score
-    lost, alarms = missed(judged.seen, score), false_alarms(judged.seen, score)
+    lost, alarms = false_negatives(judged.seen, score), false_positives(judged.seen, score)
     parts = [
         _line(title, 0.62, INK, 52),
         *_section(lost, ("missed face", "missed faces"), f"at a score of {score:g}", "largest first"),
@@ -52,7 +52,7 @@ def miss_sheet(judged: Judged, title: str) -> Picture:
     return np.concatenate(parts, axis=0)
 
 
-def _section(wrongs: Sequence[Wrong], named: tuple[str, str], where: str, order: str) -> list[Picture]:
+def _section(wrongs: Sequence[DetectionError], named: tuple[str, str], where: str, order: str) -> list[Picture]:
     """A heading, and rows of tiles."""
     if not wrongs:
         return [_line(f"No {named[0]} {where}", 0.5, FAINT, 40)]
@@ -67,7 +67,7 @@ def _section(wrongs: Sequence[Wrong], named: tuple[str, str], where: str, order:
     ]
 
 
-def _tile(wrong: Wrong) -> Picture:
+def _tile(wrong: DetectionError) -> Picture:
     """A crop with the box in it, a border in the colour of its kind, and two lines of caption."""
     colour = COLOURS[wrong.kind]
     crop = cv2.copyMakeBorder(_crop(wrong), BORDER, BORDER, BORDER, BORDER, cv2.BORDER_CONSTANT, value=colour)
@@ -81,7 +81,7 @@ def _tile(wrong: Wrong) -> Picture:
     return np.concatenate((np.asarray(crop, np.uint8), caption), axis=0)
 
 
-def _crop(wrong: Wrong) -> Picture:
+def _crop(wrong: DetectionError) -> Picture:
     """The picture round a box, square, grey where the picture ends."""
     inner = TILE - 2 * BORDER
     left, top, right, bottom = (float(v) for v in wrong.box_xyxy)

@@ -15,7 +15,7 @@ from ...engines.bundle.bundle import Bundle
 from ...engines.onnxruntime.session import OrtSession
 from ...engines.session import Session
 from ..media.images import read_picture
-from ..pipeline.references import Pictures, framed, open_with_references
+from ..pipeline.references import Pictures, fit_crop, open_with_references
 
 GAP, ZOOM = 8, 2
 """Pixels between pictures, before each becomes so many wide and high."""
@@ -42,20 +42,20 @@ def reference_sheet(
     Raises:
         InputError, EngineError, UsageError: the text says what and what to do.
     """
-    contract = bundle.card.contract
-    true = framed(picture, path, contract)[None]
-    small = low_resolution(true, contract.scale)
-    with closing(open_with_references(bundle, library, contract.references, threads=threads)) as session:
+    io_spec = bundle.card.io_spec
+    true = fit_crop(picture, path, io_spec)[None]
+    small = low_resolution(true, io_spec.scale)
+    with closing(open_with_references(bundle, library, io_spec.references, threads=threads)) as session:
         entries = [session.library.about.entries[at] for at in session.near(small)[0]]
     lenders = []
     for entry in entries:
-        face = framed(read_picture(faces / entry.file), faces / entry.file, contract)
+        face = fit_crop(read_picture(faces / entry.file), faces / entry.file, io_spec)
         lenders.append(face[:, ::-1] if entry.mirrored else face)
     results = []
     for count in range(len(entries) + 1):
         with closing(session_with(bundle, library, count, threads)) as one:
             results.append(np.asarray(one.infer(small)[0], np.uint8))
-    bicubic = enlarged_by_bicubic(small, contract.scale)[0]
+    bicubic = enlarged_by_bicubic(small, io_spec.scale)[0]
     said = [f"bicubic: {psnr_y(bicubic[None], true)[0]:.2f} dB"]
     said += [f"{count} references: {psnr_y(one[None], true)[0]:.2f} dB" for count, one in enumerate(results)]
     said += [f"reference {n + 1}: {e.file}{', mirrored' if e.mirrored else ''}" for n, e in enumerate(entries)]

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...engines.cuda.array import DeviceArray
 from ...engines.cuda.device import Gpu
-from ...engines.cuda.frame_ops import FrameStages
+from ...engines.cuda.frame_ops import FrameOps
 from ...engines.cuda.streams import Event, Stream
 from ...engines.errors import EngineError
 from ...engines.session import Session
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...engines.cuda.device import Gpu
 
 
-class Workbench:
+class GpuContext:
     """One stream, and on it kernels, memory and a clock.
 
     Args:
@@ -38,10 +38,10 @@ class Workbench:
         with ExitStack() as owned:
             self.stream = gpu.stream()
             owned.callback(self.stream.close)
-            self.stages = owned.enter_context(FrameStages(gpu, self.stream))
-            self.room = Room(gpu, self.stream)
+            self.stages = owned.enter_context(FrameOps(gpu, self.stream))
+            self.room = BufferPool(gpu, self.stream)
             owned.callback(self.room.close)
-            self.clock = EventClock(gpu, self.stream)
+            self.clock = GpuTimer(gpu, self.stream)
             owned.callback(self.clock.close)
             self._owned: ExitStack | None = owned.pop_all()
 
@@ -67,7 +67,7 @@ class Workbench:
             owned.close()
 
 
-class Room:
+class BufferPool:
     """Memory by name. What a name had before is overwritten; memory is taken anew only where more is needed than ever.
 
     Args:
@@ -109,7 +109,7 @@ class Room:
 
 
 @runtime_checkable
-class OnDevice(Session, Protocol):
+class DeviceSession(Session, Protocol):
     """A session that takes and gives arrays in a GPU's memory."""
 
     gpu: Gpu
@@ -125,7 +125,7 @@ class OnDevice(Session, Protocol):
         """
 
 
-class EventClock:
+class GpuTimer:
     """Times stretches of a stream's work by CUDA events, without waiting for any of it.
 
     A stretch lasts from when the stream reaches its start to when it has passed its end: what the host does

@@ -17,7 +17,7 @@ from ...engines.errors import InputError
 from ...engines.postprocess import GREY, within
 from ..pipeline.frame import Frame
 from ..pipeline.tiling import Plan
-from .context import Workbench
+from .context import GpuContext
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ def lies_on_gpu(frame: Any) -> bool:
     return kind in (dlpack.CUDA, dlpack.CUDA_MANAGED)
 
 
-class Intake:
+class FrameUploader:
     """Brings frames onto the GPU, into memory that is used again for the next one.
 
     Args:
@@ -55,7 +55,7 @@ class Intake:
         plan_for: width and height -> how the detector looks at such a frame.
     """
 
-    def __init__(self, bench: Workbench, plan_for: Callable[[int, int], Plan]) -> None:
+    def __init__(self, bench: GpuContext, plan_for: Callable[[int, int], Plan]) -> None:
         self._gpu, self._stream, self._room = bench.gpu, bench.stream, bench.room
         self._stages, self._plan_for = bench.stages, plan_for
 

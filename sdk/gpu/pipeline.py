@@ -18,8 +18,8 @@ from ..pipeline.paste import FEATHER, paste
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.results import Face, FrameResult
 from ..profiling.timing import Span, Stopwatch
-from .context import OnDevice, Workbench
-from .frame import Intake, lies_on_gpu
+from .context import DeviceSession, GpuContext
+from .frame import FrameUploader, lies_on_gpu
 from .stages import GpuFaces, detect_on_gpu, faces_from, gathered, super_resolved
 
 
@@ -49,14 +49,14 @@ class GpuPipeline(Pipeline):
         EngineError: a session is for something else, or not on that GPU, or the kernels do not compile here.
     """
 
-    session: OnDevice
+    session: DeviceSession
 
     def __init__(
-        self, session: OnDevice, card: Card, detector: Detector, outscale: int = 2, composite: bool = True
+        self, session: DeviceSession, card: Card, detector: Detector, outscale: int = 2, composite: bool = True
     ) -> None:
         super().__init__(session, card, detector, outscale, composite)
         finder = detector.session
-        if not isinstance(session, OnDevice) or not isinstance(finder, OnDevice):
+        if not isinstance(session, DeviceSession) or not isinstance(finder, DeviceSession):
             raise EngineError(
                 f"expected two engines on a GPU, got {session.runtime} and {finder.runtime}; compile both bundles"
             )
@@ -65,8 +65,8 @@ class GpuPipeline(Pipeline):
                 f"expected both engines on one GPU, got {session.gpu.index} and {finder.gpu.index}; load both on one"
             )
         self._finder = finder
-        self._bench = Workbench(session.gpu)
-        self._intake = Intake(self._bench, detector.plan)
+        self._bench = GpuContext(session.gpu)
+        self._intake = FrameUploader(self._bench, detector.plan)
 
     def __call__(self, frame: Any) -> FrameResult:
         """Super-resolve the faces of one frame.
@@ -103,7 +103,7 @@ class GpuPipeline(Pipeline):
                 there = self._intake.from_host(frame) if isinstance(frame, Frame) else self._intake.from_gpu(frame)
             source, found = detect_on_gpu(bench, self.detector, self._finder, there, watch)
         with clock.stage("crop"):
-            fitting, too_large = windows_for(found, source.pixels.shape, self.session.contract.windows)
+            fitting, too_large = windows_for(found, source.pixels.shape, self.session.io_spec.windows)
             crops = gathered(bench, there.picture, fitting)
         with clock.stage("super_resolve"):
             batches = [super_resolved(bench, self.session, batch) for batch in crops]
@@ -145,7 +145,7 @@ class GpuPipeline(Pipeline):
 
     @property
     def _host_pastes(self) -> bool:
-        return self.outscale > self.session.contract.scale
+        return self.outscale > self.session.io_spec.scale
 
     def close(self) -> None:
         """Give the memory of the pipeline and its engines back; harmless when done already."""

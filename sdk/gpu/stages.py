@@ -16,12 +16,12 @@ from ..pipeline.frame import Frame
 from ..pipeline.results import Face
 from ..pipeline.upscale import faces_of
 from ..profiling.timing import Stopwatch
-from .context import OnDevice, Workbench
+from .context import DeviceSession, GpuContext
 from .frame import GpuFrame
 
 
 def detect_on_gpu(
-    bench: Workbench, detector: Detector, session: OnDevice, there: GpuFrame, watch: Stopwatch
+    bench: GpuContext, detector: Detector, session: DeviceSession, there: GpuFrame, watch: Stopwatch
 ) -> tuple[Frame, Detections]:
     """Find the faces of a frame: on the GPU what is looked at whole and at full size, all else from the host's frame.
 
@@ -51,7 +51,7 @@ def detect_on_gpu(
     return frame, suppress(near, NMS_IOU)
 
 
-def _queued(bench: Workbench, session: OnDevice, network_input: DeviceArray) -> NDArray[Any]:
+def _queued(bench: GpuContext, session: DeviceSession, network_input: DeviceArray) -> NDArray[Any]:
     """The network's maps, (1, A, 15) float32, once the stream has passed."""
     with bench.clock.stage("detect.network"):
         maps = bench.gpu.view(session.infer_on_device(network_input), bench.stream)
@@ -93,7 +93,7 @@ class GpuFaces:
         return [((w.x, w.y, w.side), self.pixels[n]) for n, w in enumerate(self.crops.members.values())]
 
 
-def gathered(bench: Workbench, picture: DeviceArray, windows: dict[int, Window]) -> list[GpuCrops]:
+def gathered(bench: GpuContext, picture: DeviceArray, windows: dict[int, Window]) -> list[GpuCrops]:
     """Queue the copies of the windows out of a frame, one batch for each side.
 
     Args:
@@ -109,7 +109,7 @@ def gathered(bench: Workbench, picture: DeviceArray, windows: dict[int, Window])
     return batches
 
 
-def super_resolved(bench: Workbench, session: OnDevice, crops: GpuCrops) -> GpuFaces:
+def super_resolved(bench: GpuContext, session: DeviceSession, crops: GpuCrops) -> GpuFaces:
     """Queue the network on the crops of one size, and the download of both."""
     with bench.clock.stage("super_resolve.network"):
         result = bench.gpu.view(session.infer_on_device(crops.pixels), bench.stream)

@@ -14,7 +14,7 @@ from ...engines.session import Session
 from ...zoo.catalogue import DEFAULT_SCORE
 from ..profiling.timing import Stopwatch
 from .frame import bgr_from
-from .tiling import LARGEST_FACE, SMALLEST_FACE, Look, Plan, check_min_face, plan_for
+from .tiling import MAX_FACE, MIN_FACE, DetectorPass, Plan, check_min_face, plan_for
 
 INSIDE = 0.8
 """A box lies inside another if this share of its area does."""
@@ -35,9 +35,9 @@ class Detector:
         EngineError: the session is not a detector.
     """
 
-    def __init__(self, session: Session, score: float = DEFAULT_SCORE, min_face: float = SMALLEST_FACE) -> None:
-        if session.contract.task != "face-detection":
-            raise EngineError(f"expected a face detector, got a bundle for {session.contract.task}")
+    def __init__(self, session: Session, score: float = DEFAULT_SCORE, min_face: float = MIN_FACE) -> None:
+        if session.io_spec.task != "face-detection":
+            raise EngineError(f"expected a face detector, got a bundle for {session.io_spec.task}")
         if not 0 <= score <= 1:
             raise UsageError(f"score is {score}, expected 0 to 1")
         check_min_face(min_face)
@@ -55,7 +55,7 @@ class Detector:
         Raises:
             UsageError: a smallest face below one pixel.
         """
-        return plan_for(width, height, self.min_face if min_face is None else min_face, self.session.contract)
+        return plan_for(width, height, self.min_face if min_face is None else min_face, self.session.io_spec)
 
     def __call__(
         self, frame: NDArray[np.uint8], watch: Stopwatch | None = None, *, min_face: float | None = None
@@ -82,7 +82,7 @@ class Detector:
             near = merged(near, far, plan)
         return suppress(near, NMS_IOU)
 
-    def look(self, frame: NDArray[np.uint8], look: Look, watch: Stopwatch | None = None) -> Detections:
+    def look(self, frame: NDArray[np.uint8], look: DetectorPass, watch: Stopwatch | None = None) -> Detections:
         """One look of a plan: what it finds, in frame pixels, before suppression."""
         picture = self._picture(frame, look)
         with watch.stage("detect.network") if watch else nullcontext():
@@ -95,7 +95,7 @@ class Detector:
         counted = np.flatnonzero(tile.counts(boxes))
         return Detections(boxes, found.scores, found.landmarks * scale + corner)[counted]
 
-    def _picture(self, frame: NDArray[np.uint8], look: Look) -> NDArray[np.uint8]:
+    def _picture(self, frame: NDArray[np.uint8], look: DetectorPass) -> NDArray[np.uint8]:
         """What the network is shown: the frame itself where it fits, else a buffer that is used again and again."""
         tile, (width, height) = look.tile, look.seen_wh
         part = frame[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
@@ -130,7 +130,7 @@ def merged(near: Detections, far: Detections, plan: Plan) -> Detections:
         plan: that both follow.
     """
     far = far[np.flatnonzero(_sides(far) > plan.largest_face / 2)]
-    kept = _sides(near) <= LARGEST_FACE / plan.scale
+    kept = _sides(near) <= MAX_FACE / plan.scale
     areas = (near.boxes_xyxy[:, 2:] - near.boxes_xyxy[:, :2]).prod(1)
     large = _sides(far) > plan.largest_face
     for box, score in zip(far.boxes_xyxy[large], far.scores[large], strict=True):

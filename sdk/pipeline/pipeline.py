@@ -43,8 +43,8 @@ class Pipeline:
     def __init__(
         self, session: Session, card: Card, detector: Detector, outscale: int = 2, composite: bool = True
     ) -> None:
-        if session.contract.task != "super-resolution":
-            raise EngineError(f"expected a super-resolution bundle, got one for {session.contract.task}")
+        if session.io_spec.task != "super-resolution":
+            raise EngineError(f"expected a super-resolution bundle, got one for {session.io_spec.task}")
         if outscale not in OUTSCALES:
             raise UsageError(f"outscale is {outscale}, expected one of {', '.join(map(str, OUTSCALES))}")
         self.session, self.card, self.detector = session, card, detector
@@ -84,16 +84,16 @@ class Pipeline:
         Raises:
             InputError: another shape or dtype, or too large.
         """
-        contract = self.session.contract
+        io_spec = self.session.io_spec
         if crops.ndim != 4 or crops.shape[3] != 3 or crops.dtype != np.uint8 or 0 in crops.shape[1:]:
             raise InputError(f"expected crops of (N, h, w, 3) uint8 BGR, got {crops.shape} {crops.dtype}")
         n, height, width, _ = crops.shape
-        side = min((s for s in contract.windows if s >= max(height, width)), default=None)
+        side = min((s for s in io_spec.windows if s >= max(height, width)), default=None)
         if side is None:
             raise InputError(
-                f"crops are {width}x{height} px, at most {max(contract.windows)} is taken; shrink or split them"
+                f"crops are {width}x{height} px, at most {max(io_spec.windows)} is taken; shrink or split them"
             )
-        k = contract.scale
+        k = io_spec.scale
         if n == 0:
             return np.zeros((0, k * height, k * width, 3), np.uint8)
         if (height, width) != (side, side):
@@ -106,7 +106,7 @@ class Pipeline:
         with watch.stage("detect"):
             found = self.detector(frame.pixels, watch)
         with watch.stage("crop"):
-            fitting, too_large = windows_for(found, frame.pixels.shape, self.session.contract.windows)
+            fitting, too_large = windows_for(found, frame.pixels.shape, self.session.io_spec.windows)
             batches = crops_of(frame.pixels, fitting)
         with watch.stage("super_resolve"):
             faces = super_resolve(self.session, batches, found, watch)

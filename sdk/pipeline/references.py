@@ -11,27 +11,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.data.faces import low_resolution, middle
+from ...calibration.data.faces import center_crop, low_resolution
 from ...calibration.metrics.evaluate import enlarged_by_bicubic
 from ...calibration.metrics.identity import embedder as recogniser
 from ...engines.bundle.bundle import EMBEDDING, REFERENCES, Bundle
-from ...engines.bundle.io_spec import Contract
+from ...engines.bundle.io_spec import IOSpec
 from ...engines.errors import EngineError, InputError, UsageError
 from ...engines.onnxruntime.reference_library import (
     EMBEDDER,
-    About,
     Entry,
     Library,
-    Loan,
+    Manifest,
+    ReferenceFeatures,
     library_folder,
-    maker,
+    model_fingerprint,
     open_library,
-    write_about,
     write_arrays,
+    write_manifest,
 )
-from ...engines.onnxruntime.reference_session import MOST, Describe, ReferenceSession, check_most
-from ...engines.onnxruntime.session import Graph
-from ...engines.registry import choose
+from ...engines.onnxruntime.reference_session import MAX_REFERENCES, Describe, ReferenceSession, check_max_references
+from ...engines.onnxruntime.session import OrtGraph
+from ...engines.registry import choose_engine
 from ..media.images import picture_paths, read_picture
 
 Pictures = NDArray[np.uint8]
@@ -69,21 +69,21 @@ def build_library(
     Raises:
         InputError, EngineError, OutputError: the text says what and what to do.
     """
-    made_by = maker(bundle)
+    made_by = model_fingerprint(bundle)
     paths = picture_paths(faces)[:limit]
     describe = recognised(embedder, threads) if embedder else None
     entries: list[Entry] = []
 
-    def loans() -> Iterator[Loan]:
-        graphs = [Graph(bundle.folder / name, threads) for name in (REFERENCES, EMBEDDING)]
+    def loans() -> Iterator[ReferenceFeatures]:
+        graphs = [OrtGraph(bundle.folder / name, threads) for name in (REFERENCES, EMBEDDING)]
         for start in range(0, len(paths), CHUNK):
             part = paths[start : start + CHUNK]
-            large = np.stack([framed(read_picture(path), path, bundle.card.contract) for path in part])
+            large = np.stack([fit_crop(read_picture(path), path, bundle.card.io_spec) for path in part])
             turns = (False, True) if mirrored else (False,)
             for turn in turns:
                 seen = np.ascontiguousarray(large[:, :, ::-1]) if turn else large
                 entries.extend(Entry(path.name, fingerprint(face), turn) for path, face in zip(part, seen, strict=True))
-                yield _loan(seen, graphs, bundle.card.contract, describe)
+                yield _loan(seen, graphs, bundle.card.io_spec, describe)
             report(start + len(part))
         for graph in graphs:
             graph.close()
@@ -93,12 +93,12 @@ def build_library(
         if embedder:
             shutil.copyfile(embedder, new / EMBEDDER)
         digest = hashlib.sha256(embedder.read_bytes()).hexdigest() if embedder else ""
-        write_about(new, About(bundle.card.name, made_by, tuple(entries), digest))
+        write_manifest(new, Manifest(bundle.card.name, made_by, tuple(entries), digest))
     return open_library(folder, bundle)
 
 
 def open_with_references(
-    bundle: Bundle, references: str | Path, most: int = MOST, engine: str = "auto", threads: int = 0
+    bundle: Bundle, references: str | Path, most: int = MAX_REFERENCES, engine: str = "auto", threads: int = 0
 ) -> ReferenceSession:
     """A session that borrows from a library.
 
@@ -113,22 +113,22 @@ def open_with_references(
         InputError: no library, or one of another network.
         EngineError, UsageError, UnknownNameError: an engine that runs no references, or a number that cannot be.
     """
-    maker(bundle)  # whether it borrows at all
-    check_most(bundle, most)
-    if choose(bundle, engine).engine != "onnxruntime":
+    model_fingerprint(bundle)  # whether it borrows at all
+    check_max_references(bundle, most)
+    if choose_engine(bundle, engine).engine != "onnxruntime":
         raise EngineError(f"references run in ONNX Runtime, not in {engine}; leave --engine out")
     library = open_library(references, bundle)
-    describe = _described_by(library, bundle.card.contract.scale, threads)
+    describe = _described_by(library, bundle.card.io_spec.scale, threads)
     return ReferenceSession(bundle, library, most, threads, describe)
 
 
-def framed(picture: Pictures, path: Path, contract: Contract) -> Pictures:
+def fit_crop(picture: Pictures, path: Path, io_spec: IOSpec) -> Pictures:
     """The middle of a picture, (S, S, 3), S the side of the network's result; see `ROOM` for larger ones.
 
     Raises:
         InputError: it is smaller.
     """
-    side = contract.scale * contract.windows[0]
+    side = io_spec.scale * io_spec.windows[0]
     height, width = picture.shape[:2]
     if min(height, width) < side:
         raise InputError(f"{path} is {width}x{height} px, at least {side}x{side} is needed; remove it, or enlarge it")
@@ -136,7 +136,7 @@ def framed(picture: Pictures, path: Path, contract: Contract) -> Pictures:
     if shrink < 1:
         size = max(side, round(width * shrink)), max(side, round(height * shrink))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.ascontiguousarray(middle(picture, side))
+    return np.ascontiguousarray(center_crop(picture, side))
 
 
 def fingerprint(face: Pictures) -> str:
@@ -150,12 +150,12 @@ def recognised(recogniser_onnx: Path, threads: int = 0) -> Describe:
     return lambda faces: np.stack([embedding(face) for face in faces]).astype(np.float32)
 
 
-def _loan(large: Pictures, graphs: list[Graph], contract: Contract, describe: Describe | None) -> Loan:
+def _loan(large: Pictures, graphs: list[OrtGraph], io_spec: IOSpec, describe: Describe | None) -> ReferenceFeatures:
     lends, stands = graphs
     side = lends.inputs["pixels"].shape[1]
     keys, values = lends.run(low_resolution(large, large.shape[1] // side))
-    points = describe(large) if describe else stands.run(low_resolution(large, contract.scale))[0]
-    return Loan(keys, values, points)
+    points = describe(large) if describe else stands.run(low_resolution(large, io_spec.scale))[0]
+    return ReferenceFeatures(keys, values, points)
 
 
 def _described_by(library: Library, scale: int, threads: int) -> Describe | None:
@@ -169,7 +169,7 @@ def _described_by(library: Library, scale: int, threads: int) -> Describe | None
     return lambda small: see(enlarged_by_bicubic(small, scale))
 
 
-def check_strangers(library: Library, faces: Pictures) -> None:
+def check_leakage(library: Library, faces: Pictures) -> None:
     """Refuse to measure on faces that lie in the library: they would borrow from themselves.
 
     Args:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.bundle.io_spec import Contract
+from ...engines.bundle.io_spec import IOSpec
 from ...engines.errors import UsageError
 
-SMALLEST_FACE = 8
+MIN_FACE = 8
 """Side in pixels of the smallest face that the network is made for."""
 ARRIVAL = 10
 """Side in pixels at which the smallest face asked for reaches a network that is shown another size than the frame's.
@@ -23,17 +23,17 @@ Of faces from 24 px, at a least face of 20 px, YuNet finds 97.0 % if it arrives 
 12 for 1.4 times the pixels, and 98.9 % in the whole frame; of faces from 40 px, at 40, it is 90.9, 95.7 and 97.6 %."""
 LEAST_SHRUNK = 12
 """Below this face the frame is seen as it is: shrinking it by less than a sixth takes as long as the network saves."""
-LARGEST_FACE = 320
+MAX_FACE = 320
 """Side in pixels of the largest face that the network takes for one; of a larger one it sees parts."""
-MOST_ENLARGED = 2.0
-LARGEST_TILE_WH = (2048, 1152)
+MAX_UPSCALE = 2.0
+MAX_TILE_WH = (2048, 1152)
 """Most that a network of any size is shown at once, in its own pixels: a 1080p frame, or a quarter of a 4K one."""
 OVERLAP = 128
 """Pixels of the network that neighbouring tiles share: more than the largest face that is super-resolved."""
 
 
 @dataclass(frozen=True)
-class Look:
+class DetectorPass:
     """One picture that the network is shown.
 
     Args:
@@ -62,8 +62,8 @@ class Plan:
     size_wh: tuple[int, int]
     scale: float
     smallest_face: float
-    looks: tuple[Look, ...]
-    overview: Look | None
+    looks: tuple[DetectorPass, ...]
+    overview: DetectorPass | None
 
     @property
     def kind(self) -> str:
@@ -81,7 +81,7 @@ class Plan:
     @property
     def largest_face(self) -> float:
         """Side of the largest face, in pixels of the frame, that the looks are sure to see in one piece."""
-        return (LARGEST_FACE if len(self.looks) == 1 else OVERLAP) / self.scale
+        return (MAX_FACE if len(self.looks) == 1 else OVERLAP) / self.scale
 
     def __str__(self) -> str:
         size = "full size" if self.scale == 1 else f"{self.scale:.2g} of its size"
@@ -119,7 +119,7 @@ def check_min_face(min_face: float) -> None:
 
 
 @lru_cache(maxsize=64)
-def plan_for(width: int, height: int, min_face: float, contract: Contract) -> Plan:
+def plan_for(width: int, height: int, min_face: float, io_spec: IOSpec) -> Plan:
     """Choose the cheapest way of looking at a frame that shows the smallest face asked for.
 
     Args:
@@ -132,39 +132,39 @@ def plan_for(width: int, height: int, min_face: float, contract: Contract) -> Pl
         UsageError: a smallest face below one pixel, or no number.
     """
     check_min_face(min_face)
-    scale = 1.0 if SMALLEST_FACE <= min_face < LEAST_SHRUNK else min(MOST_ENLARGED, ARRIVAL / min_face)
-    most_wh = contract.largest_hw[::-1] if contract.largest_hw else LARGEST_TILE_WH
+    scale = 1.0 if MIN_FACE <= min_face < LEAST_SHRUNK else min(MAX_UPSCALE, ARRIVAL / min_face)
+    most_wh = io_spec.largest_hw[::-1] if io_spec.largest_hw else MAX_TILE_WH
     overlap = min(OVERLAP, min(most_wh) // 2)
     cover = tiles(width, height, _scaled(most_wh, 1 / scale, math.floor), math.ceil(overlap / scale))
     return Plan(
         size_wh=(width, height),
         scale=scale,
-        smallest_face=max(min_face, SMALLEST_FACE / scale),
-        looks=tuple(_look(tile, scale, contract) for tile in cover),
-        overview=_overview(width, height, scale, len(cover), contract),
+        smallest_face=max(min_face, MIN_FACE / scale),
+        looks=tuple(_look(tile, scale, io_spec) for tile in cover),
+        overview=_overview(width, height, scale, len(cover), io_spec),
     )
 
 
-def _overview(width: int, height: int, scale: float, looks: int, contract: Contract) -> Look | None:
+def _overview(width: int, height: int, scale: float, looks: int, io_spec: IOSpec) -> DetectorPass | None:
     """A look at the whole frame, made a whole number of times smaller, which is the quickest way of shrinking.
 
     For that it may leave out the last few rows and columns, fewer than would make one of its own.
     """
-    if looks == 1 and min(width, height) * scale <= 2 * LARGEST_FACE:
+    if looks == 1 and min(width, height) * scale <= 2 * MAX_FACE:
         return None
-    smaller = math.ceil(min(width, height) / LARGEST_FACE)  # the largest face that fits is one that the network knows
+    smaller = math.ceil(min(width, height) / MAX_FACE)  # the largest face that fits is one that the network knows
     smaller = min(smaller, int(0.75 * OVERLAP / scale / ARRIVAL))  # and one that tiles may cut is large enough
     smaller = max(smaller, math.ceil(2 / scale))
-    if contract.largest_hw:
-        high, wide = contract.largest_hw
+    if io_spec.largest_hw:
+        high, wide = io_spec.largest_hw
         smaller = max(smaller, math.ceil(width / wide), math.ceil(height / high))
     width, height = (side - side % smaller or side for side in (width, height))
-    return _look(whole(width, height), 1 / smaller, contract)
+    return _look(whole(width, height), 1 / smaller, io_spec)
 
 
-def _look(tile: Tile, scale: float, contract: Contract) -> Look:
+def _look(tile: Tile, scale: float, io_spec: IOSpec) -> DetectorPass:
     width, height = _scaled((tile.width, tile.height), scale, round)
-    return Look(tile, (width, height), contract.padded_hw(height, width))
+    return DetectorPass(tile, (width, height), io_spec.padded_hw(height, width))
 
 
 def _scaled(size_wh: tuple[int, int], scale: float, rounded: Callable[[float], int]) -> tuple[int, int]:

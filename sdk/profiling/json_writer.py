@@ -12,7 +12,7 @@ from ...engines.errors import OutputError
 from ..pipeline.results import FrameResult
 
 
-class Record:
+class JsonWriter:
     """A JSON document ``{..., "frames": [...]}``; a context manager. It holds no frames: a long video costs no memory.
 
     A file appears under its name only when the document is complete; if the run is broken off, the frames that were
@@ -60,7 +60,7 @@ class Record:
         where = self._path or "standard output"
         return OutputError(f"cannot write {where}: {error.strerror or error}; free some space or choose another file")
 
-    def __enter__(self) -> Record:
+    def __enter__(self) -> JsonWriter:
         return self
 
     def __exit__(

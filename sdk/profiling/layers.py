@@ -27,7 +27,7 @@ def layers_of(pipeline: Pipeline, plan: Plan, faces: tuple[Face, ...], runs: int
     """
     frame = np.zeros((1, *plan.looks[0].network_hw, 3), np.uint8)
     sides = Counter(face.original.shape[0] for face in faces)
-    side = sides.most_common(1)[0][0] if sides else min(pipeline.session.contract.windows)
+    side = sides.most_common(1)[0][0] if sides else min(pipeline.session.io_spec.windows)
     crop = next(
         (face.original for face in faces if face.original.shape[0] == side), np.zeros((side, side, 3), np.uint8)
     )

@@ -77,14 +77,14 @@ class Profile:
         return {name: latency([ms[name] for ms in frames]) for name in PROFILE_ROWS}
 
     @property
-    def own_work(self) -> Latency:
+    def overhead(self) -> Latency:
         """Latency of this package's own work: all but networks, codecs and the enlargement of the background."""
-        return latency([timing.own_work_ms for timing in self.timeline])
+        return latency([timing.overhead_ms for timing in self.timeline])
 
     @property
-    def own_work_share(self) -> float:
+    def overhead_share(self) -> float:
         """Its part of the total, 0..1, of the means."""
-        return self.own_work.mean / self.stages["total"].mean
+        return self.overhead.mean / self.stages["total"].mean
 
     @property
     def faces_per_frame(self) -> float:
@@ -110,7 +110,7 @@ class Profile:
             "faces_per_frame": round(self.faces_per_frame, 3),
             "fps": round(self.fps, 2),
             "stages_ms": {name: value.to_dict() for name, value in self.stages.items()},
-            "own_work_ms": {**self.own_work.to_dict(), "share_of_total": round(self.own_work_share, 4)},
+            "own_work_ms": {**self.overhead.to_dict(), "share_of_total": round(self.overhead_share, 4)},
             "frames_ms": [round(timing.milliseconds["total"], 3) for timing in self.timeline],
             "layers": {part: [asdict(layer) for layer in times] for part, times in self.layers.items()},
             "peak_memory_mb": None if self.peak_memory_mb is None else round(self.peak_memory_mb, 1),

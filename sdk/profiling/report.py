@@ -17,11 +17,11 @@ from ...engines.errors import OutputError
 from ..describe import quality_line
 from ..pipeline.results import Face
 from .profile import Profile
-from .timing import PIECES, FrameTiming, Latency
+from .timing import BREAKDOWN, FrameTiming, Latency
 
 TEMPLATE = Path(__file__).with_name("report.html")
-MOST_FACES = 4
-MOST_LAYERS = 10
+MAX_FACES = 4
+MAX_LAYERS = 10
 ESTIMATE = "Added detail is an estimate: plausible, not evidence."
 
 
@@ -34,9 +34,9 @@ def report_from_profile(profile: Profile) -> str:
     Returns:
         HTML with its pictures, drawings and styles inside.
     """
-    pieces = [timing.pieces_ms for timing in profile.timeline]
-    means = {name: float(np.mean([ms[name] for ms in pieces])) for name in PIECES}
-    own = profile.own_work
+    pieces = [timing.breakdown_ms for timing in profile.timeline]
+    means = {name: float(np.mean([ms[name] for ms in pieces])) for name in BREAKDOWN}
+    own = profile.overhead
     return Template(TEMPLATE.read_text("utf-8")).substitute(
         title=escape(f"{Path(profile.source).name} · facesr-edge profile"),
         source=escape(Path(profile.source).name or profile.source),
@@ -47,8 +47,8 @@ def report_from_profile(profile: Profile) -> str:
         timeline=timeline(profile.timeline),
         rows=_rows(profile),
         own_ms=_ms(own.mean),
-        own_share=f"{profile.own_work_share:.1%}",
-        own_share_css=f"{100 * profile.own_work_share:.2f}%",
+        own_share=f"{profile.overhead_share:.1%}",
+        own_share_css=f"{100 * profile.overhead_share:.2f}%",
         own_p50=_ms(own.p50),
         own_p99=_ms(own.p99),
         faces=_faces(profile.faces),
@@ -78,12 +78,12 @@ def _subtitle(profile: Profile) -> str:
 
 
 def _tiles(profile: Profile) -> str:
-    total, own = profile.stages["total"], profile.own_work
+    total, own = profile.stages["total"], profile.overhead
     tiles = [
         ("key", f"{profile.fps:.1f}", "frames/s", f"over {len(profile.timeline)} frames"),
         ("", _ms(total.p50), "ms", f"a frame, median; p99 {_ms(total.p99)}"),
         ("", f"{profile.faces_per_frame:.1f}", "", "faces a frame"),
-        ("", _ms(own.mean), "ms", f"own work, {profile.own_work_share:.1%}"),
+        ("", _ms(own.mean), "ms", f"own work, {profile.overhead_share:.1%}"),
     ]
     if profile.peak_memory_mb is not None:
         tiles.append(("", f"{profile.peak_memory_mb:.0f}", "MB", "memory, at most"))
@@ -115,7 +115,7 @@ def _layers(profile: Profile) -> str:
     """The layers of each network that take longest; "" where nobody timed them."""
     parts = []
     for part, times in profile.layers.items():
-        slowest = sorted(times, key=lambda layer: -layer.ms)[:MOST_LAYERS]
+        slowest = sorted(times, key=lambda layer: -layer.ms)[:MAX_LAYERS]
         total = sum(layer.ms for layer in times) or 1.0
         rows = "".join(
             f"<tr><td>{escape(layer.name)}</td><td>{escape(layer.kind)}</td><td>{layer.ms:.3f}</td>"
@@ -130,7 +130,7 @@ def _layers(profile: Profile) -> str:
 def _faces(faces: tuple[Face, ...]) -> str:
     if not faces:
         return ""
-    largest = sorted(faces, key=lambda face: face_side(face), reverse=True)[:MOST_FACES]
+    largest = sorted(faces, key=lambda face: face_side(face), reverse=True)[:MAX_FACES]
     return (
         "<section><h2>Camera and network</h2>"
         f'<p class="warning">{ESTIMATE} Shrunk back, it agrees with the camera to the decibels given.</p>'
@@ -196,9 +196,9 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
     return "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in pairs)
 
 
-MOST_BARS = 240
+MAX_BARS = 240
 """More frames than this are averaged in groups: a bar of half a pixel tells nothing."""
-COLOURS = {name: f"c{n}" for n, name in enumerate(PIECES)}
+COLOURS = {name: f"c{n}" for n, name in enumerate(BREAKDOWN)}
 """Piece -> its class in the style sheet."""
 
 
@@ -231,7 +231,7 @@ def legend(means_ms: dict[str, float]) -> str:
 
 def timeline(frames: tuple[FrameTiming, ...]) -> str:
     """Every frame as a stacked bar, in order, with the median across."""
-    group = -(-len(frames) // MOST_BARS)
+    group = -(-len(frames) // MAX_BARS)
     bars = [frames[i : i + group] for i in range(0, len(frames), group)]
     totals = [timing.milliseconds["total"] for timing in frames]
     top = _round_up(max(totals))
@@ -259,9 +259,9 @@ def span(figures: Latency, largest_ms: float) -> str:
 
 
 def _bar(n: int, group: tuple[FrameTiming, ...], top: float) -> str:
-    pieces = [timing.pieces_ms for timing in group]
+    pieces = [timing.breakdown_ms for timing in group]
     y, rects = 100.0, []
-    for name in PIECES:
+    for name in BREAKDOWN:
         height = 100 * sum(ms[name] for ms in pieces) / len(pieces) / top
         y -= height
         if height > 0.05:

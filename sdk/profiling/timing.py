@@ -64,10 +64,10 @@ PROFILE_ROWS = (
     *("paste", "paste.enlarge", "encode", "total"),
 )
 """Rows of a profile, in the order of a frame."""
-NOT_OURS = ("decode", "detect.network", "super_resolve.network", "paste.enlarge", "encode")
+NOT_OVERHEAD = ("decode", "detect.network", "super_resolve.network", "paste.enlarge", "encode")
 """What any program would have to do: networks, codecs, and the enlargement of the background."""
 
-PIECES = {
+BREAKDOWN = {
     "decode": ("decode", ""),
     "detect: network": ("detect.network", ""),
     "detect: rest": ("detect", "detect.network"),
@@ -115,16 +115,16 @@ class FrameTiming:
         return {**dict.fromkeys(PROFILE_ROWS, 0.0), **milliseconds(self.spans)}
 
     @property
-    def pieces_ms(self) -> dict[str, float]:
-        """Each of `PIECES` -> ms; together they are the total."""
+    def breakdown_ms(self) -> dict[str, float]:
+        """Each of `BREAKDOWN` -> ms; together they are the total."""
         ms = {**self.milliseconds, "": 0.0}
-        return {name: max(0.0, ms[of] - ms[less]) for name, (of, less) in PIECES.items()}
+        return {name: max(0.0, ms[of] - ms[less]) for name, (of, less) in BREAKDOWN.items()}
 
     @property
-    def own_work_ms(self) -> float:
-        """Total less `NOT_OURS`."""
+    def overhead_ms(self) -> float:
+        """Total less `NOT_OVERHEAD`."""
         ms = self.milliseconds
-        return ms["total"] - sum(ms[name] for name in NOT_OURS)
+        return ms["total"] - sum(ms[name] for name in NOT_OVERHEAD)
 
 
 def latency(values_ms: list[float]) -> Latency:

@@ -25,7 +25,7 @@ def folder(scenes, tmp_path):
 class Bicubic:
     """A session that does what bicubic does."""
 
-    contract = super_resolution(2)
+    io_spec = super_resolution(2)
 
     def infer(self, batch):
         return np.stack([cv2.resize(face, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for face in batch])

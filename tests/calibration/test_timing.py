@@ -3,13 +3,13 @@
 from itertools import count
 
 import pytest
-from facesr_edge.calibration.timing import in_turn, spread
+from facesr_edge.calibration.timing import interleaved, latency_stats
 
 
 def order_of(calls, rounds, **options):
     """Which calls were made, in order."""
     made = []
-    in_turn([lambda n=n: made.append(n) for n in range(calls)], rounds, **options)
+    interleaved([lambda n=n: made.append(n) for n in range(calls)], rounds, **options)
     return made
 
 
@@ -34,7 +34,7 @@ def test_the_second_call_of_a_turn_counts_and_warm_up_does_not():
     def call():
         now[0] += 0.004 if next(slow) % 2 else 9.0  # every first call of a turn takes long
 
-    (taken,) = in_turn([call], 3, warm_up=2, clock=lambda: now[0])
+    (taken,) = interleaved([call], 3, warm_up=2, clock=lambda: now[0])
     assert taken == pytest.approx([4.0, 4.0, 4.0]) and next(slow) == 2 * (2 + 3)
 
 
@@ -44,17 +44,17 @@ def test_times_go_to_the_call_that_took_them():
     def call(seconds):
         now[0] += seconds
 
-    taken = in_turn([lambda: call(0.001), lambda: call(0.5), lambda: call(0.02)], 7, clock=lambda: now[0])
+    taken = interleaved([lambda: call(0.001), lambda: call(0.5), lambda: call(0.02)], 7, clock=lambda: now[0])
     assert [set(map(round, ms)) for ms in taken] == [{1}, {500}, {20}] and all(len(ms) == 7 for ms in taken)
 
 
 def test_rounds_done_are_told():
     told = []
-    in_turn([lambda: None], 3, warm_up=1, watch=told.append)
+    interleaved([lambda: None], 3, warm_up=1, watch=told.append)
     assert told == [0, 1, 2, 3]
 
 
 def test_a_spread_is_best_percentiles_and_median():
-    told = spread([5.0, 1.0, 2.0, 4.0, 3.0])
+    told = latency_stats([5.0, 1.0, 2.0, 4.0, 3.0])
     assert (told.best, told.p50) == (1.0, 3.0)
     assert (told.p10, told.p90) == pytest.approx((1.4, 4.6))

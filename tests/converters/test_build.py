@@ -17,7 +17,7 @@ from facesr_edge.engines.errors import OutputError, ParityError, UnknownNameErro
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import build_network
 from facesr_edge.networks.layers.bicubic import resize_batch
-from facesr_edge.networks.weights import Origin, network_from, read_weights, weights_bytes
+from facesr_edge.networks.weights import Provenance, network_from, read_weights, weights_bytes
 from facesr_edge.sdk.describe import quality_line
 from facesr_edge.training.data.degrade import DEGRADATIONS
 from onnx import TensorProto
@@ -55,9 +55,9 @@ def projected(sr, pixels):
 @pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
 def test_every_window_and_batch_runs(tiny_bundle, precision, side):
     bundle = tiny_bundle(precision=precision)
-    session, contract = OrtSession(bundle, threads=1), bundle.card.contract
-    assert side in contract.windows
-    for count in contract.batches:
+    session, io_spec = OrtSession(bundle, threads=1), bundle.card.io_spec
+    assert side in io_spec.windows
+    for count in io_spec.batches:
         pixels = session.infer(np.full((count, side, side, 3), 90, np.uint8))
         assert pixels.shape == (count, 4 * side, 4 * side, 3) and pixels.dtype == np.uint8
 
@@ -123,14 +123,16 @@ def test_the_card_says_how_and_of_what_the_bundle_was_made(tiny_bundle, precisio
     assert (card.name, card.network, card.precision, card.licence) == ("idrn-x4", "idrn", precision, "CC0-1.0")
     assert card.config == {"depth": 1, "width": 8, "scale": 4, "bicubic_skip": True}
     assert card.training == {"data": "none: random weights"} and card.limits == ("of no use",)
-    assert card.made_with["torch"] == torch.__version__ and card.made_with["onnx"] == onnx.__version__
+    assert card.build_versions["torch"] == torch.__version__ and card.build_versions["onnx"] == onnx.__version__
     (measured,) = card.quality.values()
     assert measured["faces"] == 8 and measured["precision"] == precision
 
 
 def test_a_network_that_learnt_what_cameras_do_is_measured_on_that_and_on_clean_faces(tmp_path):
     network = build_network("edge", {"width": 8, "depth": 1, "scale": 4})
-    content = weights_bytes(network, "edge", {"width": 8, "depth": 1, "scale": 4}, Origin({"degradation": "camera"}))
+    content = weights_bytes(
+        network, "edge", {"width": 8, "depth": 1, "scale": 4}, Provenance({"degradation": "camera"})
+    )
     (tmp_path / "w.safetensors").write_bytes(content)
     card = build("edge", tmp_path / "b", weights=tmp_path / "w.safetensors", degradations=DEGRADATIONS).card
     camera, clean = card.quality.values()
@@ -153,7 +155,7 @@ def test_a_network_that_overflows_in_half_precision_is_refused_and_nothing_is_wr
     loud.load_state_dict(network.state_dict())
     loud.head.weight.data *= 1e6  # more than half precision holds; the tail takes it back
     loud.tail.weight.data *= 1e-6
-    (tmp_path / "w.safetensors").write_bytes(weights_bytes(loud, "idrn", config, Origin()))
+    (tmp_path / "w.safetensors").write_bytes(weights_bytes(loud, "idrn", config, Provenance()))
     with pytest.raises(ParityError, match=r"the fp16 network departs from PyTorch: .*build with --fp32"):
         build("idrn", tmp_path / "out" / "loud", precision="fp16", weights=tmp_path / "w.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
@@ -162,9 +164,9 @@ def test_a_network_that_overflows_in_half_precision_is_refused_and_nothing_is_wr
 def test_a_detector_is_converted_by_the_same_way(tmp_path):
     torch.manual_seed(0)
     network = build_network("detector", {"width": 8}).eval()
-    (tmp_path / "w.safetensors").write_bytes(weights_bytes(network, "detector", {"width": 8}, Origin()))
+    (tmp_path / "w.safetensors").write_bytes(weights_bytes(network, "detector", {"width": 8}, Provenance()))
     bundle = build("detector", tmp_path / "small", weights=tmp_path / "w.safetensors")
-    assert bundle.card.contract.task == "face-detection" and bundle.card.contract.multiple == 32
+    assert bundle.card.io_spec.task == "face-detection" and bundle.card.io_spec.multiple == 32
     pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
     with torch.inference_mode():
         maps = network(torch.from_numpy(pixels[..., ::-1].copy()).permute(0, 3, 1, 2).float() / 255).numpy()
@@ -178,7 +180,7 @@ def test_a_detector_built_with_scenes_has_its_figures_by_size_on_the_card(tmp_pa
     faces = [{"box": [82, 58, 92, 118], "score": 0.9}]
     (tmp_path / "labels.json").write_text(json.dumps({"scene_a.png": {"faces": faces}}))
     network = build_network("detector", {"width": 8}).eval()
-    (tmp_path / "w.safetensors").write_bytes(weights_bytes(network, "detector", {"width": 8}, Origin()))
+    (tmp_path / "w.safetensors").write_bytes(weights_bytes(network, "detector", {"width": 8}, Provenance()))
     card = build("detector", tmp_path / "small", weights=tmp_path / "w.safetensors", scenes=tmp_path).card
     told = card.quality[f"1 pictures of {tmp_path.name}"]
     assert told["precision"] == "fp32" and told["from 24 px"]["faces"] == 1

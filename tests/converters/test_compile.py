@@ -1,7 +1,7 @@
 """Compiling where there is nothing to compile with; the whole way through TensorRT's own bindings is in contract/."""
 
 import pytest
-from facesr_edge.converters.compile import compile_bundle, up_to_date, why_not_tensorrt
+from facesr_edge.converters.compile import compile_bundle, ensure_engine, why_not_tensorrt
 from facesr_edge.engines.bundle.bundle import open_bundle
 from facesr_edge.engines.errors import FacesrError, OutputError, UnknownNameError
 
@@ -48,7 +48,7 @@ def test_a_destination_that_is_not_free_is_told_first(tiny_bundle, tmp_path):
     assert lines == []
 
 
-@pytest.mark.parametrize("how", [lambda bundle: compile_bundle(bundle, "tensorrt"), up_to_date])
+@pytest.mark.parametrize("how", [lambda bundle: compile_bundle(bundle, "tensorrt"), ensure_engine])
 def test_without_tensorrt_it_is_told_what_is_missing_and_nothing_changes(tiny_bundle, how, no_tensorrt):
     before = here(tiny_bundle())
     with pytest.raises(FacesrError, match=r"install|doctor") as caught:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from facesr_edge.converters.macs import cost, multiply_adds
+from facesr_edge.converters.macs import complexity, multiply_adds
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -49,13 +49,13 @@ def test_products_of_two_activations_count_and_sums_do_not():
 def test_a_bundle_has_the_weights_of_its_network_and_at_least_its_convolutions(tiny_bundle):
     c, side = 8, 32
     convolutions = [(3, c, 1), (c, c, 1), (2 * c, c, 1), (c, 4 * c, 1), (c, 4 * c, 4), (c, 3, 16)]
-    counted = cost(tiny_bundle())
+    counted = complexity(tiny_bundle())
     assert counted.parameters == sum(9 * a * b + b for a, b, _ in convolutions)
     least = sum(9 * a * b * area for a, b, area in convolutions) * side * side
     assert least < counted.multiply_adds < 1.8 * least and counted.gmac == counted.multiply_adds / 1e9
 
 
 def test_fewer_bits_are_not_fewer_multiplications(tiny_bundle):
-    plain, reduced = cost(tiny_bundle()), cost(tiny_bundle(4, "int8"))
+    plain, reduced = complexity(tiny_bundle()), complexity(tiny_bundle(4, "int8"))
     assert reduced.parameters == plain.parameters
     assert reduced.multiply_adds == pytest.approx(plain.multiply_adds, rel=0.01)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from facesr_edge.converters.parity import LARGEST_ERROR, LEAST_PSNR_DB, map_parity, pixel_parity
+from facesr_edge.converters.parity import MAX_ERROR, MIN_PSNR_DB, map_parity, pixel_parity
 from facesr_edge.engines.errors import ParityError
 
 
@@ -10,7 +10,7 @@ def grey(level=100):
     return np.full((2, 32, 32, 3), level, np.uint8)
 
 
-@pytest.mark.parametrize("step", sorted(LEAST_PSNR_DB))
+@pytest.mark.parametrize("step", sorted(MIN_PSNR_DB))
 def test_equal_pixels_are_told_as_99_db(step):
     assert pixel_parity(step, grey(), grey()) == {f"{step}_max_error": 0.0, f"{step}_psnr_db": 99.0}
 
@@ -20,7 +20,7 @@ def test_a_grey_level_here_and_there_is_within_bounds(step, every):
     got = grey().reshape(-1)
     got[::every] += 1
     figures = pixel_parity(step, grey(), got.reshape(grey().shape))
-    assert figures[f"{step}_max_error"] == 1 and figures[f"{step}_psnr_db"] >= LEAST_PSNR_DB[step]
+    assert figures[f"{step}_max_error"] == 1 and figures[f"{step}_psnr_db"] >= MIN_PSNR_DB[step]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_grey_level_here_and_there_is_within_bounds(step, every):
 def test_more_is_refused_with_both_figures(step, every, error):
     got = grey().reshape(-1)
     got[::every] += error
-    with pytest.raises(ParityError, match=rf"the {step} network departs .* at least {LEAST_PSNR_DB[step]:.0f} dB"):
+    with pytest.raises(ParityError, match=rf"the {step} network departs .* at least {MIN_PSNR_DB[step]:.0f} dB"):
         pixel_parity(step, grey(), got.reshape(grey().shape))
 
 
@@ -43,10 +43,10 @@ def test_a_large_error_downwards_counts_as_one_upwards():
         pixel_parity("fp16", grey(250), grey(5))
 
 
-@pytest.mark.parametrize("step", sorted(LARGEST_ERROR))
+@pytest.mark.parametrize("step", sorted(MAX_ERROR))
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_maps_are_held_to_their_largest_error(step, sign):
-    maps, limit = np.zeros((1, 20, 15), np.float32), LARGEST_ERROR[step]
+    maps, limit = np.zeros((1, 20, 15), np.float32), MAX_ERROR[step]
     near, far = maps.copy(), maps.copy()
     near[0, 7, 3], far[0, 7, 3] = 0.99 * sign * limit, 1.01 * sign * limit
     assert map_parity(step, maps, near)[f"{step}_max_error"] == pytest.approx(0.99 * limit)

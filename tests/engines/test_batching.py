@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from facesr_edge.engines.batching import calls_of, shapes_of
-from facesr_edge.engines.bundle.io_spec import Contract, super_resolution
+from facesr_edge.engines.bundle.io_spec import IOSpec, super_resolution
 from facesr_edge.engines.errors import EngineError
 
 
@@ -26,10 +26,10 @@ def test_a_batch_that_the_contract_refuses_has_no_calls():
 @pytest.mark.parametrize(
     ("contract", "shapes"),
     [
-        (Contract("super-resolution", scale=4, windows=(64, 128), batches=(1, 4, 8)), [(1, 64), (4, 64), (1, 128)]),
-        (Contract("face-detection", multiple=32), [(1, 32)]),
-        (Contract("face-detection", multiple=32, sizes_hw=((64, 64), (96, 96))), [(1, 96)]),
+        (IOSpec("super-resolution", scale=4, windows=(64, 128), batches=(1, 4, 8)), [(1, 64), (4, 64), (1, 128)]),
+        (IOSpec("face-detection", multiple=32), [(1, 32)]),
+        (IOSpec("face-detection", multiple=32, sizes_hw=((64, 64), (96, 96))), [(1, 96)]),
     ],
 )
-def test_every_shape_of_a_call_is_told(contract, shapes):
-    assert list(shapes_of(contract)) == [(count, side, side, 3) for count, side in shapes]
+def test_every_shape_of_a_call_is_told(io_spec, shapes):
+    assert list(shapes_of(io_spec)) == [(count, side, side, 3) for count, side in shapes]

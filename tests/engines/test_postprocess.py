@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.io_spec import Contract
+from facesr_edge.engines.bundle.io_spec import IOSpec
 from facesr_edge.engines.postprocess import (
     GREY,
-    MOST_CANDIDATES,
+    MAX_CANDIDATES,
     NMS_IOU,
     STRIDES,
     Detections,
@@ -67,29 +67,29 @@ def test_detections_of_uneven_lengths_are_refused():
 
 
 def test_of_very_many_candidates_the_best_are_looked_at():
-    places = np.random.default_rng(0).uniform(0, 1e5, (3 * MOST_CANDIDATES, 2)).astype(np.float32)
+    places = np.random.default_rng(0).uniform(0, 1e5, (3 * MAX_CANDIDATES, 2)).astype(np.float32)
     scores = np.random.default_rng(1).permutation(np.linspace(0.01, 1, len(places))).astype(np.float32)
     every = Detections(np.hstack((places, places + 4)), scores, np.zeros((len(places), 5, 2), np.float32))
     left = suppress(every, NMS_IOU)
-    assert MOST_CANDIDATES * 0.99 < len(left) <= MOST_CANDIDATES
-    assert left.scores[0] == scores.max() and left.scores.min() >= np.sort(scores)[-MOST_CANDIDATES]
+    assert MAX_CANDIDATES * 0.99 < len(left) <= MAX_CANDIDATES
+    assert left.scores[0] == scores.max() and left.scores.min() >= np.sort(scores)[-MAX_CANDIDATES]
 
 
 def test_equal_scores_keep_their_order_whatever_their_number():
-    boxes = [(20 * i, 0, 20 * i + 10, 10, 0.5) for i in range(MOST_CANDIDATES + 10)]
+    boxes = [(20 * i, 0, 20 * i + 10, 10, 0.5) for i in range(MAX_CANDIDATES + 10)]
     left = suppress(detections(*boxes), NMS_IOU)
-    assert left.boxes_xyxy[:, 0].tolist() == [20.0 * i for i in range(MOST_CANDIDATES)]
+    assert left.boxes_xyxy[:, 0].tolist() == [20.0 * i for i in range(MAX_CANDIDATES)]
 
 
 @pytest.mark.parametrize(("size", "expected"), [((1, 1), (32, 32)), ((32, 33), (32, 64)), ((31, 64), (32, 64))])
 def test_a_picture_is_padded_below_and_at_the_right_in_a_buffer_that_is_used_again(size, expected):
-    contract = Contract("face-detection", multiple=32)
-    first = padded(np.full((*size, 3), 7, np.uint8), contract)
+    io_spec = IOSpec("face-detection", multiple=32)
+    first = padded(np.full((*size, 3), 7, np.uint8), io_spec)
     assert first.shape == (*expected, 3) and (first[: size[0], : size[1]] == 7).all()
     assert (first[size[0] :] == GREY).all() and (first[:, size[1] :] == GREY).all()
-    assert padded(np.full((*size, 3), 9, np.uint8), contract, first) is first and first[0, 0, 0] == 9
+    assert padded(np.full((*size, 3), 9, np.uint8), io_spec, first) is first and first[0, 0, 0] == 9
 
 
 def test_a_picture_that_fits_is_not_copied():
     picture = np.zeros((64, 96, 3), np.uint8)
-    assert padded(picture, Contract("face-detection", multiple=32)) is picture
+    assert padded(picture, IOSpec("face-detection", multiple=32)) is picture

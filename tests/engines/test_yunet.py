@@ -27,7 +27,7 @@ def best(maps, height, width):
 def test_a_face_is_found_where_it_is(shared, picture, name, sizes_hw):
     session = YuNetSession(shared / "models" / name, threads=1)
     session.warm_up()
-    assert session.contract.sizes_hw == sizes_hw and session.contract.task == "face-detection"
+    assert session.io_spec.sizes_hw == sizes_hw and session.io_spec.task == "face-detection"
     maps = session.infer(picture[None])
     assert maps.shape == (1, 40 * 40 + 20 * 20 + 10 * 10, 15) and maps.dtype == np.float32
     score, centre, size = best(maps[0], 320, 320)

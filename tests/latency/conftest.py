@@ -18,7 +18,7 @@ def bundle_of(tmp_path_factory):
     @cache
     def made(size):
         import torch
-        from facesr_edge.converters.export.wrapper import PixelsToPixels
+        from facesr_edge.converters.export.wrapper import Uint8SRWrapper
         from facesr_edge.engines.bundle.bundle import ONNX, Bundle
         from facesr_edge.engines.bundle.card import Card
         from facesr_edge.engines.bundle.io_spec import super_resolution
@@ -27,7 +27,7 @@ def bundle_of(tmp_path_factory):
 
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            network = PixelsToPixels(build_network("idrn", config(size)), SCALE)
+            network = Uint8SRWrapper(build_network("idrn", config(size)), SCALE)
         card = Card("idrn-{}x{}".format(*size), super_resolution(SCALE), "fp32", "idrn", config(size))
         bundle = Bundle(tmp_path_factory.mktemp(card.name), card)
         example = torch.zeros((1, SIDE, SIDE, 3), dtype=torch.uint8)

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch to make the tables' networks; pip install 'facesr-edge[build]'")
 
-from facesr_edge.calibration.timing import in_turn
+from facesr_edge.calibration.timing import interleaved
 from facesr_edge.engines.onnxruntime.session import OrtSession
 
 MOST_SHARE, MOST_MS = 0.05, 0.05
@@ -42,7 +42,7 @@ def test_a_session_adds_next_to_nothing_to_the_runtime(bundle_of, face, size, ro
         with closing(OrtSession(bundle_of(size), 1)) as session:
             ours = partial(session.infer, face)
             assert np.array_equal(ours(), bare()[0])
-            ours_ms, bare_ms = (min(ms) for ms in in_turn([ours, bare], rounds, clock=clock))
+            ours_ms, bare_ms = (min(ms) for ms in interleaved([ours, bare], rounds, clock=clock))
         added.append((ours_ms - bare_ms) / max(MOST_SHARE * bare_ms, MOST_MS))
         if added[-1] <= 1:
             break

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="needs PyTorch to make the tables' networks; pip install 'facesr-edge[build]'")
 pytest.importorskip("pytest_benchmark", reason="needs pytest-benchmark; pip install 'facesr-edge[test]'")
 
-from facesr_edge.calibration.timing import in_turn
+from facesr_edge.calibration.timing import interleaved
 from facesr_edge.sdk.bench.paper import SIDE, TABLES, sizes
 
 ROUNDS, MORE_ROUNDS = 2, 6
@@ -36,7 +36,7 @@ def best_ms(session_of, face):
     @cache
     def measured(rounds):
         calls = [partial(session_of(size).infer, face) for size in sizes(TABLES)]
-        taken = in_turn(calls, rounds, warm_up=0, clock=thread_time)
+        taken = interleaved(calls, rounds, warm_up=0, clock=thread_time)
         return {size: min(ms) for size, ms in zip(sizes(TABLES), taken, strict=True)}
 
     return measured

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from facesr_edge.networks.edge.net2net import grown
+from facesr_edge.networks.edge.net2net import net2net_expand
 from facesr_edge.networks.edge.network import Edge
 
 
@@ -29,7 +29,7 @@ def same(one, other):
 def test_a_larger_network_does_at_first_what_the_small_one_did(small, width, depth, branches):
     large = Edge(width, depth, 2, branches)
     assert not same(large, small)
-    large.load_state_dict(large.branched(grown(large, small.state_dict())))
+    large.load_state_dict(large.branched(net2net_expand(large, small.state_dict())))
     assert same(large, small)
 
 
@@ -37,13 +37,13 @@ def test_half_weights_grow(small):
     halves = {name: weight.half() for name, weight in small.state_dict().items()}
     small.load_state_dict(halves)
     large = Edge(12, 6, 2)
-    large.load_state_dict(grown(large, halves))
+    large.load_state_dict(net2net_expand(large, halves))
     assert same(large, small)
 
 
 def test_all_of_the_larger_network_learns(small):
     large = Edge(12, 6, 2)
-    large.load_state_dict(grown(large, small.state_dict()))
+    large.load_state_dict(net2net_expand(large, small.state_dict()))
     before = {name: weight.clone() for name, weight in large.state_dict().items()}
     optimiser = torch.optim.SGD(large.parameters(), lr=1e-2)
     for _ in range(3):
@@ -57,14 +57,14 @@ def test_all_of_the_larger_network_learns(small):
 
 def test_another_scale_keeps_its_own_last_convolution(small):
     large = Edge(12, 6, 4)
-    found = grown(large, small.state_dict())
+    found = net2net_expand(large, small.state_dict())
     assert large.state_dict().keys() - found.keys() == {"tail.weight", "tail.bias"}
 
 
 @pytest.mark.parametrize(("width", "depth"), [(8, 4), (6, 4), (8, 3), (6, 9)])
 def test_weights_of_no_smaller_network_stay_as_they_are(small, width, depth):
     theirs = small.state_dict()
-    found = grown(Edge(width, depth, 2), theirs)
+    found = net2net_expand(Edge(width, depth, 2), theirs)
     assert found.keys() == theirs.keys() and all(found[name] is theirs[name] for name in theirs)
 
 
@@ -82,7 +82,7 @@ def kernels(**shapes):
     ],
 )
 def test_weights_of_another_network_stay_as_they_are(theirs):
-    found = grown(Edge(8, 4, 2), theirs)
+    found = net2net_expand(Edge(8, 4, 2), theirs)
     assert found.keys() == theirs.keys() and all(found[name] is theirs[name] for name in theirs)
 
 
@@ -90,5 +90,5 @@ def test_a_network_that_has_learnt_already_still_grows_to_what_the_small_one_doe
     large = Edge(12, 6, 2)
     for weight in large.parameters():
         weight.data.add_(0.05 * torch.randn_like(weight))
-    large.load_state_dict(grown(large, small.state_dict()))
+    large.load_state_dict(net2net_expand(large, small.state_dict()))
     assert same(large, small)

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from facesr_edge.converters.export.onnx import OPSET, without_notes
+from facesr_edge.converters.export.onnx import OPSET, strip_metadata
 from facesr_edge.networks.layers.resample import enlarge
 from facesr_edge.networks.msrnet.network import REFERENCES, MSRNet
 from support.onnx_rules import unsupported
@@ -161,7 +161,7 @@ def exported(module, inputs):
         program = torch.onnx.export(
             module, example, dynamo=True, opset_version=OPSET, verbose=False, dynamic_shapes=({0: batch},) * len(inputs)
         )
-    return without_notes(program.model_proto)
+    return strip_metadata(program.model_proto)
 
 
 @pytest.mark.parametrize(("scale", "part"), [(8, "forward"), (16, "forward"), (8, "encode")])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from facesr_edge.networks.layers.sub_pixel import STEPS, check_sizes, start_damped, sub_pixel
+from facesr_edge.networks.layers.sub_pixel import STEPS, check_sizes, init_residual, sub_pixel
 from torch import nn
 
 
@@ -43,7 +43,7 @@ def test_sizes_below_one_are_told_by_name():
 def test_convolutions_start_as_he_says_and_the_damped_at_a_tenth():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 1, bias=False))
-    start_damped(network, [network[1]])
+    init_residual(network, [network[1]])
     spread = (2 / (64 * 9)) ** 0.5
     assert [float(layer.weight.detach().std()) for layer in network] == pytest.approx(
         [spread, spread / 10, (2 / 64) ** 0.5], rel=0.05

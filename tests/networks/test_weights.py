@@ -10,7 +10,7 @@ import pytest
 import torch
 from facesr_edge.engines.errors import BuildError, InputError
 from facesr_edge.networks import build_network
-from facesr_edge.networks.weights import Origin, Weights, network_from, read_weights, weights_bytes
+from facesr_edge.networks.weights import Provenance, Weights, network_from, read_weights, weights_bytes
 from safetensors.torch import save_file
 
 CONFIG = {"depth": 1, "width": 8, "scale": 4, "bicubic_skip": True}
@@ -33,7 +33,7 @@ class Harmful:
 
 def test_weights_are_read_as_they_were_written(tmp_path):
     network = build_network("idrn", CONFIG)
-    origin = Origin({"data": "faces", "scores": {"gain_db": 2.5}}, "Apache-2.0", ("faces from 8 px",))
+    origin = Provenance({"data": "faces", "scores": {"gain_db": 2.5}}, "Apache-2.0", ("faces from 8 px",))
     path = tmp_path / "w.safetensors"
     path.write_bytes(weights_bytes(network, "idrn", CONFIG, origin))
     weights = read_weights(path)
@@ -47,7 +47,7 @@ def test_weights_are_read_as_they_were_written(tmp_path):
 def test_weights_without_notes_are_read(tmp_path, state):
     save_file(state, tmp_path / "w.safetensors")
     weights = read_weights(tmp_path / "w.safetensors")
-    assert (weights.network, weights.config, weights.origin) == ("", None, Origin())
+    assert (weights.network, weights.config, weights.origin) == ("", None, Provenance())
     assert network_from(weights, "idrn", CONFIG)
 
 
@@ -203,5 +203,5 @@ def test_the_notes_are_plain_json(tiny_weights):
 def test_the_same_weights_are_the_same_bytes():
     torch.manual_seed(0)
     network = build_network("edge", {"width": 8, "depth": 1, "scale": 2})
-    made = {weights_bytes(network, "edge", {"width": 8}, Origin({"data": "ä"}), torch.float16) for _ in range(12)}
+    made = {weights_bytes(network, "edge", {"width": 8}, Provenance({"data": "ä"}), torch.float16) for _ in range(12)}
     assert len(made) == 1

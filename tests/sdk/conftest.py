@@ -29,7 +29,7 @@ def borrower(tmp_path_factory):
     import torch
     from facesr_edge.converters.build import build
     from facesr_edge.networks import build_network
-    from facesr_edge.networks.weights import Origin, weights_bytes
+    from facesr_edge.networks.weights import Provenance, weights_bytes
 
     config = {"width": 4, "growth": 1, "trunk": 1, "match_width": 4, "scale": 8, "side": 16, "bicubic_skip": True}
     with torch.random.fork_rng():
@@ -37,7 +37,7 @@ def borrower(tmp_path_factory):
         network = build_network("msrnet", config)
     network.tail.weight.data.mul_(20)
     folder = tmp_path_factory.mktemp("borrower")
-    (weights := folder / "w.safetensors").write_bytes(weights_bytes(network, "msrnet", config, Origin()))
+    (weights := folder / "w.safetensors").write_bytes(weights_bytes(network, "msrnet", config, Provenance()))
     return build("msrnet", folder / "bundle", weights=weights, target="onnxruntime"), weights
 
 

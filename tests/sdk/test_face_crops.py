@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.io_spec import WINDOWS
-from facesr_edge.sdk.face_crops import crops_in
+from facesr_edge.engines.bundle.io_spec import CROP_SIZES
+from facesr_edge.sdk.face_crops import face_crops
 from facesr_edge.sdk.load import load_detector
 from facesr_edge.sdk.pipeline.frame import Frame
 
@@ -17,8 +17,8 @@ def frame(put_face):
 
 
 def test_crops_are_windows_of_the_frame_pixel_by_pixel(frame):
-    found = crops_in([frame], load_detector())
-    assert len(found) == 2 and {crop.shape[0] for crop in found} <= {*WINDOWS}
+    found = face_crops([frame], load_detector())
+    assert len(found) == 2 and {crop.shape[0] for crop in found} <= {*CROP_SIZES}
     for crop in found:
         views = np.lib.stride_tricks.sliding_window_view(frame.pixels, crop.shape)[:, :, 0]
         assert (views == crop).all(axis=(2, 3, 4)).any()
@@ -32,5 +32,5 @@ def test_no_more_frames_are_read_than_it_takes(frame):
             read.append(n)
             yield frame
 
-    assert len(crops_in(frames(), load_detector(), most=5)) == 5 and len(read) == 3
-    assert crops_in([], load_detector()) == []
+    assert len(face_crops(frames(), load_detector(), most=5)) == 5 and len(read) == 3
+    assert face_crops([], load_detector()) == []

@@ -8,7 +8,7 @@ import pytest
 import torch
 from facesr_edge.networks import build_network
 from facesr_edge.networks.detector import Detector
-from facesr_edge.training.optimizer import Optimiser, hidden_matrices, orthogonal
+from facesr_edge.training.optimizer import Optimizer, hidden_matrices, orthogonal
 from torch import nn
 
 
@@ -27,11 +27,11 @@ def test_muon_takes_the_hidden_matrices_and_adam_the_rest() -> None:
     network = Detector(width=8)
     matrices = hidden_matrices(network, "pointwise")
     assert matrices and all(weight.shape[2:] == (1, 1) and weight.shape[0] != 15 for weight in matrices)
-    optimiser = Optimiser(network, 1e-3, 0.02)
+    optimiser = Optimizer(network, 1e-3, 0.02)
     adams = [weight for group in optimiser.adam.param_groups for weight in group["params"]]
     assert len(adams) + len(matrices) == len(list(network.parameters()))
     assert not {id(weight) for weight in adams} & {id(weight) for weight in matrices}
-    assert Optimiser(network, 1e-3, 0.0).matrices == []
+    assert Optimizer(network, 1e-3, 0.0).matrices == []
 
 
 def test_hidden_are_all_convolutions_but_those_that_read_or_give_colours() -> None:
@@ -48,7 +48,7 @@ def small() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 1, 1))
 
 
-def steps(network: nn.Module, optimiser: Optimiser, first: int, last: int) -> list[float]:
+def steps(network: nn.Module, optimiser: Optimizer, first: int, last: int) -> list[float]:
     losses = []
     for step in range(first, last):
         x = torch.rand((8, 4, 6, 6), generator=torch.Generator().manual_seed(step))
@@ -63,10 +63,10 @@ def steps(network: nn.Module, optimiser: Optimiser, first: int, last: int) -> li
 @pytest.mark.parametrize("muon", [0.0, 0.05])
 def test_it_learns_and_goes_on_from_its_state_as_if_never_stopped(muon: float) -> None:
     network = small()
-    optimiser = Optimiser(network, 1e-2, muon)
+    optimiser = Optimizer(network, 1e-2, muon)
     losses = steps(network, optimiser, 0, 30)
     kept = deepcopy((network.state_dict(), optimiser.state_dict()))
-    steps(again := small(), other := Optimiser(again, 1e-2, muon), 0, 1)
+    steps(again := small(), other := Optimizer(again, 1e-2, muon), 0, 1)
     again.load_state_dict(kept[0])
     other.load_state_dict(kept[1])
     rest = steps(again, other, 30, 50)
@@ -78,7 +78,7 @@ def test_no_share_of_the_rates_changes_nothing() -> None:
     network = small()
     before = [weight.clone() for weight in network.parameters()]
     network(torch.rand(2, 4, 3, 3)).sum().backward()
-    Optimiser(network, 1e-2, 0.05).step(0.0)
+    Optimizer(network, 1e-2, 0.05).step(0.0)
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
 
 
@@ -86,7 +86,7 @@ def test_no_share_of_the_rates_changes_nothing() -> None:
 def test_adams_means_and_decay_are_as_told(beta1: float, decay: float) -> None:
     network = nn.Conv2d(3, 3, 1, bias=False)
     weight, mean, square = network.weight.detach().clone(), 0.0, 0.0
-    optimiser = Optimiser(network, 1e-2, 0.0, beta1=beta1, weight_decay=decay)
+    optimiser = Optimizer(network, 1e-2, 0.0, beta1=beta1, weight_decay=decay)
     for step in range(1, 4):
         gradient = torch.randn(weight.shape, generator=torch.Generator().manual_seed(step))
         network.weight.grad = gradient.clone()
@@ -100,7 +100,7 @@ def test_adams_means_and_decay_are_as_told(beta1: float, decay: float) -> None:
 def test_muons_weights_decay_by_its_rate_and_adams_do_not() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 3, 1))
     before = [layer.weight.detach().clone() for layer in network]
-    optimiser = Optimiser(network, 1e-2, 0.1, "hidden", muon_decay=0.5)
+    optimiser = Optimizer(network, 1e-2, 0.1, "hidden", muon_decay=0.5)
     for weight in network.parameters():
         weight.grad = torch.zeros_like(weight)
     optimiser.step(0.2)

@@ -89,7 +89,7 @@ def test_edge_learns_whole_faces_and_is_finished_at_a_fraction_of_the_rates():
     first, last, small = edge.tiny(), edge.finish(), edge.finish(scale=8)
     assert first.crop == 128 and small.crop == edge.tiny(scale=8).crop == 128
     for plan, part in ((last, 4), (edge.int8(), 50)):
-        assert plan.finishes and (plan.crop, plan.losses) == (first.crop, first.losses)
+        assert plan.finetune and (plan.crop, plan.losses) == (first.crop, first.losses)
         assert first.muon / plan.muon == pytest.approx(part) and plan.muon_decay == first.muon_decay
         assert first.learning_rate / plan.learning_rate == pytest.approx(part)
 

@@ -10,9 +10,9 @@ from facesr_edge.engines.errors import EngineError, InputError, TrainingError, U
 from facesr_edge.networks import build_network
 from facesr_edge.networks.weights import read_weights
 from facesr_edge.training.data.faces import FacePairs
-from facesr_edge.training.partial_load import fitting
+from facesr_edge.training.partial_load import partial_load
 from facesr_edge.training.recipe import Recipe
-from facesr_edge.training.train import TAUGHT, train_model
+from facesr_edge.training.train import DISTILL_WEIGHT, train_model
 from facesr_edge.training.trainer import train
 from facesr_edge.zoo import catalogue
 
@@ -141,9 +141,9 @@ def test_a_network_learns_from_another_ones_pictures_and_the_card_says_so(faces,
     bundle = tiny_bundle()
     teacher = tmp_path / "another name"
     copytree(bundle.folder, teacher)
-    taught = read_weights(train_model("edge", faces, tmp_path, recipe="nano", teacher=teacher, **sizes))
-    assert taught.origin.training["teacher"] == bundle.card.name
-    assert taught.origin.training["taught"] == TAUGHT
+    distill_weight = read_weights(train_model("edge", faces, tmp_path, recipe="nano", teacher=teacher, **sizes))
+    assert distill_weight.origin.training["teacher"] == bundle.card.name
+    assert distill_weight.origin.training["taught"] == DISTILL_WEIGHT
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_network_with_branches_goes_on_from_folded_weights_as_it_was_left():
     config = {"width": 8, "depth": 2, "scale": 2}
     folded, branched = build_network("edge", config).eval(), build_network("edge", {**config, "branches": True}).eval()
     plan = Recipe("edge", {**config, "branches": True}, steps=1, batch=1, crop=32, learning_rate=1e-3)
-    taken = fitting(branched, folded.state_dict(), plan)
+    taken = partial_load(branched, folded.state_dict(), plan)
     assert taken.keys() == branched.state_dict().keys()
     branched.load_state_dict(taken)
     x = torch.rand(2, 3, 8, 8)
@@ -202,7 +202,7 @@ def test_a_larger_network_goes_on_from_what_a_smaller_one_had_learnt(faces, tmp_
     small, large = build_network("edge", trained.config), build_network("edge", {**config, "branches": True})
     small.load_state_dict({name: tensor.float() for name, tensor in trained.tensors.items()})
     plan = Recipe("edge", {**config, "branches": True}, steps=1, batch=1, crop=32, learning_rate=1e-3)
-    large.load_state_dict(fitting(large, trained.tensors, plan))
+    large.load_state_dict(partial_load(large, trained.tensors, plan))
     x = torch.rand(2, 3, 8, 8)
     assert torch.allclose(large(x), small(x), atol=1e-5)
     sizes = {"width": 12, "depth": 3, "steps": 2, "threads": 1}

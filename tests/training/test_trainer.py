@@ -215,7 +215,7 @@ def test_pictures_become_weights_that_can_be_built_and_say_where_they_come_from(
 
     card = build("idrn", tmp_path / "bundle", weights=path, faces=faces, report=lines.append).card
     assert (card.name, card.training, card.licence) == ("idrn-x3", weights.origin.training, "Apache-2.0")
-    assert card.limits and card.config == weights.config and card.contract.scale == 3
+    assert card.limits and card.config == weights.config and card.io_spec.scale == 3
     assert card.quality[f"3 faces of {faces.name}"]["faces"] == 3
     assert [line.split(":")[0] for line in lines][1:4] == ["traced", "simplified", "quality"]
 

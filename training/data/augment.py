@@ -13,7 +13,7 @@ Picture = NDArray[np.uint8]
 Draw = np.random.Generator
 
 
-def recoloured(piece: Picture, rng: Draw) -> Picture:
+def color_jitter(piece: Picture, rng: Draw) -> Picture:
     """Brightness, contrast, gamma and white balance changed at random; one piece in ten becomes grey."""
     ramp = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25))  # (256, 1)
     ramp = (ramp - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5 + rng.normal(0, 0.1)
@@ -32,7 +32,7 @@ def degraded(picture: Picture, rng: Draw) -> Picture:
     if rng.random() < 0.12:
         result = cv2.GaussianBlur(result, (0, 0), float(rng.uniform(0.4, 1.2)))
     if rng.random() < 0.12:
-        result = cv2.filter2D(result, -1, trail(float(rng.uniform(2, 7)), float(rng.uniform(0, np.pi))))
+        result = cv2.filter2D(result, -1, motion_blur_kernel(float(rng.uniform(2, 7)), float(rng.uniform(0, np.pi))))
     if rng.random() < 0.18:
         noise = rng.standard_normal(result.shape, np.float32) * np.float32(rng.uniform(2, 12))
         result = np.clip(result + noise, 0, 255).astype(np.uint8)
@@ -42,7 +42,7 @@ def degraded(picture: Picture, rng: Draw) -> Picture:
     return np.asarray(result, np.uint8)
 
 
-def trail(length: float, angle: float) -> NDArray[np.float32]:
+def motion_blur_kernel(length: float, angle: float) -> NDArray[np.float32]:
     """Kernel of motion blur: a line of ``length`` pixels at ``angle`` radians through the middle, of sum 1."""
     side = 2 * int(np.ceil(length / 2)) + 1
     offset = np.arange(side) - side // 2

@@ -40,7 +40,7 @@ class Pairs:
     lr: Tensor
     hr: Tensor
     scale: int
-    taught: Tensor | None = None
+    distill_weight: Tensor | None = None
 
 
 class FacePairs:
@@ -70,10 +70,10 @@ class FacePairs:
         self.turn = Lock()
         self.scale = int(recipe.config["scale"])
         self.scales = recipe.scales or (self.scale,)
-        if teacher is not None and self.scales != (teacher.contract.scale,):
+        if teacher is not None and self.scales != (teacher.io_spec.scale,):
             own = ", ".join(f"×{scale}" for scale in self.scales)
-            raise EngineError(f"the teacher enlarges ×{teacher.contract.scale}, the network {own}; leave --teacher out")
-        if teacher is not None and max(teacher.contract.windows) < recipe.crop // self.scale:
+            raise EngineError(f"the teacher enlarges ×{teacher.io_spec.scale}, the network {own}; leave --teacher out")
+        if teacher is not None and max(teacher.io_spec.windows) < recipe.crop // self.scale:
             raise EngineError(f"the teacher takes no crops of {recipe.crop // self.scale} px; leave --teacher out")
         self.degrade = DEGRADATIONS[recipe.degradation]
         self.criterion = criterion or Criterion(recipe.losses)
@@ -101,20 +101,20 @@ class FacePairs:
         if self.recipe.clean:
             clean = rng.random(len(lr)) < self.recipe.clean
             lr[clean] = low_resolution(hr[clean], scale)
-        taught = None
+        distill_weight = None
         if self.teacher is not None:
             with self.turn:  # sessions belong to one thread at a time
-                taught = torch.from_numpy(with_its_mirror(self.teacher, lr))
-        return Pairs(torch.from_numpy(lr), torch.from_numpy(hr), scale, taught)
+                distill_weight = torch.from_numpy(with_its_mirror(self.teacher, lr))
+        return Pairs(torch.from_numpy(lr), torch.from_numpy(hr), scale, distill_weight)
 
     def loss(self, network: nn.Module, batch: Pairs) -> Tensor:
         """Loss between the network's enlargement and the truth, and what the teacher makes of it."""
         lr = to_rgb(batch.lr)
         sr = (network(lr, batch.scale) if self.recipe.scales else network(lr)).float()
         loss = self.criterion(sr, to_rgb(batch.hr))
-        if batch.taught is None:
+        if batch.distill_weight is None:
             return loss
-        return loss + self.recipe.taught * (self.criterion(sr, to_rgb(batch.taught)) - loss)
+        return loss + self.recipe.distill_weight * (self.criterion(sr, to_rgb(batch.distill_weight)) - loss)
 
     def to(self, device: torch.device) -> None:
         """Where held-out faces are looked at, and what the loss is reckoned with."""

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.data.detection import Labelled, Scene
+from ...calibration.data.detection import LabelledFaces, Scene
 from ...engines.errors import TrainingError
-from .augment import Draw, Picture, recoloured
+from .augment import Draw, Picture, color_jitter
 
 SIDE_PX = (6.0, 8.0, 100.0, 300.0)
 """Sides of the faces that pieces are cut round: half of them within the inner pair, the rest within the outer one."""
@@ -29,7 +29,7 @@ SEEN, GONE = 0.7, 0.3
 
 
 @dataclass(frozen=True)
-class Spot:
+class HardExample:
     """A place where the network is wrong: pieces are cut round it more often than round others.
 
     Args:
@@ -58,10 +58,10 @@ class Mosaics:
         if not self.kinds:
             raise TrainingError("no training pictures; their names must start with portrait_, scene_ or sheet_")
         self.faceless = [name for name in self.kinds.get("background", ()) if not len(self.scenes[name].faces)]
-        self.spots: tuple[Spot, ...] = ()
+        self.spots: tuple[HardExample, ...] = ()
         self._decoded: dict[str, list[Picture]] = {}
 
-    def draw(self, rng: Draw, side: int) -> tuple[Picture, Labelled]:
+    def draw(self, rng: Draw, side: int) -> tuple[Picture, LabelledFaces]:
         """A picture (side, side, 3) BGR of one to sixteen pieces, and the faces in it."""
         count = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.35, 0.27, 0.18]))
         columns, rows = cuts(rng, side, count), cuts(rng, side, count)
@@ -72,7 +72,7 @@ class Mosaics:
                 parts.append(moved(faces, np.eye(2), np.array([x0, y0])))
         return canvas, joined(parts)
 
-    def _piece(self, rng: Draw, width: int, height: int) -> tuple[Picture, Labelled]:
+    def _piece(self, rng: Draw, width: int, height: int) -> tuple[Picture, LabelledFaces]:
         """A piece of a random picture, turned and scaled round a random face of it, or round a random point."""
         name, anchor = self._subject(rng)
         levels, faces = self._levels(name), self.scenes[name].faces
@@ -105,7 +105,7 @@ class Mosaics:
             piece, seen = piece[:, ::-1], seen.mirrored(width)
         if not len(faces.certain) and rng.random() < 0.3:
             piece = piece[::-1]  # background has no up
-        return recoloured(np.ascontiguousarray(piece), rng), seen
+        return color_jitter(np.ascontiguousarray(piece), rng), seen
 
     def _ground(self, rng: Draw, width: int, height: int) -> Picture:
         """A piece of a scene without a face; of one colour where there is no such scene."""
@@ -156,24 +156,26 @@ def cuts(rng: Draw, side: int, count: int) -> list[int]:
     return [int(cut) for cut in at]
 
 
-def joined(parts: Sequence[Labelled]) -> Labelled:
+def joined(parts: Sequence[LabelledFaces]) -> LabelledFaces:
     """The faces of all parts, in order."""
-    return Labelled(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Labelled)))
+    return LabelledFaces(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(LabelledFaces))
+    )
 
 
-def moved(faces: Labelled, turn: NDArray[Any], shift: NDArray[Any]) -> Labelled:
+def moved(faces: LabelledFaces, turn: NDArray[Any], shift: NDArray[Any]) -> LabelledFaces:
     """Points p become ``turn @ p + shift``; boxes scale and move with their centre but stay upright."""
     boxes, points = faces.boxes_xyxy.reshape(-1, 2, 2), faces.landmarks.reshape(-1, 5, 2)
     centre = boxes.mean(1) @ turn.T + shift  # (n, 2)
     half = (boxes[:, 1] - boxes[:, 0]) / 2 * np.sqrt(np.linalg.det(turn))
-    return Labelled(
+    return LabelledFaces(
         np.concatenate((centre - half, centre + half), 1).astype(np.float32),
         (points @ turn.T + shift).reshape(-1, 10).astype(np.float32),
         faces.certain,
     )
 
 
-def cropped(faces: Labelled, width: int, height: int) -> Labelled:
+def cropped(faces: LabelledFaces, width: int, height: int) -> LabelledFaces:
     """Faces within (width, height): boxes are cut at the edge; see `SEEN` for what becomes of those mostly outside.
 
     A face smaller than the least of `SIDE_PX` is uncertain: too little of it is left to ask for it.
@@ -183,4 +185,4 @@ def cropped(faces: Labelled, width: int, height: int) -> Labelled:
     share = (inside[:, 1] - inside[:, 0]).prod(1) / (boxes[:, 1] - boxes[:, 0]).prod(1)
     certain = faces.certain & (share >= SEEN) & ((boxes[:, 1] - boxes[:, 0]).min(1) >= SIDE_PX[0])
     keep = share > GONE
-    return Labelled(inside.reshape(-1, 4)[keep].astype(np.float32), faces.landmarks[keep], certain[keep])
+    return LabelledFaces(inside.reshape(-1, 4)[keep].astype(np.float32), faces.landmarks[keep], certain[keep])

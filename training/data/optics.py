@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...networks.layers.bicubic import bicubic_matrix
-from .augment import trail
+from .augment import motion_blur_kernel
 
 Kernel = NDArray[np.float32]
 SHRINKS = ("bicubic", "area", "bilinear", "lanczos")
@@ -49,7 +49,7 @@ def random_blur(scale: int, worst: float, rng: np.random.Generator) -> Kernel:
         return gaussian(1.3 * first, 1.3 * first, 0)
     if kind == 1:
         return gaussian(1.6 * first, 1.1 * second, angle)
-    return disc(2.0 * first) if kind == 2 else trail(4.0 * first, angle)
+    return disc(2.0 * first) if kind == 2 else motion_blur_kernel(4.0 * first, angle)
 
 
 def blurred(picture: NDArray[Any], kernel: Kernel) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...calibration.data.faces import low_resolution, middle, read_faces
+from ...calibration.data.faces import center_crop, low_resolution, read_faces
 from ...calibration.metrics.evaluate import Pictures, enlarged_by_bicubic
 from ...calibration.metrics.image import mean_db, psnr_y
 from ...engines.errors import InputError, UsageError
@@ -77,13 +77,13 @@ class FacesWithReferences:
             raise InputError(f"expected 2 faces or more in {faces}, got 1; faces borrow from each other")
         if recipe.batch < 2:
             raise UsageError(f"expected a batch of 2 faces or more, got {recipe.batch}; they borrow from each other")
-        self.centres = np.stack([middle(face, recipe.crop) for face in self.faces])
+        self.centres = np.stack([center_crop(face, recipe.crop) for face in self.faces])
         both = np.concatenate((self.centres, self.centres[:, :, ::-1]))
         points = pixels(to_rgb(torch.from_numpy(low_resolution(both, self.scale))))
         self.alike = neighbours(points, min(2 * (recipe.batch - 1), len(self.faces) - 1)).numpy()
         self.held_out = None
         if held_out is not None:
-            hr = np.stack([middle(face, recipe.crop) for face in read_faces(held_out, least=recipe.crop)])
+            hr = np.stack([center_crop(face, recipe.crop) for face in read_faces(held_out, least=recipe.crop)])
             small = low_resolution(hr, self.scale)
             self.held_out = (hr, mean_db(psnr_y(enlarged_by_bicubic(small, self.scale), hr)))
 

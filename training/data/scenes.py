@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...calibration.data.detection import CERTAIN, read_scenes
-from ...calibration.metrics.detection import HIT, LARGE, LEAST_SCORE, MISS, SMALL, Detect, judged, overlaps
-from ...engines.bundle.io_spec import Contract
+from ...calibration.metrics.detection import FP_IOU, LARGE, MIN_SCORE, SMALL, TP_IOU, Detect, iou_matrix, match_scenes
+from ...engines.bundle.io_spec import IOSpec
 from ...engines.postprocess import NMS_IOU, Detections, decode, padded, suppress
 from ...engines.session import Session
 from ...networks.layers.pixels import to_rgb
 from ..device import CPU
-from ..losses.targets import Targets, imitation_loss, stacked, targets
+from ..losses.targets import Targets, distillation_loss, stacked, targets
 from ..recipe import Recipe
 from .augment import degraded
-from .mosaics import Mosaics, Spot
+from .mosaics import HardExample, Mosaics
 
 FAINT = 0.15
 """False alarms from this score on are mined: fainter ones rank below all faces that can be hoped for."""
@@ -70,7 +70,7 @@ class Scenes:
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """How far the network's maps of a batch are from what they should be."""
         height, width = batch.pictures.shape[2:]
-        return imitation_loss(network(batch.pictures).float(), batch.target, height, width)
+        return distillation_loss(network(batch.pictures).float(), batch.target, height, width)
 
     def to(self, device: torch.device) -> None:
         """Where pictures are looked at; the loss is reckoned with batches alone."""
@@ -82,20 +82,20 @@ class Scenes:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; an older one has none, and they are mined anew."""
-        self.mosaics.spots = tuple(Spot(name, (x, y)) for name, x, y in state.get("spots", ()))
+        self.mosaics.spots = tuple(HardExample(name, (x, y)) for name, x, y in state.get("spots", ()))
 
     def mine(self, network: nn.Module) -> None:
         """Find the places of training scenes where the network is wrong; pieces are cut round them from now on."""
         detect = detect_with(network, FAINT, self.device)
-        spots: list[Spot] = []
+        spots: list[HardExample] = []
         for name, scene in self.mosaics.scenes.items():
             if scene.kind == "scene":
                 found, faces = detect(self.mosaics.whole(name)), scene.faces
-                ious = overlaps(found.boxes_xyxy, faces.boxes_xyxy)
-                alarms = found.boxes_xyxy[~(ious >= MISS).any(1)]
-                missed = faces.boxes_xyxy[faces.certain & ~(ious[found.scores >= CERTAIN] >= HIT).any(0)]
+                ious = iou_matrix(found.boxes_xyxy, faces.boxes_xyxy)
+                alarms = found.boxes_xyxy[~(ious >= FP_IOU).any(1)]
+                missed = faces.boxes_xyxy[faces.certain & ~(ious[found.scores >= CERTAIN] >= TP_IOU).any(0)]
                 wrong = np.concatenate((alarms, missed))
-                spots += [Spot(name, (x, y)) for x, y in ((wrong[:, :2] + wrong[:, 2:]) / 2).tolist()]
+                spots += [HardExample(name, (x, y)) for x, y in ((wrong[:, :2] + wrong[:, 2:]) / 2).tolist()]
         self.mosaics.spots = tuple(spots)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
@@ -107,7 +107,7 @@ class Scenes:
             a scene without faces, and the number of places that were mined.
         """
         self.mine(network)
-        detect = detect_with(network, LEAST_SCORE, self.device)
+        detect = detect_with(network, MIN_SCORE, self.device)
         whole, quarter, alarms, empty = [], [], 0, 0
         for scene in self.held_out:
             picture = scene.read()
@@ -117,7 +117,7 @@ class Scenes:
                 alarms, empty = alarms + int((found.scores >= 0.5).sum()), empty + 1
             small = np.asarray(cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), np.uint8)
             quarter.append((detect(small), scene.faces.scaled(0.25)))
-        large, both = judged(whole), judged(whole + quarter)
+        large, both = match_scenes(whole), match_scenes(whole + quarter)
         return {
             "recall_24": large.recall(LARGE),
             "recall_12_24": both.recall(SMALL),
@@ -130,10 +130,10 @@ class Scenes:
 
 def detect_with(network: nn.Module, score: float, device: torch.device) -> Detect:
     """A function from a BGR picture to what a network finds in it."""
-    contract = Contract("face-detection", multiple=32)
+    io_spec = IOSpec("face-detection", multiple=32)
 
     def detect(picture: NDArray[np.uint8]) -> Detections:
-        whole = padded(picture, contract)
+        whole = padded(picture, io_spec)
         maps = network(to_rgb(torch.from_numpy(whole[None]).to(device)))[0]
         maps = torch.cat((maps[:, :1].sigmoid(), maps[:, 1:]), 1).cpu().numpy()
         return suppress(decode(maps, whole.shape[0], whole.shape[1], score), NMS_IOU)

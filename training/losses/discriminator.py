@@ -91,7 +91,7 @@ class Adversary:
         self.discriminator.requires_grad_(False)
         return loss.detach()
 
-    def doubt(self, sr: Tensor) -> Tensor:
+    def generator_loss(self, sr: Tensor) -> Tensor:
         """−log D of (N, 3, H, W) super-resolved faces, the mean over them: equation 10, small where D is deceived."""
         return F.softplus(-self.discriminator(sr).float()).mean()
 

@@ -119,7 +119,7 @@ class Criterion:
             terms += [share * FEATURE_LOSSES[name](seen, wanted) for name, share in compared]
         if self.adversary is not None:
             self.adversary.learn(sr.detach(), hr)
-            terms.append(self.losses[ADVERSARIAL] * self.adversary.doubt(sr))
+            terms.append(self.losses[ADVERSARIAL] * self.adversary.generator_loss(sr))
         return torch.stack(terms).sum()
 
     def to(self, device: torch.device) -> None:

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...calibration.data.detection import CERTAIN, Labelled
+from ...calibration.data.detection import CERTAIN, LabelledFaces
 from ...networks.detector import CELLS, decode, grid
 
-CLAIM = 0.3
+POSITIVE_SCORE = 0.3
 """From this score on a cell claims a face: boxes and landmarks are learnt there, and labels must bear it out."""
-BLIND = 0.05
+MIN_TEACHER_SCORE = 0.05
 """A teacher that gives a labelled face no cell above this does not see it: the cells at its centre take it then."""
-FOCUS = 1.5
+FOCAL_GAMMA = 1.5
 """Power of the difference that weights a cell's score. Squared, cells at 0.2 where nothing is hardly mattered, and
 ranked among the faintest faces."""
 
@@ -29,7 +29,7 @@ class Targets:
     Args:
         score: (A,) float32, 0..1.
         asked: (A,) bool; the other cells may say what they like.
-        boxes_xyxy: (A, 4) float32, pixels; means something where the score is at least `CLAIM`.
+        boxes_xyxy: (A, 4) float32, pixels; means something where the score is at least `POSITIVE_SCORE`.
         landmarks: (A, 10) float32, x, y of five points, pixels; likewise.
     """
 
@@ -39,7 +39,7 @@ class Targets:
     landmarks: Tensor
 
 
-def targets(faces: Labelled, height: int, width: int, maps: NDArray[np.float32] | None = None) -> Targets:
+def targets(faces: LabelledFaces, height: int, width: int, maps: NDArray[np.float32] | None = None) -> Targets:
     """What the cells should say of a picture.
 
     Args:
@@ -50,7 +50,7 @@ def targets(faces: Labelled, height: int, width: int, maps: NDArray[np.float32] 
 
     A teacher's maps are imitated as they are, but for what the labels know better: a face that the teacher sees too
     faintly is told as firmly as `CERTAIN`, with the label's box and landmarks, and a face where there is no label is
-    told less firmly than `CLAIM`.
+    told less firmly than `POSITIVE_SCORE`.
     """
     cells = grid(height, width)
     known = torch.zeros(len(cells), 15) if maps is None else torch.from_numpy(maps)
@@ -59,11 +59,11 @@ def targets(faces: Labelled, height: int, width: int, maps: NDArray[np.float32] 
     labels, certain = torch.from_numpy(faces.boxes_xyxy), torch.from_numpy(faces.certain)
     ious = overlap(boxes[:, None], labels) if maps is not None else torch.zeros(len(cells), len(labels))
     iou, nearest = ious.max(1) if len(labels) else (torch.zeros(len(cells)), torch.zeros(len(cells), dtype=torch.long))
-    score = torch.where(iou >= 0.3, score, score.clamp(max=CLAIM - 0.01))
+    score = torch.where(iou >= 0.3, score, score.clamp(max=POSITIVE_SCORE - 0.01))
     if maps is None:
         asked &= ~_within(labels[~certain], cells).any(1)
     for i in certain.nonzero()[:, 0].tolist():
-        mine = (nearest == i) & (iou >= 0.5) & (score > BLIND)
+        mine = (nearest == i) & (iou >= 0.5) & (score > MIN_TEACHER_SCORE)
         if mine.any():
             score[mine] *= max(1.0, CERTAIN / float(score[mine].max()))
         else:
@@ -95,7 +95,7 @@ def _central(box: Tensor, cells: Tensor) -> Tensor:
     return fit & ((away <= side / 4) | (away == away[fit].min()))
 
 
-def imitation_loss(maps: Tensor, target: Targets, height: int, width: int) -> Tensor:
+def distillation_loss(maps: Tensor, target: Targets, height: int, width: int) -> Tensor:
     """How far a network's maps are from what they should be.
 
     Args:
@@ -111,10 +111,10 @@ def imitation_loss(maps: Tensor, target: Targets, height: int, width: int) -> Te
     Source: X. Li et al., "Generalized focal loss", 2020, equation 6 (its weight is not differentiated here).
     """
     logit, score = maps[..., 0], target.score
-    claimed = target.asked & (score >= CLAIM)
+    claimed = target.asked & (score >= POSITIVE_SCORE)
     weight = score[claimed]
     number = weight.sum().clamp(min=1)
-    error = (logit.detach().sigmoid() - score).abs() ** FOCUS * target.asked
+    error = (logit.detach().sigmoid() - score).abs() ** FOCAL_GAMMA * target.asked
     told = F.binary_cross_entropy_with_logits(logit, score, error, reduction="sum")
     boxes, points = decode(maps[claimed], grid(height, width).expand(len(maps), -1, -1)[claimed])
     wanted = target.boxes_xyxy[claimed]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import SKIP, faces_cpu
+from .faces_cpu import BICUBIC_SKIP, faces_cpu
 
 CAMERA = (
     "small faces as cameras give them, not as bicubic does: blurred, noisy, through H.264 or JPEG, some of them clean"
@@ -22,4 +22,4 @@ LIMITS = (
 def camera(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
     """As `idrn.cpu`, with faces degraded as `degrade.camera` says."""
     config = {"depth": depth, "width": width, "scale": scale, "bicubic_skip": True}
-    return faces_cpu("idrn", config, 2_500, SKIP, CAMERA, degradation="camera")
+    return faces_cpu("idrn", config, 2_500, BICUBIC_SKIP, CAMERA, degradation="camera")

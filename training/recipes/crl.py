@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import GENTLE, SKIP, faces_cpu
+from .faces_cpu import BICUBIC_SKIP, SMALL_RESIDUAL_INIT, faces_cpu
 
 ALPHA, BETA = 0.006, 0.001
 """What the perceptual and the adversarial term count in equation 12; the paper gives no values, these are SRGAN's."""
@@ -45,7 +45,7 @@ def cpu(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
     """The generator by itself, without the discriminator and the perceptual loss: they want weights of VGG-19."""
     config = {"depth": depth, "width": width, "scale": scale, "bicubic_skip": True}
     alone = "no perceptual and no adversarial loss: the generator by itself"
-    return faces_cpu("crl", config, 1_500, SKIP, alone, **GENTLE)
+    return faces_cpu("crl", config, 1_500, BICUBIC_SKIP, alone, **SMALL_RESIDUAL_INIT)
 
 
 RECIPES = {"cpu": cpu, "paper": paper}

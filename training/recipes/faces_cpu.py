@@ -13,9 +13,9 @@ COMMON = (
 )
 LARGEST_SCALE = 6
 """Up to it, inputs of 24 pixels come from faces of 144."""
-GENTLE: dict[str, Any] = {"muon": 0.01, "muon_decay": 0.2}
+SMALL_RESIDUAL_INIT: dict[str, Any] = {"muon": 0.01, "muon_decay": 0.2}
 """For networks whose convolutions follow each other without norm or sum: at twice the rate SISN and edge ran away."""
-SKIP = "the bicubic picture is added to the output: the network learns the detail alone"
+BICUBIC_SKIP = "the bicubic picture is added to the output: the network learns the detail alone"
 
 LIMITS = (
     "faces from 8 to 85 px; trained on sharp portraits shrunk by bicubic: blur, noise and compression are not undone",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import SKIP, faces_cpu
+from .faces_cpu import BICUBIC_SKIP, faces_cpu
 
 FACES_AN_EPOCH = 23_000
 """Size of the paper's training set; its epochs are counted in these."""
@@ -29,7 +29,7 @@ def paper(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
 def cpu(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
     """The same network in a fraction of the arithmetic."""
     config = {"depth": depth, "width": width, "scale": scale, "bicubic_skip": True}
-    return faces_cpu("idrn", config, 3_000, SKIP)
+    return faces_cpu("idrn", config, 3_000, BICUBIC_SKIP)
 
 
 RECIPES = {"paper": paper, "cpu": cpu}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...engines.errors import UsageError
 from ..recipe import Recipe
-from .faces_cpu import GENTLE, faces_cpu
+from .faces_cpu import SMALL_RESIDUAL_INIT, faces_cpu
 
 FACTORS = (2, 3, 4)
 """One of them is drawn for each batch."""
@@ -52,7 +52,7 @@ def cpu(width: int = 24, scale: int = 4) -> Recipe:
         "no perceptual and no texture loss, which want weights of VGG-19, and no total variation",
         side=24,
         scales=FACTORS,
-        **GENTLE,
+        **SMALL_RESIDUAL_INIT,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import SKIP, faces_cpu
+from .faces_cpu import BICUBIC_SKIP, faces_cpu
 
 SIDE = 128
 """Of the large faces, in pixels."""
@@ -36,7 +36,7 @@ def cpu(width: int = 16, scale: int = 8) -> Recipe:
         "msrnet",
         {"width": width, "scale": scale, "side": side, "bicubic_skip": True},
         2_000,
-        SKIP,
+        BICUBIC_SKIP,
         f"whole faces of {side}x{side}, in batches of 6 that look alike, each the others' reference",
         "references are chosen by the L1 distance of the small pictures, not of VGGFace's features",
         *(half if scale == 16 else ()),

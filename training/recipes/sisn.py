@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import GENTLE, SKIP, faces_cpu
+from .faces_cpu import BICUBIC_SKIP, SMALL_RESIDUAL_INIT, faces_cpu
 
 FACES_AN_EPOCH = 850
 """Size of the paper's training set of FFHQ."""
@@ -33,7 +33,7 @@ def cpu(groups: int = 3, blocks: int = 3, width: int = 32, scale: int = 4) -> Re
     """The edge size: the arithmetic of IDRN 12-32."""
     config = {"groups": groups, "blocks": blocks, "width": width, "scale": scale, "bicubic_skip": True}
     smaller = "3 groups of 3 blocks, 32 channels, instead of 10 of 10, 64 channels"
-    return faces_cpu("sisn", config, 6_000, SKIP, smaller, **GENTLE)
+    return faces_cpu("sisn", config, 6_000, BICUBIC_SKIP, smaller, **SMALL_RESIDUAL_INIT)
 
 
 RECIPES = {"cpu": cpu, "paper": paper}

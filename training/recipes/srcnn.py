@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import SKIP, faces_cpu
+from .faces_cpu import BICUBIC_SKIP, faces_cpu
 
 
 def cpu(scale: int = 4) -> Recipe:
     """Ten minutes of one core."""
-    return faces_cpu("srcnn", {"scale": scale, "bicubic_skip": True}, 3_000, SKIP)
+    return faces_cpu("srcnn", {"scale": scale, "bicubic_skip": True}, 3_000, BICUBIC_SKIP)
 
 
 RECIPES = {"cpu": cpu}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import SKIP, faces_cpu
+from .faces_cpu import BICUBIC_SKIP, faces_cpu
 
 
 def paper(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
@@ -23,7 +23,9 @@ def paper(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
 
 def cpu(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
     """Half an hour of one core."""
-    return faces_cpu("srresnet", {"depth": depth, "width": width, "scale": scale, "bicubic_skip": True}, 1_500, SKIP)
+    return faces_cpu(
+        "srresnet", {"depth": depth, "width": width, "scale": scale, "bicubic_skip": True}, 1_500, BICUBIC_SKIP
+    )
 
 
 RECIPES = {"cpu": cpu, "paper": paper}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import GENTLE, faces_cpu
+from .faces_cpu import SMALL_RESIDUAL_INIT, faces_cpu
 
 
 def paper(depth: int = 20, width: int = 64, scale: int = 4) -> Recipe:
@@ -34,7 +34,7 @@ def cpu(depth: int = 20, width: int = 64, scale: int = 4) -> Recipe:
     """Half an hour of one core."""
     config = {"depth": depth, "width": width, "scale": scale}
     side = max(5, 40 // scale)
-    return faces_cpu("vdsr", config, 1_500, f"{side}x{side} inputs", side=side, **GENTLE)
+    return faces_cpu("vdsr", config, 1_500, f"{side}x{side} inputs", side=side, **SMALL_RESIDUAL_INIT)
 
 
 RECIPES = {"cpu": cpu, "paper": paper}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from facesr_edge.calibration.data.detection import labelled, read_scenes
+from facesr_edge.calibration.data.detection import labelled_faces, read_scenes
 from facesr_edge.engines.errors import InputError
 
 
@@ -31,11 +31,11 @@ def folder(tmp_path: Path) -> Path:
     ("score", "kept"), [(0.29, []), (0.3, [False]), (0.69, [False]), (0.7, [True]), (None, [True])]
 )
 def test_labels_are_certain_uncertain_or_absent_by_score(score: float | None, kept: list[bool]) -> None:
-    assert labelled([face(0, score)]).certain.tolist() == kept
+    assert labelled_faces([face(0, score)]).certain.tolist() == kept
 
 
 def test_boxes_become_corners_and_unknown_landmarks_no_numbers() -> None:
-    faces = labelled([{"box": [3, 10, 20, 30]}])
+    faces = labelled_faces([{"box": [3, 10, 20, 30]}])
     assert faces.boxes_xyxy.tolist() == [[3, 10, 23, 40]]
     assert np.isnan(faces.landmarks).all() and faces.landmarks.shape == (1, 10)
 

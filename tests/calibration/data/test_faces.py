@@ -5,7 +5,7 @@ import weakref
 import cv2
 import numpy as np
 import pytest
-from facesr_edge.calibration.data.faces import PICTURE_SUFFIXES, evenly, low_resolution, read_faces, sample_faces
+from facesr_edge.calibration.data.faces import PICTURE_SUFFIXES, low_resolution, read_faces, sample_faces, subsample
 from facesr_edge.engines.errors import InputError
 from PIL import Image
 
@@ -109,7 +109,7 @@ def test_the_sample_faces_are_different_views_of_the_right_size():
 
 @pytest.mark.parametrize(("given", "most"), [(0, 4), (1, 4), (4, 4), (5, 4), (8, 4), (1000, 7), (3, 1)])
 def test_some_of_many_are_taken_in_even_steps(given, most):
-    taken = [int(picture[0]) for picture in evenly((np.array([n]) for n in range(given)), most)]
+    taken = [int(picture[0]) for picture in subsample((np.array([n]) for n in range(given)), most)]
     assert len(taken) == min(given, most) and taken == sorted(set(taken))
     assert given < most or taken[0] == 0
     steps = np.diff([*taken, given])
@@ -129,4 +129,4 @@ def test_a_video_is_never_held_whole():
             del picture
             assert len(made) <= 2 * 8
 
-    assert len(evenly(frames(), 8)) == 8
+    assert len(subsample(frames(), 8)) == 8

@@ -4,8 +4,8 @@ import json
 
 import pytest
 from facesr_edge.calibration.metrics.detection import ALL, LARGE, SMALL
-from facesr_edge.calibration.metrics.detection_metrics import figures, in_words, sides
-from facesr_edge.calibration.metrics.detection_report import look, quality
+from facesr_edge.calibration.metrics.detection_metrics import describe_metrics, detection_metrics, sides
+from facesr_edge.calibration.metrics.detection_report import detector_quality, predict_scenes
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.zoo import catalogue
 
@@ -21,7 +21,7 @@ def test_the_card_has_average_precision_by_size_of_all_pictures_and_of_scenes(sc
     labelled = scenes(
         {"scene_a": [face(10, 10, 40), face(100, 60, 16)], "portrait_b": [face(40, 20, 80)], "scene_c": []}
     )
-    kept = in_words(quality([look(find_white, scene) for scene in labelled], 0.7))
+    kept = describe_metrics(detector_quality([predict_scenes(find_white, scene) for scene in labelled], 0.7))
     perfect = {"average_precision": 1.0, "recall_at_90_precision": 1.0}
     assert {key: kept[key] for key in perfect} == perfect and kept["faces"] == 3
     assert kept["from 24 px"] == {**perfect, "faces": 2}
@@ -34,7 +34,7 @@ def test_the_card_has_average_precision_by_size_of_all_pictures_and_of_scenes(sc
 
 def test_an_engine_is_judged_and_timed(scenes):
     session = OrtSession(catalogue.find(catalogue.DEFAULT_DETECTOR), threads=1)
-    kept = figures(session, scenes({"scene_a": [face(10, 10, 40)]}), 0.7)
+    kept = detection_metrics(session, scenes({"scene_a": [face(10, 10, 40)]}), 0.7)
     assert set(kept["network_ms"]) == {"640x384", "1920x1088"}
     assert 0 < kept["network_ms"]["640x384"] < kept["network_ms"]["1920x1088"]
     assert "ONNX Runtime" in kept["timed_on"] and 0 <= kept["average_precision"] <= 1

@@ -4,9 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from facesr_edge.calibration.data.detection import labelled
-from facesr_edge.calibration.metrics.detection import LARGE, LEAST_SCORE, SMALL, TINY, Band
-from facesr_edge.calibration.metrics.detection_report import MIRRORED, in_mirror, look, quality, quiet_score
+from facesr_edge.calibration.data.detection import labelled_faces
+from facesr_edge.calibration.metrics.detection import LARGE, MIN_SCORE, SMALL, TINY, SizeRange
+from facesr_edge.calibration.metrics.detection_report import (
+    MIRRORED,
+    detector_quality,
+    fp_threshold,
+    predict_mirrored,
+    predict_scenes,
+)
 
 from ..conftest import MARKS, detections, face, find_white
 
@@ -14,7 +20,7 @@ PROFILE = ((0.45, 0.4), (0.55, 0.4), *MARKS[2:])
 
 
 def measured(detect, scenes, score=0.7):
-    return quality([look(detect, scene) for scene in scenes], score)
+    return detector_quality([predict_scenes(detect, scene) for scene in scenes], score)
 
 
 def figures(result, group, band):
@@ -28,14 +34,14 @@ def test_a_perfect_detector_gets_one_everywhere(scenes):
     assert {row.group for row in result.rows} == {"all", "portrait", "scene", MIRRORED}
     assert {(row.recall, row.average_precision) for row in result.rows} == {(1.0, 1.0)}
     assert figures(result, "all", LARGE)[0] == 2 and figures(result, "scene", TINY)[0] == 1
-    assert figures(result, MIRRORED, Band(0, np.inf))[0] == 4  # a face of 10 px has 9 there, and counts as such
+    assert figures(result, MIRRORED, SizeRange(0, np.inf))[0] == 4  # a face of 10 px has 9 there, and counts as such
     assert result.recall_from_12 == 1 and (result.alarms.pictures, result.alarms.count) == (1, 0)
     assert result.landmarks.mean == pytest.approx(0, abs=1e-3) and result.landmarks.faces == 2
 
 
 def test_bands_without_faces_have_no_row(scenes):
     result = measured(find_white, scenes({"scene_a": [face(10, 10, 40)]}))
-    assert {row.band for row in result.rows if row.group == "scene"} == {LARGE, Band(0, np.inf)}
+    assert {row.band for row in result.rows if row.group == "scene"} == {LARGE, SizeRange(0, np.inf)}
 
 
 def test_misses_and_false_alarms_count_as_worked_out_by_hand(scenes, scripted):
@@ -74,14 +80,14 @@ def test_false_alarms_are_counted_where_there_is_no_label_at_all(scenes, scripte
         ([0.8, 0.6], 39, 0.801),
         ([0.8, 0.6], 40, 0.601),
         ([0.6, 0.8], 79, 0.601),
-        ([0.8, 0.6], 80, LEAST_SCORE),
-        ([], 3, LEAST_SCORE),
+        ([0.8, 0.6], 80, MIN_SCORE),
+        ([], 3, MIN_SCORE),
         ([], 0, None),
         ([1.0], 1, None),
     ],
 )
 def test_quiet_is_one_alarm_in_forty_pictures(scores, pictures, expected):
-    assert quiet_score(scores, pictures) == expected
+    assert fp_threshold(scores, pictures) == expected
 
 
 def test_a_profile_spoils_the_mean_of_landmarks_and_nothing_else(scenes, scripted):
@@ -110,7 +116,7 @@ def test_mirrored_labels_lie_on_mirrored_faces():
         (left, eye_y), (nose_x, nose_y) = np.array(entry["landmarks"], int).reshape(5, 2)[[0, 2]]
         picture[eye_y : eye_y + 2, left : left + 2, 0] = 0
         picture[nose_y : nose_y + 2, nose_x : nose_x + 2, 1] = 0
-    mirror, faces = in_mirror(picture, labelled(entries))
+    mirror, faces = predict_mirrored(picture, labelled_faces(entries))
     assert mirror.shape == (109, 147, 3)
     found = find_white(np.repeat(mirror.max(2, keepdims=True), 3, axis=2))
     order = np.argsort(-found.boxes_xyxy[:, 0])
@@ -123,7 +129,7 @@ def test_mirrored_labels_lie_on_mirrored_faces():
 
 
 def test_mirroring_twice_changes_nothing():
-    before = labelled([face(10, 20, 40, marks=PROFILE), {"box": [0, 0, 9, 9]}])
+    before = labelled_faces([face(10, 20, 40, marks=PROFILE), {"box": [0, 0, 9, 9]}])
     after = before.mirrored(100).mirrored(100)
     np.testing.assert_allclose(after.boxes_xyxy, before.boxes_xyxy)
     np.testing.assert_allclose(after.landmarks, before.landmarks, atol=1e-4)
@@ -139,7 +145,12 @@ def test_figures_are_ready_for_json(scenes):
 
 @pytest.mark.parametrize(
     ("band", "words"),
-    [(LARGE, "24 px or more"), (SMALL, "12 to 24 px"), (Band(0, np.inf), "all sizes"), (Band(0, 8), "below 8 px")],
+    [
+        (LARGE, "24 px or more"),
+        (SMALL, "12 to 24 px"),
+        (SizeRange(0, np.inf), "all sizes"),
+        (SizeRange(0, 8), "below 8 px"),
+    ],
 )
 def test_a_band_says_what_it_holds(band, words):
     assert str(band) == words

@@ -7,8 +7,8 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.calibration.data.faces import low_resolution, read_faces, sample_faces
-from facesr_edge.calibration.metrics.evaluate import MEASURES, centres, evaluate, figures, small_and_true
-from facesr_edge.engines.bundle.io_spec import Contract, super_resolution
+from facesr_edge.calibration.metrics.evaluate import MEASURES, centres, compute_metrics, evaluate, lr_hr_pairs
+from facesr_edge.engines.bundle.io_spec import IOSpec, super_resolution
 from facesr_edge.engines.errors import EngineError, InputError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.registry import open_session
@@ -21,11 +21,11 @@ class Cubic:
     runtime = "OpenCV"
 
     def __init__(self, scale):
-        self.contract = super_resolution(scale)
+        self.io_spec = super_resolution(scale)
 
     def infer(self, batch):
-        assert batch.shape[1] == batch.shape[2] and batch.shape[1] in self.contract.windows
-        side = batch.shape[1] * self.contract.scale
+        assert batch.shape[1] == batch.shape[2] and batch.shape[1] in self.io_spec.windows
+        side = batch.shape[1] * self.io_spec.scale
         return np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC) for face in batch])
 
 
@@ -127,7 +127,7 @@ def test_a_face_that_comes_back_exactly_leaves_the_figures_finite():
 
 def test_a_detector_is_not_measured_on_faces():
     session = Cubic(4)
-    session.contract = Contract("face-detection", multiple=32)
+    session.io_spec = IOSpec("face-detection", multiple=32)
     with pytest.raises(EngineError, match="only super-resolution networks"):
         evaluate(session, sample_faces())
 
@@ -147,7 +147,7 @@ def darker(faces, scale, rng):
 def test_chance_begins_at_the_same_seed_in_every_evaluation():
     first, again = (evaluate(Cubic(4), sample_faces(), darker) for _ in range(2))
     assert first == again and first.psnr_y_db < evaluate(Cubic(4), sample_faces()).psnr_y_db - 3
-    (small, _), (same, _) = (small_and_true(sample_faces(), 4, darker) for _ in range(2))
+    (small, _), (same, _) = (lr_hr_pairs(sample_faces(), 4, darker) for _ in range(2))
     assert (small == same).all() and len({int(sample_faces()[0][0, 0, 0]) - int(face[0, 0, 0]) for face in small}) > 1
 
 
@@ -159,7 +159,7 @@ def test_a_degradation_changes_what_bicubic_is_given_too():
 @pytest.mark.parametrize(("scale", "small", "window"), [(3, 42, 48), (8, 16, 16), (4, 32, 32)])
 def test_the_smallest_window_that_holds_the_face_is_taken(scale, small, window):
     session = Cubic(scale)
-    session.contract = Contract("super-resolution", scale=scale, windows=(16, 32, 48))
+    session.io_spec = IOSpec("super-resolution", scale=scale, windows=(16, 32, 48))
     seen = []
     infer = session.infer
     session.infer = lambda batch: seen.append(batch) or infer(batch)
@@ -172,7 +172,7 @@ def test_the_smallest_window_that_holds_the_face_is_taken(scale, small, window):
 
 def test_an_engine_whose_windows_are_too_small_is_told():
     session = Cubic(4)
-    session.contract = Contract("super-resolution", scale=4, windows=(16,))
+    session.io_spec = IOSpec("super-resolution", scale=4, windows=(16,))
     with pytest.raises(EngineError, match="crops up to 16 px, these have 32"):
         evaluate(session, sample_faces())
 
@@ -180,8 +180,8 @@ def test_an_engine_whose_windows_are_too_small_is_told():
 def test_the_mean_perceptual_score_is_that_of_similarity_and_distance():
     faces = np.stack(sample_faces()[:2])
     measures = {"ssim_y": lambda a, b: np.array([0.8, 0.9]), "lpips": lambda a, b: np.array([0.2, 0.3])}
-    assert figures(faces, faces, measures)["mps"] == pytest.approx(0.5 * (0.85 + 1 - 0.25))
-    assert set(figures(faces, faces)) == set(MEASURES)
+    assert compute_metrics(faces, faces, measures)["mps"] == pytest.approx(0.5 * (0.85 + 1 - 0.25))
+    assert set(compute_metrics(faces, faces)) == set(MEASURES)
 
 
 def test_only_what_is_asked_for_is_measured():

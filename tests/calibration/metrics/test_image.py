@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from facesr_edge.calibration.data.faces import sample_faces
-from facesr_edge.calibration.metrics.image import MOST_DB, luma, mean_db, psnr, psnr_y, ssim, ssim_y
+from facesr_edge.calibration.metrics.image import MAX_DB, luma, mean_db, psnr, psnr_y, ssim, ssim_y
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -61,7 +61,7 @@ def test_equal_pictures_are_infinitely_close_and_count_99_db_in_a_mean():
     grey = black.copy()
     grey[1] += 1
     assert psnr(black, grey)[0] == np.inf
-    assert mean_db(psnr(black, grey)) == pytest.approx((MOST_DB + 48.1308) / 2, abs=1e-4)
+    assert mean_db(psnr(black, grey)) == pytest.approx((MAX_DB + 48.1308) / 2, abs=1e-4)
 
 
 def test_ssim_follows_its_definition(pair):

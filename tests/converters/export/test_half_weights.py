@@ -3,11 +3,11 @@
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.converters.build import build
-from facesr_edge.converters.export.half_weights import MOST_COST_DB, half_weights
+from facesr_edge.converters.export.half_weights import MAX_LOSS_DB, half_weights
 from facesr_edge.engines.bundle.bundle import WEIGHTS
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import build_network
-from facesr_edge.networks.weights import Origin, network_from, read_weights, weights_bytes
+from facesr_edge.networks.weights import Provenance, network_from, read_weights, weights_bytes
 from facesr_edge.zoo import catalogue
 
 
@@ -23,7 +23,7 @@ def test_rounding_leaves_values_that_16_bits_hold_and_the_original_alone():
     assert all(torch.equal(value, value.half().float()) for value in rounded.state_dict().values())
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert any(not torch.equal(value, before[key]) for key, value in rounded.state_dict().items())
-    assert abs(cost_db) < MOST_COST_DB
+    assert abs(cost_db) < MAX_LOSS_DB
 
 
 def test_a_network_whose_weights_are_too_large_for_16_bits_is_told_by_the_cost():
@@ -34,7 +34,7 @@ def test_a_network_whose_weights_are_too_large_for_16_bits_is_told_by_the_cost()
         network.upsampling[3].bias *= 1e-8
         network.tail.weight *= 1e8
     _, cost_db = half_weights(network, 4, sample_faces()[:2])
-    assert not cost_db < MOST_COST_DB
+    assert not cost_db < MAX_LOSS_DB
 
 
 def test_a_bundle_keeps_16_bits_and_gives_what_they_give(tiny_weights, tmp_path):
@@ -50,7 +50,7 @@ def test_a_bundle_keeps_16_bits_and_gives_what_they_give(tiny_weights, tmp_path)
 
 def test_weights_are_written_in_the_type_asked_for(tmp_path):
     network = build_network("srresnet", {"depth": 1, "width": 8})
-    content = weights_bytes(network, "srresnet", {"depth": 1, "width": 8}, Origin(), torch.float16)
+    content = weights_bytes(network, "srresnet", {"depth": 1, "width": 8}, Provenance(), torch.float16)
     (path := tmp_path / "w.safetensors").write_bytes(content)
     read = read_weights(path)
     kinds = {value.dtype for value in read.tensors.values()}
@@ -64,4 +64,4 @@ def test_a_weight_without_end_is_never_kept_even_where_it_does_not_show():
     with torch.no_grad():
         network.groups[0].structure.excite.bias[0] = 1e5  # a share of 1, in 16 bits as well
     _, cost_db = half_weights(network, 4, sample_faces()[:2])
-    assert not cost_db < MOST_COST_DB
+    assert not cost_db < MAX_LOSS_DB

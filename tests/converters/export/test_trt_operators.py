@@ -5,10 +5,10 @@ import onnx
 import pytest
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
-from facesr_edge.converters.export.convert import subject
+from facesr_edge.converters.export.convert import export_target
 from facesr_edge.converters.export.onnx import cast_first, simplified
-from facesr_edge.converters.quantization.qdq import with_pairs
-from facesr_edge.engines.bundle.io_spec import Contract, super_resolution
+from facesr_edge.converters.quantization.qdq import insert_qdq
+from facesr_edge.engines.bundle.io_spec import IOSpec, super_resolution
 from facesr_edge.networks import NETWORKS, build_network
 from facesr_edge.zoo import catalogue
 from onnx import TensorProto, helper, numpy_helper
@@ -32,7 +32,7 @@ FLOAT, HALF, UINT8, INT8, INT64 = (
 
 def contract_of(network, config):
     if network == "detector":
-        return Contract("face-detection", multiple=32)
+        return IOSpec("face-detection", multiple=32)
     if network == "msrnet":
         return super_resolution(config["scale"], (config["side"],), references=5)
     return super_resolution(config.get("scale", 4))
@@ -42,7 +42,7 @@ def contract_of(network, config):
 @pytest.mark.parametrize("network", sorted(NETWORKS))
 def test_every_network_as_it_is_built_is_made_of_what_tensorrt_takes(network, dtype):
     config = SMALL.get(network, {})
-    what = subject(build_network(network, config).eval(), contract_of(network, config), sample_faces())
+    what = export_target(build_network(network, config).eval(), contract_of(network, config), sample_faces())
     model = simplified(what.traced(dtype))
     assert unsupported(model) == ()
 
@@ -56,7 +56,7 @@ def test_every_model_that_ships_is_made_of_what_tensorrt_takes(name):
 def test_int8_as_tensorrt_takes_it_is_made_of_what_tensorrt_takes(name):
     model = cast_first(onnx.load(catalogue.FOLDER / name / "model.onnx"))
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
-    quantised = with_pairs(model, convolutions, all_ranges(model))
+    quantised = insert_qdq(model, convolutions, all_ranges(model))
     pairs = {node.output[0] for node in quantised.graph.node if node.op_type == "DequantizeLinear"}
     assert all({*node.input[:2]} <= pairs for node in quantised.graph.node if node.op_type == "Conv")
     assert unsupported(quantised) == ()

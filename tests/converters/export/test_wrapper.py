@@ -8,8 +8,8 @@ import pytest
 import torch
 from facesr_edge.calibration.data.faces import low_resolution, sample_faces
 from facesr_edge.converters.export.onnx import onnx_from_network, simplified
-from facesr_edge.converters.export.wrapper import CAMERA_SMOOTH, PixelsToPixels, gaussian_matrix, projection_of
-from facesr_edge.engines.onnxruntime.session import Graph
+from facesr_edge.converters.export.wrapper import CAMERA_SMOOTH, Uint8SRWrapper, gaussian_matrix, projection_of
+from facesr_edge.engines.onnxruntime.session import OrtGraph
 from facesr_edge.networks import build_network
 from facesr_edge.networks.layers.bicubic import resize_batch
 from facesr_edge.networks.weights import network_from, read_weights
@@ -43,7 +43,7 @@ def tiny(tiny_weights):
 def estimate(network, pixels, smooth=0.0, scale=4):
     """(N, kH, kW, 3) RGB in levels, before rounding."""
     with torch.inference_mode():
-        sr = PixelsToPixels(network, scale, smooth=smooth).estimate(torch.from_numpy(pixels))
+        sr = Uint8SRWrapper(network, scale, smooth=smooth).estimate(torch.from_numpy(pixels))
     return 255 * sr.permute(0, 2, 3, 1).numpy()
 
 
@@ -100,10 +100,10 @@ def test_the_exported_graph_equals_pytorch_in_every_window(crops, tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tiny = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4))
-    wrapped = PixelsToPixels(tiny, 4, smooth=CAMERA_SMOOTH)
+    wrapped = Uint8SRWrapper(tiny, 4, smooth=CAMERA_SMOOTH)
     graph = simplified(onnx_from_network(wrapped, square=True))
     onnx.save(graph, tmp_path / "g.onnx")
-    session = Graph(tmp_path / "g.onnx")
+    session = OrtGraph(tmp_path / "g.onnx")
     wider = np.pad(crops[:2], ((0, 0), (0, 32), (0, 32), (0, 0)), mode="wrap")
     for pixels in (crops, crops[:1, :24, :24], wider, np.tile(wider, (1, 2, 2, 1))[:, :96, :96]):
         with torch.inference_mode():
@@ -115,7 +115,7 @@ def test_the_exported_graph_equals_pytorch_in_every_window(crops, tmp_path):
 
 def test_a_graph_of_squares_has_the_weights_of_both_ways_and_both_sides_once(crops, tmp_path):
     network = build_network("edge", {"width": 8, "depth": 1, "scale": 4})
-    wrapped = PixelsToPixels(network, 4)
+    wrapped = Uint8SRWrapper(network, 4)
     nodes = {}
     for square in (False, True):
         graph = simplified(onnx_from_network(wrapped, square=square))
@@ -125,7 +125,7 @@ def test_a_graph_of_squares_has_the_weights_of_both_ways_and_both_sides_once(cro
     onnx.save(graph, tmp_path / "g.onnx")
     with torch.inference_mode():
         expected = wrapped(torch.from_numpy(crops)).numpy()
-    assert np.abs(Graph(tmp_path / "g.onnx").run(crops)[0].astype(int) - expected).max() <= 1
+    assert np.abs(OrtGraph(tmp_path / "g.onnx").run(crops)[0].astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("smooth", [0.0, CAMERA_SMOOTH])
@@ -143,7 +143,7 @@ def test_one_enlargement_for_the_bicubic_picture_and_the_projection_gives_what_t
     x = torch.rand(1, 3, 8, 8)
     with torch.inference_mode():
         ours, theirs = (
-            PixelsToPixels(one, scale, smooth=smooth)(torch.from_numpy(crops)) for one in (network, as_others)
+            Uint8SRWrapper(one, scale, smooth=smooth)(torch.from_numpy(crops)) for one in (network, as_others)
         )
         torch.testing.assert_close(network.in_bgr()(x.flip(1)).flip(1), network(x))
     assert (ours.int() - theirs.int()).abs().max() <= 1 and (ours != theirs).float().mean() < 1e-3
@@ -152,7 +152,7 @@ def test_one_enlargement_for_the_bicubic_picture_and_the_projection_gives_what_t
 def test_a_graph_of_the_edge_network_turns_no_colours():
     network = build_network("edge", {"width": 8, "depth": 1, "scale": 4})
     turning = [
-        sum(node.op_type == "Slice" for node in simplified(onnx_from_network(PixelsToPixels(one, 4))).graph.node)
+        sum(node.op_type == "Slice" for node in simplified(onnx_from_network(Uint8SRWrapper(one, 4))).graph.node)
         for one in (network, nn.Sequential(network))
     ]
     assert turning == [0, 2]

@@ -5,14 +5,14 @@ import onnx
 import pytest
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
-from facesr_edge.converters.export.convert import convert, subject
-from facesr_edge.converters.quantization.ptq import quantise_ungated
+from facesr_edge.converters.export.convert import convert, export_target
+from facesr_edge.converters.quantization.ptq import ptq_unchecked
 from facesr_edge.converters.quantization.qdq import PAIR, with_float_output
 from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.bundle.card import Card
 from facesr_edge.engines.bundle.io_spec import super_resolution
 from facesr_edge.engines.errors import BuildError
-from facesr_edge.engines.onnxruntime.session import Graph
+from facesr_edge.engines.onnxruntime.session import OrtGraph
 from facesr_edge.engines.openvino.session import OvSession, installed
 from facesr_edge.networks.edge.network import Edge
 from onnx import TensorProto, helper, numpy_helper
@@ -29,9 +29,9 @@ def built(tmp_path_factory):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.normal_(network.tail.weight, std=0.03)  # some tens of levels
     nn.init.normal_(network.tail.bias, std=0.03)
-    what = subject(network, super_resolution(4), sample_faces())
+    what = export_target(network, super_resolution(4), sample_faces())
     convert(what, folder / "fp32.onnx", lambda line: None)
-    quantise_ungated(what, folder / "fp32.onnx", folder / "model.onnx", [what.pixels])
+    ptq_unchecked(what, folder / "fp32.onnx", folder / "model.onnx", [what.pixels])
     return folder / "fp32.onnx", folder / "model.onnx", what.pixels
 
 
@@ -76,7 +76,7 @@ def test_every_tensor_that_a_node_reads_is_made_and_none_is_left_over(graph):
 
 
 def test_both_runtimes_say_the_same_and_little_is_lost(built):
-    fp32, int8 = (Graph(path).run(built[2])[0].astype(float) for path in built[:2])
+    fp32, int8 = (OrtGraph(path).run(built[2])[0].astype(float) for path in built[:2])
     assert np.abs(int8 - fp32).mean() < 1.5 and np.abs(int8 - fp32).max() > 0
     if not installed():
         pytest.skip("needs OpenVINO; pip install 'facesr-edge[openvino]'")
@@ -119,7 +119,9 @@ def test_heads_that_share_weights_and_bias_give_what_floats_give(tmp_path):
     assert low.SerializeToString() == before
     onnx.save(made, tmp_path / "made.onnx")
     onnx.save(floats, tmp_path / "floats.onnx")
-    for ours, theirs in zip(Graph(tmp_path / "made.onnx").run(x), Graph(tmp_path / "floats.onnx").run(x), strict=True):
+    for ours, theirs in zip(
+        OrtGraph(tmp_path / "made.onnx").run(x), OrtGraph(tmp_path / "floats.onnx").run(x), strict=True
+    ):
         assert np.allclose(ours, theirs, atol=1e-6)
 
 

@@ -2,7 +2,14 @@
 
 import onnx
 import pytest
-from facesr_edge.converters.quantization.layers import THIN, described, kept_in_floats, quantisable, share, stages
+from facesr_edge.converters.quantization.layers import (
+    MIN_INT8_CHANNELS,
+    described,
+    excluded_nodes,
+    int8_mac_share,
+    quantizable,
+    stages,
+)
 from onnx import TensorProto, helper
 
 SHAPE = ["batch", "height", "width", 3]
@@ -45,7 +52,7 @@ def test_convolutions_are_grouped_by_where_their_weights_come_from(model):
 
 
 def test_the_first_and_a_thin_last_convolution_stay_in_floats(model):
-    assert kept_in_floats(model) == {"a", "g"}
+    assert excluded_nodes(model) == {"a", "g"}
 
 
 def test_several_heads_are_all_last():
@@ -56,14 +63,14 @@ def test_several_heads_are_all_last():
         ("Conv", ["b", "w.3"], "d"),
         ("Concat", ["c", "d"], "y"),
     )
-    assert kept_in_floats(two) == {"a", "c", "d"} and quantisable(two, kept_in_floats(two)) == ["b"]
+    assert excluded_nodes(two) == {"a", "c", "d"} and quantizable(two, excluded_nodes(two)) == ["b"]
 
 
 def test_only_what_stands_between_two_quantised_convolutions_goes_with_them(model):
-    low = quantisable(model, kept_in_floats(model))
+    low = quantizable(model, excluded_nodes(model))
     assert low == ["b", "br", "c", "d", "e"]  # no ReLU of the head, no sum after the tail
-    assert quantisable(model, {"a", "g", "e"}) == ["b", "br", "c"]
-    assert quantisable(model, {"a", "b", "c", "e", "g"}) == []
+    assert quantizable(model, {"a", "g", "e"}) == ["b", "br", "c"]
+    assert quantizable(model, {"a", "b", "c", "e", "g"}) == []
 
 
 def test_the_share_is_of_multiply_adds(model):
@@ -72,8 +79,8 @@ def test_the_share_is_of_multiply_adds(model):
     before.CopyFrom(model)
     model.graph.node[0].attribute.append(helper.make_attribute("perm", [0, 3, 1, 2]))
     model.graph.node[1].attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
-    assert share(model, ["a", "b", "c", "e", "g"]) == 1 and share(model, []) == 0
-    assert share(model, ["b", "e"]) == pytest.approx(2 / 5)
+    assert int8_mac_share(model, ["a", "b", "c", "e", "g"]) == 1 and int8_mac_share(model, []) == 0
+    assert int8_mac_share(model, ["b", "e"]) == pytest.approx(2 / 5)
     assert model.graph.input == before.graph.input and model.graph.output == before.graph.output
 
 
@@ -92,14 +99,14 @@ def test_the_share_is_counted_where_shapes_depend_on_arithmetic():
     model.graph.node[1].attribute.append(helper.make_attribute("perm", [0, 3, 1, 2]))
     for name, values in (("divisor", [1, 1, 2, 2]), ("begin", [0] * 4), ("axes", [0, 1, 2, 3])):
         model.graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [4], values))
-    assert share(model, ["b"]) == pytest.approx(1 / 5)
+    assert int8_mac_share(model, ["b"]) == pytest.approx(1 / 5)
 
 
-@pytest.mark.parametrize(("channels", "kept"), [(THIN - 1, {"a", "c"}), (THIN, {"a"})])
+@pytest.mark.parametrize(("channels", "kept"), [(MIN_INT8_CHANNELS - 1, {"a", "c"}), (MIN_INT8_CHANNELS, {"a"})])
 def test_a_last_convolution_of_many_channels_does_not(channels, kept):
     many = model_of(("Conv", ["pixels", "w.0"], "a"), ("Conv", ["a", "w.1"], "b"), ("Conv", ["b", "w.2"], "c"))
     (last,) = [tensor for tensor in many.graph.initializer if tensor.name == "w.2"]
     last.CopyFrom(helper.make_tensor("w.2", TensorProto.FLOAT, [channels, 3, 3, 3], [0.0] * channels * 27))
-    assert kept_in_floats(many) == kept
-    assert quantisable(many, kept_in_floats(many)) == ["b", "c"][: 3 - len(kept)]
+    assert excluded_nodes(many) == kept
+    assert quantizable(many, excluded_nodes(many)) == ["b", "c"][: 3 - len(kept)]
     assert described(many) == ("first convolution" if len(kept) == 1 else "first and last convolutions")

@@ -1,17 +1,17 @@
 """What fewer bits cost stands on the card, or why a network is kept out of them."""
 
 import pytest
-from facesr_edge.calibration.data.faces import NAME as SAMPLE
+from facesr_edge.calibration.data.faces import SAMPLE_NAME as SAMPLE
 from facesr_edge.converters.build import build_from
 from facesr_edge.converters.quantization import precisions
-from facesr_edge.converters.quantization.precisions import with_precisions
-from facesr_edge.converters.spec import blueprint
+from facesr_edge.converters.quantization.precisions import report_precisions
+from facesr_edge.converters.spec import build_spec
 from facesr_edge.engines.bundle.bundle import open_bundle
 
 
 @pytest.fixture
 def plan(tiny_weights):
-    return blueprint("idrn", tiny_weights(2), "tiny")
+    return build_spec("idrn", tiny_weights(2), "tiny")
 
 
 @pytest.fixture
@@ -21,11 +21,11 @@ def bundle(plan, tmp_path):
 
 def test_the_card_says_what_fp16_and_int8_lose(plan, bundle, tmp_path):
     lines = []
-    told = with_precisions(bundle, report=lines.append)
+    told = report_precisions(bundle, report=lines.append)
     fewer = open_bundle(told.folder).card.quality["fewer bits"]
     assert set(fewer) == {"fp16", "int8"}
     plain = bundle.card.quality[SAMPLE]["psnr_y_db"]
-    for precision, most in precisions.MOST_DROP_DB.items():
+    for precision, most in precisions.MAX_DROP_DB.items():
         built = build_from(plan, tmp_path / precision, precision=precision, target="onnxruntime", max_psnr_drop=most)
         assert fewer[precision]["psnr_y_db"] == pytest.approx(built.card.quality[SAMPLE]["psnr_y_db"], abs=1e-3)
         assert fewer[precision]["drop_db"] == pytest.approx(plain - fewer[precision]["psnr_y_db"], abs=1e-3)
@@ -36,5 +36,5 @@ def test_the_card_says_what_fp16_and_int8_lose(plan, bundle, tmp_path):
 
 def test_a_network_that_loses_more_is_kept_out_with_the_reason(bundle, monkeypatch):
     monkeypatch.setattr(precisions, "MOST_DROP_DB", {"fp16": -1.0, "int8": -1.0})
-    fewer = with_precisions(bundle).card.quality["fewer bits"]
+    fewer = report_precisions(bundle).card.quality["fewer bits"]
     assert all("dB" in fewer[precision]["kept_out"] for precision in ("fp16", "int8"))

@@ -7,23 +7,23 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from facesr_edge.calibration.accuracy import Gate, precision_gate, psnr_gate
+from facesr_edge.calibration.accuracy import AccuracyCheck, average_precision_check, psnr_check
 from facesr_edge.calibration.data.faces import read_faces, sample_faces
 from facesr_edge.calibration.data.frames import sample_frames
 from facesr_edge.calibration.metrics.evaluate import evaluate
 from facesr_edge.calibration.ranges import activation_ranges, calibration_hash
 from facesr_edge.converters.build import build
-from facesr_edge.converters.export.convert import convert, subject
-from facesr_edge.converters.quantization.layers import KINDS, kept_in_floats, share
-from facesr_edge.converters.quantization.ptq import reduced
-from facesr_edge.converters.quantization.search import Floats, departure, search
-from facesr_edge.engines.bundle.bundle import SECOND, Bundle, open_bundle
+from facesr_edge.converters.export.convert import convert, export_target
+from facesr_edge.converters.quantization.layers import KINDS, excluded_nodes, int8_mac_share
+from facesr_edge.converters.quantization.ptq import quantize
+from facesr_edge.converters.quantization.search import QuantizationSource, max_abs_error, search
+from facesr_edge.engines.bundle.bundle import FP16_ONNX, Bundle, open_bundle
 from facesr_edge.engines.bundle.card import Card
-from facesr_edge.engines.bundle.io_spec import Contract, super_resolution
+from facesr_edge.engines.bundle.io_spec import IOSpec, super_resolution
 from facesr_edge.engines.errors import BuildError, InputError, ParityError, UnknownNameError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import build_network
-from facesr_edge.networks.weights import Origin, network_from, read_weights, weights_bytes
+from facesr_edge.networks.weights import Provenance, network_from, read_weights, weights_bytes
 from facesr_edge.sdk.describe import sections
 from facesr_edge.zoo import catalogue
 
@@ -42,7 +42,7 @@ def own_cache(tmp_path_factory):
 
 def floats(plain, gate):
     """What the search quantises for a CPU."""
-    return Floats(plain.onnx, activation_ranges(plain.onnx, KINDS, gate.batches), "cpu")
+    return QuantizationSource(plain.onnx, activation_ranges(plain.onnx, KINDS, gate.batches), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def detector_weights(tmp_path_factory):
             last.weight.data[0] *= gain
             last.bias.data[0] = -4 + gain * (last.bias.data[0] - logit.mean())
     path = tmp_path_factory.mktemp("weights") / "detector.safetensors"
-    path.write_bytes(weights_bytes(network, "detector", {"width": 16}, Origin()))
+    path.write_bytes(weights_bytes(network, "detector", {"width": 16}, Provenance()))
     return path
 
 
@@ -99,8 +99,8 @@ def figures(bundle, precision):
 def test_between_its_ends_an_int8_network_has_int8_convolutions_alone(tiny_bundle, detector):
     for plain, bundle in ((tiny_bundle(), tiny_bundle(precision="int8")), (detector("fp32"), detector("int8"))):
         low, every = quantised(bundle)
-        assert every - low == kept_in_floats(onnx.load(plain.onnx))
-        assert share(onnx.load(plain.onnx), low) == pytest.approx(
+        assert every - low == excluded_nodes(onnx.load(plain.onnx))
+        assert int8_mac_share(onnx.load(plain.onnx), low) == pytest.approx(
             figures(bundle, "int8")["int8_share_of_convolutions"], abs=1e-4
         )
         weights = {t.name: t for t in onnx.load(bundle.onnx).graph.initializer}
@@ -130,7 +130,7 @@ def test_an_int8_bundle_is_smaller_and_its_card_says_how_good_and_how_fast(tiny_
     assert last["kept_high"] == list(told["kept_high"][1:]) and last["figure"] == told["psnr_y_db"]
     assert (last["int8_share"], last["drop"]) == (told["int8_share_of_convolutions"], told["drop"])
     assert last["time_ms"] > 0
-    crops = psnr_gate(OrtSession(tiny_bundle()), sample_faces(), "").batches
+    crops = psnr_check(OrtSession(tiny_bundle()), sample_faces(), "").batches
     assert told["calibrated_on"] == "8 inputs" and bundle.card.calibration == calibration_hash(crops)
     assert {"traced_max_error", "int8_max_error"} <= set(bundle.card.parity)
     slower = told["time_ms"] > told["fp32_time_ms"]
@@ -157,18 +157,18 @@ def test_a_detector_that_loses_too_much_is_refused_with_both_figures(tmp_path, d
     monkeypatch.setattr("facesr_edge.converters.quantization.search.KEPT", (0,))
     plain, halved = detector("fp32"), detector("fp16")
     monkeypatch.setattr("facesr_edge.converters.quantization.ptq.halve", lambda what, path, report: {})
-    gate = precision_gate(OrtSession(plain), None, -1)
+    gate = average_precision_check(OrtSession(plain), None, -1)
     said = r"average precision \d\.\d+, fp32 \d\.\d+, a drop .* --max-ap-drop"
     with pytest.raises(ParityError, match=rf"the int8 network .* {said}") as int8:
         search(gate, plain, floats(plain, gate), Bundle(tmp_path, plain.card), quiet)
     with pytest.raises(ParityError, match=rf"the fp16 network .* {said}") as fp16:
-        reduced(None, gate, plain, halved, quiet)
+        quantize(None, gate, plain, halved, quiet)
     assert "\n" not in str(int8.value) + str(fp16.value)
 
 
 def test_faces_that_lose_too_much_are_refused_with_both_figures(tmp_path, tiny_bundle):
     plain = tiny_bundle()
-    gate = psnr_gate(OrtSession(plain), sample_faces(), "8 faces", -1)
+    gate = psnr_check(OrtSession(plain), sample_faces(), "8 faces", -1)
     with pytest.raises(ParityError, match=r"on 8 faces: PSNR in dB \d+\.\d+, fp32 \d+\.\d+, a drop .* --max-psnr-drop"):
         search(gate, plain, floats(plain, gate), Bundle(tmp_path, plain.card), quiet)
 
@@ -176,7 +176,7 @@ def test_faces_that_lose_too_much_are_refused_with_both_figures(tmp_path, tiny_b
 class Blind:
     """A detector that sees no face anywhere."""
 
-    contract, runtime = Contract("face-detection", multiple=32), "nothing"
+    io_spec, runtime = IOSpec("face-detection", multiple=32), "nothing"
 
     def infer(self, batch):
         return np.zeros((1, batch.shape[1] * batch.shape[2] * 21 // 1024, 15), np.float32)
@@ -184,12 +184,12 @@ class Blind:
 
 def test_a_detector_that_finds_nothing_cannot_be_judged():
     with pytest.raises(BuildError, match=r"finds no face in 18 views .* --scenes DIR"):
-        precision_gate(Blind(), None)
+        average_precision_check(Blind(), None)
 
 
 def test_a_last_convolution_of_many_channels_is_a_stage_like_any_other(tmp_path):
     plain, lines = catalogue.find("edge-nano-x4"), []
-    gate = psnr_gate(OrtSession(plain), sample_faces()[:2], "2 faces", -1)
+    gate = psnr_check(OrtSession(plain), sample_faces()[:2], "2 faces", -1)
     with pytest.raises(ParityError):
         search(gate, plain, floats(plain, gate), Bundle(tmp_path, plain.card), lines.append)
     (shares,) = [line for line in lines if "shares of the loss" in line]
@@ -204,10 +204,10 @@ def test_the_search_keeps_the_most_sensitive_stages_high_until_it_is_good_enough
     reference = OrtSession(plain).infer(batch)
 
     def measure(session):
-        return -departure(reference, session.infer(batch))
+        return -max_abs_error(reference, session.infer(batch))
 
     def gate(most):
-        return Gate("f", "closeness", most, "--o", "noise", 0.0, measure, [batch], batch)
+        return AccuracyCheck("f", "closeness", most, "--o", "noise", 0.0, measure, [batch], batch)
 
     draft, given = Bundle(tmp_path, plain.card), floats(plain, gate(np.inf))
     first = search(gate(np.inf), plain, given, draft, lines.append)
@@ -271,17 +271,17 @@ def for_tensorrt(tmp_path_factory, tiny_weights):
     """The tiny network in FP32, quantised for TensorRT, and the gate that let it through."""
     weights = read_weights(tiny_weights())
     network = network_from(weights, "idrn", weights.config)
-    contract, folder = super_resolution(4), tmp_path_factory.mktemp("tensorrt")
-    card = Card("tiny", contract, "fp32", "idrn", {})
+    io_spec, folder = super_resolution(4), tmp_path_factory.mktemp("tensorrt")
+    card = Card("tiny", io_spec, "fp32", "idrn", {})
     plain, draft = (Bundle(folder / name, card) for name in ("plain", "draft"))
     draft = Bundle(draft.folder, replace(card, precision="int8"))
     plain.folder.mkdir()
     draft.folder.mkdir()
-    what = subject(network, contract, sample_faces())
+    what = export_target(network, io_spec, sample_faces())
     convert(what, plain.onnx, quiet)
-    gate = psnr_gate(OrtSession(plain), sample_faces(), "8 faces")
+    gate = psnr_check(OrtSession(plain), sample_faces(), "8 faces")
     lines = []
-    done = reduced(what, gate, plain, draft, lines.append, "tensorrt", "percentile")
+    done = quantize(what, gate, plain, draft, lines.append, "tensorrt", "percentile")
     return plain, Bundle(draft.folder, done), gate, lines
 
 
@@ -289,13 +289,13 @@ def test_for_tensorrt_all_but_int8_is_fp16(for_tensorrt):
     plain, bundle, _, _ = for_tensorrt
     graph = onnx.load(bundle.onnx).graph
     low, every = quantised(bundle)
-    assert len(every - low) == len(kept_in_floats(onnx.load(plain.onnx))) and low
+    assert len(every - low) == len(excluded_nodes(onnx.load(plain.onnx))) and low
     tensors = {tensor.name: tensor.data_type for tensor in graph.initializer}
     kinds = {tensors[name] for node in graph.node if node.op_type == "Conv" for name in node.input if name in tensors}
     assert kinds == {onnx.TensorProto.FLOAT16}
     pairs = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
     assert {tensors[node.input[1]] for node in pairs} == {onnx.TensorProto.FLOAT16}
-    beside = onnx.load(bundle.folder / SECOND).graph
+    beside = onnx.load(bundle.folder / FP16_ONNX).graph
     assert {node.op_type for node in graph.node} - {node.op_type for node in beside.node} == {n.op_type for n in pairs}
 
 
@@ -315,10 +315,10 @@ def test_the_network_that_ships_loses_little_for_tensorrt(tmp_path, shared):
     draft = Bundle(tmp_path, replace(plain.card, precision="int8"))
     network = network_from(read_weights(plain.folder / "weights.safetensors"), "idrn", plain.card.config)
     faces = read_faces(shared / "faces" / "test")[::4]
-    gate = psnr_gate(OrtSession(plain), faces, "faces", 0.07)
-    reduced(subject(network, plain.card.contract, faces), gate, plain, draft, quiet, "tensorrt")
+    gate = psnr_check(OrtSession(plain), faces, "faces", 0.07)
+    quantize(export_target(network, plain.card.io_spec, faces), gate, plain, draft, quiet, "tensorrt")
     graph = onnx.load(draft.onnx).graph
     low, _ = quantised(draft)
-    assert share(onnx.load(tmp_path / SECOND), low) >= 0.9
+    assert int8_mac_share(onnx.load(tmp_path / FP16_ONNX), low) >= 0.9
     zeros = [onnx.numpy_helper.to_array(t) for t in graph.initializer if t.data_type == onnx.TensorProto.INT8]
     assert zeros and not any(zero.any() for zero in zeros)

@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from facesr_edge.converters.quantization.layers import KINDS, kept_in_floats
-from facesr_edge.converters.quantization.qdq import carried, with_pairs
+from facesr_edge.converters.quantization.layers import KINDS, excluded_nodes
+from facesr_edge.converters.quantization.qdq import insert_qdq, transfer_ranges
 from facesr_edge.engines.errors import BuildError
 from onnx import TensorProto, helper, numpy_helper
 
@@ -64,7 +64,7 @@ def chain(dtype):
 
 def quantised(model, *outputs):
     ranges = {**RANGES, "joined": (0.0, 8.0), "conv1": (-5.0, 8.0)}
-    return with_pairs(model, [f"made {name}" for name in outputs], ranges)
+    return insert_qdq(model, [f"made {name}" for name in outputs], ranges)
 
 
 def makers(model):
@@ -142,7 +142,7 @@ def test_it_runs_and_is_near_to_what_it_was_made_from(dtype, tmp_path):
     taps = {name: run(_to(model, name), x, tmp_path / "tap.onnx") for name in ("a", "b", "joined", "c", "d", "e")}
     ranges = {name: (float(t.min()), float(t.max())) for name, t in taps.items()}
     expected = run(model, x, tmp_path / "plain.onnx").astype(np.float64)
-    got = run(with_pairs(model, ["made conv1", "made c", "made y"], ranges), x, tmp_path / "low.onnx")
+    got = run(insert_qdq(model, ["made conv1", "made c", "made y"], ranges), x, tmp_path / "low.onnx")
     assert got.dtype == dtype
     assert 0 < np.abs(got - expected).max() < 0.05 * np.abs(expected).max()
 
@@ -179,25 +179,25 @@ def test_ranges_are_carried_to_the_same_network_under_other_names():
     for node in other.graph.node:
         node.input[:] = [name if name[0] in "wb" and len(name) == 2 else f"{name}'" for name in node.input]
         node.output[:] = [f"{name}'" for name in node.output]
-    found = carried({"a": (0, 1), "c": (-2, 3)}, unit(np.float32), other, KINDS)
+    found = transfer_ranges({"a": (0, 1), "c": (-2, 3)}, unit(np.float32), other, KINDS)
     assert found == {"a'": (0, 1), "c'": (-2, 3)}
 
 
 def test_ranges_are_not_carried_to_another_network():
     other = graph_of(np.float16, ("Relu", ["x"], "a"), ("Conv", ["a", "w1", "b1"], "y"))
     with pytest.raises(BuildError, match=r"not laid out alike; build with --fp16"):
-        carried({"a": (0, 1)}, unit(np.float32), other, KINDS)
+        transfer_ranges({"a": (0, 1)}, unit(np.float32), other, KINDS)
 
 
 def test_every_network_that_ships_can_be_quantised_but_for_what_stays_in_floats(zoo_graph):
     model = zoo_graph
     convolutions = {node.name for node in model.graph.node if node.op_type == "Conv"}
     ranges = {name: (-1.0, 1.0) for node in model.graph.node for name in (*node.input, *node.output)}
-    made = makers(low := with_pairs(model, convolutions - kept_in_floats(model), ranges))
+    made = makers(low := insert_qdq(model, convolutions - excluded_nodes(model), ranges))
     for node in low.graph.node:
         if node.op_type == "Conv":
             pairs = [made[name].op_type == "DequantizeLinear" if name in made else False for name in node.input[:2]]
-            assert node.name in kept_in_floats(model) or pairs == [True, True]
+            assert node.name in excluded_nodes(model) or pairs == [True, True]
 
 
 @pytest.fixture(params=["idrn-x4", "edge-tiny-x4", "detector"])

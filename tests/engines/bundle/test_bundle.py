@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from facesr_edge.engines.bundle.bundle import CARD, ENGINE, LAYERS, ONNX, WEIGHTS, open_bundle, write_bundle
 from facesr_edge.engines.bundle.card import Card
-from facesr_edge.engines.bundle.engine_info import Key
+from facesr_edge.engines.bundle.engine_info import EngineInfo
 from facesr_edge.engines.bundle.io_spec import super_resolution
 from facesr_edge.engines.errors import BundleError, OutputError
 
@@ -79,7 +79,7 @@ def test_a_card_that_lists_no_graph_is_refused(tmp_path, card):
 
 @pytest.fixture
 def compiled(bundle, card):
-    key = Key("TensorRT", "10.3.0", "Orin", "8.7", "12.6", bundle.card.files[ONNX])
+    key = EngineInfo("TensorRT", "10.3.0", "Orin", "8.7", "12.6", bundle.card.files[ONNX])
     return write_bundle(bundle.folder, replace(card, engine=key), {**SMALL, ENGINE: b"plan", LAYERS: b"{}"})
 
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 from facesr_edge.engines.bundle.card import FORMAT, Card, card_from_json
-from facesr_edge.engines.bundle.engine_info import Key
-from facesr_edge.engines.bundle.io_spec import Contract, super_resolution
+from facesr_edge.engines.bundle.engine_info import EngineInfo
+from facesr_edge.engines.bundle.io_spec import IOSpec, super_resolution
 from facesr_edge.engines.errors import BundleError
 
 CARD = Card(
     name="idrn-x4",
-    contract=super_resolution(4),
+    io_spec=super_resolution(4),
     precision="fp16",
     network="idrn",
     config={"depth": 8, "width": 64, "scale": 4, "bicubic_skip": True},
@@ -21,12 +21,12 @@ CARD = Card(
     training={"data": "faces", "deviations": ["fewer steps"]},
     licence="Apache-2.0",
     limits=("faces from 8 px", "not for identifying anybody"),
-    made_with={"torch": "2.9.0"},
+    build_versions={"torch": "2.9.0"},
     notes=("prepared",),
 )
 
 
-KEY = Key("TensorRT", "10.3.0", "Orin", "8.7", "12.6", "0" * 64, jetpack="6.2", board={"power_mode": "MAXN"})
+KEY = EngineInfo("TensorRT", "10.3.0", "Orin", "8.7", "12.6", "0" * 64, jetpack="6.2", board={"power_mode": "MAXN"})
 LATER = {"calibration", "engine"}
 """Fields that cards had not from the beginning."""
 
@@ -41,12 +41,12 @@ def text_with(**changes):
         CARD,
         replace(CARD, limits=(), notes=(), quality={}, licence="Größe – 顔"),
         replace(CARD, precision="int8", calibration="f" * 64, engine=KEY),
-        replace(CARD, contract=Contract("face-detection", multiple=32, sizes_hw=((320, 640), (736, 1280))), config={}),
+        replace(CARD, io_spec=IOSpec("face-detection", multiple=32, sizes_hw=((320, 640), (736, 1280))), config={}),
     ],
 )
 def test_a_card_is_read_as_it_was_written(card):
     again = card_from_json(card.to_json())
-    assert again == card and hash(again.contract) == hash(card.contract)
+    assert again == card and hash(again.io_spec) == hash(card.io_spec)
 
 
 def test_a_card_is_plain_json_with_a_key_a_field():
@@ -77,8 +77,8 @@ def test_a_card_that_lacks_a_field_is_refused(missing):
 
 @pytest.mark.parametrize(("size", "sizes"), [(None, ()), ([320, 640], ((320, 640),))])
 def test_a_card_from_when_there_was_one_size_at_most_is_read(size, sizes):
-    contract = {"task": "face-detection", "multiple": 32, "size_hw": size}
-    assert card_from_json(text_with(contract=contract)).contract.sizes_hw == sizes
+    io_spec = {"task": "face-detection", "multiple": 32, "size_hw": size}
+    assert card_from_json(text_with(io_spec=io_spec)).io_spec.sizes_hw == sizes
 
 
 def test_a_card_from_before_there_were_engines_tells_of_none():

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from facesr_edge.engines.bundle.engine_info import Key, mismatches
+from facesr_edge.engines.bundle.engine_info import EngineInfo, mismatches
 from facesr_edge.engines.errors import BundleError
 
-ORIN = Key("TensorRT", "10.3.0", "Orin", "8.7", "12.6", "ab" * 32, jetpack="6.2")
+ORIN = EngineInfo("TensorRT", "10.3.0", "Orin", "8.7", "12.6", "ab" * 32, jetpack="6.2")
 
 
 def test_an_engine_runs_where_it_was_made():
@@ -51,13 +51,13 @@ def test_another_driver_alone_is_no_mismatch(here):
     ],
 )
 def test_an_engine_for_any_version_runs_in_later_ones_of_this_major_and_the_next(version, runs):
-    made = replace(ORIN, any_version=True)
+    made = replace(ORIN, version_compatible=True)
     assert (mismatches(made, replace(ORIN, version=version)) == ()) is runs
 
 
 @pytest.mark.parametrize(("capability", "runs"), [("8.0", True), ("9.0", True), ("11.0", True), ("7.5", False)])
 def test_an_engine_for_any_gpu_runs_from_ampere_on(capability, runs):
-    made = replace(ORIN, any_gpu=True)
+    made = replace(ORIN, hardware_compatible=True)
     assert (mismatches(made, replace(ORIN, compute_capability=capability, gpu="other")) == ()) is runs
 
 

@@ -1,7 +1,7 @@
 """Contracts: what they refuse, and how any number of faces becomes calls of the sizes they allow."""
 
 import pytest
-from facesr_edge.engines.bundle.io_spec import BATCHES, WINDOWS, Contract, split_batch, super_resolution
+from facesr_edge.engines.bundle.io_spec import BATCHES, CROP_SIZES, IOSpec, split_batch, super_resolution
 from facesr_edge.engines.errors import BundleError
 
 
@@ -35,13 +35,13 @@ def test_faces_are_split_into_the_fewest_calls_without_padding(count, batches, c
 )
 def test_a_contract_that_nothing_can_keep_is_refused(wrong):
     with pytest.raises(BundleError, match=r"contract"):
-        Contract(**wrong)
+        IOSpec(**wrong)
 
 
 def test_super_resolution_takes_every_window_and_batch():
-    contract = super_resolution(3)
-    assert (contract.task, contract.scale) == ("super-resolution", 3)
-    assert contract.windows == WINDOWS and contract.batches == BATCHES
+    io_spec = super_resolution(3)
+    assert (io_spec.task, io_spec.scale) == ("super-resolution", 3)
+    assert io_spec.windows == CROP_SIZES and io_spec.batches == BATCHES
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_super_resolution_takes_every_window_and_batch():
     ],
 )
 def test_a_detector_of_some_sizes_is_given_the_smallest_that_holds_the_picture(size, padded):
-    contract = Contract("face-detection", multiple=32, sizes_hw=((384, 640), (736, 1280), (1088, 1920)))
-    assert contract.padded_hw(*size) == padded and contract.largest_hw == (1088, 1920)
+    io_spec = IOSpec("face-detection", multiple=32, sizes_hw=((384, 640), (736, 1280), (1088, 1920)))
+    assert io_spec.padded_hw(*size) == padded and io_spec.largest_hw == (1088, 1920)
 
 
 def test_a_detector_of_any_size_is_given_the_next_multiple():
-    contract = Contract("face-detection", multiple=32)
-    assert contract.padded_hw(360, 641) == (384, 672) and contract.largest_hw is None
+    io_spec = IOSpec("face-detection", multiple=32)
+    assert io_spec.padded_hw(360, 641) == (384, 672) and io_spec.largest_hw is None
 
 
 def test_a_detector_needs_no_windows():
-    assert Contract("face-detection", multiple=32).windows == ()
+    assert IOSpec("face-detection", multiple=32).windows == ()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from facesr_edge.engines.batching import MOST_THREADS
+from facesr_edge.engines.batching import MAX_THREADS
 from facesr_edge.engines.bundle.bundle import Bundle
-from facesr_edge.engines.bundle.io_spec import Contract
+from facesr_edge.engines.bundle.io_spec import IOSpec
 from facesr_edge.engines.errors import EngineError, UsageError
-from facesr_edge.engines.onnxruntime.session import Graph, OrtSession
+from facesr_edge.engines.onnxruntime.session import OrtGraph, OrtSession
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def session(tiny_bundle):
 def small_windows(tiny_bundle):
     """A session of two windows only."""
     bundle = tiny_bundle()
-    contract = replace(bundle.card.contract, windows=(32, 48))
-    session = OrtSession(Bundle(bundle.folder, replace(bundle.card, contract=contract)), threads=1)
+    io_spec = replace(bundle.card.io_spec, windows=(32, 48))
+    session = OrtSession(Bundle(bundle.folder, replace(bundle.card, io_spec=io_spec)), threads=1)
     yield session
     session.close()
 
@@ -46,7 +46,7 @@ def test_crops_together_come_out_as_one_by_one(session, crops, side, count):
 
 def test_the_window_fixed_beforehand_changes_nothing(session, tiny_bundle, crops):
     batch = crops(48, 3)
-    free = Graph(tiny_bundle().onnx, threads=1).run(batch)[0]
+    free = OrtGraph(tiny_bundle().onnx, threads=1).run(batch)[0]
     assert np.abs(free.astype(int) - session.infer(batch)).max() <= 1
 
 
@@ -86,14 +86,14 @@ def test_a_batch_outside_of_the_contract_is_refused(session, batch, told):
 @pytest.mark.parametrize(
     ("contract", "shape", "told"),
     [
-        (Contract("face-detection", multiple=32), (1, 64, 80, 3), "multiple of 32, got 80x64"),
-        (Contract("face-detection", multiple=32), (1, 0, 32, 3), "multiple of 32, got 32x0"),
-        (Contract("face-detection", multiple=32, sizes_hw=((64, 96),)), (1, 96, 64, 3), "expected 96x64 px, got 64x96"),
+        (IOSpec("face-detection", multiple=32), (1, 64, 80, 3), "multiple of 32, got 80x64"),
+        (IOSpec("face-detection", multiple=32), (1, 0, 32, 3), "multiple of 32, got 32x0"),
+        (IOSpec("face-detection", multiple=32, sizes_hw=((64, 96),)), (1, 96, 64, 3), "expected 96x64 px, got 64x96"),
     ],
 )
-def test_a_frame_outside_of_a_detectors_contract_is_refused(tiny_bundle, contract, shape, told):
+def test_a_frame_outside_of_a_detectors_contract_is_refused(tiny_bundle, io_spec, shape, told):
     bundle = tiny_bundle()
-    session = OrtSession(Bundle(bundle.folder, replace(bundle.card, contract=contract)))
+    session = OrtSession(Bundle(bundle.folder, replace(bundle.card, io_spec=io_spec)))
     with pytest.raises(EngineError, match=told):
         session.infer(np.zeros(shape, np.uint8))
 
@@ -115,7 +115,7 @@ def test_memory_stays_flat_over_any_counts_and_windows(small_windows, crops, mem
 
 def test_after_warm_up_no_graph_is_made_any_more(small_windows, crops, monkeypatch):
     small_windows.warm_up()
-    monkeypatch.setattr("facesr_edge.engines.onnxruntime.session.Graph", None)
+    monkeypatch.setattr("facesr_edge.engines.onnxruntime.session.OrtGraph", None)
     assert small_windows.infer(crops(32, 3)).shape[0] == small_windows.infer(crops(48, 3)).shape[0] == 3
 
 
@@ -128,7 +128,7 @@ def test_a_closed_session_can_be_warmed_up_again(tiny_bundle, crops):
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 def test_threads_rest_after_a_call(tiny_bundle):
-    graph, pixels = Graph(tiny_bundle().onnx, threads=2), np.zeros((4, 64, 64, 3), np.uint8)
+    graph, pixels = OrtGraph(tiny_bundle().onnx, threads=2), np.zeros((4, 64, 64, 3), np.uint8)
     busy = []
     for _ in range(9):
         graph.run(pixels)
@@ -139,7 +139,7 @@ def test_threads_rest_after_a_call(tiny_bundle):
 
 
 def test_a_closed_graph_says_so(tiny_bundle):
-    graph = Graph(tiny_bundle().onnx)
+    graph = OrtGraph(tiny_bundle().onnx)
     graph.close()
     with pytest.raises(EngineError, match="closed"):
         graph.run(np.zeros((1, 32, 32, 3), np.uint8))
@@ -150,25 +150,25 @@ def test_a_file_that_is_no_graph_is_refused_in_one_line(tmp_path, content, capfd
     path = tmp_path / "text.onnx"
     path.write_bytes(content)
     with pytest.raises(EngineError, match=r"text\.onnx cannot be loaded by ONNX Runtime") as caught:
-        Graph(path)
+        OrtGraph(path)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 
 def test_what_the_runtime_cannot_run_is_told_once_and_in_one_line(shared, capfd):
-    graph = Graph(shared / "models" / "yunet_n_dynamic.onnx")
+    graph = OrtGraph(shared / "models" / "yunet_n_dynamic.onnx")
     with pytest.raises(EngineError, match=r"failed on an input of \(1, 3, 33, 47\)") as caught:
         graph.run(np.zeros((1, 3, 33, 47), np.float32))
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("threads", [-1, MOST_THREADS + 1, 10**6])
+@pytest.mark.parametrize("threads", [-1, MAX_THREADS + 1, 10**6])
 def test_a_number_of_threads_that_cannot_be_meant_is_refused(tiny_bundle, threads):
-    with pytest.raises(UsageError, match=f"to {MOST_THREADS} threads, got {threads}"):
+    with pytest.raises(UsageError, match=f"to {MAX_THREADS} threads, got {threads}"):
         OrtSession(tiny_bundle(), threads)
     with pytest.raises(UsageError, match=f"got {threads}"):
-        Graph(tiny_bundle().onnx, threads)
+        OrtGraph(tiny_bundle().onnx, threads)
 
 
 @pytest.mark.parametrize(("threads", "told"), [(0, os.cpu_count()), (1, 1), (2, 2)])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from facesr_edge.engines.batching import MOST_THREADS
+from facesr_edge.engines.batching import MAX_THREADS
 from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.errors import EngineError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
@@ -27,7 +27,7 @@ def session(tiny_bundle):
 
 
 def with_contract(bundle, **changes):
-    return Bundle(bundle.folder, replace(bundle.card, contract=replace(bundle.card.contract, **changes)))
+    return Bundle(bundle.folder, replace(bundle.card, io_spec=replace(bundle.card.io_spec, **changes)))
 
 
 def apart(one, other):
@@ -149,7 +149,7 @@ def test_memory_stays_flat_over_frames_of_any_size(astronaut, memory_bytes):
 def test_after_warm_up_nothing_is_compiled_any_more(tiny_bundle, crops, monkeypatch):
     session = OvSession(with_contract(tiny_bundle(), windows=(32,)), 1)
     session.warm_up()
-    monkeypatch.setattr("facesr_edge.engines.openvino.session.Compiled", None)
+    monkeypatch.setattr("facesr_edge.engines.openvino.session.CompiledGraph", None)
     assert [len(session.infer(crops(32, count))) for count in range(1, 18)] == list(range(1, 18))
 
 
@@ -193,9 +193,9 @@ def test_a_graph_of_several_inputs_is_refused_in_one_line(tiny_bundle, tmp_path)
         OvSession(Bundle(tmp_path, tiny_bundle().card))
 
 
-@pytest.mark.parametrize("threads", [-1, MOST_THREADS + 1])
+@pytest.mark.parametrize("threads", [-1, MAX_THREADS + 1])
 def test_a_number_of_threads_that_cannot_be_meant_is_refused(tiny_bundle, threads):
-    with pytest.raises(UsageError, match=f"to {MOST_THREADS} threads, got {threads}"):
+    with pytest.raises(UsageError, match=f"to {MAX_THREADS} threads, got {threads}"):
         OvSession(tiny_bundle(), threads)
 
 

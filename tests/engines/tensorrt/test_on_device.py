@@ -12,7 +12,7 @@ from facesr_edge.engines.errors import BuildError, EngineError, MissingDependenc
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.tensorrt.api import tensorrt
 from facesr_edge.engines.tensorrt.builder import CompileOptions, compile_engine
-from facesr_edge.engines.tensorrt.loader import key_here
+from facesr_edge.engines.tensorrt.loader import current_engine_info
 from facesr_edge.engines.tensorrt.session import TrtSession
 from facesr_edge.zoo.catalogue import find
 
@@ -43,7 +43,7 @@ def compiled(gpu, tmp_path_factory):
         bundle, seen = find(name), []
         options = CompileOptions(builder_level=1, sizes_hw=SIZES, timing_cache=folder / "timing")
         made = compile_engine(bundle, options, seen.append)
-        card = replace(bundle.card, engine=key_here(bundle, gpu))
+        card = replace(bundle.card, engine=current_engine_info(bundle, gpu))
         contents = {"model.onnx": bundle.onnx.read_bytes(), "model.engine": made.engine}
         return write_bundle(folder / name, card, contents), made, seen
 
@@ -87,7 +87,7 @@ def test_idrn_gives_what_onnx_runtime_gives(idrn, session, crops, side, count):
 def test_the_detector_gives_what_onnx_runtime_gives(compiled, gpu, astronaut):
     bundle, _, _ = compiled("detector")
     session = TrtSession(bundle, gpu)
-    assert set(session.contract.sizes_hw) == set(SIZES)
+    assert set(session.io_spec.sizes_hw) == set(SIZES)
     for height, width in SIZES:
         frame = np.ascontiguousarray(np.resize(astronaut, (1, height, width, 3)))
         expected = OrtSession(bundle).infer(frame)

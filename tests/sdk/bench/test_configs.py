@@ -5,20 +5,20 @@ from time import sleep
 
 import numpy as np
 import pytest
-from facesr_edge.calibration.timing import Spread
+from facesr_edge.calibration.timing import LatencyStats
 from facesr_edge.engines.errors import MissingDependencyError, OutputError, UnknownNameError, UsageError
 from facesr_edge.sdk.bench import table_chart as chart
-from facesr_edge.sdk.bench.configs import Contestant, Prepared, chosen, contestants, slow_halves
-from facesr_edge.sdk.bench.paper import TABLES, Row, Table, sizes
+from facesr_edge.sdk.bench.configs import Backend, Prepared, backends, select_backends, slow_halves
+from facesr_edge.sdk.bench.paper import TABLES, PaperRow, PaperTable, sizes
 from facesr_edge.sdk.bench.results import Network, Timing
 from facesr_edge.sdk.bench.tables import default_folder, save
 from facesr_edge.sdk.doctor.machine import this_machine
 
-FP32, INT8 = Contestant("onnxruntime", "fp32"), Contestant("onnxruntime", "int8")
+FP32, INT8 = Backend("onnxruntime", "fp32"), Backend("onnxruntime", "int8")
 
 
 def around(ms):
-    return Spread(0.9 * ms, 0.95 * ms, ms, 1.2 * ms)
+    return LatencyStats(0.9 * ms, 0.95 * ms, ms, 1.2 * ms)
 
 
 @pytest.fixture
@@ -53,34 +53,34 @@ def test_a_network_of_both_tables_is_timed_once():
     ],
 )
 def test_precisions_are_chosen_by_name(text, expected):
-    assert chosen(text) == expected
+    assert select_backends(text) == expected
 
 
 def test_a_precision_that_is_none_gets_a_suggestion():
     with pytest.raises(UnknownNameError, match="did you mean 'fp16'"):
-        chosen("fp32,pf16")
+        select_backends("fp32,pf16")
 
 
 def test_a_precision_named_twice_is_refused():
     with pytest.raises(UsageError, match="each precision once, got fp32,fp32"):
-        chosen("fp32,fp32")
+        select_backends("fp32,fp32")
 
 
 def test_onnx_runtime_always_takes_part():
-    who = contestants(("fp32", "int8"))
+    who = backends(("fp32", "int8"))
     assert who[:2] == [FP32, INT8] and all(one.kind == (one.precision, "cpu") for one in who[:2])
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_openvino_takes_part_where_it_is_installed(monkeypatch, there):
     monkeypatch.setattr("facesr_edge.sdk.bench.configs.installed", lambda: there)
-    engines = {who.engine: str(who) for who in contestants(("int8",))}
+    engines = {who.engine: str(who) for who in backends(("int8",))}
     assert engines.get("openvino") == ("OpenVINO INT8" if there else None)
 
 
 def test_int8_of_tensorrt_has_a_graph_of_its_own():
-    assert Contestant("tensorrt", "int8").kind == ("int8", "tensorrt")
-    assert Contestant("tensorrt", "fp16").kind == ("fp16", "cpu")
+    assert Backend("tensorrt", "int8").kind == ("int8", "tensorrt")
+    assert Backend("tensorrt", "fp16").kind == ("fp16", "cpu")
 
 
 @pytest.mark.parametrize(("half_s", "left_out"), [(0.02, True), (0.001, False)])
@@ -90,7 +90,7 @@ def test_fp16_takes_part_unasked_only_where_it_is_no_slower(half_s, left_out):
             self.infer = lambda faces: sleep(seconds)
 
     network = Prepared((8, 64), "random", 1, {}, np.zeros((1, 32, 32, 3), np.uint8))
-    half = Contestant("onnxruntime", "fp16")
+    half = Backend("onnxruntime", "fp16")
     told = slow_halves(network, {FP32: Sleeper(0.008), half: Sleeper(half_s), INT8: Sleeper(0)})
     assert set(told) == ({half} if left_out else set())
     assert not left_out or "ONNX Runtime FP16 is left out" in told[half]
@@ -135,11 +135,11 @@ def test_the_chart_shows_every_line_and_the_paper(timing, tmp_path):
     assert picture.shape[0] > 500 and picture.shape[1] > 1000
     for colour in (chart.COLOURS[FP32], chart.COLOURS[INT8], chart.PAPER_INK):
         assert near(picture, colour) > 500
-    assert near(picture, chart.COLOURS[Contestant("tensorrt", "fp16")]) == 0
+    assert near(picture, chart.COLOURS[Backend("tensorrt", "fp16")]) == 0
 
 
 def test_the_chart_takes_one_table_with_one_row(timing, tmp_path):
-    alone = replace(timing, tables=(Table("depth", "one", (Row(8, 64, 4.4),)),))
+    alone = replace(timing, tables=(PaperTable("depth", "one", (PaperRow(8, 64, 4.4),)),))
     assert near(drawn(alone, tmp_path / "one.png"), chart.COLOURS[FP32]) > 50
 
 

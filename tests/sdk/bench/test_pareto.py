@@ -5,26 +5,26 @@ from dataclasses import replace
 import pytest
 from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.calibration.metrics.evaluate import evaluate
-from facesr_edge.calibration.timing import Spread
+from facesr_edge.calibration.timing import LatencyStats
 from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.errors import OutputError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.sdk.bench import pareto as trade_off
 from facesr_edge.sdk.bench import pareto_chart as trade_off_chart
-from facesr_edge.sdk.bench.configs import Contestant
-from facesr_edge.sdk.bench.pareto import Point, TradeOff
+from facesr_edge.sdk.bench.configs import Backend
+from facesr_edge.sdk.bench.pareto import ParetoResult, Point
 from facesr_edge.sdk.doctor.machine import this_machine
 
-FP32, INT8 = Contestant("onnxruntime", "fp32"), Contestant("onnxruntime", "int8")
+FP32, INT8 = Backend("onnxruntime", "fp32"), Backend("onnxruntime", "int8")
 
 
 def point(model, ms, gain, who=FP32):
-    return Point(model, who, 29 + gain, gain, 10**8, Spread(0.9 * ms, 0.95 * ms, ms, 1.1 * ms))
+    return Point(model, who, 29 + gain, gain, 10**8, LatencyStats(0.9 * ms, 0.95 * ms, ms, 1.1 * ms))
 
 
 def run_of(*points):
     points = tuple(sorted(points, key=lambda p: p.taken.p50))
-    return TradeOff(this_machine(), "2026-01-31T12:00:00+00:00", 0.1, 4, 32, "10 faces of test", 1, 0, 30, points)
+    return ParetoResult(this_machine(), "2026-01-31T12:00:00+00:00", 0.1, 4, 32, "10 faces of test", 1, 0, 30, points)
 
 
 def test_the_frontier_is_what_nothing_beats():
@@ -110,7 +110,7 @@ def test_the_picture_names_every_model_once_and_where_nothing_else_stands():
 
 def test_faces_smaller_than_a_network_takes_are_timed_as_it_gets_them(models):
     """As those of a scale of 8, 16 px wide, for a network that takes 32 and more."""
-    eight = [Bundle(m.folder, replace(m.card, contract=replace(m.card.contract, windows=(48, 64)))) for m in models[:1]]
+    eight = [Bundle(m.folder, replace(m.card, io_spec=replace(m.card.io_spec, windows=(48, 64)))) for m in models[:1]]
     called = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trade_off, "opened", lambda *_: Watched(eight[0], called))

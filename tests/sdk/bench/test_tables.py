@@ -4,18 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.bundle import SECOND, WEIGHTS, Bundle
+from facesr_edge.engines.bundle.bundle import FP16_ONNX, WEIGHTS, Bundle
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.sdk.bench import tables
-from facesr_edge.sdk.bench.configs import Contestant, Prepared, prepare
-from facesr_edge.sdk.bench.paper import Row, Table
+from facesr_edge.sdk.bench.configs import Backend, Prepared, prepare
+from facesr_edge.sdk.bench.paper import PaperRow, PaperTable
 
 pytest.importorskip("torch", reason="needs PyTorch to make the networks; pip install 'facesr-edge[build]'")
 
 FACES = np.zeros((2, 32, 32, 3), np.uint8)
 SMALL = (
-    Table("depth", "depth", (Row(1, 8, 4.4), Row(2, 8, 4.8))),
-    Table("width", "width", (Row(1, 8, 4.35), Row(1, 16, 6.29))),
+    PaperTable("depth", "depth", (PaperRow(1, 8, 4.4), PaperRow(2, 8, 4.8))),
+    PaperTable("width", "width", (PaperRow(1, 8, 4.35), PaperRow(1, 16, 6.29))),
 )
 
 
@@ -41,7 +41,7 @@ def test_every_network_is_timed_once_in_every_precision(one_for_all):
     asked, run = one_for_all
     timing = tables.measure(SMALL, precision="int8,fp32", batch=3, threads=1, rounds=2)
     assert asked == [(size, ["fp32", "int8"]) for size in ((1, 8), (2, 8), (1, 16))]
-    ours = [Contestant("onnxruntime", precision) for precision in ("fp32", "int8")]
+    ours = [Backend("onnxruntime", precision) for precision in ("fp32", "int8")]
     assert [[who for who in network.taken if who in ours] for network in timing.networks.values()] == [ours] * 3
     turns = len(ours) * len(timing.networks)
     assert run == [3] * (2 * turns * (2 + 2))  # twice a turn; two rounds to warm up, two that count
@@ -50,7 +50,7 @@ def test_every_network_is_timed_once_in_every_precision(one_for_all):
 
 def test_fp16_that_is_slower_is_made_of_the_first_network_alone(one_for_all, monkeypatch):
     asked, _ = one_for_all
-    half = Contestant("onnxruntime", "fp16")
+    half = Backend("onnxruntime", "fp16")
     monkeypatch.setattr(tables, "slow_halves", lambda network, sessions: {half: "FP16 is left out"})
     timing = tables.measure(SMALL, threads=1, rounds=1)
     assert [precisions for _, precisions in asked] == [["fp32", "fp16", "int8"], ["fp32", "int8"], ["fp32", "int8"]]
@@ -60,7 +60,7 @@ def test_fp16_that_is_slower_is_made_of_the_first_network_alone(one_for_all, mon
 def test_fp16_that_was_asked_for_is_timed_whatever_it_takes(one_for_all, monkeypatch):
     monkeypatch.setattr(tables, "slow_halves", None)
     timing = tables.measure(SMALL[:1], precision="fp16", threads=1, rounds=1)
-    assert timing.contestants[0] == Contestant("onnxruntime", "fp16")
+    assert timing.contestants[0] == Backend("onnxruntime", "fp16")
 
 
 def test_what_is_going_on_is_told(one_for_all):
@@ -86,7 +86,7 @@ def test_a_network_that_nobody_trained_goes_to_int8_for_both_kinds_of_device(tmp
     made = prepare((1, 8), [("fp32", "cpu"), ("int8", "cpu"), ("int8", "tensorrt")], tmp_path)
     assert made.weights == "random"
     full, cpu, gpu = made.bundles.values()
-    assert SECOND in gpu.card.files and SECOND not in cpu.card.files
+    assert FP16_ONNX in gpu.card.files and FP16_ONNX not in cpu.card.files
     assert all(WEIGHTS in bundle.card.files for bundle in (full, cpu, gpu))
     for bundle in (cpu, gpu):
         assert b"QuantizeLinear" in bundle.onnx.read_bytes()

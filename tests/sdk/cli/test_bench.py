@@ -3,16 +3,16 @@
 import json
 
 import pytest
-from facesr_edge.calibration.timing import Spread
+from facesr_edge.calibration.timing import LatencyStats
 from facesr_edge.sdk.bench import pareto as trade_off
-from facesr_edge.sdk.bench.configs import Contestant
-from facesr_edge.sdk.bench.paper import Row, Table
+from facesr_edge.sdk.bench.configs import Backend
+from facesr_edge.sdk.bench.paper import PaperRow, PaperTable
 from facesr_edge.sdk.bench.results import Network, Timing
 from facesr_edge.sdk.doctor.machine import this_machine
 
 SMALL = (
-    Table("depth", "Table 1: depth, at width 8", (Row(1, 8, 4.4),)),
-    Table("width", "Table 2: width, at depth 1", (Row(1, 8, 4.35),)),
+    PaperTable("depth", "Table 1: depth, at width 8", (PaperRow(1, 8, 4.4),)),
+    PaperTable("width", "Table 2: width, at depth 1", (PaperRow(1, 8, 4.35),)),
 )
 ROW = {
     *("depth", "width", "weights", "gmac_per_face", "gmac_ratio", "paper_ms", "paper_ratio", "measured"),
@@ -53,11 +53,13 @@ def test_a_network_goes_all_the_way_from_random_weights_to_figures_and_chart(fac
 
 
 def test_a_person_sees_the_paper_above_what_was_measured_and_what_was_left_out(facesr, monkeypatch):
-    table = Table("depth", "Table 1: depth, at width 8", (Row(1, 8, 4.4), Row(2, 8, 4.8)))
-    fp32, int8 = Contestant("onnxruntime", "fp32"), Contestant("onnxruntime", "int8")
+    table = PaperTable("depth", "Table 1: depth, at width 8", (PaperRow(1, 8, 4.4), PaperRow(2, 8, 4.8)))
+    fp32, int8 = Backend("onnxruntime", "fp32"), Backend("onnxruntime", "int8")
     networks = {
-        (1, 8): Network("random", 20_000_000, {fp32: Spread(1.9, 1.95, 2.0, 2.5), int8: Spread(1, 1, 1, 1)}),
-        (2, 8): Network("random", 25_000_000, {fp32: Spread(2.9, 2.95, 3.0, 3.5)}),
+        (1, 8): Network(
+            "random", 20_000_000, {fp32: LatencyStats(1.9, 1.95, 2.0, 2.5), int8: LatencyStats(1, 1, 1, 1)}
+        ),
+        (2, 8): Network("random", 25_000_000, {fp32: LatencyStats(2.9, 2.95, 3.0, 3.5)}),
     }
     started = ("2026-01-31T12:00:00+00:00", None, 1, 0, 10, {"onnxruntime": "ONNX Runtime 1"})
     timing = Timing(this_machine(), *started, (table,), networks, ("FP16 is left out",))

@@ -5,9 +5,9 @@ import shutil
 import stat
 
 import pytest
-from facesr_edge.engines.jetson import Clock, this_board, tool_says
+from facesr_edge.engines.jetson import Clock, run_tool, this_jetson
 from facesr_edge.sdk.doctor.examine import examine
-from facesr_edge.sdk.doctor.gpu import gpu_findings, smi_says
+from facesr_edge.sdk.doctor.gpu import gpu_checks, smi_says
 from facesr_edge.sdk.doctor.machine import this_machine
 
 ORIN = """\
@@ -63,11 +63,11 @@ def orin(tmp_path):
 
 
 def told(root):
-    return {finding.name: finding for finding in gpu_findings(root)}
+    return {finding.name: finding for finding in gpu_checks(root)}
 
 
 def test_a_jetson_tells_what_it_is_and_how_it_is_set(orin):
-    board = this_board(orin)
+    board = this_jetson(orin)
     assert (board.model, board.l4t, board.jetpack) == ("NVIDIA Jetson AGX Orin Developer Kit", "36.4.3", "6.2")
     assert (board.power_mode, board.dla_cores, board.release) == ("MODE_30W", 2, "6.2")
     assert board.clocks == (Clock("GPU", 306, 306, 625), Clock("CPU", 730, 730, 1728))
@@ -75,7 +75,7 @@ def test_a_jetson_tells_what_it_is_and_how_it_is_set(orin):
 
 
 def test_what_a_card_keeps_of_it_goes_into_json(orin):
-    kept = json.loads(json.dumps(this_board(orin).settings()))
+    kept = json.loads(json.dumps(this_jetson(orin).settings()))
     assert kept == {
         "model": "NVIDIA Jetson AGX Orin Developer Kit",
         "l4t": "36.4.3",
@@ -97,14 +97,14 @@ def test_doctor_tells_the_board_and_the_command_that_steadies_it(orin):
 def test_locked_clocks_need_no_command(orin):
     put_clock(orin, "sys/class/devfreq/17000000.gpu", "", 1300500000, 1300500000, 1300500000)
     put_clock(orin, "sys/devices/system/cpu/cpu0/cpufreq", "scaling_", 2201600, 2201600, 2201600)
-    assert this_board(orin).locked
+    assert this_jetson(orin).locked
     found = told(orin)["power mode"]
     assert (found.detail, found.remedy) == ("MODE_30W; GPU at 1300 MHz, CPU at 2202 MHz", "")
 
 
 def test_a_board_without_jetpack_says_how_to_have_it(orin):
     put_tool(orin, "dpkg-query", "dpkg-query: no packages found\n", code=1)
-    assert this_board(orin).release == "L4T 36.4.3"
+    assert this_jetson(orin).release == "L4T 36.4.3"
     found = told(orin)["Jetson"]
     assert "no JetPack packages" in found.detail and found.remedy == "sudo apt install nvidia-jetpack"
 
@@ -122,7 +122,7 @@ def test_cuda_bindings_are_those_of_the_jetsons_cuda(orin, release, major):
     from facesr_edge.sdk.doctor.gpu import cuda_python_for
 
     put(orin, "etc/nv_tegra_release", release)
-    assert cuda_python_for(this_board(orin)) == f"pip install 'cuda-python=={major}.*'"
+    assert cuda_python_for(this_jetson(orin)) == f"pip install 'cuda-python=={major}.*'"
 
 
 def test_a_toolkits_nvrtc_is_found(orin):
@@ -134,7 +134,7 @@ def test_a_toolkits_nvrtc_is_found(orin):
 
 def test_a_board_that_tells_little_is_still_told(tmp_path):
     put(tmp_path, "etc/nv_tegra_release", "something else\n")
-    board = this_board(tmp_path)
+    board = this_jetson(tmp_path)
     assert (board.l4t, board.model, board.power_mode, board.clocks, board.dla_cores) == (
         "something else",
         "",
@@ -175,9 +175,9 @@ def test_an_nvidia_smi_without_a_gpu_is_none(tmp_path, says):
 def test_a_tool_that_fails_or_is_not_there_says_nothing(tmp_path):
     put_tool(tmp_path, "broken", "half an answer\n", code=3)
     put_tool(tmp_path, "whole", "an answer\n")
-    assert tool_says("broken", root=tmp_path) == tool_says("absent", root=tmp_path) == ""
-    assert tool_says("whole", root=tmp_path) == "an answer"
-    assert tool_says("sh", "-c", "echo here") == "here"
+    assert run_tool("broken", root=tmp_path) == run_tool("absent", root=tmp_path) == ""
+    assert run_tool("whole", root=tmp_path) == "an answer"
+    assert run_tool("sh", "-c", "echo here") == "here"
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def no_gpu():
 
 
 def test_a_machine_with_none_of_it_has_one_line(no_gpu, tmp_path):
-    findings = [finding for finding in gpu_findings(tmp_path) if finding.name != "TensorRT"]
+    findings = [finding for finding in gpu_checks(tmp_path) if finding.name != "TensorRT"]
     (only,) = findings
     assert (only.name, only.state, only.detail) == ("NVIDIA GPU", "missing", "none; networks run on the CPU")
     assert only.remedy == ""

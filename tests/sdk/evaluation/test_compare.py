@@ -12,7 +12,7 @@ from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.calibration.metrics.evaluate import MEASURES, evaluate
 from facesr_edge.engines.bundle.bundle import ONNX, write_bundle
 from facesr_edge.engines.bundle.card import Card
-from facesr_edge.engines.bundle.io_spec import Contract
+from facesr_edge.engines.bundle.io_spec import IOSpec
 from facesr_edge.engines.errors import EngineError, UnknownNameError
 from facesr_edge.engines.registry import open_session
 from facesr_edge.sdk.evaluation.compare import compare, super_resolution_models
@@ -41,8 +41,8 @@ def bundle(tmp_path_factory):
         graph = helper.make_graph(steps, "resize", [given], [out], tensors)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         onnx.checker.check_model(model)
-        contract = Contract("super-resolution", scale=scale, windows=(16, 32, 48, 64), batches=(1, 8))
-        card = Card(name, contract, "fp32", "nobody's", {})
+        io_spec = IOSpec("super-resolution", scale=scale, windows=(16, 32, 48, 64), batches=(1, 8))
+        card = Card(name, io_spec, "fp32", "nobody's", {})
         return write_bundle(tmp_path_factory.mktemp("models") / name, card, {ONNX: model.SerializeToString()}).folder
 
     return made

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 from facesr_edge.calibration.data.faces import sample_faces
-from facesr_edge.calibration.metrics.evaluate import enlarged_by_bicubic, small_and_true
-from facesr_edge.sdk.evaluation.compare import Comparison, Group, Row
+from facesr_edge.calibration.metrics.evaluate import enlarged_by_bicubic, lr_hr_pairs
+from facesr_edge.sdk.evaluation.compare import Comparison, ModelRow, ScaleGroup
 from facesr_edge.sdk.evaluation.contact_sheet import (
     CAPTION,
     GAP,
@@ -24,14 +24,14 @@ from facesr_edge.sdk.evaluation.contact_sheet import (
 
 def group_of(scale, *names, faces=3):
     """Bicubic, and so many models, each nearer to the truth than the one before."""
-    small, true = small_and_true(sample_faces()[:faces], scale)
+    small, true = lr_hr_pairs(sample_faces()[:faces], scale)
     bicubic = enlarged_by_bicubic(small, scale)
-    rows = [Row("bicubic", "", "OpenCV", {"psnr_y_db": 1}, 0.0, None, bicubic)]
+    rows = [ModelRow("bicubic", "", "OpenCV", {"psnr_y_db": 1}, 0.0, None, bicubic)]
     for n, name in enumerate(names, start=1):
         share = n / (len(names) + 1)
         mixed = (bicubic * (1 - share) + true * share).astype(np.uint8)
-        rows.append(Row(name, "fp32", "none", {"psnr_y_db": 1 + n}, n, None, mixed))
-    return Group(scale, tuple(rows), small, true)
+        rows.append(ModelRow(name, "fp32", "none", {"psnr_y_db": 1 + n}, n, None, mixed))
+    return ScaleGroup(scale, tuple(rows), small, true)
 
 
 def tile(sheet, group, column, row, top=MARGIN):
@@ -94,8 +94,8 @@ def test_captions_are_the_quality_of_each_face_and_the_best_of_a_row_is_marked()
 
 def test_a_face_that_came_back_exactly_is_finite():
     group = group_of(4, faces=1)
-    exact = Row("same", "fp32", "none", {"psnr_y_db": 99}, 1, None, group.true)
-    (_, _, same, _) = columns(Group(4, (group.rows[0], exact), group.small, group.true))
+    exact = ModelRow("same", "fp32", "none", {"psnr_y_db": 99}, 1, None, group.true)
+    (_, _, same, _) = columns(ScaleGroup(4, (group.rows[0], exact), group.small, group.true))
     assert same.captions == ["exact"]
 
 

@@ -12,8 +12,8 @@ import pytest
 from facesr_edge.calibration.data.detection import read_scenes
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.evaluation import detectors as judging
-from facesr_edge.sdk.evaluation.detectors import frames_of, judge, latencies, names_of
-from facesr_edge.sdk.evaluation.error_sheet import COLOURS, miss_sheet
+from facesr_edge.sdk.evaluation.detectors import benchmark_detectors, frames_of, latencies, names_of
+from facesr_edge.sdk.evaluation.error_sheet import COLOURS, error_sheet
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def labelled_folder(tmp_path, astronaut):
 def test_two_detectors_are_measured_in_one_run(labelled_folder, quick):
     seen = []
     scenes = read_scenes(labelled_folder)
-    both = judge(["detector", "detector"], scenes, threads=1, runs=3, report=seen.append)
+    both = benchmark_detectors(["detector", "detector"], scenes, threads=1, runs=3, report=seen.append)
     first, second = both.detectors
     assert seen == [1, 2, 3] and first.quality == second.quality
     assert set(both.ratios) == set(judging.SIZES_WH) and all(0.1 < ratio < 10 for ratio in both.ratios.values())
@@ -58,7 +58,7 @@ def test_two_detectors_are_measured_in_one_run(labelled_folder, quick):
 
 
 def test_what_the_labels_were_made_with_misses_only_what_is_no_face(labelled_folder, quick):
-    (alone,) = judge(["detector"], read_scenes(labelled_folder), threads=1, runs=1).detectors
+    (alone,) = benchmark_detectors(["detector"], read_scenes(labelled_folder), threads=1, runs=1).detectors
     (row,) = (row for row in alone.quality.rows if row.group == "all" and row.band.low == 24)
     assert row.faces == 3 and row.recall == pytest.approx(2 / 3)
     assert alone.quality.landmarks.mean == pytest.approx(0, abs=1e-4)
@@ -73,7 +73,7 @@ def test_recall_agrees_with_the_independent_check(shared, tmp_path, quick):
     for name in scenes + others:
         (tmp_path / "images" / name).symlink_to(shared / "detect" / "images" / name)
     (tmp_path / "labels.json").write_text(json.dumps({name: labels[name] for name in scenes + others}))
-    (own,) = judge(["detector"], read_scenes(tmp_path, "test"), runs=1).detectors
+    (own,) = benchmark_detectors(["detector"], read_scenes(tmp_path, "test"), runs=1).detectors
     for kind, low, high in (("all", 24, 1e9), ("all", 12, 24), ("scene", 0, 1e9)):
         command = [sys.executable, shared / "check" / "recall.py", tmp_path, kind, str(low), str(high), "0"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -86,7 +86,7 @@ def test_recall_agrees_with_the_independent_check(shared, tmp_path, quick):
 
 def test_the_score_in_use_is_checked(labelled_folder):
     with pytest.raises(UsageError, match="expected 0 to 1"):
-        judge(["detector"], read_scenes(labelled_folder), score=1.5)
+        benchmark_detectors(["detector"], read_scenes(labelled_folder), score=1.5)
 
 
 def test_detectors_are_timed_in_turn_on_the_same_frames():
@@ -116,8 +116,8 @@ def drawn(sheet, kind):
 
 
 def test_the_sheet_shows_what_is_missed(labelled_folder, quick):
-    (alone,) = judge(["detector"], read_scenes(labelled_folder), threads=1, runs=1).detectors
-    sheet = miss_sheet(alone, "title")
+    (alone,) = benchmark_detectors(["detector"], read_scenes(labelled_folder), threads=1, runs=1).detectors
+    sheet = error_sheet(alone, "title")
     assert sheet.dtype == np.uint8 and drawn(sheet, "missed") == 1 and drawn(sheet, "alarm") == 0
 
 
@@ -125,14 +125,14 @@ def test_the_sheet_shows_false_alarms(labelled_folder, quick):
     labels = json.loads((labelled_folder / "labels.json").read_text())
     nothing = {name: {"faces": []} for name in labels}
     (labelled_folder / "labels.json").write_text(json.dumps(nothing))
-    (alone,) = judge(["detector"], read_scenes(labelled_folder), threads=1, runs=1).detectors
-    sheet = miss_sheet(alone, "title")
+    (alone,) = benchmark_detectors(["detector"], read_scenes(labelled_folder), threads=1, runs=1).detectors
+    sheet = error_sheet(alone, "title")
     assert drawn(sheet, "alarm") == 2 and drawn(sheet, "missed") == 0
 
 
 def test_the_sheet_of_a_detector_without_fault_says_so(labelled_folder, quick):
     scenes = [scene for scene in read_scenes(labelled_folder) if scene.name == "portrait_0.png"]
-    (alone,) = judge(["detector"], scenes, threads=1, runs=1).detectors
-    sheet = miss_sheet(alone, "title")
+    (alone,) = benchmark_detectors(["detector"], scenes, threads=1, runs=1).detectors
+    sheet = error_sheet(alone, "title")
     assert sheet.shape[0] < 200 and drawn(sheet, "alarm") == drawn(sheet, "missed") == 0
     assert (sheet < 150).any()

@@ -188,7 +188,7 @@ def test_a_frame_in_tiles_is_looked_at_by_the_host(gpu, network):
     with pipelines(gpu, network) as (plain, ours):
         for pipeline in (plain, ours):
             session = pipeline.detector.session
-            session.contract = replace(session.contract, sizes_hw=((256, 256),))
+            session.io_spec = replace(session.io_spec, sizes_hw=((256, 256),))
         assert ours.detector.plan(512, 352).kind == "tiles"
         check_alike(ours(scene("many")), plain(scene("many")))
 

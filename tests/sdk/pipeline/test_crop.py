@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.io_spec import WINDOWS
+from facesr_edge.engines.bundle.io_spec import CROP_SIZES
 from facesr_edge.sdk.pipeline.crop import MARGIN, Window, crops_of, window_for
 
 FRAME_WH = (640, 360)
@@ -13,26 +13,26 @@ FRAME_WH = (640, 360)
     [(8, 32), (21, 32), (22, 48), (32, 48), (33, 64), (42, 64), (43, 96), (64, 96), (65, 128), (85, 128)],
 )
 def test_the_smallest_window_that_holds_the_face_is_taken(side, window):
-    chosen = window_for(np.array([200, 100, 200 + side * 0.8, 100 + side], np.float32), FRAME_WH, WINDOWS)
+    chosen = window_for(np.array([200, 100, 200 + side * 0.8, 100 + side], np.float32), FRAME_WH, CROP_SIZES)
     assert chosen.side == window >= MARGIN * side
 
 
 @pytest.mark.parametrize("side", [86, 200, 1000])
 def test_a_larger_face_has_no_window(side):
-    assert window_for(np.array([10, 10, 10 + side, 10 + side], np.float32), FRAME_WH, WINDOWS) is None
+    assert window_for(np.array([10, 10, 10 + side, 10 + side], np.float32), FRAME_WH, CROP_SIZES) is None
 
 
 @pytest.mark.parametrize("x", [-6, 0, 300, 632, 640])
 @pytest.mark.parametrize("y", [-6, 0, 180, 352, 360])
 def test_windows_stay_inside_of_the_frame_and_hold_what_is_in_it(x, y):
-    window = window_for(np.array([x - 8, y - 8, x + 8, y + 8], np.float32), FRAME_WH, WINDOWS)
+    window = window_for(np.array([x - 8, y - 8, x + 8, y + 8], np.float32), FRAME_WH, CROP_SIZES)
     left, top, right, bottom = window.xyxy
     assert (left, top) >= (0, 0) and right <= 640 and bottom <= 360
     assert left <= min(max(x, 0), 639) <= right and top <= min(max(y, 0), 359) <= bottom
 
 
 def test_a_window_is_centred_on_its_face():
-    assert window_for(np.array([90, 90, 110, 110], np.float32), FRAME_WH, WINDOWS) == Window(84, 84, 32)
+    assert window_for(np.array([90, 90, 110, 110], np.float32), FRAME_WH, CROP_SIZES) == Window(84, 84, 32)
 
 
 def test_crops_are_the_frames_own_pixels_grouped_by_side():
@@ -46,7 +46,7 @@ def test_crops_are_the_frames_own_pixels_grouped_by_side():
 
 def test_a_frame_smaller_than_the_window_is_padded_by_its_edge():
     frame = np.random.default_rng(1).integers(0, 256, (20, 40, 3), dtype=np.uint8)
-    window = window_for(np.array([2, 2, 18, 18], np.float32), (40, 20), WINDOWS)
+    window = window_for(np.array([2, 2, 18, 18], np.float32), (40, 20), CROP_SIZES)
     crop = crops_of(frame, {0: window})[0].pixels[0]
     assert window == Window(0, -6, 32)
     assert (crop[6:26] == frame[:, :32]).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from facesr_edge.calibration.data.detection import read_scenes
 from facesr_edge.calibration.data.faces import astronaut
-from facesr_edge.calibration.metrics.detection import Band, judged
+from facesr_edge.calibration.metrics.detection import SizeRange, match_scenes
 from facesr_edge.engines.errors import FacesrError, UsageError
 from facesr_edge.engines.postprocess import Detections
 from facesr_edge.sdk.pipeline.detect import merged
@@ -208,8 +208,8 @@ def test_a_larger_smallest_face_loses_few_of_the_faces_that_are_large_enough(sha
     scenes = [scene for scene in read_scenes(shared / "detect", "test") if scene.kind == "portrait"][::3]
     eager = facesr_edge.load_detector(yunet.path, score=0.3, threads=2)
     for min_face in (10, 20, 40):
-        judgement = judged((eager(scene.read(), min_face=min_face), scene.faces) for scene in scenes)
-        assert judgement.recall(Band(max(24, min_face), np.inf)) > 0.9
+        judgement = match_scenes((eager(scene.read(), min_face=min_face), scene.faces) for scene in scenes)
+        assert judgement.recall(SizeRange(max(24, min_face), np.inf)) > 0.9
 
 
 def test_the_score_is_the_least_that_is_returned():

@@ -9,16 +9,23 @@ import onnx
 import pytest
 import torch
 from facesr_edge.calibration.data.faces import low_resolution, sample_faces
-from facesr_edge.converters.export.wrapper import PixelsToPixels
+from facesr_edge.converters.export.wrapper import Uint8SRWrapper
 from facesr_edge.engines.bundle.bundle import EMBEDDING, ONNX, REFERENCES, open_bundle
 from facesr_edge.engines.errors import EngineError, InputError, OutputError, UsageError
-from facesr_edge.engines.onnxruntime.reference_library import ABOUT, EMBEDDER, KEYS, Library, Loan, open_library
+from facesr_edge.engines.onnxruntime.reference_library import (
+    EMBEDDER,
+    KEYS,
+    MANIFEST,
+    Library,
+    ReferenceFeatures,
+    open_library,
+)
 from facesr_edge.engines.onnxruntime.reference_session import ReferenceSession
-from facesr_edge.engines.onnxruntime.session import Graph, OrtSession
+from facesr_edge.engines.onnxruntime.session import OrtGraph, OrtSession
 from facesr_edge.engines.registry import open_session
 from facesr_edge.networks.weights import network_from, read_weights
 from facesr_edge.sdk.evaluation.compare import ablation
-from facesr_edge.sdk.pipeline.references import build_library, check_strangers, framed, open_with_references
+from facesr_edge.sdk.pipeline.references import build_library, check_leakage, fit_crop, open_with_references
 from facesr_edge.zoo import catalogue
 from onnx import TensorProto, helper
 from support.onnx_rules import unsupported
@@ -33,7 +40,7 @@ def small():
 def only(library, entries):
     """The library with some of its entries, in an order."""
     about = type(library.about)("m", library.about.made_by, tuple(library.about.entries[at] for at in entries))
-    kept = Loan(library.keys[entries], library.values[entries], library.embeddings[entries])
+    kept = ReferenceFeatures(library.keys[entries], library.values[entries], library.embeddings[entries])
     return Library(library.folder, about, kept)
 
 
@@ -51,14 +58,14 @@ def test_the_three_graphs_are_tensorrts_and_agree_with_pytorch(msrnet_bundle):
     parity = msrnet_bundle.card.parity
     assert parity["simplified_largest_departure"] <= 1e-3
     assert parity["references_largest_departure"] <= 1e-3 and parity["embedding_largest_departure"] <= 1e-3
-    contract = msrnet_bundle.card.contract
-    assert (contract.windows, contract.references) == ((16,), 5) and open_bundle(
+    io_spec = msrnet_bundle.card.io_spec
+    assert (io_spec.windows, io_spec.references) == ((16,), 5) and open_bundle(
         msrnet_bundle.folder
     ).card == msrnet_bundle.card
 
 
 def test_references_that_are_absent_change_nothing(msrnet_bundle, library, small):
-    graph, plain = Graph(msrnet_bundle.onnx, 1), OrtSession(msrnet_bundle, 1)
+    graph, plain = OrtGraph(msrnet_bundle.onnx, 1), OrtSession(msrnet_bundle, 1)
     alone = plain.infer(small[:2])
     for slots in (1, 5):
         keys, values = (np.tile(part[0], (2, slots, 1, 1)) for part in (library.keys, library.values))
@@ -79,7 +86,7 @@ def test_a_session_gives_what_the_network_gives_with_the_same_references(borrowe
         points = torch.cdist(network.embedding(rgb), torch.from_numpy(library.embeddings), p=1)
         assert near.tolist() == points.topk(3, largest=False).indices.tolist()
         lent = [torch.from_numpy(part[near].astype(np.float32)) for part in (library.keys, library.values)]
-        wanted = PixelsToPixels(network, 8)(torch.from_numpy(small[:3]), *lent, torch.ones(3, 3)).numpy()
+        wanted = Uint8SRWrapper(network, 8)(torch.from_numpy(small[:3]), *lent, torch.ones(3, 3)).numpy()
     got = session.infer(small[:3])
     assert np.abs(wanted.astype(int) - got).max() <= 1
     session.close()
@@ -91,9 +98,9 @@ def test_a_library_comes_back_as_it_was_written_and_stays_on_disk(msrnet_bundle,
     assert again.keys.dtype == again.values.dtype == np.float16 and len(again) == 6
     assert [entry.file for entry in again.about.entries] == [f"{n}.png" for n in range(6)]
     faces = np.stack(sample_faces()[2:])
-    keys, values = Graph(msrnet_bundle.folder / REFERENCES).run(faces)
+    keys, values = OrtGraph(msrnet_bundle.folder / REFERENCES).run(faces)
     assert np.allclose(again.keys, keys, atol=2e-3) and np.allclose(again.values, values, atol=2e-3, rtol=2e-3)
-    points = Graph(msrnet_bundle.folder / EMBEDDING).run(low_resolution(faces, 8))[0]
+    points = OrtGraph(msrnet_bundle.folder / EMBEDDING).run(low_resolution(faces, 8))[0]
     assert np.allclose(again.embeddings, points, atol=1e-4)
     assert again.nearest(points, 1)[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
 
@@ -104,7 +111,7 @@ def test_mirror_images_are_entries_of_their_own(msrnet_bundle, reference_faces, 
         *(("0.png", False), ("1.png", False), ("0.png", True), ("1.png", True))
     ]
     swapped = cv2.imread(str(reference_faces / "0.png"))[:, ::-1]
-    keys, _ = Graph(msrnet_bundle.folder / REFERENCES).run(np.ascontiguousarray(swapped)[None])
+    keys, _ = OrtGraph(msrnet_bundle.folder / REFERENCES).run(np.ascontiguousarray(swapped)[None])
     assert np.allclose(made.keys[2], keys[0], atol=2e-3)
 
 
@@ -135,15 +142,15 @@ def test_the_result_shrinks_to_the_cameras_own_pixels(msrnet_bundle, library, sm
 def test_another_networks_library_is_refused(msrnet_bundle, library, reference_faces, tmp_path):
     with pytest.raises(InputError, match="borrows from no references"):
         build_library(reference_faces, tmp_path / "made", catalogue.find("idrn-x4"))
-    said = json.loads((library.folder / ABOUT).read_text("utf-8"))
+    said = json.loads((library.folder / MANIFEST).read_text("utf-8"))
     strange = tmp_path / "strange"
     strange.mkdir()
     for path in library.folder.iterdir():
         (strange / path.name).write_bytes(path.read_bytes())
-    (strange / ABOUT).write_text(json.dumps({**said, "made_by": "0" * 64, "model": "another"}))
+    (strange / MANIFEST).write_text(json.dumps({**said, "made_by": "0" * 64, "model": "another"}))
     with pytest.raises(InputError, match=r"was made with another, its weights are not those of msrnet-x8"):
         open_with_references(msrnet_bundle, strange)
-    (strange / ABOUT).write_text(json.dumps({**said, "entries": said["entries"][:-1]}))
+    (strange / MANIFEST).write_text(json.dumps({**said, "entries": said["entries"][:-1]}))
     with pytest.raises(InputError, match="its files differ in length"):
         open_library(strange)
     (strange / KEYS).write_bytes(b"no array")
@@ -170,10 +177,10 @@ def test_a_library_replaces_an_older_one_and_nothing_else(msrnet_bundle, referen
 def test_a_large_picture_is_framed_as_the_faces_of_the_training_are(msrnet_bundle):
     face = np.zeros((288, 400, 3), np.uint8)
     face[:, 200:] = 255
-    cut = framed(face, "x", msrnet_bundle.card.contract)
+    cut = fit_crop(face, "x", msrnet_bundle.card.io_spec)
     assert cut.shape == (128, 128, 3) and (cut[:, :63] == 0).all() and (cut[:, 65:] == 255).all()
     exact = np.random.default_rng(0).integers(0, 256, (144, 144, 3), np.uint8)
-    assert np.array_equal(framed(exact, "x", msrnet_bundle.card.contract), exact[8:136, 8:136])
+    assert np.array_equal(fit_crop(exact, "x", msrnet_bundle.card.io_spec), exact[8:136, 8:136])
 
 
 @pytest.mark.parametrize("most", [0, 6])
@@ -207,7 +214,7 @@ def test_the_ablation_has_a_row_for_each_number_and_refuses_faces_of_the_library
     figures = [turn["psnr_y_db"] for turn in found.by_references]
     assert len(set(figures)) > 1 and found.to_dict()["ablation"][2]["references"] == 2
     with pytest.raises(UsageError, match="2 of 2 faces are in"):
-        check_strangers(library, np.stack(sample_faces()[3:5]))
+        check_leakage(library, np.stack(sample_faces()[3:5]))
 
 
 def test_another_network_may_say_who_is_alike(msrnet_bundle, reference_faces, tmp_path, small):

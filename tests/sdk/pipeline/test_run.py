@@ -10,7 +10,7 @@ from facesr_edge.engines.postprocess import no_detections
 from facesr_edge.sdk.pipeline.frame import Frame
 from facesr_edge.sdk.pipeline.results import FrameResult
 from facesr_edge.sdk.pipeline.run import run
-from facesr_edge.sdk.profiling.json_writer import Record
+from facesr_edge.sdk.profiling.json_writer import JsonWriter
 from facesr_edge.sdk.profiling.timing import Span
 
 
@@ -70,7 +70,7 @@ def test_an_output_without_a_composite_is_refused_before_any_frame_is_done():
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_a_record_is_one_document(count):
     stream = io.StringIO()
-    with Record(stream, {"model": "m"}) as record:
+    with JsonWriter(stream, {"model": "m"}) as record:
         for index in range(count):
             record.add(result(index))
     document = json.loads(stream.getvalue())
@@ -79,7 +79,7 @@ def test_a_record_is_one_document(count):
 
 def test_a_record_that_is_broken_off_holds_the_frames_that_were_done(tmp_path):
     path = tmp_path / "faces.json"
-    with pytest.raises(KeyboardInterrupt), Record(path, {}) as record:
+    with pytest.raises(KeyboardInterrupt), JsonWriter(path, {}) as record:
         record.add(result())
         assert not path.exists()
         raise KeyboardInterrupt
@@ -90,13 +90,13 @@ def test_a_record_that_is_broken_off_holds_the_frames_that_were_done(tmp_path):
 def test_a_record_without_a_frame_leaves_the_older_file(tmp_path):
     path = tmp_path / "faces.json"
     path.write_text("old")
-    with pytest.raises(RuntimeError), Record(path, {}):
+    with pytest.raises(RuntimeError), JsonWriter(path, {}):
         raise RuntimeError
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_record_that_cannot_be_written_says_so(tmp_path):
     with pytest.raises(OutputError, match="missing"):
-        Record(tmp_path / "missing" / "faces.json", {})
+        JsonWriter(tmp_path / "missing" / "faces.json", {})
     with pytest.raises(OutputError, match="is a folder"):
-        Record(tmp_path, {})
+        JsonWriter(tmp_path, {})

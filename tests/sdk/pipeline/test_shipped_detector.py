@@ -7,7 +7,7 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.calibration.data.detection import read_scenes
-from facesr_edge.calibration.metrics.detection import LARGE, LEAST_SCORE, SMALL, TINY, judged, overlaps
+from facesr_edge.calibration.metrics.detection import LARGE, MIN_SCORE, SMALL, TINY, iou_matrix, match_scenes
 from facesr_edge.zoo.catalogue import DEFAULT_SCORE
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "detect"
@@ -26,7 +26,7 @@ def detect():
 @pytest.fixture(scope="module")
 def found():
     """Every held-out picture, and all that is found there down to scores of no use."""
-    detector = facesr_edge.load_detector(score=LEAST_SCORE, threads=1)
+    detector = facesr_edge.load_detector(score=MIN_SCORE, threads=1)
     seen = [(scene, detector(scene.read())) for scene in read_scenes(SHARED, "test")]
     detector.close()
     return seen
@@ -44,14 +44,14 @@ def test_the_astronaut_is_found_at_every_size_and_comes_first(detect, astronaut,
     factor = side / 91
     frame = cv2.resize(astronaut, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if side < 91 else astronaut
     seen = detect(frame)
-    assert len(seen) and overlaps(seen.boxes_xyxy / factor, FACE)[0, 0] >= 0.5
+    assert len(seen) and iou_matrix(seen.boxes_xyxy / factor, FACE)[0, 0] >= 0.5
 
 
 @needs_scenes
 def test_every_face_of_the_contact_sheets_is_found_at_the_default_score(found):
     for scene, seen in found:
         if scene.kind == "sheet":
-            hits = overlaps(scene.faces.boxes_xyxy, seen.boxes_xyxy[seen.scores >= DEFAULT_SCORE]) >= 0.5
+            hits = iou_matrix(scene.faces.boxes_xyxy, seen.boxes_xyxy[seen.scores >= DEFAULT_SCORE]) >= 0.5
             assert hits.any(1).all() and len(hits) > 50
 
 
@@ -65,4 +65,4 @@ def test_at_most_one_false_alarm_in_forty_pictures_without_faces(found):
 @needs_scenes
 @pytest.mark.parametrize(("band", "recall"), [(LARGE, 0.97), (SMALL, 0.65), (TINY, 0.6)])
 def test_faces_of_every_size_are_found_at_ninety_percent_precision(found, band, recall):
-    assert judged((seen, scene.faces) for scene, seen in found).recall(band) >= recall
+    assert match_scenes((seen, scene.faces) for scene, seen in found).recall(band) >= recall

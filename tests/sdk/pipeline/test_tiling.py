@@ -4,13 +4,13 @@ import dataclasses
 import json
 
 import pytest
-from facesr_edge.engines.bundle.io_spec import Contract
+from facesr_edge.engines.bundle.io_spec import IOSpec
 from facesr_edge.engines.errors import UsageError
-from facesr_edge.sdk.pipeline.tiling import LARGEST_TILE_WH, MOST_ENLARGED, SMALLEST_FACE, plan_for
+from facesr_edge.sdk.pipeline.tiling import MAX_TILE_WH, MAX_UPSCALE, MIN_FACE, plan_for
 
-ANY = Contract("face-detection", multiple=32)
-FIXED = Contract("face-detection", multiple=32, sizes_hw=((320, 320),))
-SIZES = Contract("face-detection", multiple=32, sizes_hw=((384, 640), (736, 1280), (1088, 1920)))
+ANY = IOSpec("face-detection", multiple=32)
+FIXED = IOSpec("face-detection", multiple=32, sizes_hw=((320, 320),))
+SIZES = IOSpec("face-detection", multiple=32, sizes_hw=((384, 640), (736, 1280), (1088, 1920)))
 """As a compiled engine has them."""
 
 
@@ -24,7 +24,7 @@ SIZES = Contract("face-detection", multiple=32, sizes_hw=((384, 640), (736, 1280
         (640, 360, 1000, "reduced", 0.01, 1),
         (1920, 1080, 5, "enlarged", 2, 4),
         (640, 360, 5, "enlarged", 2, 1),
-        (640, 360, 1, "enlarged", MOST_ENLARGED, 1),
+        (640, 360, 1, "enlarged", MAX_UPSCALE, 1),
         (3840, 2160, 10, "tiles", 1, 4),
         (3840, 2160, 20, "reduced", 0.5, 1),
         (7680, 4320, 20, "tiles", 0.5, 4),
@@ -40,27 +40,27 @@ def test_a_frame_is_seen_as_small_as_the_smallest_face_allows(width, height, min
 @pytest.mark.parametrize("min_face", [4, 5, 6.5, 7.9, 8, 9, 11.9, 12, 15, 24, 33.3, 100])
 def test_the_smallest_face_arrives_at_a_size_that_the_network_is_made_for(min_face):
     plan = plan_for(1920, 1080, min_face, ANY)
-    assert SMALLEST_FACE <= min_face * plan.scale <= 12
+    assert MIN_FACE <= min_face * plan.scale <= 12
     assert plan.smallest_face == pytest.approx(min_face)
 
 
 def test_faces_that_no_enlargement_reaches_are_not_promised():
-    assert plan_for(640, 360, 1, ANY).smallest_face == SMALLEST_FACE / MOST_ENLARGED
+    assert plan_for(640, 360, 1, ANY).smallest_face == MIN_FACE / MAX_UPSCALE
 
 
 @pytest.mark.parametrize("min_face", [1, 5, 7, 10, 15, 30])
 @pytest.mark.parametrize("contract", [ANY, FIXED, SIZES])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (31, 33), (641, 359), (1920, 1080), (9999, 77), (4001, 3001)])
-def test_every_look_fits_the_network_and_lies_in_the_frame(width, height, contract, min_face):
-    plan = plan_for(width, height, min_face, contract)
+def test_every_look_fits_the_network_and_lies_in_the_frame(width, height, io_spec, min_face):
+    plan = plan_for(width, height, min_face, io_spec)
     for look in (*plan.looks, *([plan.overview] if plan.overview else [])):
         rows, columns = look.network_hw
-        assert rows % 32 == 0 and columns % 32 == 0 and (not contract.sizes_hw or look.network_hw in contract.sizes_hw)
+        assert rows % 32 == 0 and columns % 32 == 0 and (not io_spec.sizes_hw or look.network_hw in io_spec.sizes_hw)
         assert 1 <= look.seen_wh[0] <= columns and 1 <= look.seen_wh[1] <= rows
         tile = look.tile
         assert tile.x >= 0 and tile.x + tile.width <= width and tile.y >= 0 and tile.y + tile.height <= height
     for look in plan.looks:
-        assert contract.sizes_hw or (look.seen_wh[0] <= LARGEST_TILE_WH[0] and look.seen_wh[1] <= LARGEST_TILE_WH[1])
+        assert io_spec.sizes_hw or (look.seen_wh[0] <= MAX_TILE_WH[0] and look.seen_wh[1] <= MAX_TILE_WH[1])
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (3840, 2160), (7680, 4320), (5000, 500)])

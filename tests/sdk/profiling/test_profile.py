@@ -12,7 +12,7 @@ from facesr_edge.engines.errors import InputError, OutputError
 from facesr_edge.sdk.load import load
 from facesr_edge.sdk.media.sources import open_source
 from facesr_edge.sdk.profiling.profile import profile
-from facesr_edge.sdk.profiling.timing import PIECES, PROFILE_ROWS, FrameTiming, Span, latency
+from facesr_edge.sdk.profiling.timing import BREAKDOWN, PROFILE_ROWS, FrameTiming, Span, latency
 from facesr_edge.sdk.profiling.trace import trace_from_profile, write_trace
 
 MS = 1_000_000
@@ -43,12 +43,12 @@ def measured(tiny_bundle, put_face, tmp_path_factory):
 def test_own_work_is_all_but_networks_codecs_and_enlargement():
     timing = FrameTiming(0, 1, SPANS)
     assert timing.milliseconds["total"] == pytest.approx(34)
-    assert timing.own_work_ms == pytest.approx(34 - 2 - 5 - 10 - 4 - 6)
+    assert timing.overhead_ms == pytest.approx(34 - 2 - 5 - 10 - 4 - 6)
 
 
 def test_pieces_are_the_whole_frame_without_overlap():
-    pieces = FrameTiming(0, 1, SPANS).pieces_ms
-    assert list(pieces) == list(PIECES) and sum(pieces.values()) == pytest.approx(34)
+    pieces = FrameTiming(0, 1, SPANS).breakdown_ms
+    assert list(pieces) == list(BREAKDOWN) and sum(pieces.values()) == pytest.approx(34)
 
 
 def test_a_stage_that_did_not_happen_costs_nothing():

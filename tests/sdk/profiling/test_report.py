@@ -13,8 +13,8 @@ from facesr_edge.sdk.media.sources import open_source
 from facesr_edge.sdk.profiling.profile import profile
 from facesr_edge.sdk.profiling.report import (
     ESTIMATE,
-    MOST_BARS,
-    MOST_FACES,
+    MAX_BARS,
+    MAX_FACES,
     report_from_profile,
     timeline,
     write_report,
@@ -81,7 +81,7 @@ def test_faces_are_shown_beside_the_camera_and_called_estimates(measured):
     for caption in ("camera's own pixels", "bicubic", "network's estimate", "agreement with the camera"):
         assert caption.replace("'", "&#x27;") in page or caption in page
     many = dataclasses.replace(measured, faces=measured.faces * 9)
-    assert report_from_profile(many).count("<img") == 3 * MOST_FACES
+    assert report_from_profile(many).count("<img") == 3 * MAX_FACES
     assert ESTIMATE not in report_from_profile(dataclasses.replace(measured, faces=()))
 
 
@@ -95,10 +95,10 @@ def test_the_page_says_how_the_detector_looked_at_the_frames(measured):
     assert "320x180 whole at full size, 0.06 Mpx, faces from 8 px" in report_from_profile(measured)
 
 
-@pytest.mark.parametrize("count", [1, 2, MOST_BARS, MOST_BARS + 1, 5 * MOST_BARS])
+@pytest.mark.parametrize("count", [1, 2, MAX_BARS, MAX_BARS + 1, 5 * MAX_BARS])
 def test_a_timeline_never_has_more_bars_than_can_be_seen(count):
     frames = tuple(FrameTiming(n, 1, (Span("detect", 0, 10**6 + n),)) for n in range(count))
-    assert min(count, MOST_BARS // 2) <= timeline(frames).count("<g>") <= MOST_BARS
+    assert min(count, MAX_BARS // 2) <= timeline(frames).count("<g>") <= MAX_BARS
 
 
 def test_a_report_that_cannot_be_written_says_so(measured, tmp_path):

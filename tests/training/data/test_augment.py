@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from facesr_edge.training.data.augment import degraded, recoloured, trail
+from facesr_edge.training.data.augment import color_jitter, degraded, motion_blur_kernel
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_colours_and_faults_keep_shape_and_type(seed: int) -> None:
     picture = np.random.default_rng(seed).integers(0, 256, (40, 56, 3), np.uint8)
-    for change in (recoloured, degraded):
+    for change in (color_jitter, degraded):
         changed = change(picture, np.random.default_rng(seed))
         assert (changed.shape, changed.dtype) == (picture.shape, picture.dtype)
 
@@ -27,7 +27,7 @@ def test_pictures_are_seen_as_they_are_and_also_dim_blurred_and_noisy() -> None:
 @pytest.mark.parametrize("length", [2.0, 4.5, 7.0])
 @pytest.mark.parametrize("angle", [0.0, 0.6, np.pi / 2, 2.5])
 def test_a_trail_is_a_line_through_the_middle_of_sum_one(length: float, angle: float) -> None:
-    kernel = trail(length, angle)
+    kernel = motion_blur_kernel(length, angle)
     side = len(kernel)
     assert kernel.shape == (side, side) and side % 2 == 1
     assert float(kernel.sum()) == pytest.approx(1, abs=1e-5)

@@ -7,7 +7,7 @@ import torch
 from facesr_edge.calibration.data.faces import low_resolution, sample_faces
 from facesr_edge.calibration.metrics.evaluate import centres, enlarged_by_bicubic
 from facesr_edge.calibration.metrics.image import mean_db, psnr_y
-from facesr_edge.engines.bundle.io_spec import Contract
+from facesr_edge.engines.bundle.io_spec import IOSpec
 from facesr_edge.engines.errors import EngineError, InputError
 from facesr_edge.networks import build_network
 from facesr_edge.networks.layers.bicubic import resize_batch
@@ -153,7 +153,7 @@ def test_some_faces_stay_clean_whatever_the_camera_does_to_the_others(folder, sh
 class Brighter:
     """A teacher whose left half is the brighter; keeps what it was shown."""
 
-    contract = Contract("super-resolution", scale=2, windows=(24,))
+    io_spec = IOSpec("super-resolution", scale=2, windows=(24,))
 
     def __init__(self):
         self.shown = []
@@ -167,28 +167,30 @@ class Brighter:
 
 def test_a_teacher_sees_what_the_network_sees_straight_and_mirrored_and_the_mean_is_taught(folder):
     teacher = Brighter()
-    batch = FacePairs(recipe(taught=0.5), folder, None, None, teacher).batch(np.random.default_rng(0))
+    batch = FacePairs(recipe(distill_weight=0.5), folder, None, None, teacher).batch(np.random.default_rng(0))
     straight, mirrored = teacher.shown
     assert (straight == batch.lr.numpy()).all() and (mirrored == batch.lr.numpy()[:, :, ::-1]).all()
     expected = np.repeat(np.repeat(batch.lr.numpy(), 2, 1), 2, 2) // 2 + 50
-    assert (batch.taught.numpy() == expected).all()
+    assert (batch.distill_weight.numpy() == expected).all()
 
 
 def test_a_teacher_that_takes_larger_crops_alone_is_given_them_and_one_of_smaller_crops_is_refused(folder):
     teacher = Brighter()
-    teacher.contract = Contract("super-resolution", scale=2, windows=(16, 32, 40))
-    batch = FacePairs(recipe(taught=0.5), folder, None, None, teacher).batch(np.random.default_rng(0))
-    assert batch.taught.shape == batch.hr.shape and {shown.shape for shown in teacher.shown} == {(6, 32, 32, 3)}
-    teacher.contract = Contract("super-resolution", scale=2, windows=(16,))
+    teacher.io_spec = IOSpec("super-resolution", scale=2, windows=(16, 32, 40))
+    batch = FacePairs(recipe(distill_weight=0.5), folder, None, None, teacher).batch(np.random.default_rng(0))
+    assert batch.distill_weight.shape == batch.hr.shape and {shown.shape for shown in teacher.shown} == {(6, 32, 32, 3)}
+    teacher.io_spec = IOSpec("super-resolution", scale=2, windows=(16,))
     with pytest.raises(EngineError, match="the teacher takes no crops of 24 px; leave --teacher out"):
-        FacePairs(recipe(taught=0.5), folder, None, None, teacher)
+        FacePairs(recipe(distill_weight=0.5), folder, None, None, teacher)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_the_teachers_picture_has_its_share_of_the_loss(folder, share):
-    task = FacePairs(recipe(taught=share, losses={"l2": 1.0}), folder, None, None, Brighter())
+    task = FacePairs(recipe(distill_weight=share, losses={"l2": 1.0}), folder, None, None, Brighter())
     batch, network = task.batch(np.random.default_rng(0)), bicubic(2)
     with torch.inference_mode():
         sr = network(to_rgb(batch.lr))
-        true, taught = (float((sr - to_rgb(wanted)).square().mean()) for wanted in (batch.hr, batch.taught))
-        assert float(task.loss(network, batch)) == pytest.approx((1 - share) * true + share * taught, rel=1e-5)
+        true, distill_weight = (
+            float((sr - to_rgb(wanted)).square().mean()) for wanted in (batch.hr, batch.distill_weight)
+        )
+        assert float(task.loss(network, batch)) == pytest.approx((1 - share) * true + share * distill_weight, rel=1e-5)

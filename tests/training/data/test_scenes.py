@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from facesr_edge.calibration.data.detection import Scene, labelled, read_scenes
-from facesr_edge.engines.bundle.io_spec import Contract
+from facesr_edge.calibration.data.detection import Scene, labelled_faces, read_scenes
+from facesr_edge.engines.bundle.io_spec import IOSpec
 from facesr_edge.engines.errors import InputError, TrainingError
 from facesr_edge.networks.detector import Detector
-from facesr_edge.training.data.mosaics import Mosaics, Spot, cropped, moved
+from facesr_edge.training.data.mosaics import HardExample, Mosaics, cropped, moved
 from facesr_edge.training.data.scenes import SIDES, Scenes
-from facesr_edge.training.losses.targets import CLAIM
+from facesr_edge.training.losses.targets import POSITIVE_SCORE
 from facesr_edge.training.recipes.detector import cpu
 from numpy.typing import NDArray
 
@@ -55,7 +55,7 @@ def task(folder: Path) -> Scenes:
 
 
 def test_flip_swaps_left_and_right_landmarks() -> None:
-    before = labelled([face(10, 20, 40)])
+    before = labelled_faces([face(10, 20, 40)])
     after = before.mirrored(100)
     assert after.boxes_xyxy.tolist() == [[50, 20, 90, 60]]
     eyes = after.landmarks.reshape(5, 2)
@@ -65,7 +65,7 @@ def test_flip_swaps_left_and_right_landmarks() -> None:
 
 
 def test_faces_move_with_their_picture() -> None:
-    after = moved(labelled([face(10, 20, 40)]), 0.5 * np.eye(2), np.array([3.0, 4.0]))
+    after = moved(labelled_faces([face(10, 20, 40)]), 0.5 * np.eye(2), np.array([3.0, 4.0]))
     assert after.boxes_xyxy.tolist() == [[8, 14, 28, 34]]
     assert after.landmarks[0, :2].tolist() == pytest.approx([0.5 * 22 + 3, 0.5 * 36 + 4])
 
@@ -74,7 +74,7 @@ def test_faces_move_with_their_picture() -> None:
     ("x", "fate"), [(10, "face"), (-11, "face"), (-13, "uncertain"), (-27, "uncertain"), (-29, "gone"), (200, "gone")]
 )
 def test_faces_cut_by_the_edge_become_uncertain_then_vanish(x: int, fate: str) -> None:
-    seen = cropped(labelled([face(x, 10, 40)]), 100, 100)
+    seen = cropped(labelled_faces([face(x, 10, 40)]), 100, 100)
     assert (len(seen.certain) == 0) == (fate == "gone")
     assert seen.certain.tolist() == ([] if fate == "gone" else [fate == "face"])
     assert (seen.boxes_xyxy >= 0).all()
@@ -136,7 +136,7 @@ def test_batches_are_rgb_between_0_and_1_of_equal_work_and_every_cell_has_its_ta
 class Bright:
     """A teacher that takes every cell of stride 8 for a face, as firmly as it is bright; keeps what it was shown."""
 
-    contract, runtime = Contract("face-detection", multiple=32), "a rule"
+    io_spec, runtime = IOSpec("face-detection", multiple=32), "a rule"
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.shown = batch
@@ -157,11 +157,11 @@ def test_the_teacher_sees_the_mosaics_before_the_cameras_faults(
 ) -> None:
     monkeypatch.setattr("facesr_edge.training.data.scenes.degraded", lambda picture, _: picture // 2)
     teacher = Bright()
-    taught = Scenes(task.recipe, folder, teacher).batch(np.random.default_rng(3))
+    distill_weight = Scenes(task.recipe, folder, teacher).batch(np.random.default_rng(3))
     shown = torch.from_numpy(teacher.shown[..., ::-1].copy()).permute(0, 3, 1, 2)
-    assert torch.equal((taught.pictures * 255).round().byte(), shown // 2)
+    assert torch.equal((distill_weight.pictures * 255).round().byte(), shown // 2)
     alone = task.batch(np.random.default_rng(3))
-    assert not torch.equal(alone.target.score, taught.target.score)
+    assert not torch.equal(alone.target.score, distill_weight.target.score)
 
 
 class Wrong(torch.nn.Module):
@@ -185,7 +185,7 @@ def test_false_alarms_and_misses_in_training_scenes_are_mined(task: Scenes) -> N
 
 def test_mosaics_are_cut_round_the_mined_spots(task: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facesr_edge.training.data.mosaics.MINED", 1.0)
-    task.mosaics.spots = (Spot("scene_b_train.png", (30.0, 40.0)),)
+    task.mosaics.spots = (HardExample("scene_b_train.png", (30.0, 40.0)),)
     drawn = [task.mosaics._subject(np.random.default_rng(seed)) for seed in range(50)]
     assert {name for name, _ in drawn} == {"scene_b_train.png"}
     np.testing.assert_allclose(np.mean([anchor for _, anchor in drawn if anchor is not None], 0), (30, 40), atol=4)
@@ -205,11 +205,11 @@ def test_evaluation_of_an_untrained_network_finds_nothing(task: Scenes) -> None:
 
 def test_pictures_of_no_known_kind_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="portrait_, scene_ or sheet_"):
-        Mosaics([Scene("holiday_1.jpg", tmp_path / "holiday_1.jpg", labelled([]))])
+        Mosaics([Scene("holiday_1.jpg", tmp_path / "holiday_1.jpg", labelled_faces([]))])
 
 
 def test_missing_picture_is_named(tmp_path: Path) -> None:
-    mosaics = Mosaics([Scene("scene_1.jpg", tmp_path / "scene_1.jpg", labelled([]))])
+    mosaics = Mosaics([Scene("scene_1.jpg", tmp_path / "scene_1.jpg", labelled_faces([]))])
     with pytest.raises(InputError, match=r"scene_1\.jpg"):
         mosaics.draw(np.random.default_rng(0), SIDE)
 
@@ -224,4 +224,4 @@ def test_shared_pictures_give_mosaics_with_faces_of_all_sizes() -> None:
     assert sides.min() < 12
     assert sides.max() > 120
     batch = Scenes(cpu(), SHARED).batch(np.random.default_rng(0))
-    assert float((batch.target.score >= CLAIM).float().sum()) > 20
+    assert float((batch.target.score >= POSITIVE_SCORE).float().sum()) > 20

@@ -54,7 +54,7 @@ def test_the_loss_is_the_cross_entropy_and_the_doubt_minus_log_d():
     adversary, (sr, hr) = Adversary(1e-3, width=8), heaps()
     with torch.inference_mode():
         false, true = (torch.sigmoid(adversary.discriminator(faces).double()) for faces in (sr, hr))
-        assert float(adversary.doubt(sr)) == pytest.approx(float(-false.log().mean()), rel=1e-4)
+        assert float(adversary.generator_loss(sr)) == pytest.approx(float(-false.log().mean()), rel=1e-4)
     assert adversary.learn(sr, hr) == pytest.approx(float(-(1 - false).log().mean() - true.log().mean()), rel=1e-4)
 
 
@@ -64,13 +64,13 @@ def test_the_generators_term_falls_when_it_follows_its_gradient():
         adversary.learn(*heaps())
     fixed = adversary.discriminator.state_dict()["convolutions.0.weight"].clone()
     sr = heaps()[0].requires_grad_()
-    before = float(adversary.doubt(sr).detach())
+    before = float(adversary.generator_loss(sr).detach())
     for _ in range(10):
-        adversary.doubt(sr).backward()
+        adversary.generator_loss(sr).backward()
         with torch.no_grad():
             sr -= 0.02 * sr.grad.sign()
             sr.grad = None
-    assert float(adversary.doubt(sr).detach()) < 0.5 * before
+    assert float(adversary.generator_loss(sr).detach()) < 0.5 * before
     assert all(weight.grad is None for weight in adversary.discriminator.parameters())
     assert torch.equal(adversary.discriminator.state_dict()["convolutions.0.weight"], fixed)
 
@@ -81,7 +81,7 @@ def test_learning_leaves_no_gradient_in_the_pictures():
     criterion = Criterion({"l1": 1.0, "adversarial": 0.5}, adversary=adversary)
     before = [weight.clone() for weight in adversary.discriminator.parameters()]
     loss = criterion(sr, hr)
-    expected = (sr - hr).abs().mean() + 0.5 * adversary.doubt(sr)
+    expected = (sr - hr).abs().mean() + 0.5 * adversary.generator_loss(sr)
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
     assert sr.grad is None
     assert not torch.equal(before[0], next(adversary.discriminator.parameters()))

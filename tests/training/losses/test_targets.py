@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from facesr_edge.calibration.data.detection import CERTAIN, Labelled
+from facesr_edge.calibration.data.detection import CERTAIN, LabelledFaces
 from facesr_edge.networks.detector import Detector, grid
-from facesr_edge.training.losses.targets import CLAIM, Targets, imitation_loss, overlap, stacked, targets
+from facesr_edge.training.losses.targets import POSITIVE_SCORE, Targets, distillation_loss, overlap, stacked, targets
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,9 +19,9 @@ BOX = (40.0, 40.0, 72.0, 72.0)
 MARKS = [49.0, 52.0, 63.0, 52.0, 56.0, 60.0, 50.0, 66.0, 62.0, 66.0]
 
 
-def faces(*boxes: tuple[float, ...], certain: bool = True) -> Labelled:
+def faces(*boxes: tuple[float, ...], certain: bool = True) -> LabelledFaces:
     rows = np.array(boxes, np.float32).reshape(-1, 4)
-    return Labelled(rows, np.tile(np.array(MARKS, np.float32), (len(rows), 1)), np.full(len(rows), certain))
+    return LabelledFaces(rows, np.tile(np.array(MARKS, np.float32), (len(rows), 1)), np.full(len(rows), certain))
 
 
 def silent() -> NDArray[np.float32]:
@@ -81,7 +81,7 @@ def test_a_face_that_no_teacher_sees_is_told_by_the_cells_at_its_centre(
 ) -> None:
     box = (60 - side / 2, 60 - side / 2, 60 + side / 2, 60 + side / 2)
     target = targets(faces(box), SIDE, SIDE, teacher)
-    telling = (target.score >= CLAIM).nonzero()[:, 0]
+    telling = (target.score >= POSITIVE_SCORE).nonzero()[:, 0]
     assert 1 <= len(telling) <= 9
     assert set(CELLS[telling, 2].tolist()) == {stride}
     assert (target.boxes_xyxy[telling] == torch.tensor(box)).all()
@@ -92,7 +92,7 @@ def test_a_face_that_no_teacher_sees_is_told_by_the_cells_at_its_centre(
 def test_a_claim_without_a_label_is_no_claim() -> None:
     cell = cell_of(16, 100, 100)
     target = targets(faces(BOX), SIDE, SIDE, told(silent(), cell, 0.95, (90, 90, 110, 110)))
-    assert float(target.score[cell]) < CLAIM
+    assert float(target.score[cell]) < POSITIVE_SCORE
     assert bool(target.asked[cell])
 
 
@@ -109,18 +109,18 @@ def test_the_loss_is_least_where_the_network_does_as_it_should() -> None:
     target = targets(faces(BOX), SIDE, SIDE)
     batch = stacked([target])
     right = rows_that_say(target)
-    best = float(imitation_loss(right, batch, SIDE, SIDE))
+    best = float(distillation_loss(right, batch, SIDE, SIDE))
     assert best < 0.01
     for channel in range(15):
         wrong = right.clone()
         wrong[..., channel] += 0.7
-        assert float(imitation_loss(wrong, batch, SIDE, SIDE)) > best + 0.02, channel
+        assert float(distillation_loss(wrong, batch, SIDE, SIDE)) > best + 0.02, channel
 
 
 def test_cells_that_are_not_asked_learn_nothing() -> None:
     target = targets(faces(BOX, certain=False), SIDE, SIDE)
     maps = torch.zeros(1, len(CELLS), 15, requires_grad=True)
-    imitation_loss(maps, stacked([target]), SIDE, SIDE).backward()  # type: ignore[no-untyped-call]
+    distillation_loss(maps, stacked([target]), SIDE, SIDE).backward()  # type: ignore[no-untyped-call]
     assert maps.grad is not None
     assert not maps.grad[0][~target.asked].any()
     assert maps.grad[0, target.asked, 0].all()
@@ -128,7 +128,7 @@ def test_cells_that_are_not_asked_learn_nothing() -> None:
 
 def test_a_batch_without_faces_has_a_loss_and_gradients() -> None:
     network = Detector(width=8)
-    loss = imitation_loss(network(torch.rand(2, 3, 64, 64)), stacked([targets(faces(), 64, 64)] * 2), 64, 64)
+    loss = distillation_loss(network(torch.rand(2, 3, 64, 64)), stacked([targets(faces(), 64, 64)] * 2), 64, 64)
     loss.backward()
     assert math.isfinite(loss.item())
     assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in network.parameters())
@@ -141,12 +141,12 @@ def test_a_few_steps_teach_a_face() -> None:
     batch = stacked([targets(faces(BOX), SIDE, SIDE)])
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(60):
-        loss = imitation_loss(network(picture), batch, SIDE, SIDE)
+        loss = distillation_loss(network(picture), batch, SIDE, SIDE)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     told_by = network(picture)[0, :, 0].argmax()
-    assert float(batch.score[0, told_by]) >= CLAIM
+    assert float(batch.score[0, told_by]) >= POSITIVE_SCORE
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def test_a_detector_has_a_profile_of_each_size_and_no_other(trt, build, detector
 
 
 def test_a_detector_of_one_size_has_that_profile(trt, build, detector):
-    contract = replace(detector.card.contract, sizes_hw=((96, 128),))
-    build(Bundle(detector.folder, replace(detector.card, contract=contract)))
+    io_spec = replace(detector.card.io_spec, sizes_hw=((96, 128),))
+    build(Bundle(detector.folder, replace(detector.card, io_spec=io_spec)))
     assert profiles(trt) == [((1, 96, 128, 3),) * 3]
 
 
@@ -90,7 +90,7 @@ def test_plain_options_ask_for_nothing_else(trt, build, idrn):
 
 
 def test_options_are_asked_for_in_tensorrts_words(trt, build, idrn):
-    build(idrn, CompileOptions(workspace_mb=512, builder_level=5, any_gpu=True, any_version=True))
+    build(idrn, CompileOptions(workspace_mb=512, builder_level=5, hardware_compatible=True, version_compatible=True))
     (pool,) = trt.asked_of("IBuilderConfig", "set_memory_pool_limit")
     assert pool == {"pool": trt.MemoryPoolType.WORKSPACE, "pool_size": 512 * 1024 * 1024}
     assert trt.asked_of("IBuilderConfig", "builder_optimization_level") == [{"value": 5}]

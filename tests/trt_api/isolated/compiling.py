@@ -7,8 +7,8 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.converters import compile as compiling
-from facesr_edge.converters.engine_check import pictures
-from facesr_edge.engines.bundle.bundle import CARD, ENGINE, ONNX, SECOND, WEIGHTS, open_bundle, write_bundle
+from facesr_edge.converters.engine_check import check_inputs
+from facesr_edge.engines.bundle.bundle import CARD, ENGINE, FP16_ONNX, ONNX, WEIGHTS, open_bundle, write_bundle
 from facesr_edge.engines.bundle.card import card_from_json
 from facesr_edge.engines.errors import BundleError, EngineError, ParityError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
@@ -29,8 +29,8 @@ def gpu(build, simulation, monkeypatch):
 def prepared(idrn, tmp_path):
     """As a build for TensorRT leaves it, but for few shapes, which is quicker."""
     contents = {name: (idrn.folder / name).read_bytes() for name in idrn.card.files}
-    contract = replace(idrn.card.contract, windows=(32, 48), batches=(1, 2))
-    card = replace(idrn.card, contract=contract, notes=(compiling.PREPARED,))
+    io_spec = replace(idrn.card.io_spec, windows=(32, 48), batches=(1, 2))
+    card = replace(idrn.card, io_spec=io_spec, notes=(compiling.PREPARED,))
     return write_bundle(tmp_path / "prepared", card, contents)
 
 
@@ -72,8 +72,8 @@ def test_a_detector_is_shown_the_sizes_that_it_was_compiled_for(gpu, detector, t
     options = CompileOptions(sizes_hw=((384, 640),))
     done, _ = compile_here(detector, folder=tmp_path / "detector", options=options)
     detect = load_detector(done.folder)
-    frame = pictures(detector.card.contract)[0][0]
-    assert detect.session.contract.sizes_hw == ((384, 640),) and len(detect(frame[:300, :500])) >= 1
+    frame = check_inputs(detector.card.io_spec)[0][0]
+    assert detect.session.io_spec.sizes_hw == ((384, 640),) and len(detect(frame[:300, :500])) >= 1
     assert len(detect(np.tile(frame, (2, 2, 1)))) >= 1  # larger than any: in tiles
 
 
@@ -97,7 +97,7 @@ def test_an_engine_of_another_device_is_refused_in_words_and_compiled_anew_where
 def test_an_engine_that_runs_here_is_not_compiled_again(gpu, trt, prepared):
     done, _ = compile_here(prepared)
     asked = len(trt.asked_of("Builder", "build_serialized_network"))
-    assert compiling.up_to_date(done) == done and len(trt.asked_of("Builder", "build_serialized_network")) == asked
+    assert compiling.ensure_engine(done) == done and len(trt.asked_of("Builder", "build_serialized_network")) == asked
 
 
 def test_a_tampered_engine_is_never_deserialised(gpu, trt, prepared):
@@ -133,13 +133,13 @@ def test_an_engine_that_says_something_else_than_its_graph_is_no_bundle(gpu, pre
 def test_int8_is_kept_only_where_it_is_faster_than_fp16(gpu, prepared, monkeypatch, int8_ms, kept):
     contents = {name: (prepared.folder / name).read_bytes() for name in (ONNX, WEIGHTS)}
     card = replace(prepared.card, precision="int8", calibration="f" * 64)
-    both = write_bundle(prepared.folder, card, {**contents, SECOND: contents[ONNX]})
+    both = write_bundle(prepared.folder, card, {**contents, FP16_ONNX: contents[ONNX]})
     monkeypatch.setattr(compiling, "milliseconds", lambda sessions, pixels: [int8_ms, 2.0])
     done, lines = compile_here(both)
     assert done.card.precision == kept and done.card.notes == (lines[-1],)
     assert done.card.calibration == ("f" * 64 if kept == "int8" else "")
     assert f"{kept.upper()} is kept" in lines[-1]
-    assert open_bundle(done.folder) == done and (SECOND in done.card.files) == (kept == "int8")
+    assert open_bundle(done.folder) == done and (FP16_ONNX in done.card.files) == (kept == "int8")
 
 
 def test_int8_for_cpus_is_told_from_int8_for_tensorrt(gpu, prepared):

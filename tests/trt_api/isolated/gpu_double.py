@@ -10,7 +10,7 @@ import numpy as np
 from facesr_edge.engines.cuda.array import DeviceArray, device_view
 from facesr_edge.engines.cuda.device import Gpu
 from facesr_edge.engines.cuda.dlpack import CUDA, Layout, packed
-from facesr_edge.engines.cuda.streams import Graph, Stream
+from facesr_edge.engines.cuda.streams import CudaGraph, Stream
 from facesr_edge.engines.errors import EngineError
 
 HANDLE = 0x57
@@ -58,7 +58,7 @@ class Simulation:
     @contextmanager
     def capture(self, stream):
         assert stream is self.stream and self.capturing is None and not self.queue, "a capture begins on a quiet stream"
-        graph, work = create_autospec(Graph, instance=True), []
+        graph, work = create_autospec(CudaGraph, instance=True), []
         self.capturing = work
         try:
             yield graph

@@ -8,7 +8,7 @@ from facesr_edge.engines.bundle.bundle import Bundle, write_bundle
 from facesr_edge.engines.errors import EngineError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.tensorrt.builder import CompileOptions
-from facesr_edge.engines.tensorrt.loader import key_here
+from facesr_edge.engines.tensorrt.loader import current_engine_info
 from facesr_edge.engines.tensorrt.session import TrtSession
 from gpu_double import Simulation
 from onnx import TensorProto, helper, numpy_helper
@@ -23,7 +23,7 @@ def compiled(build, simulation, tmp_path):
 
     def made(bundle, **options):
         made = build(bundle, CompileOptions(**options))
-        key = replace(key_here(bundle, simulation.gpu), any_version=options.get("any_version", False))
+        key = replace(current_engine_info(bundle, simulation.gpu), version_compatible=options.get("any_version", False))
         key = replace(key, dla=options.get("dla"))
         contents = {"model.onnx": bundle.onnx.read_bytes(), "model.engine": made.engine}
         return write_bundle(tmp_path / bundle.card.name, replace(bundle.card, engine=key), contents)
@@ -44,7 +44,7 @@ def tiny(idrn, tmp_path_factory):
     scales = [numpy_helper.from_array(np.array([1, 4, 4, 1], np.float32), "scales")]
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, scales)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    card = replace(idrn.card, name="tiny", contract=replace(idrn.card.contract, windows=(32, 48)))
+    card = replace(idrn.card, name="tiny", io_spec=replace(idrn.card.io_spec, windows=(32, 48)))
     return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny", card, {"model.onnx": model.SerializeToString()})
 
 
@@ -89,7 +89,7 @@ def test_idrn_gives_what_onnx_runtime_gives(compiled, simulation, idrn):
 
 def test_the_detector_gives_what_onnx_runtime_gives(compiled, simulation, detector):
     session, other = TrtSession(compiled(detector, sizes_hw=SMALL), simulation.gpu), OrtSession(detector, threads=1)
-    assert session.contract.sizes_hw == SMALL
+    assert session.io_spec.sizes_hw == SMALL
     for height, width in SMALL:
         frames = pictures(2, height, width)
         result = session.infer(frames)
@@ -299,8 +299,8 @@ def test_an_engine_that_was_just_compiled_runs_before_it_is_in_a_bundle(build, s
 
 @pytest.mark.parametrize("allowed", [False, True])
 def test_code_for_the_host_runs_only_where_the_card_says_that_there_is_some(compiled, simulation, trt, tiny, allowed):
-    bundle = compiled(tiny, any_version=True)
-    bundle = Bundle(bundle.folder, replace(bundle.card, engine=replace(bundle.card.engine, any_version=allowed)))
+    bundle = compiled(tiny, version_compatible=True)
+    bundle = Bundle(bundle.folder, replace(bundle.card, engine=replace(bundle.card.engine, version_compatible=allowed)))
     if allowed:
         assert TrtSession(bundle, simulation.gpu).infer(pictures(1, 32, 32)).shape == (1, 128, 128, 3)
     else:
@@ -333,7 +333,7 @@ def test_tensorrt_that_cannot_start_says_why(compiled, said, simulation, tiny):
 
 def test_an_engine_that_lacks_a_window_is_refused_when_it_is_loaded(build, simulation, tiny):
     engine = build(tiny).engine
-    wider = Bundle(tiny.folder, replace(tiny.card, contract=replace(tiny.card.contract, windows=(32, 48, 64))))
+    wider = Bundle(tiny.folder, replace(tiny.card, io_spec=replace(tiny.card.io_spec, windows=(32, 48, 64))))
     with pytest.raises(EngineError, match="not compiled for single pictures of 64x64"):
         TrtSession(wider, simulation.gpu, engine=engine)
 

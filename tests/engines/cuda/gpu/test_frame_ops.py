@@ -4,8 +4,8 @@ import resource
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.io_spec import WINDOWS
-from facesr_edge.engines.cuda.frame_ops import COLOURS, FrameStages, Nv12
+from facesr_edge.engines.bundle.io_spec import CROP_SIZES
+from facesr_edge.engines.cuda.frame_ops import COLOURS, FrameOps, Nv12
 from facesr_edge.engines.errors import EngineError
 from facesr_edge.networks.layers.bicubic import resize_batch
 from facesr_edge.sdk.pipeline.crop import Window, crops_of
@@ -20,7 +20,7 @@ def stages_of(gpu):
     """The stages on a stream of their own, or a skip where their compiler is missing."""
     stream = gpu.stream()
     try:
-        return FrameStages(gpu, stream), stream
+        return FrameOps(gpu, stream), stream
     except EngineError as error:
         if "no NVRTC here" in str(error) or "nvcc" in str(error):
             pytest.skip(str(error))
@@ -61,7 +61,7 @@ def layout(rng, most=160):
     height, width = (int(v) for v in rng.integers(4, most, 2))
     windows = []
     for _ in range(rng.integers(1, 7)):
-        side = int(rng.choice(WINDOWS))
+        side = int(rng.choice(CROP_SIZES))
         x, y = (int(rng.integers(1 - side, length)) for length in (width, height))
         if rng.random() < 0.5:  # as the crop stage places it
             x, y = (
@@ -161,7 +161,7 @@ def test_the_enlarged_frame_is_the_background(gpu, scale):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("side", WINDOWS)
+@pytest.mark.parametrize("side", CROP_SIZES)
 def test_projected_faces_agree_with_the_camera_as_those_of_the_graph(gpu, side, scale):
     stages, stream = stages_of(gpu)
     rng = np.random.default_rng(side)
