@@ -1,0 +1,53 @@
+"""Atomic file writes and the user's cache folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears complete or not at all.
+
+    The data goes to a temporary file in the same folder, is flushed to the disk, and replaces `path` when the ``with``
+    block ends without an error. After an error the temporary file is removed and `path` is unchanged.
+
+    Args:
+        path: destination; its folder must exist.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically, see `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def cache_dir(name: str) -> Path:
+    """Folder of this package in the user's cache, e.g. ``~/.cache/facesr-edge/ranges``; not created.
+
+    Args:
+        name: subfolder, one for each kind of content.
+    """
+    from platformdirs import user_cache_path  # not needed to import the package
+
+    return user_cache_path("facesr-edge", appauthor=False) / name

@@ -1,0 +1,42 @@
+"""Atomic writes and the cache folder."""
+
+import stat
+
+import pytest
+from facesr_edge.engines.files import atomic_file, cache_dir, write_atomic
+
+
+def test_write_atomic_creates_and_replaces(tmp_path):
+    path = tmp_path / "card.json"
+    for data in (b"first", b"second"):
+        write_atomic(path, data)
+        assert path.read_bytes() == data
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_error_leaves_the_old_file_and_no_temporary_file(tmp_path):
+    path = tmp_path / "card.json"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), atomic_file(path) as file:
+        file.write(b"half of the new")
+        raise RuntimeError
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_leaves_the_old_file(tmp_path, no_file_larger_than):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+    with no_file_larger_than(1000), pytest.raises(OSError):
+        write_atomic(path, bytes(2000))
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_file_has_the_permissions_of_any_new_file(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    write_atomic(tmp_path / "atomic", b"")
+    assert stat.S_IMODE((tmp_path / "atomic").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_cache_dir_follows_the_users_setting(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_dir("ranges") == tmp_path / "facesr-edge" / "ranges"
