@@ -1,1 +1,1 @@
-"""What an engine is: contract, card, bundle, and one session per runtime."""
+"""Engines: I/O spec, card and bundle, and one session class per runtime."""

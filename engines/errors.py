@@ -1,15 +1,15 @@
-"""Every error that facesr-edge raises on purpose; each says what was expected, what came, and what to do.
+"""The exceptions of facesr-edge. Each message says what was expected, what was found, and what to do.
 
 FacesrError
-├── UsageError             the caller asked for something that cannot be meant (exit code 2)
+├── UsageError             invalid arguments or options (exit code 2)
 │   └── UnknownNameError   no model, network, engine or option of that name
-├── InputError             a picture, video or folder cannot be read
+├── InputError             an image, video or folder cannot be read
 ├── OutputError            a file cannot be written
-├── BundleError            a bundle is incomplete, altered, or of another version
-├── EngineError            an engine cannot be loaded or run here
-├── BuildError             a network cannot be turned into a bundle
-│   └── ParityError        a converted network departs from the original
-├── TrainingError          a training cannot start or go on
+├── BundleError            a bundle is incomplete, altered, or of an unknown format
+├── EngineError            an engine cannot be loaded or run on this device
+├── BuildError             a network cannot be converted to a bundle
+│   └── ParityError        a converted network differs too much from the original
+├── TrainingError          training cannot be started or resumed
 └── MissingDependencyError an optional package is not installed
 """
 
@@ -20,11 +20,11 @@ from collections.abc import Iterable
 
 
 class FacesrError(Exception):
-    """Root of the tree; its text is one line for the user."""
+    """Base class; its message is one line for the user."""
 
 
 class UsageError(FacesrError, ValueError):
-    """The caller asked for something that cannot be meant."""
+    """Invalid arguments or options."""
 
 
 class UnknownNameError(UsageError):
@@ -38,7 +38,7 @@ class UnknownNameError(UsageError):
 
 
 class InputError(FacesrError):
-    """A picture, video or folder cannot be read."""
+    """An image, video or folder cannot be read."""
 
 
 class OutputError(FacesrError):
@@ -46,23 +46,23 @@ class OutputError(FacesrError):
 
 
 class BundleError(FacesrError):
-    """A bundle is incomplete, altered, or of another version."""
+    """A bundle is incomplete, altered, or of an unknown format."""
 
 
 class EngineError(FacesrError):
-    """An engine cannot be loaded or run here."""
+    """An engine cannot be loaded or run on this device."""
 
 
 class BuildError(FacesrError):
-    """A network cannot be turned into a bundle."""
+    """A network cannot be converted to a bundle."""
 
 
 class ParityError(BuildError):
-    """A converted network departs from the original by more than its bound."""
+    """A converted network differs from the original by more than its tolerance."""
 
 
 class TrainingError(FacesrError):
-    """A training cannot start or go on."""
+    """Training cannot be started or resumed."""
 
 
 class MissingDependencyError(FacesrError):
@@ -71,3 +71,8 @@ class MissingDependencyError(FacesrError):
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         what = f"'facesr-edge[{extra}]'" if extra else "facesr-edge"
         super().__init__(f"{purpose} needs {package}, which is not installed; pip install {what}")
+
+
+def first_line(error: Exception) -> str:
+    """First line of an exception of another library, at most 200 characters; its type if it has no message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,9 +1,11 @@
-"""Atomic file writes and the user's cache folder."""
+"""Atomic writes of files and folders, and the user's cache folder."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,12 +44,40 @@ def write_atomic(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def cache_dir(name: str) -> Path:
-    """Folder of this package in the user's cache, e.g. ``~/.cache/facesr-edge/ranges``; not created.
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder that appears complete or not at all.
+
+    The files go to a temporary folder next to `path`, which replaces `path` when the ``with`` block ends without an
+    error. After an error the temporary folder is removed and `path` is unchanged.
 
     Args:
-        name: subfolder, one for each kind of content.
+        path: destination; missing parents are created, an existing folder is replaced, a symbolic link is followed.
+
+    Raises:
+        OSError: the folder cannot be written.
     """
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    new, old = temporary / "new", temporary / "old"
+    try:
+        new.mkdir()
+        yield new
+        if target.exists():
+            target.replace(old)
+        try:
+            new.replace(target)
+        except OSError:
+            if old.exists():
+                old.replace(target)
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def cache_dir(name: str) -> Path:
+    """Subfolder of this package's folder in the user's cache, e.g. ``~/.cache/facesr-edge/ranges``; not created."""
     from platformdirs import user_cache_path  # not needed to import the package
 
     return user_cache_path("facesr-edge", appauthor=False) / name

@@ -1,4 +1,4 @@
-"""What a tool of the operating system says when it is asked."""
+"""Jetson detection: model, JetPack release, power mode, clocks and DLA cores, from files and tools of the system."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path("/")
+RELEASE = "etc/nv_tegra_release"
+"""Release file that exists on every Jetson and nowhere else."""
 
 
 def run_tool(name: str, *arguments: str, root: Path = ROOT) -> str:
-    """Run a tool and read what it prints.
+    """Run a system tool and return its output.
 
     Args:
-        name: of the program; looked for on PATH and in /usr/sbin, or in another root's own folders alone.
-        arguments: for it.
+        name: program; searched on PATH and in /usr/sbin, or only in usr/bin and usr/sbin of another root.
+        arguments: of the program.
         root: of the file system.
 
     Returns:
-        Its standard output without the white space round it; "" where there is no such tool, or it fails.
+        Standard output, stripped; "" if the tool is missing or fails.
     """
     folders = [root / "usr/bin", root / "usr/sbin"]
     path = os.pathsep.join((*([os.environ.get("PATH", "")] if root == ROOT else []), *map(str, folders)))
@@ -31,53 +33,49 @@ def run_tool(name: str, *arguments: str, root: Path = ROOT) -> str:
     if program is None:
         return ""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [program, *arguments], capture_output=True, stdin=subprocess.DEVNULL, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.decode("utf-8", "replace").strip()
-
-
-RELEASE = "etc/nv_tegra_release"
-"""Every Jetson has it, and nothing else does."""
+    return process.stdout.decode("utf-8", "replace").strip()
 
 
 @dataclass(frozen=True)
 class Clock:
-    """A clock that the system sets, in MHz.
+    """A processor clock in MHz.
 
     Args:
         name: "GPU" or "CPU" (its first core).
-        current_mhz: now; idle processors are slow.
-        least_mhz, most_mhz: what it may be set to in this power mode.
+        current_mhz: current frequency; low when idle.
+        min_mhz, max_mhz: limits of the current power mode.
     """
 
     name: str
     current_mhz: int
-    least_mhz: int
-    most_mhz: int
+    min_mhz: int
+    max_mhz: int
 
     @property
     def locked(self) -> bool:
-        """Whether it stays at its most, as ``jetson_clocks`` does."""
-        return self.least_mhz == self.most_mhz
+        """Whether the clock is fixed at its maximum, as by ``jetson_clocks``."""
+        return self.min_mhz == self.max_mhz
 
     def __str__(self) -> str:
-        return f"{self.name} {f'at {self.most_mhz}' if self.locked else f'{self.least_mhz} to {self.most_mhz}'} MHz"
+        return f"{self.name} {f'at {self.max_mhz}' if self.locked else f'{self.min_mhz} to {self.max_mhz}'} MHz"
 
 
 @dataclass(frozen=True)
 class Jetson:
-    """A Jetson as it is set now.
+    """A Jetson and its current settings.
 
     Args:
-        model: e.g. "NVIDIA Jetson AGX Orin Developer Kit"; "" where the kernel does not say.
-        l4t: release of Jetson Linux, e.g. "36.4.3".
-        jetpack: release of JetPack, e.g. "6.2"; "" where its packages are not installed.
-        power_mode: as nvpmodel calls it, e.g. "MAXN"; "" where nobody knows.
-        clocks: of GPU and CPU, those that can be read.
-        dla_cores: deep learning accelerators that the kernel has found.
+        model: e.g. "NVIDIA Jetson AGX Orin Developer Kit"; "" if unknown.
+        l4t: Jetson Linux release, e.g. "36.4.3".
+        jetpack: JetPack release, e.g. "6.2"; "" if its packages are not installed.
+        power_mode: nvpmodel's name, e.g. "MAXN"; "" if unknown.
+        clocks: of GPU and CPU, as far as readable.
+        dla_cores: number of deep learning accelerators.
     """
 
     model: str
@@ -89,21 +87,21 @@ class Jetson:
 
     @property
     def release(self) -> str:
-        """Of its software, for the key of an engine: JetPack's number, or Jetson Linux's where it is not installed."""
+        """JetPack release for `EngineInfo`, or the Jetson Linux release if JetPack is not installed."""
         return self.jetpack or f"L4T {self.l4t}"
 
     def __str__(self) -> str:
         software = f"JetPack {self.jetpack}" if self.jetpack else self.release
-        mode = f"power mode {self.power_mode or 'not known'}"
+        mode = f"power mode {self.power_mode or 'unknown'}"
         return f"{software}, {mode}, clocks {'locked' if self.locked else 'not locked'}"
 
     @property
     def locked(self) -> bool:
-        """Whether every clock that can be read stays at its most."""
+        """Whether every readable clock is fixed at its maximum."""
         return bool(self.clocks) and all(clock.locked for clock in self.clocks)
 
     def settings(self) -> dict[str, Any]:
-        """What a card keeps beside a time that was measured here; ready for JSON."""
+        """Settings that a card records with measured times; JSON-serializable."""
         return {
             "model": self.model,
             "l4t": self.l4t,
@@ -114,31 +112,31 @@ class Jetson:
 
 
 def this_jetson(root: Path = ROOT) -> Jetson | None:
-    """Look at the Jetson that this runs on; none where it is none.
+    """The Jetson that this process runs on; None on other machines.
 
     Args:
-        root: of the file system; files and tools are looked for below it.
+        root: of the file system; files and tools are searched below it.
     """
     try:
-        said = (root / RELEASE).read_text("utf-8", errors="replace")
+        text = (root / RELEASE).read_text("utf-8", errors="replace")
     except OSError:
         return None
-    release = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", said)
+    release = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", text)
     jetpack = re.match(r"[\d.]+", run_tool("dpkg-query", "-W", "-f=${Version}", "nvidia-jetpack", root=root))
     mode = re.search(r"NV Power Mode:\s*(.+)", run_tool("nvpmodel", "-q", root=root))
     return Jetson(
-        model=_text(root / "proc/device-tree/model").strip("\0 \n"),
-        l4t=".".join(release.groups()) if release else said.partition("\n")[0].strip("# "),
+        model=_read_text(root / "proc/device-tree/model").strip("\0 \n"),
+        l4t=".".join(release.groups()) if release else text.partition("\n")[0].strip("# "),
         jetpack=jetpack.group() if jetpack else "",
         power_mode=mode.group(1).strip() if mode else "",
         clocks=tuple(_clocks(root)),
-        # The same core may be listed below more than one bus: by name, and as a link.
+        # A core may be listed below several buses, by name and as a link: count distinct names.
         dla_cores=len({path.name for path in (root / "sys/devices/platform").glob("**/*host1x/*.nvdla[0-9]")}),
     )
 
 
 def _clocks(root: Path) -> Iterator[Clock]:
-    """GPU and CPU, where the kernel lets everybody read them."""
+    """Clocks of GPU and CPU that are readable without root."""
     for folder in sorted((root / "sys/class/devfreq").glob("*")):
         if re.search(r"\.(gpu|ga10b|gv11b)$|^gpu-gpc", folder.name):
             yield from _clock("GPU", [folder / f"{kind}_freq" for kind in ("cur", "min", "max")], per_mhz=1_000_000)
@@ -148,13 +146,12 @@ def _clocks(root: Path) -> Iterator[Clock]:
 
 
 def _clock(name: str, files: list[Path], per_mhz: int) -> Iterator[Clock]:
-    told = [_text(file).strip() for file in files]
-    if all(text.isdigit() for text in told):
-        current, least, most = (round(int(text) / per_mhz) for text in told)
-        yield Clock(name, current, least, most)
+    values = [_read_text(file).strip() for file in files]
+    if all(text.isdigit() for text in values):
+        yield Clock(name, *(round(int(text) / per_mhz) for text in values))
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Which runtime runs a bundle: the registry that each runtime joins, and what "auto" takes."""
+"""The registry of runtimes, and the choice of the runtime that runs a bundle."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .session import Session
 
 
 def _tensorrt(bundle: Bundle, threads: int) -> Session:
-    _refuse_references(bundle)
+    _check_no_references(bundle)
     from .tensorrt.session import TrtSession
 
     return TrtSession(bundle)
 
 
 def _openvino(bundle: Bundle, threads: int) -> Session:
-    _refuse_references(bundle)
+    _check_no_references(bundle)
     return OvSession(bundle, threads)
 
 
-def _refuse_references(bundle: Bundle) -> None:
+def _check_no_references(bundle: Bundle) -> None:
     if bundle.card.io_spec.references:
-        raise EngineError(f"{bundle.card.name} borrows from references, which runs in ONNX Runtime; leave --engine out")
+        raise EngineError(f"{bundle.card.name} uses references, which only ONNX Runtime supports; omit --engine")
 
 
 ENGINES: dict[str, Callable[[Bundle, int], Session]] = {
@@ -35,12 +35,12 @@ ENGINES: dict[str, Callable[[Bundle, int], Session]] = {
     "openvino": _openvino,
     "onnxruntime": OrtSession,
 }
-"""Engine name -> how a session is made from a bundle and a number of threads; the fastest first."""
-QUICKER_IN_OPENVINO = ("fp16", "int8")
-"""Precisions that "auto" runs in OpenVINO where that is installed, on processors of the kind that was measured.
+"""Engine name -> function of a bundle and a number of threads that returns a session; fastest first."""
+OPENVINO_PRECISIONS = ("fp16", "int8")
+"""Precisions for which "auto" selects OpenVINO on x86-64, if it is installed.
 
-Time in OpenVINO 2026.4 over time in ONNX Runtime 1.31, medians of calls in turn, on two cores of an AMD EPYC with AVX2
-and no VNNI, beside two other busy processes:
+Latency of OpenVINO 2026.4 divided by that of ONNX Runtime 1.31, medians of interleaved calls on two cores of an AMD
+EPYC with AVX2 and without VNNI, with two other busy processes:
 
                                       one thread          two threads
                                   fp32  fp16  int8     fp32  fp16  int8
@@ -49,31 +49,31 @@ and no VNNI, beside two other busy processes:
     idrn-x4, eight of 32 px       0.91   -    0.72     0.76   -    0.50
     detector, 640x384             1.35  0.75  0.85     1.29  0.71  0.77
 
-FP32 stays in ONNX Runtime: on one thread it gains little, in the detector it loses, and each shape takes a quarter of a
-second to compile. With two threads ONNX Runtime's wait for each other, which costs the more the busier the machine is.
+FP32 runs in ONNX Runtime: on one thread OpenVINO is barely faster, the detector is slower, and each shape takes 0.25 s
+to compile. On two threads ONNX Runtime's thread synchronization is slow, more so on a busy machine.
 """
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """A runtime for a bundle.
+    """The runtime for a bundle.
 
     Args:
         engine: a key of `ENGINES`.
-        why: it was taken, in words.
+        reason: why it was selected, for the user.
     """
 
     engine: str
-    why: str
+    reason: str
 
 
 def choose_engine(bundle: Bundle, engine: str = "auto") -> EngineChoice:
-    """Which runtime runs a bundle. Depends on the bundle and on what is installed, never on what fails.
+    """Select the runtime for a bundle. Depends only on the bundle and on the installed packages; there is no fallback.
 
     Args:
-        bundle: what to run.
-        engine: a key of `ENGINES`, or "auto": TensorRT where the bundle has an engine; OpenVINO where it is installed
-            and was measured to be quicker, see `QUICKER_IN_OPENVINO`; or else ONNX Runtime.
+        bundle: to run.
+        engine: a key of `ENGINES`, or "auto": TensorRT if the bundle has an engine, OpenVINO if it is installed and
+            was faster in measurements (see `OPENVINO_PRECISIONS`), otherwise ONNX Runtime.
 
     Raises:
         UnknownNameError: no engine of that name.
@@ -81,33 +81,31 @@ def choose_engine(bundle: Bundle, engine: str = "auto") -> EngineChoice:
     if engine not in ("auto", *ENGINES):
         raise UnknownNameError("engine", engine, ["auto", *ENGINES])
     if engine != "auto":
-        return EngineChoice(engine, "as asked")
-    made = bundle.card.engine
-    if made:
-        return EngineChoice("tensorrt", f"the bundle has an engine of {made.runtime} {made.version} for {made.gpu}")
-    if _quicker_in_openvino(bundle):
-        return EngineChoice(
-            "openvino", f"no compiled engine, and on CPUs OpenVINO is quicker in {bundle.card.precision}"
-        )
+        return EngineChoice(engine, "selected by the user")
+    if info := bundle.card.engine:
+        return EngineChoice("tensorrt", f"the bundle has an engine of {info.runtime} {info.version} for {info.gpu}")
+    if _openvino_is_faster(bundle):
+        reason = f"no compiled engine, and OpenVINO is faster on CPUs in {bundle.card.precision}"
+        return EngineChoice("openvino", reason)
     return EngineChoice("onnxruntime", "the bundle has no compiled engine")
 
 
-def _quicker_in_openvino(bundle: Bundle) -> bool:
-    fits = bundle.card.precision in QUICKER_IN_OPENVINO and not bundle.card.io_spec.references
-    fits = fits and FP16_ONNX not in bundle.card.files  # TensorRT's dialect of INT8 was not measured
-    return fits and platform.machine().lower() in ("x86_64", "amd64") and installed()
+def _openvino_is_faster(bundle: Bundle) -> bool:
+    supported = bundle.card.precision in OPENVINO_PRECISIONS and not bundle.card.io_spec.references
+    measured = FP16_ONNX not in bundle.card.files  # INT8 graphs for TensorRT were not measured
+    return supported and measured and platform.machine().lower() in ("x86_64", "amd64") and installed()
 
 
 def open_session(bundle: Bundle, engine: str = "auto", threads: int = 0) -> Session:
     """Load a bundle into a runtime.
 
     Args:
-        bundle: what to run.
+        bundle: to run.
         engine: see `choose_engine`.
-        threads: CPU threads of one call; 0 for one a core.
+        threads: CPU threads of one call; 0 for one per core.
 
     Raises:
         UnknownNameError: no engine of that name.
-        EngineError, MissingDependencyError: it cannot be loaded here. Nothing else is tried in its stead.
+        EngineError, MissingDependencyError: it cannot be loaded. No other engine is tried.
     """
     return ENGINES[choose_engine(bundle, engine).engine](bundle, threads)

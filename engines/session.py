@@ -1,4 +1,4 @@
-"""A session: an engine loaded and ready. Every runtime offers this and nothing more."""
+"""The protocol that every runtime implements: a session is a loaded engine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .bundle.io_spec import IOSpec
 
 @dataclass(frozen=True)
 class LayerTime:
-    """What one layer of an engine takes.
+    """Time of one layer of an engine.
 
     Args:
-        name: as the runtime calls it; of layers that it fused, all their names.
-        kind: operator or kernel, e.g. "Conv"; "" where the runtime does not say.
-        ms: mean time of one call.
+        name: of the layer in the runtime; for fused layers, the names of all.
+        kind: operator or kernel, e.g. "Conv"; "" if the runtime does not report it.
+        ms: mean time per call.
     """
 
     name: str
@@ -27,35 +27,35 @@ class LayerTime:
 
 
 class Session(Protocol):
-    """An engine loaded and ready; used by one thread at a time."""
+    """A loaded engine. Not thread-safe: use it from one thread at a time."""
 
     io_spec: IOSpec
     runtime: str
-    """Name and version of what runs it, e.g. "ONNX Runtime 1.23 (CPU, 2 threads)"."""
+    """Name and version of the runtime, e.g. "ONNX Runtime 1.23 (CPU, 2 threads)"."""
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         """Run a batch.
 
         Args:
-            batch: (N, H, W, 3) uint8 BGR, of a shape that the contract allows; any N.
+            batch: (N, H, W, 3) uint8 BGR, H and W as the I/O spec requires, N of 1 or more.
 
         Returns:
-            What the contract says, a fresh array.
+            The output that `IOSpec` describes, a new array.
 
         Raises:
-            EngineError: a shape that the contract does not allow, or the runtime failed.
+            EngineError: a shape that the I/O spec does not accept, or the runtime failed.
         """
 
     def warm_up(self) -> None:
-        """Make ready every shape of the contract, so that the first frame takes no longer than the others."""
+        """Run every shape of the I/O spec once, so that the first frame is not slower than the others."""
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
-        """Time every layer, in the order they run; the clocks cost time of their own, so the sum exceeds a call's.
+        """Measure the time of every layer, in execution order. Profiling has overhead: the sum exceeds a call's time.
 
         Args:
-            batch: as for `infer`, of a number that the contract lists.
-            runs: calls that are averaged, after one that does not count.
+            batch: as for `infer`, of a batch size in the I/O spec.
+            runs: number of calls to average, after one warm-up call.
         """
 
     def close(self) -> None:
-        """Give the runtime's memory back."""
+        """Release the runtime's memory."""

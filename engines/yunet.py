@@ -1,7 +1,7 @@
-"""YuNet's ONNX files, as they are published, behind the contract of our own detectors.
+"""YuNet's published ONNX files, with the I/O spec of this package's detectors.
 
-Source: W. Wu et al., "YuNet: a tiny millisecond-level face detector", 2023. Its graph takes (N, 3, H, W) float BGR in
-0..255 and gives four maps a stride: class and objectness scores, boxes and landmarks, decoded as ours are.
+Source: W. Wu et al., "YuNet: a tiny millisecond-level face detector", 2023. The graph takes (N, 3, H, W) float BGR in
+0..255 and returns four maps per stride: class scores, objectness scores, boxes and landmarks, encoded like ours.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from .bundle.io_spec import IOSpec
 from .errors import EngineError
 from .onnxruntime.session import OrtGraph, layer_times
+from .postprocess import STRIDES
 from .session import LayerTime
 
-STRIDES = (8, 16, 32)
-_MAPS = tuple(f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
+_OUTPUTS = tuple(f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 
 
 class YuNetSession:
-    """A YuNet file in ONNX Runtime; a `Session`.
+    """A YuNet file in ONNX Runtime; implements `Session`.
 
     Args:
-        path: the ONNX file, of any or of one fixed input size.
-        threads: of one call; 0 for one a core.
+        path: the ONNX file, of a fixed or dynamic input size.
+        threads: CPU threads of one call; 0 for one per core.
 
     Raises:
         EngineError: the file is not a YuNet.
@@ -34,27 +34,25 @@ class YuNetSession:
     def __init__(self, path: Path, threads: int = 0) -> None:
         self._graph = OrtGraph(path, threads)
         self._path, self._threads = path, threads
-        if not set(_MAPS) <= set(self._graph.outputs) or len(self._graph.inputs) != 1:
-            raise EngineError(f"{path} is not a face detector known here; give a YuNet ONNX file or a bundle")
+        if not set(_OUTPUTS) <= set(self._graph.outputs) or len(self._graph.inputs) != 1:
+            raise EngineError(f"{path} is not a supported face detector; give a YuNet ONNX file or a bundle")
         (node,) = self._graph.inputs.values()
         height, width = node.shape[2:]
-        size = ((height, width),) if isinstance(height, int) and isinstance(width, int) else ()
-        self.io_spec = IOSpec("face-detection", multiple=STRIDES[-1], sizes_hw=size)
+        sizes_hw = ((height, width),) if isinstance(height, int) and isinstance(width, int) else ()
+        self.io_spec = IOSpec("face-detection", multiple=STRIDES[-1], sizes_hw=sizes_hw)
         self.runtime = f"ONNX Runtime {self._graph.version} (CPU)"
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
-        """See `Session.layer_times`; of one picture."""
+        """See `Session.layer_times`; of the first image of the batch."""
         self.io_spec.check(batch)
         return layer_times(self._path, _tensor(batch[0]), runs, self._threads)
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See `Session.infer`."""
         self.io_spec.check(batch)
-        # The published files were exported for one picture a call.
-        return np.concatenate([self._infer_one(picture) for picture in batch])
+        return np.concatenate([self._infer_one(image) for image in batch])  # the files have a fixed batch size of 1
 
-    def _infer_one(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        maps = dict(zip(self._graph.outputs, self._graph.run(_tensor(picture)), strict=True))
+    def _infer_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        maps = dict(zip(self._graph.outputs, self._graph.run(_tensor(image)), strict=True))
         rows = []
         for stride in STRIDES:
             score = np.sqrt(np.clip(maps[f"cls_{stride}"], 0, 1) * np.clip(maps[f"obj_{stride}"], 0, 1))
@@ -62,15 +60,13 @@ class YuNetSession:
         return np.concatenate(rows, axis=1)  # (1, A, 15)
 
     def warm_up(self) -> None:
-        """See `Session.warm_up`."""
         height, width = self.io_spec.largest_hw or (STRIDES[-1], STRIDES[-1])
         self.infer(np.zeros((1, height, width, 3), np.uint8))
 
     def close(self) -> None:
-        """See `Session.close`."""
         self._graph.close()
 
 
-def _tensor(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _tensor(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(H, W, 3) uint8 -> (1, 3, H, W) float32, 0..255."""
-    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
+    return np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)

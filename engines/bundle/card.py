@@ -1,42 +1,82 @@
-"""What is known of a bundle: contract, precision, hashes, parity, quality, training, licence, limits."""
+"""The card of a bundle, ``card.json``: I/O specification, file hashes, evaluations, training and licence."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from ..errors import BundleError
+from . import card_format_1
 from .engine_info import EngineInfo
 from .io_spec import IOSpec
 
-FORMAT = 1
-"""Version of the card's layout; a card of a newer one is refused."""
+FORMAT = 2
+"""Version of the card's layout. Format 1 is converted on reading; any other version is rejected."""
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS = get_args(Precision)
+ENGINE_CHECK = card_format_1.ENGINE_CHECK
+"""Dataset name of the comparison of a compiled engine with ONNX Runtime."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a network on one dataset.
+
+    Args:
+        dataset: name of the dataset, e.g. the name of its folder.
+        n: number of faces (super-resolution) or images (detection).
+        degradation: how the inputs were made from the ground truth: "bicubic" or "camera"; "none" for detection.
+        precision: of the network that was evaluated.
+        metrics: name -> value, ready for JSON.
+    """
+
+    dataset: str
+    n: int
+    degradation: str
+    precision: str
+    metrics: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        texts = (self.dataset, self.degradation, self.precision)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(self.n, int):
+            raise BundleError("an evaluation needs text for dataset, degradation and precision, and an integer n")
+        if not isinstance(self.metrics, dict):
+            raise BundleError("the metrics of an evaluation must be an object")
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Dataset, degradation and precision: a card holds one evaluation for each combination."""
+        return self.dataset, self.degradation, self.precision
+
+    @property
+    def title(self) -> str:
+        """E.g. "test (127), camera, fp32"."""
+        degradation = "" if self.degradation in ("bicubic", "none") else f", {self.degradation}"
+        return f"{self.dataset}{f' ({self.n})' if self.n else ''}{degradation}, {self.precision}"
 
 
 @dataclass(frozen=True)
 class Card:
-    """The sidecar of a bundle, ``card.json``.
+    """Metadata of a bundle, stored as ``card.json``.
 
     Args:
         name: e.g. "idrn-x4".
-        contract: shapes in and out.
-        precision: of the arithmetic between the uint8 pixels.
+        io_spec: input and output shapes.
+        precision: of the layers between the uint8 input and output.
         network: key of the network registry.
         config: keyword arguments of the network.
         files: name -> SHA-256 of every other file of the bundle.
-        parity: how far each conversion step departs from the one before, measured on real faces.
-        quality: metrics on held-out faces, with the protocol.
+        parity: error or PSNR of each conversion step against the step before, measured on real faces.
+        evaluations: metrics on held-out data.
         training: data, recipe, steps.
         licence: of the weights.
-        limits: what it must not be trusted with, in words.
-        made_with: package -> version at build.
-        notes: what the build had to say, e.g. that the engine is still to be compiled on the device.
-        calibration: SHA-256 of what INT8 was calibrated on; "" for other precisions.
-        engine: what the compiled engine beside the graph was made for; none where there is none.
+        limitations: known limitations of the network, one sentence each.
+        build_versions: package -> version at build time.
+        notes: messages of the build, e.g. that the engine has to be compiled on the device.
+        calibration: SHA-256 of the INT8 calibration inputs; "" for other precisions.
+        engine: device and software that the compiled engine was built for; None without an engine.
         format: version of this layout.
     """
 
@@ -47,10 +87,10 @@ class Card:
     config: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
     parity: dict[str, float] = field(default_factory=dict)
-    quality: dict[str, Any] = field(default_factory=dict)
+    evaluations: tuple[Evaluation, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
-    limits: tuple[str, ...] = ()
+    limitations: tuple[str, ...] = ()
     build_versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     calibration: str = ""
@@ -62,54 +102,76 @@ class Card:
         return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
 
 
-_LATER = {"calibration": ""}
-"""What cards of format 1 did not have from the beginning -> what its absence means."""
-_KINDS: dict[str, type] = {
-    **dict.fromkeys(("name", "network", "licence", "calibration"), str),
-    **dict.fromkeys(("config", "files", "parity", "quality", "training", "made_with"), dict),
-    **dict.fromkeys(("limits", "notes"), tuple),
-}
-"""Field -> what it must be, in a card that was read."""
+def with_evaluation(card: Card, evaluation: Evaluation) -> Card:
+    """Add an evaluation; one of the same dataset, degradation and precision is replaced."""
+    by_key = {one.key: one for one in card.evaluations} | {evaluation.key: evaluation}
+    return replace(card, evaluations=tuple(by_key.values()))
 
 
-def card_from_json(text: str, where: str = "card.json") -> Card:
-    """Read a card.
+def with_metrics(card: Card, evaluation: Evaluation) -> Card:
+    """Add the metrics of an evaluation to those of the same dataset, degradation and precision, if there are any."""
+    metrics = find_metrics(card, evaluation) | evaluation.metrics
+    return with_evaluation(card, replace(evaluation, metrics=metrics))
+
+
+def find_metrics(card: Card, evaluation: Evaluation) -> dict[str, Any]:
+    """Metrics on the card for the dataset, degradation and precision of `evaluation`; empty if there are none."""
+    return next((one.metrics for one in card.evaluations if one.key == evaluation.key), {})
+
+
+def evaluation_from_title(title: str, precision: str, metrics: dict[str, Any]) -> Evaluation:
+    """Make an evaluation from the printed name of a dataset.
 
     Args:
-        text: the content of ``card.json``.
-        where: its path, for the error.
+        title: e.g. "127 faces of test", "127 faces of test, camera" or "272 pictures of detect".
+        precision: of the network.
+        metrics: see `Evaluation`; a "precision" and a face count equal to the one in the title are dropped.
+    """
+    return Evaluation(**card_format_1.evaluation(title, {**metrics, "precision": precision}))
+
+
+_FIELD_TYPES: dict[str, type] = {
+    **dict.fromkeys(("name", "network", "licence", "calibration"), str),
+    **dict.fromkeys(("config", "files", "parity", "training", "build_versions"), dict),
+    **dict.fromkeys(("limitations", "notes"), tuple),
+}
+
+
+def card_from_json(text: str, path: str = "card.json") -> Card:
+    """Read a card of format 1 or 2; `path` is for the error message.
 
     Raises:
-        BundleError: not a card, or one of a newer format.
+        BundleError: not a card, or one of an unknown format.
     """
     try:
         values = json.loads(text)
         version = values["format"]
     except (ValueError, KeyError, TypeError):
-        raise BundleError(f"{where} is not a card; build the bundle again: facesr-edge build") from None
-    if version != FORMAT:
+        raise BundleError(f"{path} is not a card; rebuild the bundle: facesr-edge build") from None
+    if version not in (1, FORMAT) or isinstance(version, bool):
         raise BundleError(
-            f"{where} has card format {version}, this release reads {FORMAT}; upgrade facesr-edge or rebuild"
+            f"{path} has card format {version}, this release reads 1 and {FORMAT}; upgrade facesr-edge or rebuild"
         )
     try:
-        io_spec: dict[str, Any] = {key: _frozen(value) for key, value in values.pop("contract").items()}
-        if "size_hw" in io_spec:  # what it was called while there could be but one
-            size = io_spec.pop("size_hw")
-            io_spec["sizes_hw"] = (size,) if size else ()
-        made_for = values.pop("engine", None)
-        plain = [f.name for f in fields(Card) if f.name not in ("contract", "engine")]
-        rest: dict[str, Any] = {name: _frozen({**_LATER, **values}[name]) for name in plain}
-        card = Card(io_spec=IOSpec(**io_spec), engine=EngineInfo(**made_for) if made_for else None, **rest)
+        return _card_from_dict(card_format_1.converted(values) if version == 1 else values)
     except (TypeError, KeyError, AttributeError, BundleError) as error:
-        raise BundleError(f"{where} is incomplete ({error}); build the bundle again: facesr-edge build") from None
-    odd = sorted(name for name, kind in _KINDS.items() if not isinstance(getattr(card, name), kind))
-    if odd or card.precision not in PRECISIONS or not all(isinstance(digest, str) for digest in card.files.values()):
-        raise BundleError(
-            f"{where} says what no card says, look at {', '.join(odd) or 'precision and files'}; "
-            "build the bundle again: facesr-edge build"
-        )
+        raise BundleError(f"{path} is invalid ({error}); rebuild the bundle: facesr-edge build") from None
+
+
+def _card_from_dict(values: dict[str, Any]) -> Card:
+    values = {f.name: _tuples(values[f.name]) for f in fields(Card)}
+    values["io_spec"] = IOSpec(**{key: _tuples(value) for key, value in values["io_spec"].items()})
+    values["evaluations"] = tuple(Evaluation(**one) for one in values["evaluations"])
+    values["engine"] = EngineInfo(**values["engine"]) if values["engine"] else None
+    card = Card(**{**values, "format": FORMAT})
+    wrong = [name for name, kind in _FIELD_TYPES.items() if not isinstance(getattr(card, name), kind)]
+    wrong += [] if card.precision in PRECISIONS else ["precision"]
+    wrong += [] if all(isinstance(digest, str) for digest in card.files.values()) else ["files"]
+    if wrong:
+        raise BundleError(f"wrong type or value of {', '.join(wrong)}")
     return card
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+def _tuples(value: Any) -> Any:
+    """A list as a tuple, its lists too; other values unchanged."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What goes into an engine and what comes out: the part of a card that a session needs to run."""
+"""Input and output shapes of an engine: the part of a card that a session needs to run."""
 
 from __future__ import annotations
 
@@ -15,41 +15,40 @@ from ..errors import BundleError, EngineError
 Task = Literal["super-resolution", "face-detection"]
 
 CROP_SIZES = (32, 48, 64, 96, 128)
-"""Sides of the crops that engines are made for, in pixels of the frame."""
+"""Default side lengths of crops, in frame pixels."""
 SMALL_CROP_SIZES = (16, 32, 48, 64)
-"""The same for an enlargement by 8: of faces that have so few pixels, and of results that are still of a size."""
+"""The same for ×8 upscaling: it is used for faces of fewer pixels, and the output stays of reasonable size."""
 BATCHES = (1, 2, 4, 8)
-"""Faces a call; with the windows, all the shapes that an engine ever sees, so that memory stays flat."""
-
-
+"""Batch sizes. With the crop sizes they are all shapes that an engine ever runs, so memory stays constant."""
 MAX_CALL_PIXELS = 20_000
-"""Most pixels of a call with several faces. More gain nothing on a CPU and fill the memory with features: 8 crops of
-128 pixels need gigabytes in a network that is 64 channels wide."""
+"""Maximum pixels of a call with several faces. Larger calls are not faster on a CPU and need much memory for
+activations: 8 crops of 128 px take gigabytes in a network of 64 channels."""
 
 
 @dataclass(frozen=True)
 class IOSpec:
-    """Shapes of an engine. Pixels in: (N, H, W, 3) uint8 BGR, whatever the task.
+    """Input and output shapes of an engine. The input of every task is (N, H, W, 3) uint8 BGR.
 
-    Out: for super-resolution (N, scale·H, scale·W, 3) uint8 BGR. For face detection (N, A, 15) float32, one row a cell
-    of the strides 8, 16 and 32, rows before columns: score in 0..1, centre and log size in strides, and five
-    landmarks in strides, the centre and the landmarks counted from the cell's corner.
+    Output of super-resolution: (N, scale·H, scale·W, 3) uint8 BGR. Output of face detection: (N, A, 15) float32, one
+    row for each cell of the strides 8, 16 and 32 in row-major order: score in 0..1, center x, y and log width, height
+    in units of the stride, and x, y of five landmarks in units of the stride. Center and landmarks are relative to the
+    top left corner of the cell.
 
     Args:
-        task: what the engine does.
-        scale: enlargement; 1 for a detector.
-        windows: for super-resolution, the sides H = W it takes.
-        batches: the N it takes.
-        multiple: for detection, what H and W must be a multiple of.
-        sizes_hw: for detection, the sizes that the engine was made for; none where any will do.
-        references: for super-resolution, most faces of a library that a face may borrow from; 0 where it borrows from
-            none. With them the graph has more inputs: keys (N, R, L, P) and values (N, R, L, V) float16, and present
-            (N, R) float32, 1 for a reference, 0 for an empty slot; R from 1 to this.
+        task: "super-resolution" or "face-detection".
+        scale: upscaling factor; 1 for a detector.
+        crop_sizes: accepted sides H = W, for super-resolution.
+        batches: accepted N.
+        multiple: H and W must be multiples of this, for detection.
+        sizes_hw: sizes that the engine was compiled for, for detection; empty if any size is accepted.
+        references: maximum number of reference faces per face, for reference-based super-resolution; 0 for other
+            networks. The graph then has more inputs: keys (N, R, L, P) and values (N, R, L, V) float16, and present
+            (N, R) float32, 1 for a reference, 0 for an empty slot; 1 <= R <= `references`.
     """
 
     task: Task
     scale: int = 1
-    windows: tuple[int, ...] = ()
+    crop_sizes: tuple[int, ...] = ()
     batches: tuple[int, ...] = (1,)
     multiple: int = 1
     sizes_hw: tuple[tuple[int, int], ...] = ()
@@ -57,71 +56,57 @@ class IOSpec:
 
     def __post_init__(self) -> None:
         if self.task not in ("super-resolution", "face-detection"):
-            raise BundleError(f"unknown task '{self.task}' in a contract; expected super-resolution or face-detection")
-        sizes = (self.scale, self.multiple, *self.windows, *self.batches, *chain(*self.sizes_hw))
+            raise BundleError(f"unknown task '{self.task}' in an I/O spec; expected super-resolution or face-detection")
+        sizes = (self.scale, self.multiple, *self.crop_sizes, *self.batches, *chain(*self.sizes_hw))
         if not all(isinstance(size, int) and size > 0 for size in sizes):
-            raise BundleError("a contract needs whole positive numbers for its scale, windows, batches and sizes")
+            raise BundleError("scale, crop sizes, batches, multiple and sizes of an I/O spec must be positive integers")
         if 1 not in self.batches:
-            raise BundleError("a contract needs a batch of 1, or some numbers of pictures could not be run")
-        if self.task == "super-resolution" and (self.scale < 2 or not self.windows):
-            raise BundleError("a super-resolution contract needs a scale of 2 or more, and windows")
+            raise BundleError("the batches of an I/O spec must include 1, or some batches could not be split")
+        if self.task == "super-resolution" and (self.scale < 2 or not self.crop_sizes):
+            raise BundleError("the I/O spec of super-resolution needs a scale of 2 or more, and crop sizes")
         if not isinstance(self.references, int) or self.references < 0:
-            raise BundleError(f"a contract needs a whole number of references, not {self.references}")
+            raise BundleError(f"references of an I/O spec must be an integer of 0 or more, got {self.references}")
 
     def batches_of(self, height: int, width: int) -> tuple[int, ...]:
-        """Sizes of the calls with pictures of this height and width, in pixels."""
+        """Batch sizes allowed for images of this height and width, in pixels."""
         return tuple(n for n in self.batches if n == 1 or n * height * width <= MAX_CALL_PIXELS)
 
     def padded_hw(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width, in pixels, of the picture that a detector is given for one of this height and width."""
-        least = self.multiple
+        """Height and width that a detector's input of this height and width is padded to, in pixels."""
         if not self.sizes_hw:
-            return -(-height // least) * least, -(-width // least) * least
-        fitting = [size for size in self.sizes_hw if size[0] >= height and size[1] >= width]
-        return min(fitting, key=prod, default=max(self.sizes_hw, key=prod))
+            return -(-height // self.multiple) * self.multiple, -(-width // self.multiple) * self.multiple
+        large_enough = [size for size in self.sizes_hw if size[0] >= height and size[1] >= width]
+        return min(large_enough, key=prod, default=max(self.sizes_hw, key=prod))
 
     @property
     def largest_hw(self) -> tuple[int, int] | None:
-        """Height and width, in pixels, of the largest picture that a detector takes; none where any will do."""
+        """Height and width of a detector's largest input, in pixels; None if any size is accepted."""
         return max(self.sizes_hw, key=prod, default=None)
 
     def check(self, batch: NDArray[Any]) -> None:
-        """Refuse a batch that the contract does not allow; any number of pictures is allowed but none.
-
-        Raises:
-            EngineError: what was expected, and what came.
-        """
+        """Raise an EngineError unless a batch has the shape and dtype of the input; any N of 1 or more is valid."""
         if batch.ndim != 4 or batch.shape[3] != 3 or batch.dtype != np.uint8 or len(batch) == 0:
             raise EngineError(f"expected a batch of (N, H, W, 3) uint8, got {batch.shape} {batch.dtype}")
         _, height, width, _ = batch.shape
-        if self.windows and (height != width or height not in self.windows):
-            raise EngineError(f"expected square crops of {', '.join(map(str, self.windows))} px, got {width}x{height}")
+        if self.crop_sizes and (height != width or height not in self.crop_sizes):
+            sizes = ", ".join(map(str, self.crop_sizes))
+            raise EngineError(f"expected square crops of {sizes} px, got {width}x{height}")
         if self.sizes_hw and (height, width) not in self.sizes_hw:
-            known = ", ".join(f"{w}x{h}" for h, w in self.sizes_hw)
-            raise EngineError(f"expected {known} px, got {width}x{height}; pad the frame")
+            sizes = ", ".join(f"{w}x{h}" for h, w in self.sizes_hw)
+            raise EngineError(f"expected {sizes} px, got {width}x{height}; pad the frame")
         if height % self.multiple or width % self.multiple or not height or not width:
             raise EngineError(
                 f"expected sides that are a multiple of {self.multiple}, got {width}x{height}; pad the frame"
             )
 
 
-def super_resolution(scale: int, windows: tuple[int, ...] = (), references: int = 0) -> IOSpec:
-    """The contract of a super-resolution network.
+def super_resolution(scale: int, crop_sizes: tuple[int, ...] = (), references: int = 0) -> IOSpec:
+    """The I/O spec of a super-resolution network.
 
     Args:
-        scale: its enlargement.
-        windows: sides of the crops, in pixels, for a network that does not take all that its scale allows.
-        references: most faces of a library that it borrows from.
+        scale: upscaling factor.
+        crop_sizes: sides of the crops, in pixels; empty for the default of the scale.
+        references: maximum number of reference faces per face.
     """
-    own = windows or (SMALL_CROP_SIZES if scale >= 8 else CROP_SIZES)
-    return IOSpec("super-resolution", scale=scale, windows=own, batches=BATCHES, references=references)
-
-
-def split_batch(count: int, batches: tuple[int, ...]) -> list[int]:
-    """Split a number of faces into the fewest calls of the given sizes without padding: 7 -> [4, 2, 1]."""
-    calls: list[int] = []
-    for size in sorted(batches, reverse=True):
-        while count >= size:
-            calls.append(size)
-            count -= size
-    return calls
+    crop_sizes = crop_sizes or (SMALL_CROP_SIZES if scale >= 8 else CROP_SIZES)
+    return IOSpec("super-resolution", scale=scale, crop_sizes=crop_sizes, batches=BATCHES, references=references)

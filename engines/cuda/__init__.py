@@ -1,1 +1,1 @@
-"""CUDA without a framework: driver, context, arrays, kernels."""
+"""CUDA driver access without a deep learning framework: context, arrays, streams and kernels."""

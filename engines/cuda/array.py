@@ -1,7 +1,8 @@
-"""An array in the GPU's memory, shared with other libraries without a copy."""
+"""Arrays in GPU memory, exchanged with other libraries without a copy (DLPack, ``__cuda_array_interface__``)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,48 +11,33 @@ from numpy.typing import DTypeLike
 from ..errors import EngineError
 from . import dlpack
 from .context import Context, Owned
-from .dlpack import Layout, packed
-from .driver import mebibytes
+from .dlpack import Layout, contiguous_strides
+from .driver import format_mib
 from .streams import Stream
 
 
 class Allocation(Owned):
-    """Device memory; freed when the last array, here or in another library, lets go of it."""
+    """Device memory, freed with the last array that refers to it, in this or another library."""
 
     def __init__(self, context: Context, nbytes: int) -> None:
-        api = context.api
-        with context.current():
+        with context.current() as api:
             self.pointer = api.allocate(max(nbytes, 1))
-        super().__init__(context, f"memory of {mebibytes(nbytes)}", api.free, [self.pointer])
+        super().__init__(context, f"memory of {format_mib(nbytes)}", api.free, [self.pointer])
 
 
 class DeviceArray:
-    """An array in the GPU's memory; `Gpu.empty` and `Gpu.view` make it.
+    """Array in GPU memory; created by `Gpu.empty` and `Gpu.view`.
 
     Args:
-        owner: what its memory belongs to; it is held until `close`.
-        layout: where it lies.
+        owner: object that owns the memory; referenced until `close`.
+        layout: address, shape, dtype and strides.
     """
 
     def __init__(self, owner: Any, layout: Layout) -> None:
         self._owner, self._layout = owner, layout
+        self.shape, self.dtype, self.strides = layout.shape, layout.dtype, layout.strides
         self.stream: Stream | None = None
-        """The stream whose work fills the array; whoever reads it elsewhere is made to wait for that."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Elements along each axis."""
-        return self._layout.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of an element."""
-        return self._layout.dtype
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Bytes from one element to the next along each axis."""
-        return self._layout.strides
+        """Stream that writes the array; readers on other streams wait for it."""
 
     @property
     def nbytes(self) -> int:
@@ -60,19 +46,15 @@ class DeviceArray:
 
     @property
     def contiguous(self) -> bool:
-        """Whether the rows follow each other without gaps; the stride of an axis of one element says nothing."""
-        wanted = packed(self.shape, self.dtype.itemsize)
-        return all(a == b for a, b, length in zip(self.strides, wanted, self.shape, strict=True) if length > 1)
+        """Whether the array is C-contiguous; strides of axes of length 1 are ignored."""
+        expected = contiguous_strides(self.shape, self.dtype.itemsize)
+        return all(a == b for a, b, length in zip(self.strides, expected, self.shape, strict=True) if length > 1)
 
     @property
     def pointer(self) -> int:
-        """Address of the first element.
-
-        Raises:
-            EngineError: the array is closed.
-        """
+        """Address of the first element; raises an EngineError if the array is closed."""
         if self._owner is None:
-            raise EngineError("the array on the GPU is closed; make another")
+            raise EngineError("the GPU array is closed; create another")
         return self._layout.pointer
 
     def part(
@@ -82,51 +64,51 @@ class DeviceArray:
         start: int = 0,
         strides: tuple[int, ...] | None = None,
     ) -> DeviceArray:
-        """Some of the array, in the same memory, which lives as long as either.
+        """View of a part of the memory, as ``numpy.lib.stride_tricks.as_strided``; keeps the memory alive.
 
         Args:
-            shape: of the part.
-            dtype: of the part; none for the array's own.
-            start: where it begins, in bytes.
-            strides: bytes from one element to the next along each axis; none where it has no gaps.
+            shape: of the view.
+            dtype: of the view; None: the array's dtype.
+            start: offset in bytes.
+            strides: in bytes; None: C-contiguous.
         """
-        kind = np.dtype(self.dtype if dtype is None else dtype)
-        steps = packed(shape, kind.itemsize) if strides is None else strides
-        part = DeviceArray(self._owner, Layout(self.pointer + start, shape, kind, steps, self._layout.device))
+        element = np.dtype(self.dtype if dtype is None else dtype)
+        steps = contiguous_strides(shape, element.itemsize) if strides is None else strides
+        part = DeviceArray(self._owner, Layout(self.pointer + start, shape, element, steps, self._layout.device))
         part.stream = self.stream
         return part
 
-    def entries(self, start: int, count: int) -> DeviceArray:
-        """Some entries along the first axis."""
+    def narrow(self, start: int, count: int) -> DeviceArray:
+        """View of entries `start` to `start + count` along the first axis."""
         return self.part((count, *self.shape[1:]), start=start * self.strides[0], strides=self.strides)
 
     def leading(self, count: int) -> DeviceArray:
-        """The first entries along the first axis, in the same memory."""
+        """View of the first `count` entries along the first axis."""
         if not 0 <= count <= self.shape[0]:
             raise EngineError(f"expected 0 to {self.shape[0]} entries, got {count}")
-        return self.entries(0, count)
+        return self.narrow(0, count)
 
     def __getitem__(self, index: int) -> DeviceArray:
-        """One entry along the first axis, in the same memory."""
+        """View of one entry along the first axis."""
         if not 0 <= index < self.shape[0]:
-            raise EngineError(f"expected an entry of 0 to {self.shape[0] - 1}, got {index}")
+            raise EngineError(f"expected an index of 0 to {self.shape[0] - 1}, got {index}")
         return self.part(self.shape[1:], start=index * self.strides[0], strides=self.strides[1:])
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def close(self) -> None:
-        """Let go of the memory, which is freed unless somebody else holds it; harmless when done already."""
+        """Drop the reference to the memory, which is freed unless referenced elsewhere; no effect if closed."""
         self._owner = None
 
-    def _filling(self) -> Stream | None:
-        """The stream to wait for; none if its work is done, as it is once it is closed."""
+    def _pending_stream(self) -> Stream | None:
+        """Stream to wait for; None if there is none or it is closed and therefore done."""
         return None if self.stream is None or self.stream.closed else self.stream
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Numba's protocol, version 3; PyTorch, CuPy and Numba read it."""
-        stream = self._filling()
+        """CUDA Array Interface, version 3, as read by PyTorch, CuPy and Numba."""
+        stream = self._pending_stream()
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
@@ -137,7 +119,7 @@ class DeviceArray:
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        """DLPack's kind of memory, and number of the device."""
+        """DLPack device type and device number."""
         return self._layout.device
 
     def __dlpack__(
@@ -148,55 +130,55 @@ class DeviceArray:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """A capsule with this array, for one taker.
+        """Export the array as a DLPack capsule for one consumer.
 
         Args:
-            stream: handle of the taker's stream, which is made to wait for this array; -1 for one that needs not wait,
-                none for the default stream.
-            max_version: newest DLPack that the taker reads; every version reads what is given here.
-            dl_device: where the taker wants it; only where it is.
-            copy: whether to copy; never.
+            stream: handle of the consumer's stream, which waits for this array; -1: no synchronization, None: the
+                default stream.
+            max_version: newest DLPack version that the consumer reads; ignored, every version reads this capsule.
+            dl_device: device that the consumer requests; only the array's own.
+            copy: must not be True.
 
         Raises:
-            BufferError: a copy was asked for, or another device.
+            BufferError: a copy or another device is requested.
         """
         if copy or dl_device not in (None, self._layout.device):
-            raise BufferError("expected an array that stays where it is, was asked for a copy; copy it after taking it")
-        pointer = self.pointer  # checks that the array is open
-        filling = self._filling()
-        if filling is not None and stream != -1:
-            filling.lead(1 if stream is None else stream)
-        at = self._layout
-        return dlpack.capsule_of(Layout(pointer, at.shape, at.dtype, at.strides, at.device), self._owner)
+            raise BufferError("exporting a copy or to another device is not supported; copy the array after import")
+        layout = replace(self._layout, pointer=self.pointer)  # raises if the array is closed
+        pending = self._pending_stream()
+        if pending is not None and stream != -1:
+            pending.signal(1 if stream is None else stream)
+        return dlpack.capsule_from_layout(layout, self._owner)
 
 
 def device_view(other: Any, index: int, stream: Stream | None = None) -> DeviceArray:
-    """Another library's array, where it lies.
+    """View of another library's array in GPU memory.
 
     Args:
-        other: anything with ``__dlpack__`` or ``__cuda_array_interface__``.
-        index: number of the device where it has to be.
-        stream: made to wait for the work that fills the array; none if the caller has waited.
+        other: object with ``__dlpack__`` or ``__cuda_array_interface__``.
+        index: number of the device that must hold the array.
+        stream: waits for the work that writes the array; None if the caller has synchronized.
 
     Raises:
-        EngineError: not such an array, or one in other memory.
+        EngineError: not such an array, or it is not on this GPU.
     """
     if hasattr(other, "__dlpack__") and hasattr(other, "__dlpack_device__"):
-        kind, where = (int(v) for v in other.__dlpack_device__())
-        if kind not in (dlpack.CUDA, dlpack.CUDA_HOST, dlpack.CUDA_MANAGED):
-            raise EngineError("expected an array in the GPU's memory, got one in the host's; upload it first")
-        if kind == dlpack.CUDA and where != index:
-            raise EngineError(f"expected an array on GPU {index}, got one on GPU {where}; copy it there first")
-        taken = dlpack.taken_from(other.__dlpack__(stream=stream.handle if stream is not None else -1))
-        return DeviceArray(taken, taken.layout)
+        device_type, device = (int(v) for v in other.__dlpack_device__())
+        if device_type not in (dlpack.CUDA, dlpack.CUDA_HOST, dlpack.CUDA_MANAGED):
+            raise EngineError("expected an array in GPU memory, got one in host memory; upload it first")
+        if device_type == dlpack.CUDA and device != index:
+            raise EngineError(f"expected an array on GPU {index}, got one on GPU {device}; copy it there first")
+        capsule = other.__dlpack__(stream=stream.handle if stream is not None else -1)
+        tensor = dlpack.tensor_from_capsule(capsule)
+        return DeviceArray(tensor, tensor.layout)
     try:
-        seen = other.__cuda_array_interface__
+        interface = other.__cuda_array_interface__
     except AttributeError:
         raise EngineError(
             f"expected an array with __dlpack__ or __cuda_array_interface__, got {type(other).__name__}"
         ) from None
-    shape, dtype = tuple(seen["shape"]), np.dtype(seen["typestr"])
-    strides = seen.get("strides") or packed(shape, dtype.itemsize)
-    if stream is not None and seen.get("stream") is not None:
-        stream.follow(seen["stream"])
-    return DeviceArray(other, Layout(seen["data"][0], shape, dtype, tuple(strides), (dlpack.CUDA, index)))
+    shape, dtype = tuple(interface["shape"]), np.dtype(interface["typestr"])
+    strides = interface.get("strides") or contiguous_strides(shape, dtype.itemsize)
+    if stream is not None and interface.get("stream") is not None:
+        stream.wait_for(interface["stream"])
+    return DeviceArray(other, Layout(interface["data"][0], shape, dtype, tuple(strides), (dlpack.CUDA, index)))

@@ -1,96 +1,91 @@
-"""CUDA C++ -> code for one GPU, by NVIDIA's run-time compiler (NVRTC), which needs no toolkit and no GPU."""
+"""Compile CUDA C++ for one GPU with NVIDIA's run-time compiler (NVRTC); needs neither the CUDA toolkit nor a GPU."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from ..errors import EngineError
+from ..errors import EngineError, first_line
+from ..files import cache_dir, write_atomic
 
 OPTIONS = ("--std=c++17", "--fmad=false")
-"""Products and sums are rounded apart, as on a CPU: the same picture comes out of both."""
+"""Without fused multiply-add the rounding, and so the image, is the same as on a CPU."""
 
 
-def cubin(nvrtc: Any, source: str, name: str, compute_capability: tuple[int, int]) -> bytes:
-    """Compile for a GPU: machine code, or PTX where the compiler is older than the GPU.
+def compile_kernels(nvrtc: Any, source: str, name: str, compute_capability: tuple[int, int]) -> bytes:
+    """Compile for a GPU: a cubin, or PTX if the compiler is older than the GPU.
 
     Args:
         nvrtc: the module ``cuda.bindings.nvrtc``.
-        source: in one piece.
-        name: of the source, for messages.
+        source: CUDA C++ in one piece.
+        name: file name for error messages.
         compute_capability: e.g. (8, 7).
 
     Raises:
-        EngineError: NVRTC is missing, too old, or refuses the source.
+        EngineError: NVRTC is missing, does not support the GPU, or rejects the source.
     """
     try:
-        known = _call(nvrtc, nvrtc.nvrtcGetSupportedArchs)
-    except (RuntimeError, ImportError) as error:  # the bindings load libnvrtc with their first call
-        reason = str(error).splitlines()[0]
-        raise EngineError(f"no NVRTC here ({reason}); pip install 'cuda-python[all]', or install the toolkit") from None
-    wanted = 10 * compute_capability[0] + compute_capability[1]
-    older = [arch for arch in known if arch <= wanted]
-    if not older:
+        supported = _call(nvrtc, nvrtc.nvrtcGetSupportedArchs)
+    except (RuntimeError, ImportError) as error:  # the bindings load libnvrtc on their first call
         raise EngineError(
-            f"NVRTC {'.'.join(map(str, _version(nvrtc)))} compiles for SM {min(known) / 10} and newer, this GPU is "
-            f"SM {wanted / 10}; install an older cuda-python"
+            f"NVRTC not found ({first_line(error)}); pip install 'cuda-python[all]', or install the CUDA toolkit"
+        ) from None
+    capability = 10 * compute_capability[0] + compute_capability[1]
+    candidates = [arch for arch in supported if arch <= capability]
+    if not candidates:
+        raise EngineError(
+            f"NVRTC {'.'.join(map(str, _version(nvrtc)))} supports SM {min(supported) / 10} and newer, this GPU is "
+            f"SM {capability / 10}; install an older cuda-python"
         )
-    arch = f"--gpu-architecture={'sm' if wanted in known else 'compute'}_{max(older)}"
-    text = "\n".join((*map(str, _version(nvrtc)), arch, *OPTIONS, source))
-    return cached(text, lambda: _compiled(nvrtc, source, name, arch))
+    arch = f"--gpu-architecture={'sm' if capability in supported else 'compute'}_{max(candidates)}"
+    key = "\n".join((*map(str, _version(nvrtc)), arch, *OPTIONS, source))
+    return cached_image(key, lambda: _compile(nvrtc, source, name, arch))
 
 
-def cached(text: str, make: Callable[[], bytes]) -> bytes:
-    """What was made of a text before, or is made now: kernels take seconds to compile and are the same each time.
+def cached_image(key: str, compile_image: Callable[[], bytes]) -> bytes:
+    """Return a compiled image from the user's cache folder, or compile it, which takes seconds, and store it there.
 
-    Kept in ``facesr-edge/kernels`` of the user's cache folder, which may be emptied at any time; where it cannot be
-    written nothing is kept.
+    The cache is ``facesr-edge/kernels``; it may be deleted at any time. If it is not writable, nothing is stored.
 
     Args:
-        text: all that the result depends on.
-        make: makes it.
+        key: text of everything that determines the image.
+        compile_image: called on a cache miss.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(home, "facesr-edge", "kernels", hashlib.sha256(text.encode()).hexdigest())
+    path = cache_dir("kernels") / hashlib.sha256(key.encode()).hexdigest()
     with suppress(OSError):
-        image = path.read_bytes()
-        digest, image = image[:32], image[32:]
+        data = path.read_bytes()
+        digest, image = data[:32], data[32:]
         if hashlib.sha256(image).digest() == digest:
             return image
-    image = make()
+    image = compile_image()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(image).digest() + image)
-        Path(file.name).replace(path)
+        write_atomic(path, hashlib.sha256(image).digest() + image)
     return image
 
 
-def _compiled(nvrtc: Any, source: str, name: str, arch: str) -> bytes:
+def _compile(nvrtc: Any, source: str, name: str, arch: str) -> bytes:
     program = _call(nvrtc, nvrtc.nvrtcCreateProgram, source.encode(), name.encode(), 0, [], [])
     try:
         options = [option.encode() for option in (arch, *OPTIONS)]
         (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
         if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-            log = b" " * _call(nvrtc, nvrtc.nvrtcGetProgramLogSize, program)
-            _call(nvrtc, nvrtc.nvrtcGetProgramLog, program, log)
-            lines = log.decode("utf-8", "replace").strip("\0 \n").splitlines()
-            first = next((line for line in lines if "error" in line), "no reason given")
-            raise EngineError(f"NVRTC refuses {name}: {first.strip()}; install facesr-edge again")
-        ready = "sm_" in arch
-        size, get = (
-            (nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN) if ready else (nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
-        )
-        image = b" " * _call(nvrtc, size, program)
-        _call(nvrtc, get, program, image)
+            raise EngineError(f"NVRTC cannot compile {name}: {_first_error(nvrtc, program)}; reinstall facesr-edge")
+        kind = "CUBIN" if "sm_" in arch else "PTX"
+        image = b" " * _call(nvrtc, getattr(nvrtc, f"nvrtcGet{kind}Size"), program)
+        _call(nvrtc, getattr(nvrtc, f"nvrtcGet{kind}"), program, image)
         return bytes(image)
     finally:
         nvrtc.nvrtcDestroyProgram(program)
+
+
+def _first_error(nvrtc: Any, program: Any) -> str:
+    log = b" " * _call(nvrtc, nvrtc.nvrtcGetProgramLogSize, program)
+    _call(nvrtc, nvrtc.nvrtcGetProgramLog, program, log)
+    lines = log.decode("utf-8", "replace").strip("\0 \n").splitlines()
+    return next((line for line in lines if "error" in line), "no reason given").strip()
 
 
 def _version(nvrtc: Any) -> tuple[int, int]:
@@ -101,7 +96,9 @@ def _version(nvrtc: Any) -> tuple[int, int]:
 def _call(nvrtc: Any, function: Any, *arguments: Any) -> Any:
     status, *results = function(*arguments)
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-        raise EngineError(f"NVRTC refused {function.__name__} ({status.name}); facesr-edge doctor says what is amiss")
+        raise EngineError(
+            f"NVRTC call {function.__name__} failed ({status.name}); run facesr-edge doctor to check the installation"
+        )
     if function.__name__ == "nvrtcGetSupportedArchs":
         return results[-1]
     return results[0] if results else None

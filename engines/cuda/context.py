@@ -1,4 +1,4 @@
-"""A device's context, and who owns what in it: everything is given back once, whoever lets go of it last."""
+"""CUDA context of a device, and ownership of its resources, each of which is released exactly once."""
 
 from __future__ import annotations
 
@@ -12,98 +12,87 @@ from .driver import Driver
 
 
 class Closable(Protocol):
-    """What a context closes with itself."""
+    """Resource that a context closes with itself."""
 
     def close(self) -> None:
-        """Harmless when done already."""
+        """Release the resource; no effect if it is closed."""
 
 
-Kept = TypeVar("Kept", bound=Closable)
+ClosableT = TypeVar("ClosableT", bound=Closable)
 
 
 class Context:
-    """The primary context of a device, so that PyTorch and CuPy in the same process share it.
-
-    Any thread may call, one at a time.
-    """
+    """The primary context of a device, shared with PyTorch and CuPy. Any thread may call, one at a time."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver: Driver | None = driver
-        self._kept: WeakSet[Closable] = WeakSet()
+        self._resources: WeakSet[Closable] = WeakSet()
 
     @property
     def api(self) -> Driver:
-        """The driver.
-
-        Raises:
-            EngineError: the GPU is closed.
-        """
+        """The driver; raises an EngineError if the GPU is closed."""
         if self._driver is None:
             raise EngineError("the GPU is closed; open it again")
         return self._driver
 
     @contextmanager
-    def current(self) -> Iterator[None]:
-        """Make the context current in this thread for a while; may be nested."""
+    def current(self) -> Iterator[Driver]:
+        """Make the context current in this thread within the block, which gets the driver; may be nested."""
         api = self.api
         api.push()
         try:
-            yield
+            yield api
         finally:
             api.pop()
 
-    def keep(self, thing: Kept) -> Kept:
-        """Close a thing with the context, unless it is closed or forgotten before."""
-        self._kept.add(thing)
-        return thing
+    def register(self, resource: ClosableT) -> ClosableT:
+        """Close a resource with the context, unless it is closed or collected before."""
+        self._resources.add(resource)
+        return resource
 
     def close(self) -> None:
-        """Close all that was made here and let go of the context.
+        """Close all resources and release the context.
 
-        Page-locked arrays, and device memory that was handed to another library, live on until they are let go of.
+        Page-locked arrays and device memory exported to another library are freed with their last reference.
         """
-        for thing in list(self._kept):
-            with suppress(EngineError):  # of a context that is lost: told by the call that lost it
-                thing.close()
+        for resource in list(self._resources):
+            with suppress(EngineError):  # the call that lost the context has raised already
+                resource.close()
         self._driver = None
 
 
 class Owned:
-    """Something in a context that is given back by `close`, or when nobody holds it any more.
+    """Handles in a context, released by `close` or when the object is collected.
 
     Args:
-        context: where it is.
-        what: its name, for errors.
-        free: gives a handle back.
-        handles: what to give back; may be filled in later.
+        context: the context of the handles.
+        name: of the resource, for error messages.
+        free: releases one handle.
+        handles: to release; may be filled in later.
     """
 
-    def __init__(self, context: Context, what: str, free: Callable[[int], None], handles: list[int]) -> None:
-        self._context, self._what = context, what
+    def __init__(self, context: Context, name: str, free: Callable[[int], None], handles: list[int]) -> None:
+        self._context, self._name = context, name
         self._finalizer = finalize(self, release, context.api, free, handles)
 
     @property
     def closed(self) -> bool:
-        """Whether it was given back."""
+        """Whether the handles are released."""
         return not self._finalizer.alive
 
     def api(self) -> Driver:
-        """The driver.
-
-        Raises:
-            EngineError: this, or the context, is closed.
-        """
+        """The driver; raises an EngineError if this resource or its context is closed."""
         if self.closed:
-            raise EngineError(f"the {self._what} is closed; make another")
+            raise EngineError(f"the {self._name} is closed; create another")
         return self._context.api
 
     def close(self) -> None:
-        """Give it back; harmless when done already."""
+        """Release the handles; no effect if closed."""
         self._finalizer()
 
 
 def release(driver: Driver, free: Callable[[int], None], handles: list[int]) -> None:
-    """Free handles. What the driver says to it was said already by the call that broke the context."""
+    """Free handles; driver errors are ignored, since the call that broke the context has raised already."""
     with suppress(EngineError):
         driver.push()
         try:

@@ -1,13 +1,14 @@
-"""DLPack: arrays in the GPU's memory handed between libraries without a copy, as capsules of Python's C interface.
+"""DLPack: export and import of arrays as Python capsules, without a copy.
 
-Source: the DLPack specification, ``dlpack.h`` and its Python rules: a capsule is named "dltensor" until somebody takes
-the tensor out of it, who renames it and calls the tensor's deleter once.
+Source: the DLPack specification, ``dlpack.h`` and its Python rules: a capsule is named "dltensor" until a consumer
+takes the tensor, renames the capsule "used_dltensor" and later calls the tensor's deleter once.
 """
 
 from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 from weakref import finalize
 
@@ -16,14 +17,14 @@ import numpy as np
 from ..errors import EngineError
 
 CUDA, CUDA_HOST, CUDA_MANAGED = 2, 3, 13
-"""Kinds of memory that a GPU can read by its address."""
-_KINDS = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}
-"""Kind of a numpy dtype -> DLPack's code."""
-_FRESH, _TAKEN = b"dltensor", b"used_dltensor"
+"""DLDeviceType values of memory that a GPU can address."""
+_TYPE_CODES = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}
+"""numpy dtype kind -> DLDataTypeCode."""
+_UNUSED_NAME, _USED_NAME = b"dltensor", b"used_dltensor"
 
 
-class _Tensor(ctypes.Structure):
-    """DLManagedTensor: a DLTensor, what its maker keeps, and how to let go of it."""
+class _ManagedTensor(ctypes.Structure):
+    """DLManagedTensor: a DLTensor, the exporter's context and the deleter."""
 
     _fields_ = (
         ("data", ctypes.c_void_p),
@@ -41,44 +42,48 @@ class _Tensor(ctypes.Structure):
     )
 
 
-_Deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-_Destructor = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
-_python = ctypes.pythonapi
-_new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, _Destructor)(("PyCapsule_New", _python))
-_is = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_IsValid", _python))
-_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", _python))
-_rename = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_SetName", _python))
-# The destructor gets a capsule that is dying: as a bare address, for a reference would bring it back to life.
-_dying_is = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_IsValid", _python))
-_dying_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_GetPointer", _python))
-
-_lent: dict[int, tuple[Any, ...]] = {}
-"""Address of a tensor that somebody holds -> the tensor and what its memory belongs to."""
+_Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+"""Type of tensor deleters and capsule destructors."""
 
 
-def _let_go(address: int) -> None:
-    _lent.pop(address, None)
+def _capsule_function(name: str, result: Any, *arguments: Any) -> Any:
+    return ctypes.PYFUNCTYPE(result, *arguments)((f"PyCapsule_{name}", ctypes.pythonapi))
 
 
-def _unless_taken(capsule: int) -> None:
-    if _dying_is(capsule, _FRESH):
-        _lent.pop(_dying_pointer(capsule, _FRESH), None)
+_capsule_new = _capsule_function("New", ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, _Callback)
+_is_valid = _capsule_function("IsValid", ctypes.c_int, ctypes.py_object, ctypes.c_char_p)
+_get_pointer = _capsule_function("GetPointer", ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
+_set_name = _capsule_function("SetName", ctypes.c_int, ctypes.py_object, ctypes.c_char_p)
+# The destructor gets the capsule as an address: a py_object argument would increment the count of a dying object.
+_address_is_valid = _capsule_function("IsValid", ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)
+_address_get_pointer = _capsule_function("GetPointer", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
+
+_exported: dict[int, tuple[Any, ...]] = {}
+"""Address of an exported tensor -> the tensor, its shape and strides, and the owner of its memory."""
 
 
-_deleter, _destructor = _Deleter(_let_go), _Destructor(_unless_taken)
+def _delete_exported(address: int) -> None:
+    _exported.pop(address, None)
+
+
+def _destroy_capsule(capsule: int) -> None:
+    if _address_is_valid(capsule, _UNUSED_NAME):
+        _exported.pop(_address_get_pointer(capsule, _UNUSED_NAME), None)
+
+
+_deleter, _destructor = _Callback(_delete_exported), _Callback(_destroy_capsule)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where an array lies.
+    """Memory layout of an array.
 
     Args:
         pointer: address of the first element.
         shape: elements along each axis.
-        dtype: of an element.
+        dtype: element type.
         strides: bytes from one element to the next along each axis.
-        device: DLPack's kind of memory, and number of the device.
+        device: DLPack device type and device number.
     """
 
     pointer: int
@@ -88,85 +93,74 @@ class Layout:
     device: tuple[int, int]
 
 
-def capsule_of(layout: Layout, owner: Any) -> Any:
-    """Lend an array.
-
-    Args:
-        layout: where it lies.
-        owner: what its memory belongs to; held until the taker lets go.
-
-    Returns:
-        A capsule named "dltensor".
+def capsule_from_layout(layout: Layout, owner: Any) -> Any:
+    """Export an array as a capsule named "dltensor"; `owner` is referenced until the consumer calls the deleter.
 
     Raises:
-        BufferError: DLPack has no word for the dtype.
+        BufferError: DLPack cannot describe the dtype.
     """
     kind, size, ndim = layout.dtype.kind, layout.dtype.itemsize, len(layout.shape)
-    if kind not in _KINDS:
+    if kind not in _TYPE_CODES:
         raise BufferError(f"expected numbers or booleans, got {layout.dtype}, which DLPack cannot describe")
     shape = (ctypes.c_int64 * ndim)(*layout.shape)
     strides = (ctypes.c_int64 * ndim)(*(s // size for s in layout.strides))
-    tensor = _Tensor(layout.pointer, *layout.device, ndim, _KINDS[kind], 8 * size, 1)
+    tensor = _ManagedTensor(layout.pointer, *layout.device, ndim, _TYPE_CODES[kind], 8 * size, 1)
     tensor.shape = ctypes.cast(shape, ctypes.POINTER(ctypes.c_int64))
     tensor.strides = ctypes.cast(strides, ctypes.POINTER(ctypes.c_int64))
     tensor.deleter = ctypes.cast(_deleter, ctypes.c_void_p)
     address = ctypes.addressof(tensor)
-    _lent[address] = (tensor, shape, strides, owner)
-    return _new(address, _FRESH, _destructor)
+    _exported[address] = (tensor, shape, strides, owner)
+    return _capsule_new(address, _UNUSED_NAME, _destructor)
 
 
-class Taken:
-    """An array taken out of a capsule; given back by `close`, or when nobody holds it any more."""
+class ImportedTensor:
+    """Array taken from a capsule; its deleter is called by `close`, or when the object is collected."""
 
     def __init__(self, layout: Layout, address: int) -> None:
         self.layout = layout
-        self._finalizer = finalize(self, _give_back, address)
+        self._finalizer = finalize(self, _call_deleter, address)
 
     def close(self) -> None:
-        """Give it back to its library; harmless when done already."""
+        """Return the memory to its library; no effect if closed."""
         self._finalizer()
 
 
-def taken_from(capsule: Any) -> Taken:
-    """Take an array out of a capsule.
+def tensor_from_capsule(capsule: Any) -> ImportedTensor:
+    """Import an array.
 
     Raises:
-        EngineError: not a fresh capsule, or numbers that numpy has no word for.
+        EngineError: not an unused capsule, or a data type that numpy does not have.
     """
-    if not _is(capsule, _FRESH):
-        raise EngineError("expected a DLPack capsule that nobody has taken, got another; ask for a new one")
-    address = _pointer(capsule, _FRESH)
-    tensor = _Tensor.from_address(address)
-    kinds = [kind for kind, code in _KINDS.items() if code == tensor.code]
+    if not _is_valid(capsule, _UNUSED_NAME):
+        raise EngineError("expected an unused DLPack capsule, got a used one or another object; export the array again")
+    address = _get_pointer(capsule, _UNUSED_NAME)
+    tensor = _ManagedTensor.from_address(address)
+    kinds = [kind for kind, code in _TYPE_CODES.items() if code == tensor.code]
     size = tensor.bits // 8
     try:
         dtype = np.dtype(f"{kinds[0]}{size}")
     except (IndexError, TypeError):
         raise EngineError(
-            f"expected an array of numbers that numpy knows, got DLPack's type {tensor.code} of {tensor.bits} bits; "
+            f"expected a data type that numpy supports, got DLPack type code {tensor.code} of {tensor.bits} bits; "
             "convert it first"
         ) from None
     if tensor.lanes != 1:
-        raise EngineError(f"expected plain numbers, got vectors of {tensor.lanes}; convert them first")
-    shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
-    strides = tuple(tensor.strides[i] * size for i in range(tensor.ndim)) if tensor.strides else packed(shape, size)
+        raise EngineError(f"expected scalar elements, got vectors of {tensor.lanes}; convert them first")
+    shape = tuple(tensor.shape[: tensor.ndim])
+    elements = tensor.strides[: tensor.ndim] if tensor.strides else None
+    strides = tuple(size * step for step in elements) if elements else contiguous_strides(shape, size)
     pointer = (tensor.data or 0) + tensor.byte_offset
     layout = Layout(pointer, shape, dtype, strides, (tensor.device_type, tensor.device_id))
-    _rename(capsule, _TAKEN)
-    return Taken(layout, address)
+    _set_name(capsule, _USED_NAME)
+    return ImportedTensor(layout, address)
 
 
-def packed(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Strides in bytes of an array whose rows follow each other without gaps."""
-    strides: list[int] = []
-    step = itemsize
-    for length in reversed(shape):
-        strides.insert(0, step)
-        step *= length
-    return tuple(strides)
+def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Strides in bytes of a C-contiguous array."""
+    return tuple(itemsize * prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
-def _give_back(address: int) -> None:
-    deleter = _Tensor.from_address(address).deleter
+def _call_deleter(address: int) -> None:
+    deleter = _ManagedTensor.from_address(address).deleter
     if deleter:
-        _Deleter(deleter)(address)
+        _Callback(deleter)(address)

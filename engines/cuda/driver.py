@@ -1,4 +1,10 @@
-"""What this package asks of the CUDA driver, whichever bindings ask it; and what a failure of the driver means."""
+"""Driver protocol: the CUDA driver calls that this package uses, and the translation of driver errors.
+
+Implemented over cuda-python (`cuda_python.py`) and pycuda (`pycuda.py`). `cuda.core` (checked at 1.2) does not replace
+it: its pinned-memory pools do not work on Jetson Orin, `Device.set_current` does not restore the caller's context, and
+its typed views have no ``__cuda_array_interface__`` and do not synchronize the consumer's stream on export. The pycuda
+fallback would remain as well.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +18,14 @@ from ..errors import EngineError
 
 
 @dataclass(frozen=True)
-class DeviceFacts:
-    """What the driver says of a GPU.
+class DeviceProperties:
+    """Properties of a GPU, as reported by the driver.
 
     Args:
         name: e.g. "Orin".
         compute_capability: e.g. (8, 7).
-        memory_bytes: all of its memory.
-        driver: newest CUDA that the driver serves, e.g. "13.0".
+        memory_bytes: total device memory.
+        driver: newest CUDA version that the driver supports, e.g. "13.0".
     """
 
     name: str
@@ -29,93 +35,94 @@ class DeviceFacts:
 
 
 class Driver(Protocol):
-    """The driver, with one device's primary context held until nobody holds this. Handles and addresses are integers.
+    """CUDA driver API of one device; retains the primary context for its own lifetime.
 
-    Every call but `push` wants the context to be current. All raise EngineError.
+    Handles and addresses are integers. Every call except `push` requires a current context and raises EngineError on
+    failure.
     """
 
     runtime: str
     """Bindings and their version, e.g. "cuda-python 13.0.1"."""
     graphs: bool
-    facts: DeviceFacts
+    properties: DeviceProperties
 
     def push(self) -> None:
-        """Make the context current in this thread."""
+        """Push the context onto this thread's context stack."""
 
     def pop(self) -> None:
-        """Make current again what was current before."""
+        """Pop the context; the previous one is current again."""
 
     def allocate(self, nbytes: int) -> int:
-        """Address of fresh device memory."""
+        """Allocate device memory; returns its address."""
 
     def free(self, address: int) -> None:
-        """Give device memory back."""
+        """Free device memory."""
 
-    def pin(self, nbytes: int) -> int:
-        """Address of fresh page-locked host memory."""
+    def allocate_pinned(self, nbytes: int) -> int:
+        """Allocate page-locked host memory; returns its address."""
 
-    def unpin(self, address: int) -> None:
-        """Give page-locked memory back."""
+    def free_pinned(self, address: int) -> None:
+        """Free page-locked host memory."""
 
-    def to_device(self, address: int, host: NDArray[Any], stream: int) -> None:
-        """Copy a contiguous host array."""
+    def copy_htod(self, address: int, host: NDArray[Any], stream: int) -> None:
+        """Queue a copy of a contiguous host array to device memory."""
 
-    def to_host(self, host: NDArray[Any], address: int, stream: int) -> None:
-        """Copy into a contiguous host array."""
+    def copy_dtoh(self, host: NDArray[Any], address: int, stream: int) -> None:
+        """Queue a copy of device memory into a contiguous host array."""
 
     def copy_dtod(self, target: int, source: int, nbytes: int, stream: int) -> None:
-        """Copy within the device."""
+        """Queue a copy within device memory."""
 
     def stream_create(self) -> int:
-        """A stream that does not wait for the default one."""
+        """Create a stream that does not synchronize with the default stream."""
 
-    def stream_wait(self, stream: int) -> None:
-        """Block until all that was queued is done."""
+    def stream_synchronize(self, stream: int) -> None:
+        """Block until all queued work is done."""
 
     def stream_destroy(self, stream: int) -> None:
-        """Give a stream back."""
+        """Destroy a stream."""
 
-    def order(self, first: int, then: int) -> None:
-        """Work queued on stream `then` from now on starts after what is queued on `first`; also streams of others."""
+    def stream_wait(self, stream: int, other: int) -> None:
+        """Let work queued on `stream` from now on wait for the work queued on `other`; may be streams of others."""
 
     def event_create(self) -> int:
-        """An event with a clock."""
+        """Create an event with timing enabled."""
 
     def event_record(self, event: int, stream: int) -> None:
-        """The event happens when the stream gets there."""
+        """Record the event on a stream."""
 
-    def event_milliseconds(self, start: int, end: int) -> float:
-        """Time between two events; blocks until the second has happened."""
+    def event_elapsed_ms(self, start: int, end: int) -> float:
+        """Time between two recorded events in ms; blocks until the second is reached."""
 
     def event_destroy(self, event: int) -> None:
-        """Give an event back."""
+        """Destroy an event."""
 
     def capture_begin(self, stream: int) -> None:
-        """From now on the stream's work is written down and not done."""
+        """Begin to capture the stream's work into a graph; captured work is not executed."""
 
     def capture_end(self, stream: int) -> int:
-        """The work that was written down, ready to launch."""
+        """End the capture and instantiate the graph."""
 
-    def capture_drop(self, stream: int) -> None:
-        """End a capture that went wrong."""
+    def capture_abort(self, stream: int) -> None:
+        """End a capture that failed."""
 
     def graph_launch(self, graph: int, stream: int) -> None:
-        """Queue all of a graph's work."""
+        """Queue a graph."""
 
     def graph_destroy(self, graph: int) -> None:
-        """Give a graph back."""
+        """Destroy a graph."""
 
     def compile(self, source: str, name: str) -> bytes:
-        """CUDA C++ compiled for this device."""
+        """Compile CUDA C++ for this device."""
 
     def module_load(self, image: bytes) -> int:
         """Load compiled kernels."""
 
     def module_function(self, module: int, name: str) -> int:
-        """Find a kernel."""
+        """Look up a kernel by name."""
 
     def module_unload(self, module: int) -> None:
-        """Give a module back."""
+        """Unload a module."""
 
     def launch(
         self,
@@ -129,36 +136,36 @@ class Driver(Protocol):
 
 
 _REMEDIES = {
-    "OUT_OF_MEMORY": "the GPU has no memory left; stop other programs on it, or run fewer or smaller engines",
-    "NO_DEVICE": "the driver sees no GPU; check nvidia-smi, CUDA_VISIBLE_DEVICES and the container's --gpus",
+    "OUT_OF_MEMORY": "out of GPU memory; stop other programs that use the GPU, or run fewer or smaller engines",
+    "NO_DEVICE": "the driver finds no GPU; check nvidia-smi, CUDA_VISIBLE_DEVICES and the container's --gpus",
     "INVALID_DEVICE": "no GPU of that number; nvidia-smi lists them",
-    "DEVICE_UNAVAILABLE": "another process has the GPU for itself; stop it, or set the compute mode to default",
+    "DEVICE_UNAVAILABLE": "another process uses the GPU exclusively; stop it, or set the compute mode to default",
     "INSUFFICIENT_DRIVER": "the NVIDIA driver is too old; update it",
-    "SYSTEM_DRIVER_MISMATCH": "the NVIDIA driver was updated while it was in use; restart the machine",
+    "SYSTEM_DRIVER_MISMATCH": "the NVIDIA driver was updated while in use; restart the machine",
     "STUB_LIBRARY": "libcuda.so.1 is the toolkit's stub, not a driver; install the NVIDIA driver",
-    "NOT_FOUND": "something has a name that is not there; the release may be damaged, install facesr-edge again",
+    "NOT_FOUND": "a named symbol does not exist; the installation may be damaged, reinstall facesr-edge",
     "NO_BINARY_FOR_GPU": "the kernels were compiled for another GPU; close the engine and load it again",
-    "UNSUPPORTED_PTX_VERSION": "the kernels' compiler is newer than the driver; update the driver",
-    "ILLEGAL_ADDRESS": "a kernel left its memory and the GPU's context is lost; restart the program",
+    "UNSUPPORTED_PTX_VERSION": "the kernel compiler is newer than the driver; update the driver",
+    "ILLEGAL_ADDRESS": "a kernel accessed invalid memory and the GPU's context is lost; restart the program",
     "LAUNCH_FAILED": "a kernel crashed and the GPU's context is lost; restart the program",
-    "INVALID_CONTEXT": "no context is current; call it within the GPU's `with gpu.current()`",
-    "CONTEXT_IS_DESTROYED": "the GPU's context was destroyed by somebody else in this process; load the engine again",
+    "INVALID_CONTEXT": "no context is current; call it within `with gpu.current()`",
+    "CONTEXT_IS_DESTROYED": "other code in this process destroyed the GPU's context; load the engine again",
 }
 
 
 def driver_error(call: str, result: str, detail: str = "") -> EngineError:
-    """A failure of the driver in words.
+    """EngineError for a failed driver call.
 
     Args:
-        call: what was called, e.g. "cuMemAlloc".
-        result: the driver's name of what went wrong, e.g. "CUDA_ERROR_OUT_OF_MEMORY".
-        detail: what was asked, e.g. "512.0 MiB".
+        call: function name, e.g. "cuMemAlloc".
+        result: error name, e.g. "CUDA_ERROR_OUT_OF_MEMORY".
+        detail: what was requested, e.g. "512.0 MiB".
     """
     code = result.removeprefix("CUDA_ERROR_")
-    remedy = _REMEDIES.get(code, "facesr-edge doctor says what is amiss")
-    return EngineError(f"the GPU refused {call}{f' of {detail}' if detail else ''} ({result}): {remedy}")
+    remedy = _REMEDIES.get(code, "run facesr-edge doctor to check the installation")
+    return EngineError(f"CUDA call {call}{f' of {detail}' if detail else ''} failed ({result}): {remedy}")
 
 
-def mebibytes(nbytes: int) -> str:
-    """A size in words: "512.0 MiB"."""
+def format_mib(nbytes: int) -> str:
+    """Size in MiB, e.g. "512.0 MiB"."""
     return f"{nbytes / 2**20:.1f} MiB"

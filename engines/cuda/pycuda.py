@@ -1,22 +1,21 @@
-"""pycuda, other bindings of the CUDA driver, without graphs: the one file that imports them."""
+"""`Driver` over pycuda, without CUDA graphs; the only file that imports it."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NoReturn
 from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EngineError, MissingDependencyError
+from ..errors import EngineError, MissingDependencyError, first_line
 from .compiler import OPTIONS
-from .driver import DeviceFacts, driver_error, mebibytes
+from .driver import DeviceProperties, driver_error, format_mib
 
-_RESULTS = {
+_ERROR_NAMES = {
     "out of memory": "CUDA_ERROR_OUT_OF_MEMORY",
     "no CUDA-capable device is detected": "CUDA_ERROR_NO_DEVICE",
     "invalid device ordinal": "CUDA_ERROR_INVALID_DEVICE",
@@ -26,18 +25,20 @@ _RESULTS = {
     "invalid device context": "CUDA_ERROR_INVALID_CONTEXT",
     "an illegal memory access was encountered": "CUDA_ERROR_ILLEGAL_ADDRESS",
 }
-"""The driver's description of a failure, which is all that pycuda tells -> its name."""
+"""Driver's error description, the only one that pycuda reports -> error name."""
 
 
 class PyCuda:
-    """A `Driver` by pycuda. Its objects free what they stand for, so each is kept under the number that stands for it.
+    """`Driver` over pycuda.
+
+    pycuda objects release their resource when they are collected, so each is stored under its integer handle.
 
     Args:
-        index: number of the device.
+        index: device number.
 
     Raises:
         MissingDependencyError: pycuda is not installed.
-        EngineError: no driver, or no such GPU.
+        EngineError: no driver, or no GPU of that number.
     """
 
     graphs = False
@@ -48,172 +49,124 @@ class PyCuda:
         except ModuleNotFoundError:
             raise MissingDependencyError("pycuda", "pycuda", "running on a GPU") from None
         except ImportError as error:
-            reason = str(error).splitlines()[0]
-            raise EngineError(f"pycuda cannot be loaded ({reason}); facesr-edge doctor says what is missing") from None
+            raise EngineError(
+                f"pycuda cannot be loaded ({first_line(error)}); run facesr-edge doctor for details"
+            ) from None
         self._cu: Any = pycuda.driver
-        self._kept: dict[int, Any] = {}
+        self._objects: dict[int, Any] = {}
         self._functions: dict[int, list[int]] = {}
         self.runtime = f"pycuda {version('pycuda')}"
-        with self._telling():
-            self._cu.init()
-            device = self._cu.Device(index)
-            self._context = device.retain_primary_context()
-            finalize(self, _release, self._context, self._cu.Error)
-            newest = self._cu.get_driver_version()
-            self.facts = DeviceFacts(
-                device.name(),
-                tuple(device.compute_capability()),
-                device.total_memory(),
-                f"{newest // 1000}.{newest % 1000 // 10}",
-            )
+        self._call(self._open, index)
 
-    @contextmanager
-    def _telling(self, detail: str = "") -> Iterator[None]:
+    def _open(self, index: int) -> None:
+        self._cu.init()
+        device = self._cu.Device(index)
+        self._context = device.retain_primary_context()
+        finalize(self, _release, self._context, self._cu.Error)
+        cuda = self._cu.get_driver_version()
+        self.properties = DeviceProperties(
+            device.name(),
+            tuple(device.compute_capability()),
+            device.total_memory(),
+            f"{cuda // 1000}.{cuda % 1000 // 10}",
+        )
+
+    def _call(self, function: Callable[..., Any], *arguments: Any, detail: str = "", **options: Any) -> Any:
+        """Call pycuda; its errors become an EngineError."""
         try:
-            yield
+            return function(*arguments, **options)
         except self._cu.Error as error:
-            call, _, what = str(error).partition(" failed: ")
-            what = what.split(" - ")[0]
-            raise driver_error(call, _RESULTS.get(what, what), detail) from None
+            call, _, description = str(error).partition(" failed: ")
+            description = description.split(" - ")[0]
+            raise driver_error(call, _ERROR_NAMES.get(description, description), detail) from None
 
-    def _keep(self, number: int, thing: Any) -> int:
-        self._kept[number] = thing
-        return number
+    def _store(self, handle: int, resource: Any) -> int:
+        self._objects[handle] = resource
+        return handle
 
     def push(self) -> None:
-        """See `Driver.push`."""
-        with self._telling():
-            self._context.push()
+        self._call(self._context.push)
 
     def pop(self) -> None:
-        """See `Driver.pop`."""
-        with self._telling():
-            self._cu.Context.pop()
+        self._call(self._cu.Context.pop)
 
     def allocate(self, nbytes: int) -> int:
-        """See `Driver.allocate`."""
-        with self._telling(mebibytes(nbytes)):
-            memory = self._cu.mem_alloc(nbytes)
-        return self._keep(int(memory), memory)
+        memory = self._call(self._cu.mem_alloc, nbytes, detail=format_mib(nbytes))
+        return self._store(int(memory), memory)
 
     def free(self, address: int) -> None:
-        """See `Driver.free`."""
-        with self._telling():
-            self._kept.pop(address).free()
+        self._call(self._objects.pop(address).free)
 
-    def pin(self, nbytes: int) -> int:
-        """See `Driver.pin`."""
-        with self._telling(mebibytes(nbytes)):
-            array = self._cu.pagelocked_empty(nbytes, np.uint8)
-        return self._keep(array.ctypes.data, array.base)
+    def allocate_pinned(self, nbytes: int) -> int:
+        array = self._call(self._cu.pagelocked_empty, nbytes, np.uint8, detail=format_mib(nbytes))
+        return self._store(array.ctypes.data, array.base)
 
-    def unpin(self, address: int) -> None:
-        """See `Driver.unpin`."""
-        with self._telling():
-            self._kept.pop(address).free()
+    def free_pinned(self, address: int) -> None:
+        self._call(self._objects.pop(address).free)
 
-    def to_device(self, address: int, host: NDArray[Any], stream: int) -> None:
-        """See `Driver.to_device`."""
-        with self._telling():
-            self._cu.memcpy_htod_async(address, host, self._kept[stream])
+    def copy_htod(self, address: int, host: NDArray[Any], stream: int) -> None:
+        self._call(self._cu.memcpy_htod_async, address, host, self._objects[stream])
 
-    def to_host(self, host: NDArray[Any], address: int, stream: int) -> None:
-        """See `Driver.to_host`."""
-        with self._telling():
-            self._cu.memcpy_dtoh_async(host, address, self._kept[stream])
+    def copy_dtoh(self, host: NDArray[Any], address: int, stream: int) -> None:
+        self._call(self._cu.memcpy_dtoh_async, host, address, self._objects[stream])
 
     def copy_dtod(self, target: int, source: int, nbytes: int, stream: int) -> None:
-        """See `Driver.copy_dtod`."""
-        with self._telling():
-            self._cu.memcpy_dtod_async(target, source, nbytes, self._kept[stream])
+        self._call(self._cu.memcpy_dtod_async, target, source, nbytes, self._objects[stream])
 
     def stream_create(self) -> int:
-        """See `Driver.stream_create`."""
-        with self._telling():
-            stream = self._cu.Stream(1)  # CU_STREAM_NON_BLOCKING
-        return self._keep(stream.handle, stream)
+        stream = self._call(self._cu.Stream, 1)  # CU_STREAM_NON_BLOCKING
+        return self._store(stream.handle, stream)
 
-    def stream_wait(self, stream: int) -> None:
-        """See `Driver.stream_wait`."""
-        with self._telling():
-            self._kept[stream].synchronize()
+    def stream_synchronize(self, stream: int) -> None:
+        self._call(self._objects[stream].synchronize)
 
     def stream_destroy(self, stream: int) -> None:
-        """See `Driver.stream_destroy`."""
-        del self._kept[stream]
+        del self._objects[stream]
 
-    def order(self, first: int, then: int) -> None:
-        """See `Driver.order`. pycuda cannot name another library's stream, so all streams are waited for."""
-        with self._telling():
-            self._cu.Context.synchronize()
+    def stream_wait(self, stream: int, other: int) -> None:
+        self._call(self._cu.Context.synchronize)  # pycuda cannot wrap a stream of another library
 
     def event_create(self) -> int:
-        """See `Driver.event_create`."""
-        with self._telling():
-            event = self._cu.Event()
-        return self._keep(id(event), event)
+        event = self._call(self._cu.Event)
+        return self._store(id(event), event)
 
     def event_record(self, event: int, stream: int) -> None:
-        """See `Driver.event_record`."""
-        with self._telling():
-            self._kept[event].record(self._kept[stream])
+        self._call(self._objects[event].record, self._objects[stream])
 
-    def event_milliseconds(self, start: int, end: int) -> float:
-        """See `Driver.event_milliseconds`."""
-        with self._telling():
-            self._kept[end].synchronize()
-            return float(self._kept[end].time_since(self._kept[start]))
+    def event_elapsed_ms(self, start: int, end: int) -> float:
+        self._call(self._objects[end].synchronize)
+        return float(self._call(self._objects[end].time_since, self._objects[start]))
 
     def event_destroy(self, event: int) -> None:
-        """See `Driver.event_destroy`."""
-        del self._kept[event]
+        del self._objects[event]
 
-    def capture_begin(self, stream: int) -> None:
-        """See `Driver.capture_begin`."""
-        raise EngineError("pycuda captures no CUDA graphs; pip install cuda-python")
+    def _no_graphs(self, *arguments: Any, **options: Any) -> NoReturn:
+        raise EngineError("pycuda does not support CUDA graphs; pip install cuda-python")
 
-    def capture_end(self, stream: int) -> int:
-        """See `Driver.capture_end`."""
-        raise EngineError("pycuda captures no CUDA graphs; pip install cuda-python")
-
-    def capture_drop(self, stream: int) -> None:
-        """See `Driver.capture_drop`."""
-
-    def graph_launch(self, graph: int, stream: int) -> None:
-        """See `Driver.graph_launch`."""
-        raise EngineError("pycuda launches no CUDA graphs; pip install cuda-python")
-
-    def graph_destroy(self, graph: int) -> None:
-        """See `Driver.graph_destroy`."""
+    capture_begin = capture_end = capture_abort = graph_launch = graph_destroy = _no_graphs
 
     def compile(self, source: str, name: str) -> bytes:
-        """See `Driver.compile`; by the toolkit's nvcc."""
-        from pycuda.compiler import compile  # noqa: A004
+        from pycuda.compiler import compile  # noqa: A004 - nvcc of the CUDA toolkit
 
-        arch = "sm_{}{}".format(*self.facts.compute_capability)
+        arch = "sm_{}{}".format(*self.properties.compute_capability)
         try:
             return bytes(compile(source, options=list(OPTIONS), no_extern_c=True, arch=arch))
         except (self._cu.CompileError, OSError) as error:
             reason = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error))
-            raise EngineError(f"nvcc does not compile {name} ({reason.strip()}); pip install cuda-python") from None
+            raise EngineError(f"nvcc cannot compile {name} ({reason.strip()}); pip install cuda-python") from None
 
     def module_load(self, image: bytes) -> int:
-        """See `Driver.module_load`."""
-        with self._telling():
-            module = self._cu.module_from_buffer(image)
-        return self._keep(id(module), module)
+        module = self._call(self._cu.module_from_buffer, image)
+        return self._store(id(module), module)
 
     def module_function(self, module: int, name: str) -> int:
-        """See `Driver.module_function`."""
-        with self._telling(name):
-            function = self._kept[module].get_function(name)
+        function = self._call(self._objects[module].get_function, name, detail=name)
         self._functions.setdefault(module, []).append(id(function))
-        return self._keep(id(function), function)
+        return self._store(id(function), function)
 
     def module_unload(self, module: int) -> None:
-        """See `Driver.module_unload`."""
-        for number in (*self._functions.pop(module, ()), module):  # a function holds its module
-            del self._kept[number]
+        for handle in (*self._functions.pop(module, ()), module):  # a function holds its module
+            del self._objects[handle]
 
     def launch(
         self,
@@ -223,17 +176,15 @@ class PyCuda:
         arguments: tuple[np.generic, ...],
         stream: int,
     ) -> None:
-        """See `Driver.launch`."""
-        with self._telling():
-            self._kept[function](*arguments, grid=grid, block=block, stream=self._kept[stream])
+        self._call(self._objects[function], *arguments, grid=grid, block=block, stream=self._objects[stream])
 
 
-def _release(context: Any, failure: type[Exception]) -> None:
-    """Let go of a primary context, from whichever thread: pycuda does it only for a context that is current."""
+def _release(context: Any, driver_error: type[Exception]) -> None:
+    """Release a primary context from any thread; pycuda detaches only the current context."""
     try:
         context.push()
         context.detach()
-    except failure:
+    except driver_error:
         return
-    # pycuda takes the context for gone with its release, but a primary one is still current: take it off the stack.
+    # pycuda assumes that a detached context is destroyed, but a primary one remains current: pop it.
     ctypes.CDLL("libcuda.so.1").cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))

@@ -1,4 +1,4 @@
-"""Queues of work on a GPU: streams, the events that time them, the graphs that repeat them."""
+"""CUDA streams, events and graphs."""
 
 from __future__ import annotations
 
@@ -7,46 +7,33 @@ from .context import Context, Owned
 
 
 class Stream(Owned):
-    """A queue of work. `handle` is the number that TensorRT, PyTorch and CuPy know it by."""
+    """A CUDA stream. `handle` is the ``cudaStream_t`` that TensorRT, PyTorch and CuPy accept."""
 
     def __init__(self, context: Context) -> None:
-        api = context.api
-        with context.current():
+        with context.current() as api:
             self.handle = api.stream_create()
         super().__init__(context, "stream", api.stream_destroy, [self.handle])
 
     def synchronize(self) -> None:
-        """Block until all that was queued is done.
-
-        Raises:
-            EngineError: closed, or some of the work failed.
-        """
+        """Block until all queued work is done; raises an EngineError if it failed or the stream is closed."""
         api = self.api()
         with self._context.current():
-            api.stream_wait(self.handle)
+            api.stream_synchronize(self.handle)
 
-    def follow(self, other: int) -> None:
-        """Start what is queued from now on after what is queued on another stream.
-
-        Args:
-            other: its handle; it may be another library's.
-        """
+    def wait_for(self, other: int) -> None:
+        """Let later work here wait for the work queued on the stream of handle `other`, of any library."""
         api = self.api()
         with self._context.current():
-            api.order(other, self.handle)
+            api.stream_wait(self.handle, other)
 
-    def lead(self, other: int) -> None:
-        """Let another stream start what is queued there from now on after what is queued here.
-
-        Args:
-            other: its handle; it may be another library's.
-        """
+    def signal(self, other: int) -> None:
+        """Let later work on the stream of handle `other`, of any library, wait for the work queued here."""
         api = self.api()
         with self._context.current():
-            api.order(self.handle, other)
+            api.stream_wait(other, self.handle)
 
     def close(self) -> None:
-        """Wait for what is queued, then give the stream back; harmless when done already."""
+        """Synchronize, then destroy the stream; no effect if closed."""
         if not self.closed:
             try:
                 self.synchronize()
@@ -55,49 +42,44 @@ class Stream(Owned):
 
 
 class Event(Owned):
-    """A mark in a stream's work that knows when it was passed."""
+    """A CUDA event with timing."""
 
     def __init__(self, context: Context) -> None:
-        api = context.api
-        with context.current():
+        with context.current() as api:
             self._handle = api.event_create()
         super().__init__(context, "event", api.event_destroy, [self._handle])
 
     def record(self, stream: Stream) -> None:
-        """Put the mark behind what is queued now."""
+        """Record the event after the work queued so far."""
         api = self.api()
         stream.api()
         with self._context.current():
             api.event_record(self._handle, stream.handle)
 
     def milliseconds_since(self, earlier: Event) -> float:
-        """Time between two marks by the GPU's clock; blocks until this one is passed."""
+        """GPU time from an earlier event to this one, in ms; blocks until this event is reached."""
         api = self.api()
         earlier.api()
         with self._context.current():
-            return api.event_milliseconds(earlier._handle, self._handle)
+            return api.event_elapsed_ms(earlier._handle, self._handle)
 
 
 class CudaGraph(Owned):
-    """Work that was captured once, to be queued as a whole. `Gpu.capture` makes it; it is ready after its block."""
+    """Captured work that is launched as a whole; created by `Gpu.capture` and ready after its ``with`` block."""
 
     def __init__(self, context: Context) -> None:
         self._handles: list[int] = []
         super().__init__(context, "graph", context.api.graph_destroy, self._handles)
 
-    def hold(self, handle: int) -> None:
-        """Take what was captured."""
+    def set_handle(self, handle: int) -> None:
+        """Take ownership of the captured graph."""
         self._handles.append(handle)
 
     def launch(self, stream: Stream) -> None:
-        """Queue the work.
-
-        Raises:
-            EngineError: closed, or nothing was captured.
-        """
+        """Queue the captured work; raises an EngineError if the graph is closed or its capture is not finished."""
         api = self.api()
         stream.api()
         if not self._handles:
-            raise EngineError("the graph holds nothing; launch it after its `with gpu.capture(stream)` block")
+            raise EngineError("the graph is empty; launch it after its `with gpu.capture(stream)` block")
         with self._context.current():
             api.graph_launch(self._handles[0], stream.handle)

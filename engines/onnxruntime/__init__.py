@@ -1,1 +1,1 @@
-"""ONNX Runtime: sessions, the quantizer, and sessions with a reference library."""
+"""ONNX Runtime: sessions, the quantizer, and reference-based sessions with their library."""

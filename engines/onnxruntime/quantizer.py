@@ -1,4 +1,4 @@
-"""ONNX Runtime's own quantiser: the one file that imports it; only building needs it."""
+"""Static INT8 quantization by ONNX Runtime. Only this file imports the quantizer; only builds need it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BuildError, MissingDependencyError, UnknownNameError
-from .session import OrtGraph, absent
+from ..errors import BuildError, MissingDependencyError, UnknownNameError, first_line
+from .session import OrtGraph, empty_references
 
 METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
-"""How a tensor's range follows from its values -> the quantiser's name for it: their least and largest; the range that
-changes their distribution least; what 99.999 % of them stay within."""
+"""Calibration method -> its name in ONNX Runtime. "minmax" takes the minimum and maximum of a tensor, "entropy" the
+range that changes the distribution least (KL divergence), "percentile" the range of 99.999 % of the values."""
 
 
-class _Samples:
-    """What the quantiser asks for its inputs: one after another, then none; references are absent."""
+class _CalibrationReader:
+    """ONNX Runtime's ``CalibrationDataReader``: returns one input after another, then None; references are empty."""
 
     def __init__(self, inputs: Sequence[Any], batches: Iterable[NDArray[np.uint8]]) -> None:
         self._inputs, self._batches = inputs, iter(batches)
@@ -31,81 +31,83 @@ class _Samples:
         if batch is None:
             return None
         pixels, *references = self._inputs
-        return {pixels.name: batch, **absent(references, len(batch))}
+        return {pixels.name: batch, **empty_references(references, len(batch))}
 
 
 def measured_ranges(
     source: Path, kinds: Sequence[str], batches: Sequence[NDArray[np.uint8]], method: str = "minmax"
 ) -> dict[str, tuple[float, float]]:
-    """Run a graph and see between which values its tensors lie.
+    """Run a graph on calibration inputs and measure the range of its activations.
 
     Args:
-        source: ONNX file in FP32, its shapes open or not.
-        kinds: operators whose inputs and outputs are measured.
+        source: ONNX file in FP32, with fixed or symbolic shapes.
+        kinds: operator types whose inputs and outputs are measured.
         batches: (N, H, W, 3) uint8 inputs, of any sizes.
         method: a key of `METHODS`.
 
     Returns:
-        Tensor -> lower and upper end of its range.
+        Tensor name -> minimum and maximum of its range.
 
     Raises:
         UnknownNameError: no method of that name.
-        MissingDependencyError: the quantiser or onnx, which it needs, is not installed.
-        BuildError: it failed, or a tensor overflows.
+        MissingDependencyError: the quantizer or onnx, which it needs, is not installed.
+        BuildError: it failed, or a tensor is not finite.
     """
     if method not in METHODS:
         raise UnknownNameError("calibration", method, METHODS)
-    with _quantiser() as quantization, TemporaryDirectory() as workshop:
+    with _quantization() as quantization, TemporaryDirectory() as folder:
         calibrator = quantization.create_calibrator(
-            _prepared(source, workshop),
+            _preprocessed(source, folder),
             list(kinds),
-            str(Path(workshop) / "augmented.onnx"),
+            str(Path(folder) / "augmented.onnx"),
             getattr(quantization.CalibrationMethod, METHODS[method]),
         )
         inputs = list(OrtGraph(source).inputs.values())
-        for part in [batches] if method == "minmax" else [[batch] for batch in batches]:  # histograms hold every value
-            calibrator.collect_data(_Samples(inputs, part))
-        found = {name: data.range_value for name, data in calibrator.compute_data().items()}
-    ranges = {name: (np.asarray(low).item(), np.asarray(high).item()) for name, (low, high) in sorted(found.items())}
-    odd = [name for name, ends in ranges.items() if not np.isfinite(ends).all()]
-    if odd:
-        raise BuildError(f"the values of {odd[0]} are not finite on the calibration's inputs; check the weights")
+        # one batch at a time for histograms: the calibrator holds every value of a collection in memory
+        for part in [batches] if method == "minmax" else [[batch] for batch in batches]:
+            calibrator.collect_data(_CalibrationReader(inputs, part))
+        measured = {name: data.range_value for name, data in calibrator.compute_data().items()}
+    ranges = {name: (np.asarray(low).item(), np.asarray(high).item()) for name, (low, high) in sorted(measured.items())}
+    not_finite = [name for name, limits in ranges.items() if not np.isfinite(limits).all()]
+    if not_finite:
+        raise BuildError(f"the values of {not_finite[0]} are not finite on the calibration inputs; check the weights")
     return ranges
 
 
 def quantize_static(
     source: Path, target: Path, nodes: list[str], kinds: list[str], ranges: Mapping[str, tuple[float, float]]
 ) -> None:
-    """Put QuantizeLinear and DequantizeLinear round the nodes of a graph, as CPUs want them.
+    """Insert QuantizeLinear and DequantizeLinear around the nodes of a graph, in the format for CPUs.
 
-    Activations are unsigned, weights signed with a scale for each output channel, in -64..64: where a CPU sums two
-    products in 16 bits (AVX2 without VNNI), larger ones overflow. On IDRN ×4 they cost 0.01 dB, the overflow 0.19 dB.
+    Activations are unsigned, weights signed in -64..64 with a scale per output channel. Processors with AVX2 and
+    without VNNI add two products in 16 bits, so larger weights overflow: 7-bit weights cost 0.01 dB on IDRN ×4, the
+    overflow 0.19 dB.
 
     Args:
-        source: ONNX file in FP32, its shapes open or not.
+        source: ONNX file in FP32, with fixed or symbolic shapes.
         target: file to write.
-        nodes: names of the nodes whose arithmetic becomes INT8; the others stay as they are.
-        kinds: operators of these nodes.
+        nodes: names of the nodes to quantize; all others stay in FP32.
+        kinds: operator types of these nodes.
         ranges: of all their tensors, see `measured_ranges`.
 
     Raises:
-        MissingDependencyError: the quantiser or onnx, which it needs, is not installed.
+        MissingDependencyError: the quantizer or onnx, which it needs, is not installed.
         BuildError: it failed.
     """
-    with _quantiser() as quantization, TemporaryDirectory() as workshop:
+    with _quantization() as quantization, TemporaryDirectory() as folder:
         from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
-        ends = {
+        limits = {
             name: (np.array([low], np.float32), np.array([high], np.float32)) for name, (low, high) in ranges.items()
         }
-        method = quantization.CalibrationMethod.MinMax  # of those that take ranges as they are
+        method = quantization.CalibrationMethod.MinMax  # takes the ranges unchanged
         quantizer = quantization.QDQQuantizer(
-            load_model_with_shape_infer(_prepared(source, workshop)),
+            load_model_with_shape_infer(_preprocessed(source, folder)),
             per_channel=True,
             reduce_range=True,
             weight_qType=quantization.QuantType.QInt8,
             activation_qType=quantization.QuantType.QUInt8,
-            tensors_range=quantization.calibrate.TensorsData(method, ends),
+            tensors_range=quantization.calibrate.TensorsData(method, limits),
             nodes_to_quantize=nodes,
             nodes_to_exclude=[],
             op_types_to_quantize=kinds,
@@ -115,25 +117,26 @@ def quantize_static(
         quantizer.model.save_model_to_file(str(target), False)
 
 
-def _prepared(source: Path, workshop: str) -> Path:
-    """The graph with the types of all its tensors, which the quantiser needs."""
+def _preprocessed(source: Path, folder: str) -> Path:
+    """The graph after shape inference, which the quantizer needs."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    prepared = Path(workshop) / "prepared.onnx"
-    quant_pre_process(str(source), str(prepared), skip_optimization=True, skip_symbolic_shape=True)
-    return prepared
+    path = Path(folder) / "preprocessed.onnx"
+    quant_pre_process(str(source), str(path), skip_optimization=True, skip_symbolic_shape=True)
+    return path
 
 
 @contextmanager
-def _quantiser() -> Iterator[Any]:
-    """The quantiser's module; what it prints is dropped, what it raises becomes one line."""
+def _quantization() -> Iterator[Any]:
+    """The module ``onnxruntime.quantization``; its output is suppressed, its exceptions become a BuildError."""
     try:
         from onnxruntime import quantization
     except ImportError as error:
-        raise MissingDependencyError(error.name or "onnx", "build", "quantising to INT8") from None
+        raise MissingDependencyError(error.name or "onnx", "build", "INT8 quantization") from None
     try:
         with redirect_stdout(StringIO()):
             yield quantization
-    except Exception as error:  # the quantiser's own exceptions share no narrower parent
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise BuildError(f"ONNX Runtime cannot quantise the network: {reason}; build with --fp16 or --fp32") from error
+    except Exception as error:  # the quantizer's exceptions have no narrower common base
+        raise BuildError(
+            f"ONNX Runtime cannot quantize the network: {first_line(error)}; build with --fp16 or --fp32"
+        ) from error

@@ -1,4 +1,4 @@
-"""A library of references on disk: what faces lend, kept so that a small face finds the nearest of them at once.
+"""A library of reference faces on disk: their features, and embeddings to find the ones nearest to a small face.
 
 Source: R. Wang et al., "Face super-resolution based on multi-source references", equations 2 and 3.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -22,22 +20,23 @@ from numpy.typing import NDArray
 
 from ..bundle.bundle import EMBEDDING, REFERENCES, Bundle
 from ..errors import InputError, OutputError
+from ..files import atomic_folder
 
 FORMAT = 1
 MANIFEST, KEYS, VALUES, EMBEDDINGS = "library.json", "keys.npy", "values.npy", "embeddings.npy"
 EMBEDDER = "embedder.onnx"
-"""A network that says how alike faces are, where it is not the bundle's own."""
+"""A face recognition network that computes the embeddings, if it is not the bundle's own embedding graph."""
 FILES = frozenset((MANIFEST, KEYS, VALUES, EMBEDDINGS, EMBEDDER))
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A face of a library.
+    """One face of a library.
 
     Args:
-        file: name of the picture that it was read from.
-        sha256: of its pixels, as the network saw them.
-        mirrored: it is the picture's mirror image.
+        file: name of its image file.
+        sha256: of its pixels, as passed to the network.
+        mirrored: it is the horizontally flipped image.
     """
 
     file: str
@@ -47,13 +46,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``library.json`` says.
+    """The content of ``library.json``.
 
     Args:
-        model: name of the bundle that made it, for people.
-        made_by: hash of that bundle's graphs, see `model_fingerprint`: whoever has the same may borrow.
+        model: name of the bundle that the library was built with, for display.
+        made_by: hash of that bundle's graphs, see `model_fingerprint`; other bundles cannot use the library.
         entries: the faces, in the order of the arrays.
-        embedder: SHA-256 of the network that says how alike faces are; "" for the bundle's own.
+        embedder: SHA-256 of the network that computed the embeddings; "" for the bundle's own.
         format: version of this layout.
     """
 
@@ -65,7 +64,7 @@ class Manifest:
 
 
 class ReferenceFeatures(NamedTuple):
-    """What faces lend, (M, L, P) and (M, L, V), and where they stand, (M, E)."""
+    """Features of M faces: keys (M, L, P), values (M, L, V) and embeddings (M, E)."""
 
     keys: NDArray[Any]
     values: NDArray[Any]
@@ -73,53 +72,51 @@ class ReferenceFeatures(NamedTuple):
 
 
 class Library:
-    """A library that is open: keys and values stay on disk until they are lent.
+    """An open library; keys and values are memory-mapped.
 
     Args:
-        folder: where it lies.
-        about: what it says of itself.
-        kept: of its faces; keys and values float16.
+        folder: its path.
+        manifest: its metadata.
+        features: of its faces; keys and values float16.
     """
 
-    def __init__(self, folder: Path, about: Manifest, kept: ReferenceFeatures) -> None:
-        self.folder, self.about = folder, about
-        self.keys, self.values, self.embeddings = kept
-        self._apart = np.empty_like(self.embeddings)
+    def __init__(self, folder: Path, manifest: Manifest, features: ReferenceFeatures) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.keys, self.values, self.embeddings = features
+        self._distances = np.empty_like(self.embeddings)
 
     def __len__(self) -> int:
-        return len(self.about.entries)
+        return len(self.manifest.entries)
 
-    def nearest(self, points: NDArray[np.float32], most: int) -> NDArray[np.intp]:
-        """Equation 3: the entries that are most like small faces.
+    def nearest(self, embeddings: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+        """Indices of the entries nearest to small faces (equation 3).
 
         Args:
-            points: (N, E) their embeddings.
-            most: how many for each; fewer where the library has fewer.
+            embeddings: (N, E) of the small faces.
+            count: entries per face; fewer if the library has fewer.
 
         Returns:
-            (N, R) entries, the nearest first.
+            (N, R) indices, nearest first.
         """
-        found = np.empty((len(points), min(most, len(self))), np.intp)
-        for point, row in zip(points, found, strict=True):
-            np.subtract(self.embeddings, point, out=self._apart)
-            apart = np.abs(self._apart, out=self._apart).sum(1)  # equation 2
-            row[...] = np.argsort(apart, kind="stable")[: row.size]
-        return found
+        indices = np.empty((len(embeddings), min(count, len(self))), np.intp)
+        for embedding, row in zip(embeddings, indices, strict=True):
+            np.subtract(self.embeddings, embedding, out=self._distances)
+            distances = np.abs(self._distances, out=self._distances).sum(1)  # equation 2
+            row[...] = np.argsort(distances, kind="stable")[: row.size]
+        return indices
 
 
 def model_fingerprint(bundle: Bundle) -> str:
-    """Hash of the graphs that a library is made with: bundles of other precisions of the same weights have it too.
+    """Hash of the graphs that compute a library's features; the same for all precisions of the same weights.
 
     Raises:
-        InputError: the bundle borrows from no references.
+        InputError: the bundle uses no references.
     """
     if not bundle.card.io_spec.references:
-        raise InputError(
-            f"{bundle.card.name} borrows from no references; leave --references out, or give another model"
-        )
+        raise InputError(f"{bundle.card.name} uses no references; omit --references, or give another model")
     hashes = [bundle.card.files.get(name, "") for name in (REFERENCES, EMBEDDING)]
     if not all(hashes):
-        raise InputError(f"{bundle.folder} lacks {REFERENCES} or {EMBEDDING}; build the bundle again")
+        raise InputError(f"{bundle.folder} lacks {REFERENCES} or {EMBEDDING}; rebuild the bundle")
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
@@ -127,107 +124,92 @@ def open_library(folder: str | Path, bundle: Bundle | None = None) -> Library:
     """Open a library.
 
     Args:
-        folder: where it lies.
-        bundle: that would borrow from it; none to look at it alone.
+        folder: its path.
+        bundle: that will use it; None to inspect the library only.
 
     Raises:
-        InputError: no library, one of another network, or a damaged one.
+        InputError: not a library, one of another network, or a damaged one.
     """
     folder = Path(folder)
-    about = read_manifest(folder)
-    if bundle is not None and about.made_by != model_fingerprint(bundle):
+    manifest = _read_manifest(folder)
+    if bundle is not None and manifest.made_by != model_fingerprint(bundle):
         raise InputError(
-            f"{folder} was made with {about.model}, its weights are not those of {bundle.card.name}; "
-            f"make another: facesr-edge references build FACES -o LIB --model {bundle.folder}"
+            f"{folder} was built with {manifest.model}, whose weights are not those of {bundle.card.name}; "
+            f"build another: facesr-edge references build FACES -o LIB --model {bundle.folder}"
         )
     try:
         keys, values = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (KEYS, VALUES))
         embeddings = np.load(folder / EMBEDDINGS, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{folder} is damaged ({error}); make it again: facesr-edge references build") from None
-    if not len(keys) == len(values) == len(embeddings) == len(about.entries):
-        raise InputError(
-            f"{folder} is damaged, its files differ in length; make it again: facesr-edge references build"
-        )
-    return Library(folder, about, ReferenceFeatures(keys, values, np.asarray(embeddings, np.float32)))
+        raise InputError(f"{folder} is damaged ({error}); build it again: facesr-edge references build") from None
+    if not len(keys) == len(values) == len(embeddings) == len(manifest.entries):
+        raise InputError(f"{folder} is damaged, its files differ in length; run facesr-edge references build again")
+    return Library(folder, manifest, ReferenceFeatures(keys, values, np.asarray(embeddings, np.float32)))
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """What a library says of itself.
-
-    Raises:
-        InputError: no library, or a damaged one.
-    """
+def _read_manifest(folder: Path) -> Manifest:
+    """Read the metadata of a library."""
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(
-            f"{folder} is no library, it has no {MANIFEST}; make one: facesr-edge references build FACES -o LIB"
+            f"{folder} is not a library, it has no {MANIFEST}; build one: facesr-edge references build FACES -o LIB"
         )
     try:
-        said = json.loads(path.read_text("utf-8"))
-        said["entries"] = tuple(Entry(**entry) for entry in said["entries"])
-        about = Manifest(**said)
+        values = json.loads(path.read_text("utf-8"))
+        values["entries"] = tuple(Entry(**entry) for entry in values["entries"])
+        manifest = Manifest(**values)
     except (OSError, ValueError, TypeError, KeyError):
-        raise InputError(f"{path} cannot be read; make it again: facesr-edge references build") from None
-    if about.format != FORMAT:
-        raise InputError(f"{path} has format {about.format}, this release reads {FORMAT}; make the library again")
-    return about
+        raise InputError(f"{path} cannot be read; build it again: facesr-edge references build") from None
+    if manifest.format != FORMAT:
+        raise InputError(f"{path} has format {manifest.format}, this release reads {FORMAT}; build the library again")
+    return manifest
 
 
 @contextmanager
 def library_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write a library to, which is renamed when all of it is there; on an error nothing is left.
+    """Write a library atomically: yields a temporary folder that replaces `folder` on success.
 
     Args:
-        folder: destination; an older library there is replaced, anything else is refused.
+        folder: destination; an existing library is replaced, a folder with other content is an error.
 
     Raises:
-        OutputError: it holds something else, or cannot be written.
+        OutputError: it has other content, or cannot be written.
     """
-    inside = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if folder.is_file() or (inside and not {MANIFEST} <= inside <= FILES):
-        raise OutputError(f"{folder} exists and is no library; choose another folder with -o")
-    target = folder.resolve()
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if folder.is_file() or (names and not {MANIFEST} <= names <= FILES):
+        raise OutputError(f"{folder} exists and is not a library; choose another folder with -o")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            (new := workshop / "new").mkdir()
+        with atomic_folder(folder) as new:
             yield new
-            if target.exists():
-                target.replace(workshop / "old")
-            new.replace(target)
-        finally:
-            shutil.rmtree(workshop, ignore_errors=True)
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror or error}; free some space, or choose another"
         ) from None
 
 
-def write_arrays(folder: Path, count: int, loans: Iterator[ReferenceFeatures]) -> None:
-    """Write a library's arrays, a few faces at a time: all of them together may not fit into memory.
+def write_arrays(folder: Path, count: int, parts: Iterator[ReferenceFeatures]) -> None:
+    """Write a library's arrays part by part, as all of them together may not fit into memory.
 
     Args:
-        folder: an empty one, see `library_folder`.
-        count: M, faces of all parts.
-        loans: of all the faces, in their order, in parts.
+        folder: an empty folder, see `library_folder`.
+        count: M, number of faces of all parts.
+        parts: features of all faces, in order.
     """
-    first = next(loans)
-    kinds: tuple[np.dtype[Any], ...] = tuple(map(np.dtype, (np.float16, np.float16, np.float32)))
+    first = next(parts)
+    dtypes: tuple[np.dtype[Any], ...] = tuple(map(np.dtype, (np.float16, np.float16, np.float32)))
     with ExitStack() as stack:
         files = [stack.enter_context((folder / name).open("wb")) for name in (KEYS, VALUES, EMBEDDINGS)]
-        for file, part, kind in zip(files, first, kinds, strict=True):
-            header = {"descr": kind.str, "fortran_order": False, "shape": (count, *part.shape[1:])}
+        for file, array, dtype in zip(files, first, dtypes, strict=True):
+            header = {"descr": dtype.str, "fortran_order": False, "shape": (count, *array.shape[1:])}
             np.lib.format.write_array_header_1_0(file, header)
-        for loan in chain([first], loans):
-            for file, part, kind in zip(files, loan, kinds, strict=True):
-                file.write(np.ascontiguousarray(part, kind).tobytes())
+        for part in chain([first], parts):
+            for file, array, dtype in zip(files, part, dtypes, strict=True):
+                file.write(np.ascontiguousarray(array, dtype).tobytes())
         for file in files:
             file.flush()
             os.fsync(file.fileno())
 
 
-def write_manifest(folder: Path, about: Manifest) -> None:
-    """Write what a library says of itself, the last of its files."""
-    (folder / MANIFEST).write_text(json.dumps(asdict(about), indent=1) + "\n", "utf-8")
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the metadata of a library, after its arrays."""
+    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", "utf-8")

@@ -1,1 +1,1 @@
-"""OpenVINO sessions."""
+"""OpenVINO: sessions on the CPU."""

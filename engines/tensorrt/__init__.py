@@ -1,1 +1,1 @@
-"""TensorRT: building, loading and running engines."""
+"""TensorRT: build, load and run engines."""

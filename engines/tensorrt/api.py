@@ -1,4 +1,4 @@
-"""TensorRT: the one file that imports it, which release it is, and what it logs."""
+"""TensorRT import, version check and log; the only file that imports TensorRT."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from weakref import WeakSet
 
 from ..errors import EngineError, MissingDependencyError
 
-OLDEST = (10, 3)
-"""The first release whose names are those that are asked for here; JetPack 6.1 has it."""
-KEPT = 2000
-"""Most messages that a log keeps: of a long build the last ones."""
-_TOLD = ("internal_error", "error", "warning", "info")
+MIN_VERSION = (10, 3)
+"""Oldest supported release, the one of JetPack 6.1; older ones lack names that this package uses."""
+MAX_MESSAGES = 2000
+"""Messages that a log keeps; the oldest are dropped first."""
+_SEVERITIES = ("internal_error", "error", "warning", "info")
 
 
 def tensorrt() -> Any:
-    """The module; it is untyped, and its names differ by release.
+    """Import TensorRT; the module is untyped, and its names differ between releases.
 
     Raises:
         MissingDependencyError: it is not installed.
-        EngineError: its libraries are missing, or it is older than `OLDEST`.
+        EngineError: its libraries are missing, or it is older than `MIN_VERSION`.
     """
     try:
         import tensorrt
@@ -30,91 +30,87 @@ def tensorrt() -> Any:
         raise MissingDependencyError("TensorRT", "tensorrt", "an engine for this GPU") from None
     except (ImportError, OSError) as error:
         raise EngineError(
-            f"TensorRT is installed and cannot be loaded: {one_line(str(error))}; install its libraries of the same "
-            "version, or put their folder on LD_LIBRARY_PATH"
+            f"TensorRT is installed but cannot be loaded: {one_line(str(error))}; install its libraries of the same "
+            "version, or add their folder to LD_LIBRARY_PATH"
         ) from None
-    if release(tensorrt) < OLDEST:
+    if release(tensorrt) < MIN_VERSION:
         raise EngineError(
-            f"expected TensorRT {'.'.join(map(str, OLDEST))} or later, found {tensorrt.__version__}; "
+            f"expected TensorRT {'.'.join(map(str, MIN_VERSION))} or later, found {tensorrt.__version__}; "
             "upgrade it (on a Jetson: JetPack 6.1 or later), or use --engine onnxruntime"
         )
     return tensorrt
 
 
 def version() -> str:
-    """Version of TensorRT, e.g. "10.3.0".
-
-    Raises:
-        MissingDependencyError, EngineError: see `tensorrt`.
-    """
+    """Version of TensorRT, e.g. "10.3.0"; raises the exceptions of `tensorrt`."""
     return str(tensorrt().__version__)
 
 
 def release(trt: Any) -> tuple[int, int]:
-    """Major and minor number of a TensorRT module."""
+    """Major and minor version of a TensorRT module."""
     major, minor = str(trt.__version__).split(".")[:2]
     return int(major), int(minor)
 
 
 class Log:
-    """What TensorRT said: it explains a failure to its logger alone, and returns nothing.
+    """Messages of TensorRT, which reports the reason of a failure only to its logger.
 
-    Messages come from threads of TensorRT's own.
+    Thread-safe: TensorRT logs from its own threads.
 
     Args:
-        verbose: a file open for writing that is given every message, the verbose ones too; none to drop those.
+        verbose: text file that receives every message, verbose ones included; None: those are dropped.
     """
 
     def __init__(self, verbose: TextIO | None = None) -> None:
         self._verbose, self._lock = verbose, threading.RLock()
-        self._told: deque[tuple[str, str]] = deque(maxlen=KEPT)
+        self._messages: deque[tuple[str, str]] = deque(maxlen=MAX_MESSAGES)
 
     def add(self, severity: str, text: str) -> None:
-        """Keep a message; never raises, for its caller is no Python code."""
+        """Add a message; never raises, since it is called from C++."""
         with self._lock:
-            if severity in _TOLD:
-                self._told.append((severity, one_line(text)))
+            if severity in _SEVERITIES:
+                self._messages.append((severity, one_line(text)))
             if self._verbose:
                 try:
                     self._verbose.write(f"{severity}: {text}\n")
-                except (OSError, ValueError) as error:  # a full disk, or a file closed before TensorRT was done
+                except (OSError, ValueError) as error:  # disk full, or the file was closed before TensorRT finished
                     self._verbose = None
-                    self._told.append(("warning", f"the log file ends early: {error}"))
+                    self._messages.append(("warning", f"the log file is incomplete: {error}"))
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All but the verbose messages, each with its severity: "warning: …"."""
+        """All messages except verbose ones, with their severity: "warning: …"."""
         with self._lock:
-            return tuple(f"{severity}: {text}" for severity, text in self._told)
+            return tuple(f"{severity}: {text}" for severity, text in self._messages)
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """The errors, oldest first."""
+        """Error messages, oldest first."""
         with self._lock:
-            return tuple(text for severity, text in self._told if severity in ("error", "internal_error"))
+            return tuple(text for severity, text in self._messages if severity in ("error", "internal_error"))
 
     @property
     def last_error(self) -> str:
-        """The newest error in one line, or that there is none."""
+        """Newest error in one line, or a text that there is none."""
         return self.errors[-1] if self.errors else "TensorRT gave no reason"
 
 
 _LOGS: WeakSet[Log] = WeakSet()
-_LOGS_LOCK = threading.RLock()  # a collection within it may destroy an object of TensorRT that has something to say
+_LOGS_LOCK = threading.RLock()  # reentrant: garbage collection may destroy a TensorRT object, which logs
 
 
 def logger(trt: Any, log: Log) -> Any:
-    """The TensorRT logger of this process, which from now on fills this log too, for as long as somebody holds it.
+    """The TensorRT logger of this process, which also writes to `log` from now on, as long as `log` is referenced.
 
-    One for all and for good: TensorRT keeps the first that it is given, and would still call it when it is gone.
+    One logger per process, never destroyed: TensorRT keeps using the first logger that it is given.
     """
     with _LOGS_LOCK:
         _LOGS.add(log)
-    return _logger_of(trt.ILogger)
+    return _process_logger(trt.ILogger)
 
 
 @cache
-def _logger_of(base: Any) -> Any:
+def _process_logger(base: Any) -> Any:
     class Logger(base):  # type: ignore[misc]  # the module is untyped
         def __init__(self) -> None:
             base.__init__(self)
@@ -128,7 +124,7 @@ def _logger_of(base: Any) -> Any:
     return Logger()
 
 
-def one_line(text: str, most: int = 300) -> str:
-    """The text without its line breaks, cut where it is too long to read."""
+def one_line(text: str, max_length: int = 300) -> str:
+    """Text without line breaks, truncated to `max_length` characters."""
     line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return line if len(line) <= max_length else line[: max_length - 1] + "…"

@@ -1,4 +1,4 @@
-"""One shape of a TensorRT engine, ready to run: execution context, buffers, and the CUDA graph once it is captured."""
+"""Execution slot of a TensorRT engine: execution context, buffers and CUDA graph of one input shape."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .api import Log
 
 @dataclass(frozen=True)
 class LoadedEngine:
-    """An engine in the GPU's memory, and what all of its calls share.
+    """A deserialized engine and the resources that its slots share.
 
     Args:
         trt: the TensorRT module.
         engine: an `ICudaEngine` of one input and one output.
-        runtime: that made the engine, and has to live as long.
+        runtime: the `Runtime` of the engine, which must outlive it.
         pixels: name of the input.
         result: name of the output.
-        gpu: where it is.
-        stream: where all of it is queued.
-        scratch: for the features of whichever call is running.
-        log: what TensorRT says.
+        gpu: GPU of the engine.
+        stream: where all work is queued.
+        scratch: activation memory of the running slot.
+        log: messages of TensorRT.
     """
 
     trt: Any
@@ -41,75 +41,63 @@ class LoadedEngine:
     log: Log
 
     def context(self, profile: int, shape: tuple[int, ...]) -> Any:
-        """An execution context for one shape, in the scratch memory that all share.
-
-        Args:
-            profile: the optimisation profile that holds the shape.
-            shape: (N, H, W, 3).
+        """Create an execution context for a shape (N, H, W, 3) of a profile, in the shared activation memory.
 
         Raises:
-            EngineError: TensorRT refused.
+            EngineError: TensorRT rejects the shape.
         """
         context = self.engine.create_execution_context(self.trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         ready = context is not None and context.set_optimization_profile_async(profile, self.stream.handle)
         if not ready or not context.set_input_shape(self.pixels, shape):
-            raise EngineError(f"TensorRT cannot run pictures of {shape}: {self.log.last_error}")
+            raise EngineError(f"TensorRT cannot run an input of {shape}: {self.log.last_error}")
         context.set_device_memory(self.scratch.pointer, self.scratch.nbytes)
         return context
 
     def execute(self, context: Any) -> None:
-        """Queue a run.
-
-        Raises:
-            EngineError: TensorRT refused.
-        """
+        """Queue an inference; raises an EngineError if TensorRT fails."""
         if not context.execute_async_v3(self.stream.handle):
-            raise EngineError(f"TensorRT failed to run: {self.log.last_error}")
+            raise EngineError(f"TensorRT inference failed: {self.log.last_error}")
 
     def close(self) -> None:
-        """Give stream and memory back; the engine goes with the last that holds it."""
+        """Release stream and activation memory; the engine is released with its last reference."""
         self.stream.close()
         self.scratch.close()
 
 
 class ExecutionSlot:
-    """One shape of an engine. Each has a context of its own, for a graph replays only what its context was at capture.
+    """Context, buffers and CUDA graph of one shape. The context is not shared: a graph replays its captured state.
 
     Args:
         loaded: the engine.
-        profile: the optimisation profile that holds the shape.
+        profile: optimization profile of the shape.
         shape: (N, H, W, 3) uint8 BGR.
 
     Raises:
-        EngineError: TensorRT refused, or the GPU has not enough memory.
+        EngineError: TensorRT rejects the shape, or out of GPU memory.
     """
 
     def __init__(self, loaded: LoadedEngine, profile: int, shape: tuple[int, ...]) -> None:
         self.count, self.profile = shape[0], profile
-        self.eager = "" if loaded.gpu.graphs else f"{loaded.gpu.runtime} captures none"
-        """Why there is no graph; "" where there is one or will be."""
+        self.no_graph_reason = "" if loaded.gpu.graphs else f"not supported by {loaded.gpu.runtime}"
+        """Why no CUDA graph is used; "" if one is or will be captured."""
         self._loaded = loaded
         self._graph: CudaGraph | None = None
         gpu, engine, result = loaded.gpu, loaded.engine, loaded.result
         self._context = loaded.context(profile, shape)
-        out = tuple(self._context.get_tensor_shape(result))
+        output_shape = tuple(self._context.get_tensor_shape(result))
         dtype = np.dtype(loaded.trt.nptype(engine.get_tensor_dtype(result)))
         self.input, self.host_in = gpu.empty(shape, np.uint8), gpu.pinned(shape, np.uint8)
-        self.output, self.host_out = gpu.empty(out, dtype), gpu.pinned(out, dtype)
+        self.output, self.host_out = gpu.empty(output_shape, dtype), gpu.pinned(output_shape, dtype)
         self.bind(self._context)
 
     def bind(self, context: Any) -> None:
-        """Let a context of this shape read and write the buffers.
-
-        Raises:
-            EngineError: TensorRT refused.
-        """
+        """Set the buffers' addresses in a context of this shape; raises an EngineError if TensorRT rejects one."""
         for name, array in ((self._loaded.pixels, self.input), (self._loaded.result, self.output)):
             if not context.set_tensor_address(name, array.pointer):
-                raise EngineError(f"TensorRT refused the memory of '{name}': {self._loaded.log.last_error}")
+                raise EngineError(f"TensorRT rejects the address of '{name}': {self._loaded.log.last_error}")
 
     def enqueue(self) -> None:
-        """Queue a run from `input` to `output`: the first time as it is, from then on as a graph.
+        """Queue an inference from `input` to `output`: the first directly, later ones as a CUDA graph.
 
         Raises:
             EngineError: TensorRT or the driver failed.
@@ -119,24 +107,24 @@ class ExecutionSlot:
             self._graph.launch(loaded.stream)
         else:
             loaded.execute(self._context)
-            if not self.eager:
-                self._graph = self._captured()
+            if not self.no_graph_reason:
+                self._graph = self._capture()
         self.output.stream = loaded.stream
 
-    def _captured(self) -> CudaGraph | None:
-        """The run as a graph; captured after a real one, which did whatever TensorRT puts off until a shape's first."""
+    def _capture(self) -> CudaGraph | None:
+        """Capture an inference, after a direct one, in which TensorRT does the deferred work of a new shape."""
         loaded = self._loaded
         loaded.stream.synchronize()
         try:
             with loaded.gpu.capture(loaded.stream) as graph:
                 loaded.execute(self._context)
         except EngineError as error:
-            self.eager = str(error)
+            self.no_graph_reason = str(error)
             return None
         return graph
 
     def close(self) -> None:
-        """Give graph, context and memory back."""
+        """Release graph, context and buffers."""
         if self._graph:
             self._graph.close()
         self._graph = self._context = None

@@ -1,4 +1,4 @@
-"""Loading a bundle's TensorRT engine: whether it was made for what is here, and its place in the GPU's memory."""
+"""Load a bundle's TensorRT engine: check that it matches this device, deserialize it, allocate activation memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,8 @@ from .errors import load_problem
 
 
 def current_engine_info(bundle: Bundle, gpu: Gpu) -> EngineInfo:
-    """The key that an engine has which is compiled from this bundle now, on this GPU, with plain options.
-
-    Raises:
-        MissingDependencyError, EngineError: see `tensorrt`.
-    """
-    card, board = bundle.card, this_jetson()
+    """`EngineInfo` of an engine compiled from this bundle now, on this GPU, with default options."""
+    card, jetson = bundle.card, this_jetson()
     return EngineInfo(
         runtime="TensorRT",
         version=version(),
@@ -30,72 +26,77 @@ def current_engine_info(bundle: Bundle, gpu: Gpu) -> EngineInfo:
         compute_capability=gpu.compute_capability,
         driver=gpu.driver,
         onnx=card.files[ONNX],
-        jetpack=board.release if board else "",
+        jetpack=jetson.release if jetson else "",
         calibration=card.calibration,
-        board=board.settings() if board else {},
+        jetson=jetson.settings() if jetson else {},
     )
 
 
 def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> LoadedEngine:
-    """Deserialise an engine, with a stream and memory for its features.
+    """Deserialize an engine, with a stream and activation memory.
 
     Args:
         bundle: with a compiled engine, or whose graph `engine` was compiled from.
-        gpu: where to put it.
-        engine: to load in place of the bundle's own; none for that one, which is checked against its key first.
+        gpu: where to load it.
+        engine: serialized engine; None: the bundle's own, after its `EngineInfo` is checked against this device.
 
     Raises:
-        EngineError: none in the bundle, one of another device or release, or TensorRT refused it.
+        EngineError: the bundle has no engine, it is for another device or release, or TensorRT cannot load it.
         MissingDependencyError: TensorRT is not installed.
     """
-    trt, made = tensorrt(), bundle.card.engine
+    trt, info = tensorrt(), bundle.card.engine
     if engine is None:
-        if made is None:
-            raise EngineError(
-                f"{bundle.folder} holds no compiled engine; compile it, and give the folder that comes of it: "
-                f"facesr-edge build {bundle.folder} --target tensorrt"
-            )
-        told = mismatches(made, current_engine_info(bundle, gpu))
-        if told:
-            raise EngineError(
-                f"{bundle.folder} does not run here: {', and '.join(told)}; "
-                f"compile it again: facesr-edge build {bundle.folder}"
-            )
-        engine = bundle.engine.read_bytes()
+        engine = _matching_engine(bundle, gpu, info)
     log = Log()
     with gpu.current():
-        runtime = _runtime(trt, made, log)
+        runtime = _runtime(trt, info, log)
         loaded = runtime.deserialize_cuda_engine(engine)
         if loaded is None:
             raise EngineError(load_problem(trt, str(bundle.folder), log))
-        pixels, result = _names(trt, loaded, bundle)
+        pixels, result = _io_names(trt, loaded, bundle)
         scratch = gpu.empty((max(1, loaded.device_memory_size_v2),), np.uint8)
         return LoadedEngine(trt, loaded, runtime, pixels, result, gpu, gpu.stream(), scratch, log)
 
 
-def _runtime(trt: Any, made: EngineInfo | None, log: Log) -> Any:
+def _matching_engine(bundle: Bundle, gpu: Gpu, info: EngineInfo | None) -> bytes:
+    """The bundle's engine, if it was compiled for this device."""
+    if info is None:
+        raise EngineError(
+            f"{bundle.folder} has no compiled engine; compile one and use the folder that is written: "
+            f"facesr-edge build {bundle.folder} --engine tensorrt"
+        )
+    reasons = mismatches(info, current_engine_info(bundle, gpu))
+    if reasons:
+        raise EngineError(
+            f"the engine of {bundle.folder} is incompatible: {', and '.join(reasons)}; "
+            f"compile it again: facesr-edge build {bundle.folder}"
+        )
+    return bundle.engine.read_bytes()
+
+
+def _runtime(trt: Any, info: EngineInfo | None, log: Log) -> Any:
     try:
         runtime = trt.Runtime(logger(trt, log))
-    except TypeError:  # that is how the bindings say that TensorRT gave them nothing
+    except TypeError:  # the bindings raise it if TensorRT returns a null pointer
         raise EngineError(
-            f"TensorRT {trt.__version__} cannot start on this GPU: {log.last_error}; facesr-edge doctor says more"
+            f"TensorRT {trt.__version__} cannot start on this GPU: {log.last_error}; run facesr-edge doctor for details"
         ) from None
-    if made is not None:
-        # Such an engine brings code that runs on the host: allowed only where the card, hashed with it, says so.
-        runtime.engine_host_code_allowed = made.version_compatible
-        if made.dla is not None:
-            runtime.DLA_core = made.dla
+    if info is not None:
+        # A version-compatible engine contains host code: allowed only if the card, which hashes the engine, says so.
+        runtime.engine_host_code_allowed = info.version_compatible
+        if info.dla is not None:
+            runtime.DLA_core = info.dla
     return runtime
 
 
-def _names(trt: Any, engine: Any, bundle: Bundle) -> tuple[str, str]:
+def _io_names(trt: Any, engine: Any, bundle: Bundle) -> tuple[str, str]:
     """Names of the one input and the one output."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    pixels = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-    result = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]
-    if len(pixels) != 1 or len(result) != 1 or engine.get_tensor_dtype(pixels[0]) != trt.DataType.UINT8:
+    inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+    outputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]
+    if len(inputs) != 1 or len(outputs) != 1 or engine.get_tensor_dtype(inputs[0]) != trt.DataType.UINT8:
         raise EngineError(
-            f"expected an engine of one uint8 input and one output, {bundle.folder} has {len(pixels)} and "
-            f"{len(result)} or another type; compile it again: facesr-edge build {bundle.folder}"
+            f"expected an engine of one uint8 input and one output, {bundle.folder} has {len(inputs)} and "
+            f"{len(outputs)}, or another input type; compile it again: facesr-edge build {bundle.folder}"
         )
-    return pixels[0], result[0]
+    return inputs[0], outputs[0]

@@ -1,4 +1,4 @@
-"""How far a TensorRT build is: its phases within phases as one fraction, and a way to stop it."""
+"""Progress of a TensorRT build: nested phases as one fraction, and cancellation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a build is.
+    """Progress of a build.
 
     Args:
-        fraction: done, 0..1; never falls.
-        seconds_left: at the pace so far; none before there is one.
-        phase: what TensorRT is at, in its own words.
+        fraction: completed, 0..1; never decreases.
+        seconds_left: estimate from the elapsed time; None below `MIN_FRACTION`.
+        phase: TensorRT's name of the current phase.
     """
 
     fraction: float
@@ -26,8 +26,8 @@ class Progress:
     phase: str
 
 
-SOONEST = 0.02
-"""Fraction before which the pace says nothing."""
+MIN_FRACTION = 0.02
+"""Completed fraction below which the remaining time is not estimated."""
 
 
 @dataclass
@@ -38,12 +38,12 @@ class _Phase:
 
 
 class Tracker:
-    """Phases as they are told, in; progress as it is reported, out. Told from threads of TensorRT's own.
+    """Converts TensorRT's phase callbacks into `Progress`. Thread-safe: TensorRT calls from its own threads.
 
     Args:
-        report: told after each step. If it raises, the build is stopped, and `failure` holds what it raised: an
-            exception must not travel through code that is not Python.
-        stop: once it is set, the build ends at its next step.
+        report: called after each step. If it raises, the build is cancelled and `failure` holds the exception, which
+            must not propagate through C++.
+        stop: once set, the build ends at its next step.
     """
 
     def __init__(self, report: Callable[[Progress], None], stop: threading.Event) -> None:
@@ -51,48 +51,48 @@ class Tracker:
         self.failure: BaseException | None = None
         self._report, self._lock = report, threading.Lock()
         self._phases: dict[str, _Phase] = {}
-        self._fraction, self._began = 0.0, time.monotonic()
+        self._fraction, self._start_time = 0.0, time.monotonic()
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase begins."""
+        """Start a phase."""
         with self._lock:
             self._phases[name] = _Phase(parent, max(1, steps))
-        self._tell(name)
+        self._report_progress(name)
 
     def step(self, name: str, step: int) -> bool:
-        """A step of a phase is done, counted from 0; whether to go on."""
+        """Complete a step of a phase, counted from 0; returns whether to continue."""
         with self._lock:
             if name in self._phases:
                 self._phases[name].done = min(step + 1, self._phases[name].steps)
-        self._tell(name)
+        self._report_progress(name)
         return not self.stop.is_set()
 
     def finish(self, name: str) -> None:
-        """A phase ends, be all of its steps done or not."""
+        """Finish a phase, whether or not all of its steps are done."""
         with self._lock:
             self._phases.pop(name, None)
 
-    def _tell(self, name: str) -> None:
+    def _report_progress(self, name: str) -> None:
         try:
             with self._lock:
                 roots = [n for n, phase in self._phases.items() if phase.parent not in self._phases]
-                self._fraction = max([self._fraction, *map(self._done, roots)])
-                passed = time.monotonic() - self._began
-                left = passed * (1 / self._fraction - 1) if self._fraction >= SOONEST else None
+                self._fraction = max([self._fraction, *map(self._completed, roots)])
+                elapsed = time.monotonic() - self._start_time
+                left = elapsed * (1 / self._fraction - 1) if self._fraction >= MIN_FRACTION else None
                 self._report(Progress(self._fraction, left, name))
         except BaseException as error:
             self.failure = self.failure or error
             self.stop.set()
 
-    def _done(self, name: str) -> float:
-        """Fraction of a phase: its steps, and what its furthest inner phase has of the next one."""
+    def _completed(self, name: str) -> float:
+        """Completed fraction of a phase: its steps, plus that of its most advanced inner phase as part of a step."""
         phase = self._phases[name]
-        inner = max((self._done(n) for n, other in self._phases.items() if other.parent == name), default=0.0)
+        inner = max((self._completed(n) for n, other in self._phases.items() if other.parent == name), default=0.0)
         return min(1.0, (phase.done + inner) / phase.steps)
 
 
 def monitor(trt: Any, tracker: Tracker) -> Any:
-    """TensorRT's own kind of progress monitor, in front of a tracker."""
+    """`IProgressMonitor` that forwards to a tracker."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the module is untyped
         def __init__(self) -> None:
@@ -112,15 +112,15 @@ def monitor(trt: Any, tracker: Tracker) -> Any:
 
 @contextmanager
 def stopped_by_interrupt(stop: threading.Event) -> Iterator[None]:
-    """Within it, Ctrl-C sets the event and raises nothing: KeyboardInterrupt would be raised in a callback of TensorRT.
+    """Let Ctrl-C set the event within the block; KeyboardInterrupt would be raised inside of a TensorRT callback.
 
-    Only in the main thread, the one that hears of Ctrl-C; elsewhere nothing changes.
+    Effective in the main thread only, the one that handles signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        signal.signal(signal.SIGINT, previous or signal.SIG_DFL)

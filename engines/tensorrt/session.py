@@ -1,4 +1,4 @@
-"""A compiled bundle in TensorRT."""
+"""TensorRT session of a compiled bundle."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batching import split_batch
 from ..bundle.bundle import Bundle
-from ..bundle.io_spec import IOSpec, split_batch
+from ..bundle.io_spec import IOSpec
 from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
-from ..cuda.streams import Stream
 from ..errors import EngineError
 from ..session import LayerTime
 from .context import ExecutionSlot, LoadedEngine
 from .loader import load
 
-MOST_SOURCES = 8
-"""Arrays of callers that are held before the stream is waited for, to let them go."""
+MAX_SOURCES = 8
+"""Input arrays that `infer_on_device` keeps alive before it synchronizes the stream to release them."""
 
 
 class TrtSession:
-    """A bundle in TensorRT; a `Session`.
+    """TensorRT `Session` of a bundle.
 
-    Every shape that it will run is made ready when it is loaded, so that memory stays as it is from then on; all
-    shapes share the memory of the features. Any thread may call, one at a time.
+    Contexts and buffers of all shapes are allocated at load time; memory use is constant afterwards, and all shapes
+    share the activation memory. Any thread may call, one at a time.
 
     Args:
-        bundle: what to run, compiled on this device.
-        gpu: where to run it; none for the first. It has to outlive the session.
-        engine: another engine of the same contract, e.g. one that was just compiled; none for the bundle's own.
+        bundle: compiled on this device.
+        gpu: where to run it, must outlive the session; None: the first GPU.
+        engine: another engine of the same I/O specification, e.g. one just compiled; None: the bundle's own.
 
     Raises:
-        EngineError: no engine in the bundle, one of another device, or TensorRT cannot load it.
+        EngineError: the bundle has no engine, it is for another device, or TensorRT cannot load it.
         MissingDependencyError: TensorRT or the CUDA bindings are not installed.
     """
 
@@ -48,201 +48,183 @@ class TrtSession:
             self.gpu = gpu or owned.enter_context(Gpu())
             self._loaded: LoadedEngine | None = load(bundle, self.gpu, engine)
             with self.gpu.current():
-                self._calls = _calls(self._loaded, io_spec)
+                self._slots = _create_slots(self._loaded, io_spec)
             self._owned = owned.pop_all()
-        self.io_spec = io_spec if io_spec.windows else replace(io_spec, sizes_hw=tuple(self._calls))
-        self._joined: dict[tuple[int, ...], DeviceArray] = {}
+        self.io_spec = io_spec if io_spec.crop_sizes else replace(io_spec, sizes_hw=tuple(self._slots))
+        self._merged: dict[tuple[int, ...], DeviceArray] = {}
         self._sources: list[DeviceArray] = []
         self._engine = f"TensorRT {self._loaded.trt.__version__} ({self.gpu.name}"
         self.runtime = f"{self._engine}, CUDA graphs)"
-        self._tell(call for ready in self._calls.values() for call in ready.values())
+        self._update_runtime(slot for slots in self._slots.values() for slot in slots.values())
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
-        """See `Session.infer`."""
-        with self._running(batch) as (loaded, calls):
-            out = np.empty((len(batch), *calls[0].output.shape[1:]), calls[0].output.dtype)
-            for call, start in _placed(calls):
-                part = slice(start, start + call.count)
-                call.host_in[...] = batch[part]
-                self.gpu.upload(call.host_in, call.input, loaded.stream)
-                call.enqueue()
-                self.gpu.download(call.output, call.host_out, loaded.stream)
+        with self._running(batch) as (loaded, slots):
+            out = np.empty((len(batch), *slots[0].output.shape[1:]), slots[0].output.dtype)
+            for slot, start in _with_offsets(slots):
+                rows = slice(start, start + slot.count)
+                slot.host_in[...] = batch[rows]
+                self.gpu.upload(slot.host_in, slot.input, loaded.stream)
+                slot.enqueue()
+                self.gpu.download(slot.output, slot.host_out, loaded.stream)
                 loaded.stream.synchronize()
-                out[part] = call.host_out
-        self._tell(calls)
+                out[rows] = slot.host_out
+        self._update_runtime(slots)
         return out
 
     def infer_on_device(self, array: Any) -> DeviceArray:
-        """Run a batch that lies in the GPU's memory; nothing visits the host, and nothing waits.
+        """Run a batch in GPU memory, without host copies and without synchronization.
 
         Args:
-            array: (N, H, W, 3) uint8 BGR, of a shape that the contract allows, with ``__dlpack__`` or
-                ``__cuda_array_interface__``. The session's stream is made to wait for the one that fills it.
-
-                It must stay as it is until the result is there.
+            array: (N, H, W, 3) uint8 BGR of a shape that the I/O specification allows, with ``__dlpack__`` or
+                ``__cuda_array_interface__``. The session's stream waits for the stream that writes it. Do not modify
+                it before the result is ready.
 
         Returns:
-            What the contract says, in memory of the session's own: valid until the next call, whose work has to wait
-            for whoever reads it on another stream. Its `stream` is the one to wait for; ``from_dlpack`` of PyTorch
-            and CuPy does so unasked.
+            The output of the I/O specification, in memory of the session: valid until the next call, which must be
+            queued after readers on other streams. Wait for its `stream`; ``from_dlpack`` of PyTorch and CuPy does.
 
         Raises:
-            EngineError: as for `infer`, or not an array of this GPU.
+            EngineError: as for `infer`, or not an array on this GPU.
         """
-        source = self.gpu.view(array, self._stream)
-        if len(self._sources) == MOST_SOURCES:
-            self._stream.synchronize()
+        stream = self._open_engine().stream
+        source = self.gpu.view(array, stream)
+        if len(self._sources) == MAX_SOURCES:
+            stream.synchronize()
             self._sources.clear()
-        self._sources.append(source)  # else its memory might be used anew before it was copied
-        # The contract checks shape and type alone, so it is shown an array of those that takes no memory.
-        with self._running(np.broadcast_to(np.zeros((), source.dtype), source.shape)) as (loaded, calls):
-            if len(calls) == 1:
-                self.gpu.copy(source, calls[0].input, loaded.stream)
-                calls[0].enqueue()
-                result = calls[0].output
+        self._sources.append(source)  # the caller's memory must not be reused before it is copied
+        # Only shape and dtype are checked: a zero-stride host array of the same shape replaces the source.
+        with self._running(np.broadcast_to(np.zeros((), source.dtype), source.shape)) as (loaded, slots):
+            if len(slots) == 1:
+                self.gpu.copy(source, slots[0].input, loaded.stream)
+                slots[0].enqueue()
+                result = slots[0].output
             else:
-                result = self._joined_for(source.shape[0], calls[0])
-                for call, start in _placed(calls):
-                    self.gpu.copy(source.entries(start, call.count), call.input, loaded.stream)
-                    call.enqueue()
-                    self.gpu.copy(call.output, result.entries(start, call.count), loaded.stream)
+                result = self._merged_output(source.shape[0], slots[0])
+                for slot, start in _with_offsets(slots):
+                    self.gpu.copy(source.narrow(start, slot.count), slot.input, loaded.stream)
+                    slot.enqueue()
+                    self.gpu.copy(slot.output, result.narrow(start, slot.count), loaded.stream)
                 result.stream = loaded.stream
-        self._tell(calls)
+        self._update_runtime(slots)
         return result
 
-    def _joined_for(self, count: int, call: ExecutionSlot) -> DeviceArray:
-        """Memory for the results of several calls of a shape; made anew for more of them."""
-        rows, dtype = call.output.shape[1:], call.output.dtype
-        if rows not in self._joined or self._joined[rows].shape[0] < count:
-            self._joined[rows] = self.gpu.empty((count, *rows), dtype)
-        return self._joined[rows].leading(count)
+    def _merged_output(self, count: int, slot: ExecutionSlot) -> DeviceArray:
+        """Buffer for the outputs of several slots of one size; reallocated for a larger count."""
+        rows, dtype = slot.output.shape[1:], slot.output.dtype
+        if rows not in self._merged or self._merged[rows].shape[0] < count:
+            self._merged[rows] = self.gpu.empty((count, *rows), dtype)
+        return self._merged[rows].leading(count)
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
-        """See `Session.layer_times`."""
-        with self._running(batch) as (loaded, calls):
-            if len(calls) > 1:
-                most = max(self._calls[batch.shape[1], batch.shape[2]])
-                raise EngineError(f"expected a batch that runs in one call, at most {most}, got {len(batch)}")
-            calls[0].host_in[...] = batch
-            self.gpu.upload(calls[0].host_in, calls[0].input, loaded.stream)
-            return layer_times(loaded, calls[0], runs)
+        with self._running(batch) as (loaded, slots):
+            if len(slots) > 1:
+                max_batch = max(self._slots[batch.shape[1], batch.shape[2]])
+                raise EngineError(f"expected a batch of at most {max_batch}, one call, got {len(batch)}")
+            slots[0].host_in[...] = batch
+            self.gpu.upload(slots[0].host_in, slots[0].input, loaded.stream)
+            return _layer_times(loaded, slots[0], runs)
 
     def warm_up(self) -> None:
-        """See `Session.warm_up`."""
-        for (height, width), calls in self._calls.items():
-            for count in calls:
+        for (height, width), slots in self._slots.items():
+            for count in slots:
                 self.infer(np.zeros((count, height, width, 3), np.uint8))
 
     def close(self) -> None:
-        """See `Session.close`."""
         loaded, self._loaded = self._loaded, None
         if loaded is None:
             return
         with self.gpu.current():
             loaded.stream.synchronize()
-            for calls in self._calls.values():
-                for call in calls.values():
-                    call.close()
-            self._calls, self._joined, self._sources = {}, {}, []
+            for slots in self._slots.values():
+                for slot in slots.values():
+                    slot.close()
+            self._slots, self._merged, self._sources = {}, {}, []
             loaded.close()
-            del loaded  # the engine itself, while its GPU is current
+            del loaded  # destroys the engine while its GPU is current
         self._owned.close()
 
-    @property
-    def _stream(self) -> Stream:
-        return self._opened().stream
-
-    def _opened(self) -> LoadedEngine:
+    def _open_engine(self) -> LoadedEngine:
         if self._loaded is None:
             raise EngineError("the engine is closed; load it again")
         return self._loaded
 
     @contextmanager
     def _running(self, batch: NDArray[Any]) -> Iterator[tuple[LoadedEngine, list[ExecutionSlot]]]:
-        """The engine with its GPU current, and the calls that a batch is split into."""
-        loaded = self._opened()
+        """The engine, with its GPU current, and the slots that run the parts of a batch."""
+        loaded = self._open_engine()
         self.io_spec.check(batch)
         count, height, width, _ = batch.shape
-        ready = self._calls[height, width]
+        slots = self._slots[height, width]
         with self.gpu.current():
-            yield loaded, [ready[size] for size in split_batch(count, tuple(ready))]
+            yield loaded, [slots[size] for size in split_batch(count, tuple(slots))]
 
-    def _tell(self, calls: Iterable[ExecutionSlot]) -> None:
-        """Say in `runtime` that some calls run without a graph, for that is slower."""
-        eager = next((call.eager for call in calls if call.eager), "")
-        if eager:
-            self.runtime = f"{self._engine}, no CUDA graphs: {eager})"
+    def _update_runtime(self, slots: Iterable[ExecutionSlot]) -> None:
+        """State in `runtime` if a slot runs without a CUDA graph, which is slower."""
+        reason = next((slot.no_graph_reason for slot in slots if slot.no_graph_reason), "")
+        if reason:
+            self.runtime = f"{self._engine}, no CUDA graphs: {reason})"
 
 
-def _calls(loaded: LoadedEngine, io_spec: IOSpec) -> dict[tuple[int, int], dict[int, ExecutionSlot]]:
-    """(H, W) -> N -> what runs it, for every shape that both contract and engine know."""
-    found: dict[tuple[int, int], dict[int, ExecutionSlot]] = defaultdict(dict)
+def _create_slots(loaded: LoadedEngine, io_spec: IOSpec) -> dict[tuple[int, int], dict[int, ExecutionSlot]]:
+    """(H, W) -> N -> slot, for every shape that both the I/O specification and the engine allow."""
+    slots: dict[tuple[int, int], dict[int, ExecutionSlot]] = defaultdict(dict)
     for profile in range(loaded.engine.num_optimization_profiles):
-        least, _, most = (tuple(shape) for shape in loaded.engine.get_tensor_profile_shape(loaded.pixels, profile))
-        height, width = most[1:3]
+        shapes = loaded.engine.get_tensor_profile_shape(loaded.pixels, profile)
+        min_shape, _, max_shape = (tuple(shape) for shape in shapes)
+        height, width = max_shape[1:3]
         for count in io_spec.batches_of(height, width):
-            if least[0] <= count <= most[0] and count not in found[height, width]:
-                found[height, width][count] = ExecutionSlot(loaded, profile, (count, height, width, 3))
-    lacking = [(side, side) for side in io_spec.windows if 1 not in found.get((side, side), {})]
-    lacking += [size for size, calls in found.items() if 1 not in calls]
-    if lacking or not found:
-        sizes = ", ".join(f"{w}x{h}" for h, w in lacking) or "any size"
-        raise EngineError(f"the engine was not compiled for single pictures of {sizes}; compile the bundle again")
-    return dict(found)
+            if min_shape[0] <= count <= max_shape[0] and count not in slots[height, width]:
+                slots[height, width][count] = ExecutionSlot(loaded, profile, (count, height, width, 3))
+    missing = [(side, side) for side in io_spec.crop_sizes if 1 not in slots.get((side, side), {})]
+    missing += [size for size, by_count in slots.items() if 1 not in by_count]
+    if missing or not slots:
+        sizes = ", ".join(f"{w}x{h}" for h, w in missing) or "any size"
+        raise EngineError(f"the engine has no profile for batch size 1 of {sizes}; compile the bundle again")
+    return dict(slots)
 
 
-def _placed(calls: list[ExecutionSlot]) -> Iterator[tuple[ExecutionSlot, int]]:
-    """Calls, each with the number of the picture that it begins at."""
+def _with_offsets(slots: list[ExecutionSlot]) -> Iterator[tuple[ExecutionSlot, int]]:
+    """Slots, each with the index of its first image in the batch."""
     start = 0
-    for call in calls:
-        yield call, start
-        start += call.count
+    for slot in slots:
+        yield slot, start
+        start += slot.count
 
 
-def layer_times(loaded: LoadedEngine, call: ExecutionSlot, runs: int) -> tuple[LayerTime, ...]:
-    """Run a call, on what its input holds, with a clock round every layer.
-
-    In a context of its own: the clocks would stay in the call's, and a graph cannot hold them.
-
-    Args:
-        loaded: the engine.
-        call: the shape to run.
-        runs: that are averaged, after one that does not count.
-
-    Raises:
-        EngineError: TensorRT refused.
-    """
-    context = loaded.context(call.profile, call.input.shape)
-    call.bind(context)
-    taken: dict[str, list[float]] = defaultdict(list)
-    clocks = _profiler(loaded.trt, taken)
-    context.profiler = clocks
+def _layer_times(loaded: LoadedEngine, slot: ExecutionSlot, runs: int) -> tuple[LayerTime, ...]:
+    """Time every layer with TensorRT's profiler, on the current content of the slot's input."""
+    # A separate context: the profiler would stay in the slot's, and a CUDA graph cannot contain it.
+    context = loaded.context(slot.profile, slot.input.shape)
+    slot.bind(context)
+    times: dict[str, list[float]] = defaultdict(list)
+    profiler = _profiler(loaded.trt, times)
+    context.profiler = profiler
     for _ in range(runs + 1):
-        loaded.execute(context)  # with a profiler it waits for the run, and reports every layer
+        loaded.execute(context)  # with a profiler it blocks, and reports every layer
     loaded.stream.synchronize()
-    if not taken:
-        raise EngineError("TensorRT timed no layer; compile the bundle again: facesr-edge build BUNDLE")
-    kinds = _kinds(loaded)
-    return tuple(LayerTime(name, kinds.get(name, ""), sum(ms[1:]) / runs) for name, ms in taken.items())
+    if not times:
+        raise EngineError("TensorRT reported no layer times; compile the bundle again: facesr-edge build BUNDLE")
+    types = _layer_types(loaded)
+    return tuple(LayerTime(name, types.get(name, ""), sum(ms[1:]) / runs) for name, ms in times.items())
 
 
-def _profiler(trt: Any, taken: dict[str, list[float]]) -> Any:
+def _profiler(trt: Any, times: dict[str, list[float]]) -> Any:
     class Profiler(trt.IProfiler):  # type: ignore[misc]  # the module is untyped
         def __init__(self) -> None:
             trt.IProfiler.__init__(self)
 
         def report_layer_time(self, layer_name: str, ms: float) -> None:
-            taken[layer_name].append(ms)
+            times[layer_name].append(ms)
 
     return Profiler()
 
 
-def _kinds(loaded: LoadedEngine) -> dict[str, str]:
-    """Name -> kind of every layer that the engine's inspector tells of."""
+def _layer_types(loaded: LoadedEngine) -> dict[str, str]:
+    """Layer name -> type, from the engine inspector."""
     inspector = loaded.engine.create_engine_inspector()
     text = inspector.get_engine_information(loaded.trt.LayerInformationFormat.JSON)
     try:
         layers = json.loads(text).get("Layers", [])
-    except ValueError:  # names alone do without
+    except ValueError:  # the types are optional
         return {}
     return {layer["Name"]: str(layer.get("LayerType", "")) for layer in layers if isinstance(layer, dict)}

@@ -1,4 +1,4 @@
-"""What the sessions of all runtimes are tried on."""
+"""Inputs for the session tests of all runtimes."""
 
 import resource
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def crops(astronaut):
-    """Side and count -> different pieces of the sample picture."""
+    """Side, count -> random crops of the sample image."""
 
     def cut(side, count):
         starts = np.random.default_rng(side).integers(0, 512 - side, (count, 2))
@@ -20,5 +20,5 @@ def crops(astronaut):
 
 @pytest.fixture
 def memory_bytes():
-    """What this process holds at present, for whoever calls it."""
+    """Function that returns the resident memory of this process."""
     return lambda: int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

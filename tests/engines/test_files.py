@@ -3,7 +3,7 @@
 import stat
 
 import pytest
-from facesr_edge.engines.files import atomic_file, cache_dir, write_atomic
+from facesr_edge.engines.files import atomic_file, atomic_folder, cache_dir, write_atomic
 
 
 def test_write_atomic_creates_and_replaces(tmp_path):
@@ -21,6 +21,22 @@ def test_error_leaves_the_old_file_and_no_temporary_file(tmp_path):
         file.write(b"half of the new")
         raise RuntimeError
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_atomic_folder_replaces_a_folder(tmp_path):
+    for name in ("first", "second"):
+        with atomic_folder(tmp_path / "bundle") as folder:
+            (folder / name).write_bytes(b"")
+        assert [path.name for path in (tmp_path / "bundle").iterdir()] == [name]
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_error_leaves_the_old_folder(tmp_path):
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "bundle") as folder:
+        (folder / "new").write_bytes(b"")
+        raise RuntimeError
+    assert [*tmp_path.rglob("*")] == [tmp_path / "bundle"]
 
 
 def test_full_disk_leaves_the_old_file(tmp_path, no_file_larger_than):

@@ -1,4 +1,4 @@
-"""A graph held against what TensorRT takes, before a device is asked to compile it."""
+"""Static check of ONNX graphs against the operators, types and attributes that TensorRT supports."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-_DATA = {"Where": 1}
-"""Operator -> place of the input whose type counts, where it is not the first."""
+_DATA_INPUT = {"Where": 1}
+"""Operator -> index of its data input, if not 0."""
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """What is known of a graph's tensors, with those of the graphs round it.
+    """Known properties of a graph's tensors, including those of the enclosing graphs.
 
     Args:
-        types: tensor -> name of its type.
-        constants: tensors that are known when the engine is built.
-        zeros: those of them that are zero all over.
-        inputs, outputs: of the outermost graph.
+        types: tensor -> type name.
+        constants: tensors that are constant at build time.
+        zeros: constants whose elements are all 0.
+        inputs, outputs: of the top-level graph.
     """
 
     types: dict[str, str]
@@ -31,31 +31,31 @@ class _Scope:
 
 
 def unsupported(model: onnx.ModelProto) -> tuple[str, ...]:
-    """What TensorRT would refuse of a graph.
+    """Parts of a graph that TensorRT does not support.
 
     Args:
-        model: a valid graph; its tensors' types are inferred here.
+        model: a valid model; types are inferred.
 
     Returns:
-        A line for each fault: node, operator, type or attribute; what to do. None where all is well.
+        One line per fault with node, operator, type or attribute, and what to do; empty if there is none.
     """
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     graph = inferred.graph
     versions = [opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")]
-    told = [
-        f"the graph: opset {version}, TensorRT {RELEASES} reads {OPSETS[0]} to {OPSETS[-1]}; export with one of these"
+    faults = [
+        f"the graph: opset {version}, TensorRT {RELEASES} supports {OPSETS[0]} to {OPSETS[-1]}; use one of these"
         for version in versions
         if version not in OPSETS
     ]
     inputs, outputs = ({tensor.name for tensor in tensors} for tensors in (graph.input, graph.output))
     empty = _Scope({}, frozenset(), frozenset(), frozenset(inputs), frozenset(outputs))
-    return (*told, *_graph(graph, empty))
+    return (*faults, *_graph(graph, empty))
 
 
 def _graph(graph: onnx.GraphProto, outer: _Scope) -> Iterator[str]:
-    """Faults of a graph and of those inside of its nodes."""
-    described = [*graph.input, *graph.value_info, *graph.output]
-    codes = {tensor.name: tensor.type.tensor_type.elem_type for tensor in described}
+    """Faults of a graph and its subgraphs."""
+    tensors = [*graph.input, *graph.value_info, *graph.output]
+    codes = {tensor.name: tensor.type.tensor_type.elem_type for tensor in tensors}
     codes |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     arrays = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
@@ -76,11 +76,11 @@ def _graph(graph: onnx.GraphProto, outer: _Scope) -> Iterator[str]:
 
 
 def _node(node: onnx.NodeProto, scope: _Scope) -> Iterator[str]:
-    """Faults of a node, in words."""
+    """Faults of a node."""
     kind = node.op_type
     if node.domain not in ("", "ai.onnx") or kind not in OPERATORS:
         name = f"{node.domain}.{kind}" if node.domain else kind
-        yield f"{name} is no operator of TensorRT {RELEASES}; write the layer with other operators"
+        yield f"{name} is not supported by TensorRT {RELEASES}; use other operators"
         return
     yield from _data(node, scope)
     yield from _edges(node, scope)
@@ -91,46 +91,46 @@ def _node(node: onnx.NodeProto, scope: _Scope) -> Iterator[str]:
         if value not in allowed:
             yield f"{kind} with {attribute.name} {value}; expected {' or '.join(map(str, allowed))}"
         if kind in DILATED and attribute.name == "dilations" and set(value) != {1}:
-            yield f"{kind} with gaps (dilations {list(value)}); use dilations of 1"
+            yield f"{kind} with dilations {list(value)}; use dilations of 1"
     if kind in CONSTANT and not {*node.input[CONSTANT[kind] : CONSTANT[kind] + 1]} <= {*scope.constants, ""}:
-        yield f"{kind} with axes or a depth that the graph computes; make them constant"
+        yield f"{kind} with computed axes or depth; make them constant"
     if kind in FIRST_OUTPUT and any(node.output[1:]):
-        yield f"{kind} with more than one output; use the first alone"
+        yield f"{kind} with more than one output; use only the first"
 
 
 def _data(node: onnx.NodeProto, scope: _Scope) -> Iterator[str]:
-    """Whether the operator takes the type of its data; a type that nobody knows was told of where it comes from."""
-    for name in node.input[_DATA.get(node.op_type, 0) :][:1]:
-        found, allowed = scope.types.get(name), OPERATORS[node.op_type]
-        if found is not None and found not in allowed:
-            remedy = "quantise weights and features to it, and no biases" if "Linear" in node.op_type else "cast first"
-            yield f"{node.op_type} of {found}; it takes {', '.join(sorted(allowed))}: {remedy}"
+    """Check the type of an operator's data input; an unknown type is reported by the node that produces it."""
+    for name in node.input[_DATA_INPUT.get(node.op_type, 0) :][:1]:
+        kind, allowed = scope.types.get(name), OPERATORS[node.op_type]
+        if kind is not None and kind not in allowed:
+            remedy = "quantize weights and activations, not biases" if "Linear" in node.op_type else "cast first"
+            yield f"{node.op_type} of {kind}; it supports {', '.join(sorted(allowed))}: {remedy}"
 
 
 def _edges(node: onnx.NodeProto, scope: _Scope) -> Iterator[str]:
-    """Whether types that are allowed in few places stand there, and no type stands here that TensorRT lacks."""
-    kind, takes = node.op_type, [scope.types.get(name) for name in node.input]
+    """Check where UINT8 and INT8 occur, and that no output has a type that TensorRT does not support."""
+    kind, input_types = node.op_type, [scope.types.get(name) for name in node.input]
     for name in node.output:
-        gives = scope.types.get(name, "")
+        output_type = scope.types.get(name, "")
         if kind == "QuantizeLinear":
-            if gives != QUANTISED:
-                yield f"{kind} to {gives}; quantise to {QUANTISED}"
-        elif gives == PIXELS and (kind != "Cast" or name not in scope.outputs):
-            yield f"{kind} gives {PIXELS}; only outputs of the graph may be it, by a Cast: keep FLOAT until there"
-        elif gives == QUANTISED:
-            yield f"{kind} gives {QUANTISED}; only QuantizeLinear does: quantise its input and dequantise at once"
-        elif gives and gives not in VALUES | {PIXELS}:
-            yield f"{kind} gives {gives}, which TensorRT {RELEASES} lacks; cast to FLOAT or INT64"
-    if kind == "Cast" and PIXELS in (takes[0], gives) and not {takes[0], gives} & HALVES:
-        yield f"Cast of {takes[0]} to {gives}; {PIXELS} becomes FLOAT or FLOAT16 first, and is made of one of these"
+            if output_type != QUANTIZED:
+                yield f"{kind} to {output_type}; quantize to {QUANTIZED}"
+        elif output_type == PIXELS and (kind != "Cast" or name not in scope.outputs):
+            yield f"{kind} outputs {PIXELS}, which is allowed only for a Cast to a graph output; keep FLOAT until there"
+        elif output_type == QUANTIZED:
+            yield f"{kind} outputs {QUANTIZED}, which is allowed only for QuantizeLinear; insert a Q/DQ pair"
+        elif output_type and output_type not in VALUES | {PIXELS}:
+            yield f"{kind} outputs {output_type}, which TensorRT {RELEASES} does not support; cast to FLOAT or INT64"
+    if kind == "Cast" and PIXELS in (input_types[0], output_type) and not {input_types[0], output_type} & HALVES:
+        yield f"Cast of {input_types[0]} to {output_type}; {PIXELS} can be cast only from and to FLOAT or FLOAT16"
     if kind in ("QuantizeLinear", "DequantizeLinear") and any(node.input[2:3]) and node.input[2] not in scope.zeros:
-        yield f"{kind} with a zero point that is not 0; quantise symmetrically"
+        yield f"{kind} with a zero point that is not 0; quantize symmetrically"
 
 
 RELEASES = "10.3 to 11"
-"""Of TensorRT, for which this holds."""
+"""TensorRT releases of these rules."""
 OPSETS = range(9, 21)
-"""Versions of ONNX's own operators that the oldest of them reads."""
+"""ONNX opsets that the oldest of these releases supports."""
 
 HALVES = frozenset({"FLOAT", "FLOAT16"})
 FLOATS = HALVES | {"BFLOAT16"}
@@ -158,13 +158,13 @@ _ROWS: dict[frozenset[str], str] = {
     VALUES | {"UINT8"}: "Cast CastLike",
 }
 OPERATORS: dict[str, frozenset[str]] = {name: types for types, names in _ROWS.items() for name in names.split()}
-"""Operator -> the types that its data may have. Its other inputs (indices, shapes, conditions) are as ONNX has them."""
+"""Operator -> types of its data input. Other inputs (indices, shapes, conditions) are as in ONNX."""
 
 CONSTANT: dict[str, int] = {
     **dict.fromkeys((name for name in OPERATORS if name.startswith("Reduce")), 1),
     **{"CumSum": 1, "OneHot": 1, "Pad": 3, "Slice": 3, "Squeeze": 1, "Unsqueeze": 1},
 }
-"""Operator -> place of the input that has to be constant when the engine is built: its axes, or a depth."""
+"""Operator -> index of the input (axes or depth) that must be constant at build time."""
 
 ATTRIBUTES: dict[str, dict[str, tuple[object, ...]]] = {
     "LSTM": {"input_forget": (0,), "layout": (0,)},
@@ -181,15 +181,15 @@ ATTRIBUTES: dict[str, dict[str, tuple[object, ...]]] = {
     "ScatterND": {"reduction": ("none",)},
     "TopK": {"sorted": (1,)},
 }
-"""Operator -> attribute -> the values that it may have, its absence aside."""
+"""Operator -> attribute -> supported values, if the attribute is present."""
 
 DILATED = frozenset({"AveragePool", "LpPool", "MaxPool"})
-"""Pooling without gaps alone."""
+"""Pooling operators that support only dilations of 1."""
 FIRST_OUTPUT = frozenset({"LayerNormalization", "MaxPool"})
-"""Operators of which nothing but the first output can be used."""
+"""Operators whose first output only is supported."""
 
 PIXELS = "UINT8"
-"""The type of pixels: of the graph's inputs, which only Cast may read, and of its outputs, which only Cast may write;
-in between it is FLOAT or FLOAT16. No other operator takes it, not even those that move data or ask for a shape."""
-QUANTISED = "INT8"
-"""The type that lies between QuantizeLinear, or a constant, and DequantizeLinear, and nowhere else."""
+"""Type of graph inputs and outputs that hold pixels. Only Cast reads and writes it, from and to FLOAT or FLOAT16; no
+other operator supports it, not even those that move data or read a shape."""
+QUANTIZED = "INT8"
+"""Type between QuantizeLinear, or a constant, and DequantizeLinear, and nowhere else."""

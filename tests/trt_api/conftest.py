@@ -1,9 +1,10 @@
-"""The compiled Python bindings of TensorRT, release by release: the real names, without the libraries behind them.
+"""TensorRT's compiled Python bindings, one release at a time, without the libraries behind them.
 
-The package of the bindings needs its libraries only for a handful of C functions. Stubs of those make it importable on
-any machine, and then it can be asked for every class, attribute and signature.
+The bindings need their libraries only for a few C functions. Stub libraries with those functions make them importable
+on any machine, so that every class, attribute and signature can be read.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -32,18 +33,20 @@ FUNCTIONS = (
 
 @pytest.fixture(scope="session")
 def bindings(pytestconfig):
-    """Release -> a folder that holds its bindings with stubs beside them; kept from run to run."""
-    python = f"{sys.implementation.cache_tag}"
-    cache = pytestconfig.cache.mkdir("tensorrt-bindings")
+    """Release -> folder of its bindings and stub libraries; cached between runs, locked against parallel workers."""
+    cache = pytestconfig.rootpath / ".pytest_cache" / "d" / "tensorrt-bindings"
+    cache.mkdir(parents=True, exist_ok=True)
 
     def folder(release):
-        ready = cache / f"{release}-{python}"
-        if not ready.is_dir():
-            making = cache / f"{ready.name}.{os.getpid()}"
-            shutil.rmtree(making, ignore_errors=True)
-            _install(making, RELEASES[release])
-            _stub(making / "tensorrt_bindings", release.split(".")[0])
-            making.rename(ready)
+        ready = cache / f"{release}-{sys.implementation.cache_tag}"
+        with ready.with_name(f"{ready.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not ready.is_dir():
+                temporary = ready.with_name(f"{ready.name}.part")
+                shutil.rmtree(temporary, ignore_errors=True)
+                _install(temporary, RELEASES[release])
+                _build_stub_libraries(temporary / "tensorrt_bindings", release.split(".")[0])
+                temporary.rename(ready)
         return ready
 
     return folder
@@ -51,15 +54,15 @@ def bindings(pytestconfig):
 
 def _install(folder, requirement):
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        _lacking(f"{requirement} could not be installed: {done.stderr.strip()[-500:]}")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        _skip_or_fail(f"cannot install {requirement}: {process.stderr.strip()[-500:]}")
 
 
-def _stub(folder, major):
+def _build_stub_libraries(folder, major):
     compiler = shutil.which("gcc") or shutil.which("cc")
     if not compiler:
-        _lacking("a C compiler is needed for three libraries that do nothing")
+        _skip_or_fail("needs a C compiler for the stub libraries")
     source = "".join(f"void *{name}(void) {{ return 0; }}\n" for name in FUNCTIONS)
     for library in LIBRARIES:
         name = f"lib{library}.so.{major}"
@@ -67,6 +70,6 @@ def _stub(folder, major):
         subprocess.run(command, input=source, text=True, check=True)
 
 
-def _lacking(reason):
-    """Where the tests run for everyone, they run; elsewhere what is lacking skips them."""
+def _skip_or_fail(reason):
+    """Fail in CI, skip elsewhere."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -1,4 +1,4 @@
-"""The frame's stages as CUDA kernels: the pixels' arithmetic in ``pixels.h``, the kernels over it in ``kernels.cu``."""
+"""CUDA kernels of the frame operations: per-pixel functions in ``pixels.h``, kernels in ``kernels.cu``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _FOLDER = Path(__file__).parent
 
 
 def source() -> str:
-    """CUDA C++ of all kernels in one piece, for compilers that see no files."""
+    """CUDA C++ of all kernels in one piece, for run-time compilation without include paths."""
     header = (_FOLDER / "pixels.h").read_text("utf-8")
     return (_FOLDER / "kernels.cu").read_text("utf-8").replace('#include "pixels.h"', header)

@@ -1,4 +1,4 @@
-"""What an engine was made for: each mismatch is told in words, and what TensorRT allows is allowed."""
+"""Compatibility of an engine with the device: every mismatch is reported, what TensorRT guarantees is accepted."""
 
 from dataclasses import replace
 
@@ -9,38 +9,38 @@ from facesr_edge.engines.errors import BundleError
 ORIN = EngineInfo("TensorRT", "10.3.0", "Orin", "8.7", "12.6", "ab" * 32, jetpack="6.2")
 
 
-def test_an_engine_runs_where_it_was_made():
+def test_engine_matches_the_device_it_was_compiled_on():
     assert mismatches(ORIN, ORIN) == ()
 
 
 @pytest.mark.parametrize(
-    ("here", "told"),
+    ("changes", "expected"),
     [
         ({"version": "10.7.0"}, "compiled by TensorRT 10.3.0, this is 10.7.0"),
         ({"runtime": "OpenVINO", "version": "2026.1"}, "compiled by TensorRT, this is OpenVINO"),
         ({"compute_capability": "9.0", "gpu": "H200"}, "compute capability 8.7 (Orin), this GPU has 9.0 (H200)"),
         ({"gpu": "A10"}, "compiled for Orin, this GPU is A10"),
-        ({"onnx": "cd" * 32}, "from another graph than the one beside it"),
-        ({"calibration": "ef" * 32}, "calibrated on other faces than the card says"),
+        ({"onnx": "cd" * 32}, "from another graph than the bundle's"),
+        ({"calibration": "ef" * 32}, "calibrated on other inputs than the card's"),
     ],
 )
-def test_a_mismatch_is_told_in_words(here, told):
-    (said,) = mismatches(ORIN, replace(ORIN, **here))
-    assert told in said
+def test_mismatch_names_both_values(changes, expected):
+    (message,) = mismatches(ORIN, replace(ORIN, **changes))
+    assert expected in message
 
 
-def test_all_mismatches_are_told_at_once():
-    here = replace(ORIN, version="11.4.0", compute_capability="11.0", gpu="Thor", onnx="cd" * 32)
-    assert len(mismatches(ORIN, here)) == 3
+def test_all_mismatches_are_reported_together():
+    current = replace(ORIN, version="11.4.0", compute_capability="11.0", gpu="Thor", onnx="cd" * 32)
+    assert len(mismatches(ORIN, current)) == 3
 
 
-@pytest.mark.parametrize("here", [{"driver": "13.0"}, {"jetpack": "6.1"}, {"board": {"power_mode": "15W"}}])
-def test_another_driver_alone_is_no_mismatch(here):
-    assert mismatches(ORIN, replace(ORIN, **here)) == ()
+@pytest.mark.parametrize("changes", [{"driver": "13.0"}, {"jetpack": "6.1"}, {"jetson": {"power_mode": "15W"}}])
+def test_driver_jetpack_and_power_mode_are_not_compared(changes):
+    assert mismatches(ORIN, replace(ORIN, **changes)) == ()
 
 
 @pytest.mark.parametrize(
-    ("version", "runs"),
+    ("version", "compatible"),
     [
         ("10.3.0", True),
         ("10.16.1", True),
@@ -50,18 +50,18 @@ def test_another_driver_alone_is_no_mismatch(here):
         ("10.3.0.post1", True),
     ],
 )
-def test_an_engine_for_any_version_runs_in_later_ones_of_this_major_and_the_next(version, runs):
-    made = replace(ORIN, version_compatible=True)
-    assert (mismatches(made, replace(ORIN, version=version)) == ()) is runs
+def test_version_compatible_engine_runs_in_later_versions_of_this_and_the_next_major(version, compatible):
+    engine = replace(ORIN, version_compatible=True)
+    assert (mismatches(engine, replace(ORIN, version=version)) == ()) is compatible
 
 
-@pytest.mark.parametrize(("capability", "runs"), [("8.0", True), ("9.0", True), ("11.0", True), ("7.5", False)])
-def test_an_engine_for_any_gpu_runs_from_ampere_on(capability, runs):
-    made = replace(ORIN, hardware_compatible=True)
-    assert (mismatches(made, replace(ORIN, compute_capability=capability, gpu="other")) == ()) is runs
+@pytest.mark.parametrize(("capability", "compatible"), [("8.0", True), ("9.0", True), ("11.0", True), ("7.5", False)])
+def test_hardware_compatible_engine_runs_from_ampere_on(capability, compatible):
+    engine = replace(ORIN, hardware_compatible=True)
+    assert (mismatches(engine, replace(ORIN, compute_capability=capability, gpu="other")) == ()) is compatible
 
 
-@pytest.mark.parametrize("odd", [{"gpu": ""}, {"onnx": 7}, {"version": None}, {"board": "MAXN"}])
-def test_a_key_of_the_wrong_kind_is_refused(odd):
-    with pytest.raises(BundleError, match="the key of an engine needs"):
-        replace(ORIN, **odd)
+@pytest.mark.parametrize("changes", [{"gpu": ""}, {"onnx": 7}, {"version": None}, {"jetson": "MAXN"}])
+def test_field_of_the_wrong_type_is_rejected(changes):
+    with pytest.raises(BundleError, match="engine info needs"):
+        replace(ORIN, **changes)

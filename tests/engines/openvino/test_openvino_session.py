@@ -1,4 +1,4 @@
-"""OpenVINO: what ONNX Runtime gives, of every window and number of crops, in memory that stays flat."""
+"""OpenVINO sessions: agreement with ONNX Runtime, constant memory, errors in one line."""
 
 import os
 import subprocess
@@ -26,57 +26,57 @@ def session(tiny_bundle):
     session.close()
 
 
-def with_contract(bundle, **changes):
+def with_io_spec(bundle, **changes):
     return Bundle(bundle.folder, replace(bundle.card, io_spec=replace(bundle.card.io_spec, **changes)))
 
 
-def apart(one, other):
-    """The largest difference, and the share of values that differ."""
-    difference = np.abs(one.astype(float) - other)
+def compare(output, expected):
+    """Maximum absolute difference, and the fraction of values that differ."""
+    difference = np.abs(output.astype(float) - expected)
     return difference.max(), (difference > 0).mean()
 
 
 @pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
 @pytest.mark.parametrize("count", [1, 8, 9])
-def test_crops_come_out_as_in_onnx_runtime(session, tiny_bundle, crops, side, count):
+def test_crops_agree_with_onnx_runtime(session, tiny_bundle, crops, side, count):
     batch = crops(side, count)
-    there = session.infer(batch)
-    assert there.shape == (count, 4 * side, 4 * side, 3) and there.dtype == np.uint8
-    most, share = apart(there, OrtSession(tiny_bundle(), 1).infer(batch))
-    assert most <= 1 and share < 0.001  # a tie of the rounding may fall either way
+    output = session.infer(batch)
+    assert output.shape == (count, 4 * side, 4 * side, 3) and output.dtype == np.uint8
+    max_error, fraction = compare(output, OrtSession(tiny_bundle(), 1).infer(batch))
+    assert max_error <= 1 and fraction < 0.001  # rounding of ties may differ
 
 
-@pytest.mark.parametrize(("precision", "steps"), [("fp16", 1), ("int8", 2)])  # one of 8 bits may be two of a pixel
-def test_fewer_bits_come_out_as_in_onnx_runtime(tiny_bundle, crops, precision, steps):
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp16", 1), ("int8", 2)])  # one INT8 step may be 2 of 255
+def test_fp16_and_int8_agree_with_onnx_runtime(tiny_bundle, crops, precision, tolerance):
     bundle, batch = tiny_bundle(precision=precision), crops(32, 9)
-    most, share = apart(OvSession(bundle, 1).infer(batch), OrtSession(bundle, 1).infer(batch))
-    assert most <= steps and share < 0.1
+    max_error, fraction = compare(OvSession(bundle, 1).infer(batch), OrtSession(bundle, 1).infer(batch))
+    assert max_error <= tolerance and fraction < 0.1
 
 
-def test_the_model_that_ships_comes_out_as_in_onnx_runtime(crops):
+def test_default_model_agrees_with_onnx_runtime(crops):
     bundle, batch = catalogue.find(catalogue.DEFAULT_MODEL), crops(32, 3)
-    most, share = apart(OvSession(bundle, 1).infer(batch), OrtSession(bundle, 1).infer(batch))
-    assert most <= 1 and share < 0.001
+    max_error, fraction = compare(OvSession(bundle, 1).infer(batch), OrtSession(bundle, 1).infer(batch))
+    assert max_error <= 1 and fraction < 0.001
 
 
-def test_a_detectors_maps_come_out_as_in_onnx_runtime_at_any_size(astronaut):
+def test_detector_agrees_with_onnx_runtime_at_any_size(astronaut):
     bundle = catalogue.find(catalogue.DEFAULT_DETECTOR)
-    session, other = OvSession(bundle, 1), OrtSession(bundle, 1)
+    session, reference = OvSession(bundle, 1), OrtSession(bundle, 1)
     for height, width in [(256, 288), (96, 64), (256, 288)]:
         frames = np.stack([astronaut[:height, :width], astronaut[-height:, -width:]])
-        np.testing.assert_allclose(session.infer(frames), other.infer(frames), atol=1e-4)
-    assert other.infer(frames)[..., 0].max() > 0.5  # there is a face in it
+        np.testing.assert_allclose(session.infer(frames), reference.infer(frames), atol=1e-4)
+    assert reference.infer(frames)[..., 0].max() > 0.5  # one of the frames has a face
 
 
-def test_a_detector_of_one_size_is_compiled_for_it(astronaut):
-    bundle = with_contract(catalogue.find(catalogue.DEFAULT_DETECTOR), sizes_hw=((96, 64),))
+def test_detector_of_a_fixed_size_is_compiled_for_it(astronaut):
+    bundle = with_io_spec(catalogue.find(catalogue.DEFAULT_DETECTOR), sizes_hw=((96, 64),))
     frame = astronaut[None, :96, :64]
     np.testing.assert_allclose(OvSession(bundle, 1).infer(frame), OrtSession(bundle, 1).infer(frame), atol=1e-4)
     with pytest.raises(EngineError, match="expected 64x96 px, got 64x64"):
         OvSession(bundle, 1).infer(frame[:, :64])
 
 
-def test_results_and_input_belong_to_the_caller(session, crops):
+def test_result_is_not_overwritten_and_input_not_modified(session, crops):
     batch = crops(32, 1)
     before, first = batch.copy(), session.infer(batch)
     kept = first.copy()
@@ -84,7 +84,7 @@ def test_results_and_input_belong_to_the_caller(session, crops):
     assert (first == kept).all() and (batch == before).all() and first.flags.writeable
 
 
-def test_maps_belong_to_the_caller(astronaut):
+def test_detector_output_is_not_overwritten(astronaut):
     session = OvSession(catalogue.find(catalogue.DEFAULT_DETECTOR), 1)
     first = session.infer(astronaut[None, :64, :64])
     kept = first.copy()
@@ -92,17 +92,17 @@ def test_maps_belong_to_the_caller(astronaut):
     assert (first == kept).all() and first.flags.writeable
 
 
-def test_pixels_that_lie_otherwise_or_must_not_be_written_come_out_alike(session, crops):
+def test_non_contiguous_or_read_only_input_equals_its_copy(session, crops):
     mirrored = crops(32, 2)[:, :, ::-1]
     assert not mirrored.flags.c_contiguous
-    locked = mirrored.copy()
-    locked.flags.writeable = False
+    read_only = mirrored.copy()
+    read_only.flags.writeable = False
     assert (session.infer(mirrored) == session.infer(mirrored.copy())).all()
-    assert (session.infer(mirrored) == session.infer(locked)).all()
+    assert (session.infer(mirrored) == session.infer(read_only)).all()
 
 
 @pytest.mark.parametrize(
-    ("batch", "told"),
+    ("batch", "expected"),
     [
         (np.zeros((1, 33, 33, 3), np.uint8), "square crops of 32, 48, 64, 96, 128 px, got 33x33"),
         (np.zeros((0, 32, 32, 3), np.uint8), r"\(N, H, W, 3\) uint8, got \(0, 32, 32, 3\)"),
@@ -110,15 +110,15 @@ def test_pixels_that_lie_otherwise_or_must_not_be_written_come_out_alike(session
         (np.zeros((1, 32, 32, 3), np.float32), r"got \(1, 32, 32, 3\) float32"),
     ],
 )
-def test_a_batch_outside_of_the_contract_is_refused(session, batch, told):
-    for refused in (session.infer, session.layer_times):
-        with pytest.raises(EngineError, match=told):
-            refused(batch)
+def test_unsupported_batch_is_rejected(session, batch, expected):
+    for method in (session.infer, session.layer_times):
+        with pytest.raises(EngineError, match=expected):
+            method(batch)
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of a process's memory")
-def test_memory_stays_flat_over_any_counts_and_windows(tiny_bundle, crops, memory_bytes):
-    session, rng = OvSession(with_contract(tiny_bundle(), windows=(32, 48)), 1), np.random.default_rng(0)
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the resident memory from /proc")
+def test_memory_is_constant_over_batch_and_crop_sizes(tiny_bundle, crops, memory_bytes):
+    session, rng = OvSession(with_io_spec(tiny_bundle(), crop_sizes=(32, 48)), 1), np.random.default_rng(0)
 
     def calls(number):
         for _ in range(number):
@@ -131,8 +131,8 @@ def test_memory_stays_flat_over_any_counts_and_windows(tiny_bundle, crops, memor
     assert memory_bytes() - before < 8 << 20
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's count of a process's memory")
-def test_memory_stays_flat_over_frames_of_any_size(astronaut, memory_bytes):
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the resident memory from /proc")
+def test_memory_is_constant_over_frame_sizes(astronaut, memory_bytes):
     session, rng = OvSession(catalogue.find(catalogue.DEFAULT_DETECTOR), 1), np.random.default_rng(0)
 
     def frames(number):
@@ -146,14 +146,14 @@ def test_memory_stays_flat_over_frames_of_any_size(astronaut, memory_bytes):
     assert memory_bytes() - before < 8 << 20
 
 
-def test_after_warm_up_nothing_is_compiled_any_more(tiny_bundle, crops, monkeypatch):
-    session = OvSession(with_contract(tiny_bundle(), windows=(32,)), 1)
+def test_nothing_is_compiled_after_warm_up(tiny_bundle, crops, monkeypatch):
+    session = OvSession(with_io_spec(tiny_bundle(), crop_sizes=(32,)), 1)
     session.warm_up()
     monkeypatch.setattr("facesr_edge.engines.openvino.session.CompiledGraph", None)
     assert [len(session.infer(crops(32, count))) for count in range(1, 18)] == list(range(1, 18))
 
 
-def test_closing_twice_is_harmless_and_a_closed_session_runs_again(tiny_bundle, crops):
+def test_close_may_be_called_twice_and_the_session_reloads_on_use(tiny_bundle, crops):
     session = OvSession(tiny_bundle(), threads=1)
     before = session.infer(crops(32, 1))
     session.close()
@@ -161,30 +161,30 @@ def test_closing_twice_is_harmless_and_a_closed_session_runs_again(tiny_bundle, 
     assert (session.infer(crops(32, 1)) == before).all()
 
 
-@pytest.mark.parametrize("content", [b"", b"this is no graph\n", b"\x08\x07" + bytes(100), "a half"])
-def test_a_file_that_is_no_graph_is_refused_in_one_line(tiny_bundle, tmp_path, content, capfd):
-    whole = tiny_bundle()
-    (tmp_path / "model.onnx").write_bytes(whole.onnx.read_bytes()[:9000] if content == "a half" else content)
+@pytest.mark.parametrize("content", [b"", b"not a graph\n", b"\x08\x07" + bytes(100), "truncated"])
+def test_invalid_file_is_rejected_in_one_line(tiny_bundle, tmp_path, content, capfd):
+    bundle = tiny_bundle()
+    (tmp_path / "model.onnx").write_bytes(bundle.onnx.read_bytes()[:9000] if content == "truncated" else content)
     with pytest.raises(EngineError, match=r"model\.onnx cannot be loaded by OpenVINO \d") as caught:
-        OvSession(Bundle(tmp_path, whole.card))
+        OvSession(Bundle(tmp_path, bundle.card))
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_graph_that_cannot_run_on_a_size_says_so_in_one_line(astronaut):
-    detector = with_contract(catalogue.find(catalogue.DEFAULT_DETECTOR), multiple=1)  # its card would refuse it
+def test_runtime_error_is_reported_in_one_line(astronaut):
+    detector = with_io_spec(catalogue.find(catalogue.DEFAULT_DETECTOR), multiple=1)  # its I/O spec rejects it
     with pytest.raises(EngineError, match=r"OpenVINO failed on an input of \(1, 33, 47, 3\): .+") as caught:
         OvSession(detector).infer(astronaut[None, :33, :47])
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_that_borrows_from_references_is_refused_in_one_line(tiny_bundle):
-    with pytest.raises(EngineError, match="borrows from references, which runs in ONNX Runtime; leave --engine out"):
-        open_session(with_contract(tiny_bundle(), references=4), "openvino")
+def test_reference_based_network_is_rejected(tiny_bundle):
+    with pytest.raises(EngineError, match="only ONNX Runtime supports; omit --engine"):
+        open_session(with_io_spec(tiny_bundle(), references=4), "openvino")
 
 
-def test_a_graph_of_several_inputs_is_refused_in_one_line(tiny_bundle, tmp_path):
-    onnx = pytest.importorskip("onnx", reason="needs onnx to make a graph; pip install 'facesr-edge[build]'")
+def test_graph_of_several_inputs_is_rejected(tiny_bundle, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="needs onnx to create a graph; pip install 'facesr-edge[build]'")
     a, b, c = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "abc")
     graph = onnx.helper.make_graph([onnx.helper.make_node("Add", ["a", "b"], ["c"])], "sum", [a, b], [c])
     opset = [onnx.helper.make_opsetid("", 18)]
@@ -194,28 +194,28 @@ def test_a_graph_of_several_inputs_is_refused_in_one_line(tiny_bundle, tmp_path)
 
 
 @pytest.mark.parametrize("threads", [-1, MAX_THREADS + 1])
-def test_a_number_of_threads_that_cannot_be_meant_is_refused(tiny_bundle, threads):
+def test_invalid_number_of_threads_is_rejected(tiny_bundle, threads):
     with pytest.raises(UsageError, match=f"to {MAX_THREADS} threads, got {threads}"):
         OvSession(tiny_bundle(), threads)
 
 
-@pytest.mark.parametrize(("threads", "told"), [(0, os.cpu_count()), (1, 1), (2, 2)])
-def test_the_session_names_its_runtime_and_has_the_threads_asked_for(tiny_bundle, crops, threads, told):
+@pytest.mark.parametrize(("threads", "expected"), [(0, os.cpu_count()), (1, 1), (2, 2)])
+def test_number_of_threads_is_applied_and_in_the_runtime_name(tiny_bundle, crops, threads, expected):
     session = open_session(tiny_bundle(), "openvino", threads)
-    assert session.runtime.startswith("OpenVINO 20") and session.runtime.endswith(f" (CPU, {told} threads)")
+    assert session.runtime.startswith("OpenVINO 20") and session.runtime.endswith(f" (CPU, {expected} threads)")
     session.infer(crops(32, 1))
-    (compiled,) = session._compiled.values()
-    number = compiled._request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")
-    assert number == min(told, os.cpu_count()) or threads == 0
+    (graph,) = session._graphs.values()
+    number = graph._request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")
+    assert number == min(expected, os.cpu_count()) or threads == 0
 
 
-def test_every_layer_of_a_call_is_timed(session, crops):
+def test_layer_times_cover_every_node(session, crops):
     times = session.layer_times(crops(48, 2), runs=3)
     assert "Convolution" in {layer.kind for layer in times} and all(layer.ms >= 0 for layer in times)
     assert len(times) > 10 and sum(layer.ms for layer in times) > 0
 
 
-def test_without_the_runtime_the_remedy_is_told(tiny_bundle):
+def test_missing_runtime_is_reported_with_the_install_command(tiny_bundle):
     program = (
         "import sys; sys.modules['openvino'] = None\n"
         "from facesr_edge.engines import registry\n"

@@ -1,4 +1,4 @@
-"""TensorRT itself, on a GPU: compiled and run for real, against ONNX Runtime. `pytest -m tensorrt` runs these alone."""
+"""TensorRT on a real GPU against ONNX Runtime. `pytest -m tensorrt` runs only these tests."""
 
 import json
 import threading
@@ -18,8 +18,8 @@ from facesr_edge.zoo.catalogue import find
 
 pytestmark = pytest.mark.tensorrt
 
-LEAST_DB = 50
-"""FP32 on both sides; what remains is the order of the sums, and ties of the rounding."""
+MIN_PSNR_DB = 50
+"""Both run in FP32; differences are the order of summation and ties in rounding."""
 SIZES = ((384, 640), (64, 96))
 
 
@@ -36,18 +36,18 @@ def gpu():
 
 @pytest.fixture(scope="module")
 def compiled(gpu, tmp_path_factory):
-    """A model's bundle with its engine, and what the build had to say."""
+    """Model name -> its bundle with engine, the build result and its progress reports."""
     folder = tmp_path_factory.mktemp("compiled")
 
-    def made(name):
-        bundle, seen = find(name), []
+    def compile_model(name):
+        bundle, reports = find(name), []
         options = CompileOptions(builder_level=1, sizes_hw=SIZES, timing_cache=folder / "timing")
-        made = compile_engine(bundle, options, seen.append)
+        result = compile_engine(bundle, options, reports.append)
         card = replace(bundle.card, engine=current_engine_info(bundle, gpu))
-        contents = {"model.onnx": bundle.onnx.read_bytes(), "model.engine": made.engine}
-        return write_bundle(folder / name, card, contents), made, seen
+        contents = {"model.onnx": bundle.onnx.read_bytes(), "model.engine": result.engine}
+        return write_bundle(folder / name, card, contents), result, reports
 
-    return made
+    return compile_model
 
 
 @pytest.fixture(scope="module")
@@ -67,24 +67,24 @@ def psnr_db(one, other):
     return np.inf if error == 0 else 10 * np.log10(255**2 / error)
 
 
-def test_a_build_tells_how_far_it_is_and_what_its_layers_are(idrn):
-    _, made, seen = idrn
-    fractions = [progress.fraction for progress in seen]
+def test_a_build_reports_progress_and_layers(idrn):
+    _, result, reports = idrn
+    fractions = [progress.fraction for progress in reports]
     assert len(fractions) > 3 and fractions == sorted(fractions) and fractions[-1] > 0.5
-    assert made.seconds > 0 and json.loads(made.layers)["Layers"]
+    assert result.seconds > 0 and json.loads(result.layers)["Layers"]
 
 
 @pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
 @pytest.mark.parametrize("count", [1, 3, 9])
-def test_idrn_gives_what_onnx_runtime_gives(idrn, session, crops, side, count):
+def test_idrn_equals_onnx_runtime(idrn, session, crops, side, count):
     batch = crops(side, count)
     expected = OrtSession(idrn[0]).infer(batch)
     first = session.infer(batch)
-    assert psnr_db(first, expected) >= LEAST_DB
-    np.testing.assert_array_equal(session.infer(batch), first)  # by now a graph, where graphs are captured
+    assert psnr_db(first, expected) >= MIN_PSNR_DB
+    np.testing.assert_array_equal(session.infer(batch), first)  # as a CUDA graph, if supported
 
 
-def test_the_detector_gives_what_onnx_runtime_gives(compiled, gpu, astronaut):
+def test_the_detector_equals_onnx_runtime(compiled, gpu, astronaut):
     bundle, _, _ = compiled("detector")
     session = TrtSession(bundle, gpu)
     assert set(session.io_spec.sizes_hw) == set(SIZES)
@@ -96,7 +96,7 @@ def test_the_detector_gives_what_onnx_runtime_gives(compiled, gpu, astronaut):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
-def test_a_batch_on_the_gpu_gives_the_same(session, gpu, crops, count):
+def test_infer_on_device_equals_infer(session, gpu, crops, count):
     batch = crops(32, count)
     expected, stream = session.infer(batch), gpu.stream()
     array, out = gpu.empty(batch.shape, np.uint8), gpu.pinned(expected.shape, np.uint8)
@@ -107,24 +107,24 @@ def test_a_batch_on_the_gpu_gives_the_same(session, gpu, crops, count):
     np.testing.assert_array_equal(out, expected)
 
 
-def test_graphs_are_captured_where_the_bindings_can(session, gpu):
+def test_cuda_graphs_are_used_if_the_bindings_support_them(session, gpu):
     session.warm_up()
     assert ("no CUDA graphs" in session.runtime) == (not gpu.graphs), session.runtime
 
 
-def test_every_layer_is_timed(session, crops):
+def test_layer_times_cover_the_engine(session, crops):
     times = session.layer_times(crops(64, 2))
     assert (
         len(times) > 3 and all(layer.ms >= 0 and layer.name for layer in times) and any(layer.kind for layer in times)
     )
 
 
-def test_a_build_that_is_stopped_ends(gpu):
+def test_a_cancelled_build_raises(gpu):
     stop = threading.Event()
-    with pytest.raises(BuildError, match="was stopped"):
+    with pytest.raises(BuildError, match="was cancelled"):
         compile_engine(find("idrn-x4"), CompileOptions(), lambda progress: stop.set(), stop=stop)
 
 
-def test_rubbish_is_no_engine(gpu):
+def test_an_invalid_engine_raises(gpu):
     with pytest.raises(EngineError, match="cannot be loaded by TensorRT"):
-        TrtSession(find("idrn-x4"), gpu, engine=b"rubbish" * 100)
+        TrtSession(find("idrn-x4"), gpu, engine=b"invalid" * 100)

@@ -1,4 +1,4 @@
-"""A bundle from prepared to run, on doubles: compiled, tried, carded, loaded, refused elsewhere, compiled anew."""
+"""Bundle compilation with strict mocks: compile, check, update the card, load, reject on other devices, rebuild."""
 
 import json
 from dataclasses import replace
@@ -26,11 +26,10 @@ def gpu(build, simulation, monkeypatch):
 
 
 @pytest.fixture
-def prepared(idrn, tmp_path):
-    """As a build for TensorRT leaves it, but for few shapes, which is quicker."""
-    contents = {name: (idrn.folder / name).read_bytes() for name in idrn.card.files}
-    io_spec = replace(idrn.card.io_spec, windows=(32, 48), batches=(1, 2))
-    card = replace(idrn.card, io_spec=io_spec, notes=(compiling.PREPARED,))
+def prepared(tiny, idrn, tmp_path):
+    """A bundle prepared for TensorRT, with a trivial network and few shapes to be fast."""
+    contents = {ONNX: tiny.onnx.read_bytes(), WEIGHTS: (idrn.folder / WEIGHTS).read_bytes()}
+    card = replace(tiny.card, io_spec=replace(tiny.card.io_spec, batches=(1, 2)), notes=(compiling.PREPARED,))
     return write_bundle(tmp_path / "prepared", card, contents)
 
 
@@ -39,129 +38,131 @@ def crops():
     return np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
 
 
-def compile_here(bundle, **more):
+def compile_bundle(bundle, **options):
     lines = []
-    return compiling.compile_bundle(bundle, "tensorrt", report=lines.append, **more), lines
+    return compiling.compile_bundle(bundle, "tensorrt", report=lines.append, **options), lines
 
 
-def test_a_compiled_bundle_says_what_it_is_for_and_runs_as_its_graph_does(gpu, trt, prepared, crops):
-    done, lines = compile_here(prepared)
-    key = open_bundle(prepared.folder).card.engine
-    assert (key.runtime, key.version) == ("TensorRT", trt.__version__)
-    assert (key.gpu, key.compute_capability) == ("Orin (double)", "8.7")
-    assert key.onnx == done.card.files[ONNX] and done.card.notes == ()
-    told = done.card.quality[f"on this device, TensorRT {trt.__version__} (Orin (double), CUDA graphs)"]
-    assert told["psnr_db"] >= 50 and told["time_ms"] > 0
+def test_a_compiled_bundle_records_its_device_and_matches_onnx_runtime(gpu, trt, prepared, crops):
+    compiled, lines = compile_bundle(prepared)
+    info = open_bundle(prepared.folder).card.engine
+    assert (info.runtime, info.version) == ("TensorRT", trt.__version__)
+    assert (info.gpu, info.compute_capability) == ("Orin (mock)", "8.7")
+    assert info.onnx == compiled.card.files[ONNX] and compiled.card.notes == ()
+    quality = compiled.card.evaluations[-1].metrics
+    assert quality["runtime"] == f"TensorRT {trt.__version__} (Orin (mock), CUDA graphs)"
+    assert quality["psnr_db"] >= 50 and quality["time_ms"] > 0
     assert "compiled by TensorRT" in lines[0] and "psnr db" in lines[1]
-    with facesr_edge.load(done.folder, detector=load_detector("detector", threads=1)) as sr:  # "auto" takes the engine
+    with facesr_edge.load(compiled.folder, detector=load_detector("detector", threads=1)) as sr:
         assert sr.session.runtime.startswith("TensorRT")
-        assert np.abs(sr.upscale(crops).astype(int) - OrtSession(done, 1).infer(crops)).max() <= 1
+        assert np.abs(sr.upscale(crops).astype(int) - OrtSession(compiled, 1).infer(crops)).max() <= 1
 
 
-def test_auto_compiles_where_tensorrt_is(gpu, prepared):
+def test_auto_compiles_if_tensorrt_is_available(gpu, prepared):
     assert compiling.compile_bundle(prepared, "auto").card.engine and compiling.why_not_tensorrt() == ""
 
 
-def test_a_compiled_copy_goes_where_it_is_told_and_the_prepared_one_stays(gpu, prepared, tmp_path):
-    done, _ = compile_here(prepared, folder=tmp_path / "compiled")
-    assert done.folder == tmp_path / "compiled" and open_bundle(done.folder).card.engine
+def test_a_compiled_copy_leaves_the_prepared_bundle_unchanged(gpu, prepared, tmp_path):
+    compiled, _ = compile_bundle(prepared, folder=tmp_path / "compiled")
+    assert compiled.folder == tmp_path / "compiled" and open_bundle(compiled.folder).card.engine
     assert open_bundle(prepared.folder).card.engine is None
 
 
-def test_a_detector_is_shown_the_sizes_that_it_was_compiled_for(gpu, detector, tmp_path):
+def test_a_detector_runs_at_its_compiled_sizes(gpu, detector, tmp_path):
     options = CompileOptions(sizes_hw=((384, 640),))
-    done, _ = compile_here(detector, folder=tmp_path / "detector", options=options)
-    detect = load_detector(done.folder)
+    compiled, _ = compile_bundle(detector, folder=tmp_path / "detector", options=options)
+    detect = load_detector(compiled.folder)
     frame = check_inputs(detector.card.io_spec)[0][0]
     assert detect.session.io_spec.sizes_hw == ((384, 640),) and len(detect(frame[:300, :500])) >= 1
     assert len(detect(np.tile(frame, (2, 2, 1)))) >= 1  # larger than any: in tiles
 
 
-@pytest.mark.parametrize("option", [{"any_gpu": True}, {"any_version": True}])
-def test_what_an_engine_allows_stands_on_its_card(gpu, prepared, option):
-    done, _ = compile_here(prepared, options=CompileOptions(**option))
+@pytest.mark.parametrize("option", [{"hardware_compatible": True}, {"version_compatible": True}])
+def test_compatibility_options_are_recorded_in_the_card(gpu, prepared, option):
+    compiled, _ = compile_bundle(prepared, options=CompileOptions(**option))
     (name,) = option
-    assert getattr(done.card.engine, name) is True
+    assert getattr(compiled.card.engine, name) is True
 
 
-def test_an_engine_of_another_device_is_refused_in_words_and_compiled_anew_where_asked(gpu, prepared):
-    done, _ = compile_here(prepared)
-    gpu.gpu.compute_capability, gpu.gpu.name = "9.0", "another"
-    with pytest.raises(EngineError, match=r"capability 8\.7 \(Orin \(double\)\), this GPU has 9\.0 .*compile it"):
-        facesr_edge.load(done.folder)
-    with facesr_edge.load(done.folder, detector=load_detector("detector", threads=1), rebuild=True) as sr:
+def test_an_incompatible_engine_raises_and_rebuild_compiles_it_again(gpu, prepared):
+    compiled, _ = compile_bundle(prepared)
+    gpu.gpu.compute_capability, gpu.gpu.name = "9.0", "other"
+    with pytest.raises(EngineError, match=r"capability 8\.7 \(Orin \(mock\)\), this GPU has 9\.0 .*compile it"):
+        facesr_edge.load(compiled.folder)
+    with facesr_edge.load(compiled.folder, detector=load_detector("detector", threads=1), rebuild=True) as sr:
         assert sr.card.engine.compute_capability == "9.0"
-    assert open_bundle(done.folder).card.engine.gpu == "another"
+    assert open_bundle(compiled.folder).card.engine.gpu == "other"
 
 
-def test_an_engine_that_runs_here_is_not_compiled_again(gpu, trt, prepared):
-    done, _ = compile_here(prepared)
-    asked = len(trt.asked_of("Builder", "build_serialized_network"))
-    assert compiling.ensure_engine(done) == done and len(trt.asked_of("Builder", "build_serialized_network")) == asked
+def test_a_compatible_engine_is_not_compiled_again(gpu, trt, prepared):
+    compiled, _ = compile_bundle(prepared)
+    trt.calls.clear()
+    assert compiling.ensure_engine(compiled) == compiled
+    assert trt.calls_of("Builder", "build_serialized_network") == []
 
 
-def test_a_tampered_engine_is_never_deserialised(gpu, trt, prepared):
-    done, _ = compile_here(prepared)
-    asked = len(trt.asked_of("Runtime", "deserialize_cuda_engine"))
-    done.engine.write_bytes(b"harm")
+def test_a_tampered_engine_is_never_deserialized(gpu, trt, prepared):
+    compiled, _ = compile_bundle(prepared)
+    calls = len(trt.calls_of("Runtime", "deserialize_cuda_engine"))
+    compiled.engine.write_bytes(b"harm")
     with pytest.raises(BundleError, match=r"model\.engine was altered"):
-        facesr_edge.load(done.folder)
-    assert len(trt.asked_of("Runtime", "deserialize_cuda_engine")) == asked
+        facesr_edge.load(compiled.folder)
+    assert len(trt.calls_of("Runtime", "deserialize_cuda_engine")) == calls
 
 
-def test_a_card_that_lies_about_its_graph_is_refused(gpu, prepared):
-    done, _ = compile_here(prepared)
-    values = json.loads((done.folder / CARD).read_text())
+def test_an_engine_of_another_graph_is_rejected(gpu, prepared):
+    compiled, _ = compile_bundle(prepared)
+    values = json.loads((compiled.folder / CARD).read_text())
     values["engine"]["onnx"] = "0" * 64
-    (done.folder / CARD).write_text(json.dumps(values))
+    (compiled.folder / CARD).write_text(json.dumps(values))
     assert card_from_json(json.dumps(values)).engine.onnx == "0" * 64
     with pytest.raises(EngineError, match="compiled from another graph"):
-        facesr_edge.load(done.folder)
+        facesr_edge.load(compiled.folder)
 
 
-def test_an_engine_that_says_something_else_than_its_graph_is_no_bundle(gpu, prepared, monkeypatch):
-    from simulated import Context
+def test_an_engine_that_differs_from_its_graph_raises_parity_error(gpu, prepared, monkeypatch):
+    from stubs import Context
 
-    right = Context._computed
-    monkeypatch.setattr(Context, "_computed", lambda self, pixels: 255 - right(self, pixels))
-    with pytest.raises(ParityError, match="does not say what its graph says"):
-        compile_here(prepared)
+    original = Context._compute
+    monkeypatch.setattr(Context, "_compute", lambda self, pixels: 255 - original(self, pixels))
+    with pytest.raises(ParityError, match="differs from ONNX Runtime"):
+        compile_bundle(prepared)
     assert not (prepared.folder / ENGINE).exists()
 
 
-@pytest.mark.parametrize(("int8_ms", "kept"), [(1.0, "int8"), (3.0, "fp16")])
-def test_int8_is_kept_only_where_it_is_faster_than_fp16(gpu, prepared, monkeypatch, int8_ms, kept):
+@pytest.mark.parametrize(("int8_ms", "precision"), [(1.0, "int8"), (3.0, "fp16")])
+def test_int8_is_chosen_only_if_faster_than_fp16(gpu, prepared, monkeypatch, int8_ms, precision):
     contents = {name: (prepared.folder / name).read_bytes() for name in (ONNX, WEIGHTS)}
     card = replace(prepared.card, precision="int8", calibration="f" * 64)
     both = write_bundle(prepared.folder, card, {**contents, FP16_ONNX: contents[ONNX]})
-    monkeypatch.setattr(compiling, "milliseconds", lambda sessions, pixels: [int8_ms, 2.0])
-    done, lines = compile_here(both)
-    assert done.card.precision == kept and done.card.notes == (lines[-1],)
-    assert done.card.calibration == ("f" * 64 if kept == "int8" else "")
-    assert f"{kept.upper()} is kept" in lines[-1]
-    assert open_bundle(done.folder) == done and (FP16_ONNX in done.card.files) == (kept == "int8")
+    monkeypatch.setattr(compiling, "median_ms", lambda sessions, pixels: [int8_ms, 2.0])
+    compiled, lines = compile_bundle(both)
+    assert compiled.card.precision == precision and compiled.card.notes == (lines[-1],)
+    assert compiled.card.calibration == ("f" * 64 if precision == "int8" else "")
+    assert f"{precision.upper()} is kept" in lines[-1]
+    assert open_bundle(compiled.folder) == compiled and (FP16_ONNX in compiled.card.files) == (precision == "int8")
 
 
-def test_int8_for_cpus_is_told_from_int8_for_tensorrt(gpu, prepared):
+def test_cpu_int8_cannot_be_compiled_for_tensorrt(gpu, prepared):
     bundle = write_bundle(prepared.folder, replace(prepared.card, precision="int8"), {ONNX: prepared.onnx.read_bytes()})
-    with pytest.raises(UsageError, match="INT8 for CPUs; make one for TensorRT: build --int8 --target tensorrt"):
-        compile_here(bundle)
+    with pytest.raises(UsageError, match=r"INT8 for CPUs; .*build --int8 --engine tensorrt"):
+        compile_bundle(bundle)
     assert compiling.compile_bundle(bundle, "auto").card.engine is None
 
 
-def test_what_ships_is_compiled_into_a_folder_of_its_own(gpu, detector, tmp_path, monkeypatch):
+def test_a_shipped_model_is_compiled_into_a_new_folder(gpu, detector, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done, _ = compile_here(detector, options=CompileOptions(sizes_hw=((384, 640),)))
-    assert done.folder.resolve() == tmp_path / "detector-tensorrt" and not detector.engine.exists()
-    with pytest.raises(UsageError, match=r"facesr-edge build detector --target tensorrt -o DIR"):
+    compiled, _ = compile_bundle(detector, options=CompileOptions(sizes_hw=((384, 640),)))
+    assert compiled.folder.resolve() == tmp_path / "detector-tensorrt" and not detector.engine.exists()
+    with pytest.raises(UsageError, match=r"facesr-edge build detector --engine tensorrt -o DIR"):
         load_detector("detector", rebuild=True, engine="tensorrt")
 
 
-def test_rebuilding_a_model_leaves_the_detector_that_ships_alone(gpu, detector, prepared):
+def test_rebuilding_a_model_does_not_compile_the_shipped_detector(gpu, detector, prepared):
     with facesr_edge.load(prepared.folder, rebuild=True) as sr:
         assert sr.card.engine and "ONNX Runtime" in sr.detector.session.runtime and not detector.engine.exists()
 
 
-def test_rebuilding_for_another_runtime_makes_no_sense(prepared):
+def test_rebuild_with_another_runtime_raises(prepared):
     with pytest.raises(UsageError, match="leave one of the two out"):
         facesr_edge.load(prepared.folder, engine="onnxruntime", rebuild=True)

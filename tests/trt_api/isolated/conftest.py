@@ -1,15 +1,18 @@
-"""Within one release: the module that stands for TensorRT, and bundles that it compiles and runs."""
+"""Fixtures of one release: the mocked TensorRT module, and bundles to compile and run."""
 
 import os
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from facesr_edge.engines.bundle.bundle import write_bundle
+from onnx import TensorProto, helper, numpy_helper
 
 
 @pytest.fixture(scope="session")
 def real():
-    """The real bindings. The package that users install re-exports them as `tensorrt`, but depends on the libraries;
-    the bindings alone are called `tensorrt_bindings`."""
+    """The real bindings, `tensorrt_bindings`; the `tensorrt` package that re-exports them requires the libraries."""
     import tensorrt_bindings
 
     assert tensorrt_bindings.__version__.startswith(os.environ["TENSORRT_RELEASE"])
@@ -18,36 +21,36 @@ def real():
 
 @pytest.fixture
 def simulation():
-    from gpu_double import Simulation
+    from strict_mock_gpu import Simulation
 
     return Simulation()
 
 
 @pytest.fixture
-def said(real, simulation):
-    from simulated import Said
+def scenario(real, simulation):
+    from stubs import Scenario
 
-    return Said(real, simulation)
+    return Scenario(real, simulation)
 
 
 @pytest.fixture
-def trt(real, said, monkeypatch):
+def trt(real, scenario, monkeypatch):
     """TensorRT as the package imports it."""
-    from double import Module
-    from simulated import makers
+    from strict_mock import MockModule
+    from stubs import factories
 
-    module = Module(real, makers(said))
+    module = MockModule(real, factories(scenario))
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     return module
 
 
 @pytest.fixture
 def build(trt, simulation, monkeypatch):
-    """`compile_engine` with the GPU's double."""
-    from facesr_edge.engines.tensorrt import builder as trt_build
+    """`compile_engine` with the mocked GPU."""
+    from facesr_edge.engines.tensorrt import builder
 
-    monkeypatch.setattr(trt_build, "Gpu", lambda: simulation.gpu)
-    return trt_build.compile_engine
+    monkeypatch.setattr(builder, "Gpu", lambda: simulation.gpu)
+    return builder.compile_engine
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +65,20 @@ def detector():
     from facesr_edge.zoo.catalogue import find
 
     return find("detector")
+
+
+@pytest.fixture(scope="session")
+def tiny(idrn, tmp_path_factory):
+    """A bundle of two crop sizes with a bilinear resize as network."""
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Resize", ["float", "", "scales"], ["large"], mode="linear"),
+        helper.make_node("Cast", ["large"], ["enlarged"], to=TensorProto.UINT8),
+    ]
+    inputs = [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", "height", "width", 3])]
+    outputs = [helper.make_tensor_value_info("enlarged", TensorProto.UINT8, ["batch", "4*height", "4*width", 3])]
+    scales = [numpy_helper.from_array(np.array([1, 4, 4, 1], np.float32), "scales")]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, scales)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    card = replace(idrn.card, name="tiny", io_spec=replace(idrn.card.io_spec, crop_sizes=(32, 48)))
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny", card, {"model.onnx": model.SerializeToString()})

@@ -1,13 +1,13 @@
-"""What a compiled function takes and gives, read from the first lines of its documentation, and whether a call fits."""
+"""Signatures of compiled functions, parsed from their docstrings, and checks of calls against them."""
 
 import re
 from dataclasses import dataclass
 
-LINE = re.compile(r"^(?:\d+\. )?(?P<name>\w*)\((?P<inside>.*)\) -> (?P<gives>.+)$")
+LINE = re.compile(r"^(?:\d+\. )?(?P<name>\w*)\((?P<parameters>.*)\) -> (?P<returns>.+)$")
 NUMBERS = {"int": int, "typing.SupportsInt": int, "float": (int, float), "typing.SupportsFloat": (int, float)}
-PLAIN = {**NUMBERS, "str": str, "bool": bool, "tuple": tuple, "list": list}
+BUILTINS = {**NUMBERS, "str": str, "bool": bool, "tuple": tuple, "list": list}
 BUFFERS = {"buffer", "typing_extensions.Buffer"}
-LISTS = re.compile(r"^(?:List|list|collections\.abc\.Sequence)\[(?P<of>.+)\]$")
+LISTS = re.compile(r"^(?:List|list|collections\.abc\.Sequence)\[(?P<element>.+)\]$")
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """One overload; `self` is not among the parameters."""
+    """One overload, without `self`."""
 
     parameters: tuple[Parameter, ...]
-    gives: str
+    returns: str
 
     def bind(self, args, kwargs, fits):
         """Arguments by name.
 
         Raises:
-            TypeError: too many, too few, an unknown name, or one of another type.
+            TypeError: too many or too few arguments, an unknown name, or a wrong type.
         """
         if len(args) > len(self.parameters):
             raise TypeError(f"takes {len(self.parameters)} arguments, got {len(args)}")
@@ -36,28 +36,28 @@ class Signature:
         bound = dict(zip(names, args, strict=False))
         for name, value in kwargs.items():
             if name not in names or name in bound:
-                raise TypeError(f"got the keyword '{name}', knows {names}")
+                raise TypeError(f"unexpected keyword '{name}', expected {names}")
             bound[name] = value
         for parameter in self.parameters:
             if parameter.name not in bound:
                 if not parameter.optional:
-                    raise TypeError(f"lacks '{parameter.name}'")
+                    raise TypeError(f"missing '{parameter.name}'")
             elif not fits(bound[parameter.name], parameter.kind):
                 raise TypeError(f"'{parameter.name}' is {parameter.kind}, got {bound[parameter.name]!r}")
         return bound
 
 
 def signatures(documentation):
-    """Every overload that a documentation begins with; none where it tells of none."""
-    found = []
+    """Every overload at the beginning of a docstring; empty if it has none."""
+    overloads = []
     for line in (documentation or "").splitlines():
         match = LINE.match(line.strip())
-        if match and match["inside"] != "*args, **kwargs":
-            parameters = [_parameter(text) for text in _split(match["inside"])]
+        if match and match["parameters"] != "*args, **kwargs":
+            parameters = [_parameter(text) for text in _split(match["parameters"])]
             if parameters and parameters[0].name in ("self", "arg0"):
                 parameters = parameters[1:]
-            found.append(Signature(tuple(parameters), match["gives"]))
-    return found
+            overloads.append(Signature(tuple(parameters), match["returns"]))
+    return overloads
 
 
 def _parameter(text):
@@ -67,7 +67,7 @@ def _parameter(text):
 
 
 def _split(text):
-    """At the commas that stand in no brackets."""
+    """Split at the commas outside of brackets."""
     parts, depth, start = [], 0, 0
     for position, character in enumerate(text):
         depth += (character in "[(<") - (character in "])>")
@@ -78,36 +78,36 @@ def _split(text):
 
 
 class Types:
-    """Whether a value is of a type that the documentation names.
+    """Type checks by the type names of docstrings.
 
     Args:
-        module: the real one.
-        real_of: a value -> the real class that it stands for, or none.
+        module: the real module.
+        mocked_class: value -> the real class that it mocks, or None.
     """
 
-    def __init__(self, module, real_of):
-        self._module, self._real_of = module, real_of
+    def __init__(self, module, mocked_class):
+        self._module, self._mocked_class = module, mocked_class
 
     def fits(self, value, kind):
-        """Whether it is.
+        """Whether a value is of a type.
 
         Raises:
-            LookupError: a type that cannot be judged here; so that nothing passes unseen.
+            LookupError: an unknown type name, so that nothing passes unchecked.
         """
         if kind == "object":
             return True
         if kind == "None":
             return value is None
-        if kind in PLAIN:
-            return isinstance(value, PLAIN[kind]) and (kind == "bool" or not isinstance(value, bool))
+        if kind in BUILTINS:
+            return isinstance(value, BUILTINS[kind]) and (kind == "bool" or not isinstance(value, bool))
         if kind in BUFFERS:
             return isinstance(value, (bytes, bytearray, memoryview)) or self._is(value, "IHostMemory")
-        listed = LISTS.match(kind)
-        if listed:
-            return isinstance(value, (list, tuple)) and all(self.fits(item, listed["of"]) for item in value)
+        sequence = LISTS.match(kind)
+        if sequence:
+            return isinstance(value, (list, tuple)) and all(self.fits(item, sequence["element"]) for item in value)
         named = re.fullmatch(r"(?:tensorrt_bindings\.tensorrt\.|nvinfer1::|nvonnxparser::)(?:v_\d_\d::)?([\w.]+)", kind)
         if not named:
-            raise LookupError(f"cannot tell whether {value!r} is '{kind}'; teach {__name__} this type")
+            raise LookupError(f"cannot check whether {value!r} is '{kind}'; add the type to {__name__}")
         name = {"IParserError": "ParserError"}.get(named[1], named[1])
         if name == "Dims" and isinstance(value, (tuple, list)):  # converted by the bindings
             return all(isinstance(size, int) for size in value)
@@ -117,5 +117,5 @@ class Types:
         real = self._module
         for part in name.split("."):
             real = getattr(real, part)
-        stands_for = self._real_of(value)
-        return isinstance(value, real) if stands_for is None else issubclass(stands_for, real)
+        mocked = self._mocked_class(value)
+        return isinstance(value, real) if mocked is None else issubclass(mocked, real)

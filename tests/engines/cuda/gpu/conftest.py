@@ -1,9 +1,10 @@
-"""Runs the tests of this folder where there is a GPU: this machine's own, or one played by the CPU where it has none.
+"""Runs the tests of this folder on this machine's GPU, or on an emulated one if it has none.
 
-A GPU that is played has real bindings, real kernels and our own driver: ``libcuda.cpp`` is built once a session. Tests
-run in a process of their own, so that no other test sees a GPU. A test that takes `gpu` is run with each of the
-bindings and gets it open; nothing may be left in the driver afterwards. A test that takes `played` wants a machine
-that can be changed, and has its GPU played everywhere. ``CUDA_VISIBLE_DEVICES=`` has all of them played.
+The emulated GPU is a ``libcuda.so.1`` that runs on the CPU (``libcuda.cpp``, built once a session); the CUDA bindings,
+the kernels and the driver code of the package are the real ones. Tests run in a process of their own, so that no other
+test sees a GPU. A test that takes `gpu` runs with each of the bindings and gets an open `Gpu`; at its end all driver
+objects must be released. A test that takes `emulated` configures the machine and always runs on the emulated GPU.
+``CUDA_VISIBLE_DEVICES=`` emulates the GPU for all tests.
 """
 
 import ctypes
@@ -16,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-KERNELS = HERE.parents[3] / "engines" / "cuda" / "kernels"
+FOLDER = Path(__file__).parent
+KERNELS = FOLDER.parents[3] / "engines" / "cuda" / "kernels"
 BINDINGS = {"cuda-python": "cuda.bindings", "pycuda": "pycuda"}
 
 
 def has_gpu():
-    """Whether the driver of this machine sees one."""
+    """Whether the driver of this machine finds a GPU."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -31,27 +32,27 @@ def has_gpu():
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
 
 
-PLACE = "gpu" if has_gpu() else "played"
+DEVICE = "gpu" if has_gpu() else "emulated"
 
 
 class Worker:
-    """The process; started again when it is over."""
+    """The test process; restarted on the next request after it ends."""
 
     def __init__(self, *library):
         self._library, self._process = library, None
 
     def run(self, *request):
         if self._process is None:
-            command = [sys.executable, HERE / "worker.py", *self._library]
+            command = [sys.executable, FOLDER / "worker.py", *self._library]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             pickle.dump(request, self._process.stdin)
             self._process.stdin.flush()
-            outcome, text, over = pickle.load(self._process.stdout)
+            outcome, text, ended = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError):
             code, self._process = self._process.wait(), None
-            return "failed", f"the process with the GPU died with {code}"
-        if over:
+            return "failed", f"the test process died with exit code {code}"
+        if ended:
             self.close()
         return outcome, text
 
@@ -65,31 +66,31 @@ class Worker:
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
-    """libcuda.so.1 with the package's own kernels in it."""
+    """The emulated ``libcuda.so.1``, with the package's kernels compiled in."""
     compiler = shutil.which("g++")
     if compiler is None:
-        pytest.skip("needs g++ to build a driver")
+        pytest.skip("needs g++ to build the emulated driver")
     path = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
     options = ["-std=c++20", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra"]
-    sources = [f"-I{KERNELS}", str(HERE / "libcuda.cpp"), "-Wl,-soname,libcuda.so.1", "-ldl", "-o", str(path)]
-    done = subprocess.run([compiler, *options, "-Werror", *sources], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    sources = [f"-I{KERNELS}", str(FOLDER / "libcuda.cpp"), "-Wl,-soname,libcuda.so.1", "-ldl", "-o", str(path)]
+    process = subprocess.run([compiler, *options, "-Werror", *sources], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
     return path
 
 
 @pytest.fixture(scope="session")
 def workers(request):
-    """Place and bindings -> the process that uses them there."""
-    made = {}
+    """(Device, bindings) -> the process that runs their tests."""
+    processes = {}
 
-    def worker(place, bindings):
-        if (place, bindings) not in made:
-            library = [request.getfixturevalue("library")] if place == "played" else []
-            made[place, bindings] = Worker(*library)
-        return made[place, bindings]
+    def worker(device, bindings):
+        if (device, bindings) not in processes:
+            library = [request.getfixturevalue("library")] if device == "emulated" else []
+            processes[device, bindings] = Worker(*library)
+        return processes[device, bindings]
 
     yield worker
-    for process in made.values():
+    for process in processes.values():
         process.close()
 
 
@@ -102,14 +103,14 @@ def installed(module):
 
 def pytest_generate_tests(metafunc):
     if "bindings" in metafunc.fixturenames:
-        place = "played" if "played" in metafunc.fixturenames else PLACE
-        seats = [(place, name) for name in BINDINGS]
-        metafunc.parametrize("bindings", seats, ids=[f"{name}-{place}" for _, name in seats], indirect=True)
+        device = "emulated" if "emulated" in metafunc.fixturenames else DEVICE
+        parameters = [(device, name) for name in BINDINGS]
+        metafunc.parametrize("bindings", parameters, ids=[f"{name}-{device}" for _, name in parameters], indirect=True)
 
 
 @pytest.fixture
 def bindings(request):
-    """Name of the bindings that the test is run with."""
+    """Name of the bindings that the test runs with."""
     name = request.param[1]
     if not installed(BINDINGS[name]):
         pytest.skip(f"needs {name}")
@@ -118,25 +119,25 @@ def bindings(request):
 
 @pytest.fixture
 def gpu(bindings):
-    """An open `Gpu`, once the test runs."""
+    """Replaced in the worker by an open `Gpu`."""
     return bindings
 
 
 @pytest.fixture
 def machine():
-    """The worker's machine, `Real` or `Played`, once the test runs."""
+    """Replaced in the worker by its machine, `RealGpu` or `EmulatedGpu`."""
 
 
 @pytest.fixture
-def played():
-    """The worker's machine, `Played`, once the test runs."""
+def emulated():
+    """Replaced in the worker by its `EmulatedGpu`."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Run the test in the process that has the GPU."""
-    place, name = pyfuncitem.callspec.params["bindings"]
-    worker = pyfuncitem._request.getfixturevalue("workers")(place, name)
+    device, name = pyfuncitem.callspec.params["bindings"]
+    worker = pyfuncitem._request.getfixturevalue("workers")(device, name)
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     outcome, text = worker.run(str(pyfuncitem.path), pyfuncitem.originalname, name, arguments)
     if outcome == "skipped":

@@ -1,39 +1,38 @@
-// A libcuda.so.1 without a GPU: what the driver's interface promises, kept by the host, for the real bindings to call.
-// A module is what the real compiler made for SM 8.7, and has to hold the kernels that are asked of it.
-#include "machine.h"
+// An emulated libcuda.so.1: the driver API on the CPU, for the real bindings to call. Modules are cubins of the real
+// compiler for SM 8.7, and must contain the kernels that are looked up.
+#include "emulated_gpu.h"
 
 extern "C" {
 #pragma GCC visibility push(default)
-// ---- The tests' own: what is still held, and what this machine is made to have ----
-void onCpuBooks(long *out) {
+// ---- For the tests: counts of unreleased objects, and the configuration of the machine ----
+void emulatedLeakCounter(long *out) {
     LOCKED;
     long held[] = {(long)device_memory.size(), (long)pinned_memory.size(), (long)streams.size(), (long)events.size(),
                    (long)(graphs.size() + executables.size()), (long)modules.size(), retained, (long)stack.size()};
     memcpy(out, held, sizeof held);
 }
-void onCpuMachine(int devices, size_t memory, int driver) {
+void emulatedConfigure(int devices, size_t memory, int driver) {
     LOCKED;
     device_count = devices;
     total_memory = memory;
     driver_version = driver;
 }
-void onCpuForgive() { LOCKED; sticky = OK; }
 
 // ---- The driver ----
 int cuInit(unsigned) { LOCKED; ready = true; return device_count ? OK : NO_DEVICE; }
 int cuDriverGetVersion(int *out) { *out = driver_version; return OK; }
-int cuGetExportTable(const void **out, const void *) { *out = nullptr; return NOT_FOUND; }  // NVRTC asks for one
+int cuGetExportTable(const void **out, const void *) { *out = nullptr; return NOT_FOUND; }  // called by NVRTC
 int cuGetErrorName(int error, const char **out) {
-    return WORDS.count(error) ? (*out = WORDS.at(error).first, OK) : INVALID_VALUE;
+    return ERRORS.count(error) ? (*out = ERRORS.at(error).first, OK) : INVALID_VALUE;
 }
 int cuGetErrorString(int error, const char **out) {
-    return WORDS.count(error) ? (*out = WORDS.at(error).second, OK) : INVALID_VALUE;
+    return ERRORS.count(error) ? (*out = ERRORS.at(error).second, OK) : INVALID_VALUE;
 }
 int cuDeviceGetCount(int *out) { *out = device_count; return OK; }
 int cuDeviceGet(int *out, int index) {
     return index < 0 || index >= device_count ? INVALID_DEVICE : (*out = index, OK);
 }
-int cuDeviceGetName(char *out, int size, int) { snprintf(out, size, "A GPU on the CPU"); return OK; }
+int cuDeviceGetName(char *out, int size, int) { snprintf(out, size, "Emulated GPU"); return OK; }
 int cuDeviceTotalMem_v2(size_t *out, int) { *out = total_memory; return OK; }
 int cuDeviceGetAttribute(int *out, int which, int) { *out = which == 75 ? 8 : which == 76 ? 7 : 0; return OK; }
 int cuDeviceComputeCapability(int *major, int *minor, int) { *major = 8; *minor = 7; return OK; }
@@ -56,11 +55,11 @@ int cuCtxPopCurrent_v2(void **out) {
 }
 int cuCtxGetCurrent(void **out) { *out = stack.empty() ? nullptr : stack.back(); return OK; }
 int cuCtxGetDevice(int *out) { LOCKED; *out = 0; return context_needed(); }
-int cuCtxSynchronize() { NEEDS_CONTEXT; OUTSIDE_OF_CAPTURE; return drain_all(); }
+int cuCtxSynchronize() { NEEDS_CONTEXT; NOT_DURING_CAPTURE; return drain_all(); }
 
 int cuMemAlloc_v2(uintptr_t *out, size_t size) {
     NEEDS_CONTEXT;
-    OUTSIDE_OF_CAPTURE;
+    NOT_DURING_CAPTURE;
     if (used_memory + size > total_memory) return OUT_OF_MEMORY;
     if (int result = map_memory(device_memory, out, size)) return result;
     used_memory += size;
@@ -75,7 +74,7 @@ int cuMemFree_v2(uintptr_t address) {
 }
 int cuMemHostAlloc(void **out, size_t size, unsigned) {
     NEEDS_CONTEXT;
-    OUTSIDE_OF_CAPTURE;
+    NOT_DURING_CAPTURE;
     return map_memory(pinned_memory, (uintptr_t *)out, size);
 }
 int cuMemFreeHost(void *address) {
@@ -86,24 +85,25 @@ int cuMemFreeHost(void *address) {
 
 int cuMemcpyHtoDAsync_v2(uintptr_t target, const void *source, size_t size, void *stream) {
     NEEDS_CONTEXT;
-    if (!on_device(target, size)) return INVALID_VALUE;
-    if (pinned(source, size)) return enqueue(stream, [=] { memcpy((void *)target, source, size); return OK; });
+    if (!is_device_memory(target, size)) return INVALID_VALUE;
+    if (is_pinned(source, size)) return enqueue(stream, [=] { memcpy((void *)target, source, size); return OK; });
     Stream *s = stream_of(stream);
-    if (s && s->capturing) { s->spoilt = true; return CAPTURE_UNSUPPORTED; }
-    auto staged = std::make_shared<std::vector<char>>((const char *)source, (const char *)source + size);  // at once
+    if (s && s->capturing) { s->invalidated = true; return CAPTURE_UNSUPPORTED; }
+    // Pageable memory: copied before the call returns.
+    auto staged = std::make_shared<std::vector<char>>((const char *)source, (const char *)source + size);
     return enqueue(stream, [=] { memcpy((void *)target, staged->data(), size); return OK; });
 }
 int cuMemcpyDtoHAsync_v2(void *target, uintptr_t source, size_t size, void *stream) {
     NEEDS_CONTEXT;
-    if (!on_device(source, size)) return INVALID_VALUE;
+    if (!is_device_memory(source, size)) return INVALID_VALUE;
     Stream *s = stream_of(stream);
-    if (!pinned(target, size) && s && s->capturing) { s->spoilt = true; return CAPTURE_UNSUPPORTED; }
+    if (!is_pinned(target, size) && s && s->capturing) { s->invalidated = true; return CAPTURE_UNSUPPORTED; }
     int result = enqueue(stream, [=] { memcpy(target, (void *)source, size); return OK; });
-    return result || pinned(target, size) ? result : drain(s);  // pageable memory is waited for
+    return result || is_pinned(target, size) ? result : drain(s);  // pageable memory: synchronous
 }
 int cuMemcpyDtoDAsync_v2(uintptr_t target, uintptr_t source, size_t size, void *stream) {
     NEEDS_CONTEXT;
-    if (!on_device(target, size) || !on_device(source, size)) return INVALID_VALUE;
+    if (!is_device_memory(target, size) || !is_device_memory(source, size)) return INVALID_VALUE;
     return enqueue(stream, [=] { memmove((void *)target, (void *)source, size); return OK; });
 }
 
@@ -112,7 +112,7 @@ int cuStreamSynchronize(void *handle) {
     NEEDS_CONTEXT;
     Stream *stream = stream_of(handle);
     if (!stream) return INVALID_HANDLE;
-    if (stream->capturing) { stream->spoilt = true; return CAPTURE_UNSUPPORTED; }
+    if (stream->capturing) { stream->invalidated = true; return CAPTURE_UNSUPPORTED; }
     return drain(stream);
 }
 int cuStreamDestroy_v2(void *handle) {
@@ -166,7 +166,7 @@ int cuStreamBeginCapture_v2(void *handle, int) {
     if (!stream || stream == &legacy || stream->capturing) return INVALID_VALUE;
     drain(stream);
     stream->capturing = true;
-    stream->spoilt = false;
+    stream->invalidated = false;
     return OK;
 }
 int cuStreamEndCapture(void *handle, void **out) {
@@ -177,7 +177,7 @@ int cuStreamEndCapture(void *handle, void **out) {
     Graph *graph = new Graph;
     graph->work.swap(stream->queue);
     *out = nullptr;
-    if (stream->spoilt) return delete graph, CAPTURE_INVALIDATED;
+    if (stream->invalidated) return delete graph, CAPTURE_INVALIDATED;
     graphs.insert((Graph *)(*out = graph));
     return OK;
 }
@@ -206,7 +206,7 @@ int cuGraphLaunch(void *graph, void *stream) {
 int cuModuleLoadDataEx(void **out, const void *image, unsigned, void *, void *) {
     NEEDS_CONTEXT;
     const unsigned char *elf = (const unsigned char *)image;
-    if (memcmp(elf, "\177ELF\2\1", 6) || (elf[18] | elf[19] << 8) != 190) return INVALID_IMAGE;  // for CUDA?
+    if (memcmp(elf, "\177ELF\2\1", 6) || (elf[18] | elf[19] << 8) != 190) return INVALID_IMAGE;  // EM_CUDA
     uint64_t sections = *(uint64_t *)(elf + 40), programs = *(uint64_t *)(elf + 32);
     uint64_t end = std::max(sections + *(uint16_t *)(elf + 58) * *(uint16_t *)(elf + 60),
                             programs + *(uint16_t *)(elf + 54) * *(uint16_t *)(elf + 56));
@@ -245,7 +245,7 @@ int cuLaunchKernel(void *handle, unsigned gx, unsigned gy, unsigned gz, unsigned
     size_t at = 0;
     for (size_t i = 0; i < kernel.sizes.size(); ++i) {
         size_t size = kernel.sizes[i];
-        at = (at + size - 1) / size * size;  // where the packed form has it: {1, buffer, 2, its size, 0}
+        at = (at + size - 1) / size * size;  // offset in the packed form: {1, buffer, 2, its size, 0}
         const char *from = params ? (const char *)params[i] : (const char *)extra[1] + at;
         if (!params && at + size > *(size_t *)extra[3]) return INVALID_VALUE;
         values.emplace_back(from, from + size);

@@ -1,4 +1,4 @@
-"""The machine under the tests: one with a GPU of its own, or one whose GPU the CPU plays; and what is held on it."""
+"""The GPU under test, real or emulated, and counts of its unreleased driver objects."""
 
 import ctypes
 import subprocess
@@ -11,42 +11,42 @@ import numpy as np
 import pytest
 
 
-class Played:
-    """A GPU played by the CPU, whose driver keeps the books. Its streams do nothing before somebody waits for them."""
+class EmulatedGpu:
+    """A GPU emulated on the CPU; its driver counts objects, and its streams run only when they are synchronized."""
 
     real, lost = False, False
     KINDS = ("memory", "pinned", "streams", "events", "graphs", "modules", "contexts", "current")
 
     def __init__(self, library):
         self._library = library
-        library.onCpuMachine.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_int]
+        library.emulatedConfigure.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_int]
 
-    def held(self):
-        """Kind of thing -> how many of it have not been given back; those of which there are none left out."""
+    def live_objects(self):
+        """Kind of object -> number that is not released; kinds without any are omitted."""
         counts = (ctypes.c_long * len(self.KINDS))()
-        self._library.onCpuBooks(counts)
+        self._library.emulatedLeakCounter(counts)
         return {kind: count for kind, count in zip(self.KINDS, counts, strict=True) if count}
 
-    def make(self, gpus=1, memory=2**30, driver=13000):
-        """Have so many GPUs of so much memory, and a driver of such a version; the usual ones without arguments."""
-        self._library.onCpuMachine(gpus, memory, driver)
+    def configure(self, gpus=1, memory=2**30, driver=13000):
+        """Set the number of GPUs, their memory in bytes and the CUDA version of the driver."""
+        self._library.emulatedConfigure(gpus, memory, driver)
 
-    def says(self):
-        """Name, compute capability, bytes of memory and newest CUDA of the first GPU."""
-        return "A GPU on the CPU", "8.7", 2**30, "13.0"
+    def properties(self):
+        """Name, compute capability, bytes of memory and CUDA version of the first GPU."""
+        return "Emulated GPU", "8.7", 2**30, "13.0"
 
     @contextmanager
-    def hold(self, stream):
-        """Within it nothing is done that is queued on the stream."""
+    def blocked(self, stream):
+        """Within the block, work queued on the stream is not executed."""
         yield
 
     def lose(self):
-        """The context is lost, and with it this process: the next test has another."""
+        """The test loses the context: the next test gets a new process."""
         self.lost = True
 
 
-class Real:
-    """A GPU of this machine. The books are kept where the bindings are called; one context is kept, to be quick."""
+class RealGpu:
+    """A GPU of this machine. Objects are counted in the bindings; one context is kept open for speed."""
 
     real, lost = True, False
     PAIRS = (
@@ -64,7 +64,7 @@ class Real:
     def __init__(self):
         from cuda.bindings import driver
 
-        self._cu, self._held, self._turn = driver, Counter(), -1
+        self._cu, self._live_objects, self._gate_index = driver, Counter(), -1
         self._call(driver.cuInit, 0)
         self._context = self._call(driver.cuDevicePrimaryCtxRetain, self._call(driver.cuDeviceGet, 0))
         self._push, self._pop = driver.cuCtxPushCurrent, driver.cuCtxPopCurrent
@@ -72,9 +72,9 @@ class Real:
         address = self._call(driver.cuMemHostAlloc, 4096, 0)
         self._call(self._pop)
         self._gates = np.frombuffer((ctypes.c_uint32 * 1024).from_address(int(address)), np.uint32)
-        for kind, take, give in self.PAIRS:
-            self._count(take, kind, 1)
-            self._count(give, kind, -1)
+        for kind, acquire, release in self.PAIRS:
+            self._count(acquire, kind, 1)
+            self._count(release, kind, -1)
 
     def _call(self, function, *arguments):
         status, *results = function(*arguments)
@@ -88,17 +88,17 @@ class Real:
         def counted(*arguments):
             result = call(*arguments)
             if result[0] == self._cu.CUresult.CUDA_SUCCESS:
-                self._held[kind] += step
+                self._live_objects[kind] += step
             return result
 
         setattr(self._cu, name, counted)
 
-    def held(self):
-        """See `Played.held`."""
-        return {kind: count for kind, count in self._held.items() if count}
+    def live_objects(self):
+        """See `EmulatedGpu.live_objects`."""
+        return {kind: count for kind, count in self._live_objects.items() if count}
 
-    def says(self):
-        """See `Played.says`; as nvidia-smi says it."""
+    def properties(self):
+        """See `EmulatedGpu.properties`; from nvidia-smi."""
         query = ["nvidia-smi", "--query-gpu=name,compute_cap,memory.total", "--format=csv,noheader,nounits", "--id=0"]
         try:
             name, capability, mebibytes = subprocess.check_output(query, text=True).strip().split(", ")
@@ -108,26 +108,26 @@ class Real:
         return name, capability, int(mebibytes) * 2**20, driver
 
     @contextmanager
-    def hold(self, stream):
-        """See `Played.hold`; five seconds at most, so that a test that waits where it must not fails and does not hang.
+    def blocked(self, stream):
+        """See `EmulatedGpu.blocked`; for 5 s at most, so that a test that waits by mistake fails instead of hanging.
 
-        The stream waits for a word of page-locked memory to be set.
+        The stream waits until a word of page-locked memory is set.
         """
-        self._turn += 1
-        gate = self._gates[self._turn % len(self._gates) :][:1]
+        self._gate_index += 1
+        gate = self._gates[self._gate_index % len(self._gates) :][:1]
         gate[:] = 0
-        at_least = self._cu.CUstreamWaitValue_flags.CU_STREAM_WAIT_VALUE_GEQ
+        flag = self._cu.CUstreamWaitValue_flags.CU_STREAM_WAIT_VALUE_GEQ
         self._call(self._push, self._context)
-        self._call(self._cu.cuStreamWaitValue32, stream.handle, gate.ctypes.data, 1, int(at_least))
+        self._call(self._cu.cuStreamWaitValue32, stream.handle, gate.ctypes.data, 1, int(flag))
         self._call(self._pop)
-        opening = Timer(5, gate.fill, [1])
-        opening.start()
+        timer = Timer(5, gate.fill, [1])
+        timer.start()
         try:
             yield
         finally:
-            opening.cancel()
+            timer.cancel()
             gate[:] = 1
 
     def lose(self):
-        """See `Played.lose`."""
+        """See `EmulatedGpu.lose`."""
         self.lost = True

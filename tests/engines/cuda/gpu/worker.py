@@ -1,8 +1,7 @@
-"""A process that has a GPU, and runs tests with it: this machine's own, or one played by the CPU, whose driver is
-loaded before anything asks for one.
+"""Test process with a GPU: this machine's, or an emulated one, whose driver is loaded before any other.
 
-Reads requests from standard input, (file, function, bindings, arguments), and answers each with an outcome, a text, and
-whether another process is needed for the next one.
+Reads requests (file, function, bindings, arguments) from standard input and writes a result for each: the outcome, a
+text, and whether the process ends.
 """
 
 import ctypes
@@ -18,14 +17,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from machines import Played, Real
+from machines import EmulatedGpu, RealGpu
 
-LONGEST = 60
-"""Seconds that a test on a real GPU may take; a stream that waits for ever would otherwise stop them all."""
+TIMEOUT = 60
+"""Seconds for a test on a real GPU; a stream that never finishes would block all tests."""
 
 
 @cache
-def module_of(path):
+def load_module(path):
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -33,51 +32,51 @@ def module_of(path):
 
 
 def run(machine, path, name, bindings, arguments):
-    """Run a test. `gpu` and `machine` among its arguments are the real things; nothing of the GPU may be left over."""
+    """Run a test with an open GPU; fails if driver objects are not released."""
     from facesr_edge.engines.cuda.device import Gpu
 
     if bindings == "pycuda":
         pytest.importorskip("pycuda.driver", exc_type=ImportError)
         if machine.real and "machine" in arguments:
-            pytest.skip("needs cuda-python: a real driver keeps no books")
-    function = getattr(module_of(path), name)
-    with ExitStack() as after:
+            pytest.skip("needs cuda-python: objects of a real driver are counted in its bindings")
+    function = getattr(load_module(path), name)
+    with ExitStack() as stack:
         if not machine.real:
-            after.callback(machine.make)
-        arguments |= {word: machine for word in ("machine", "played") if word in arguments}
+            stack.callback(machine.configure)
+        arguments |= {fixture: machine for fixture in ("machine", "emulated") if fixture in arguments}
         if "gpu" in arguments:
-            arguments["gpu"] = after.enter_context(Gpu(0, bindings))
+            arguments["gpu"] = stack.enter_context(Gpu(0, bindings))
         function(**arguments)
         arguments.clear()
     gc.collect()
-    assert machine.lost or machine.held() == {}, f"left behind on the GPU: {machine.held()}"
+    assert machine.lost or machine.live_objects() == {}, f"not released on the GPU: {machine.live_objects()}"
 
 
 def main():
-    machine = Played(ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)) if len(sys.argv) > 1 else Real()
-    sys.setdlopenflags(os.RTLD_LAZY)  # pycuda names the whole driver; what it never calls need not be there
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever else is printed is no answer
-    over = False
-    while not over:
+    machine = EmulatedGpu(ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)) if len(sys.argv) > 1 else RealGpu()
+    sys.setdlopenflags(os.RTLD_LAZY)  # pycuda links the whole driver; functions that are never called may be missing
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # printed text must not mix with the results
+    ended = False
+    while not ended:
         try:
             request = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         if machine.real:
-            faulthandler.dump_traceback_later(LONGEST, exit=True)
+            faulthandler.dump_traceback_later(TIMEOUT, exit=True)
         try:
             run(machine, *request)
-            answer = "passed", ""
-        except BaseException as error:  # pytest's own outcomes are no Exceptions
+            result = "passed", ""
+        except BaseException as error:  # outcomes of pytest are no subclasses of Exception
             skipped = type(error).__name__ == "Skipped"
-            answer = ("skipped", str(error)) if skipped else ("failed", traceback.format_exc())
-            machine.lost |= not skipped  # what a failed test left behind is nobody else's matter
+            result = ("skipped", str(error)) if skipped else ("failed", traceback.format_exc())
+            machine.lost |= not skipped  # objects of a failed test must not fail the next one
         faulthandler.cancel_dump_traceback_later()
-        over = machine.lost
-        pickle.dump((*answer, over), answers)
-        answers.flush()
-    os._exit(0)  # nothing can be tidied up
+        ended = machine.lost
+        pickle.dump((*result, ended), results)
+        results.flush()
+    os._exit(0)  # the context may be lost: no cleanup
 
 
 if __name__ == "__main__":

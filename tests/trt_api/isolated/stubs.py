@@ -1,5 +1,7 @@
-"""TensorRT in parts for doubles: what a build and a run of this package ask it for. A "plan" is JSON, and ONNX Runtime
-computes what an engine would; so a wrong address, shape or order gives a wrong picture or none.
+"""Stubs of the TensorRT classes that this package uses.
+
+A serialized engine is JSON, and ONNX Runtime computes its results, so a wrong address, shape or order gives a wrong
+result or none.
 """
 
 import json
@@ -8,68 +10,69 @@ from functools import cached_property
 import numpy as np
 import onnx
 import onnxruntime
+from strict_mock import stub_of
 
 CACHE = b"timing cache of "
 SCRATCH = 4096
 TYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FLOAT", onnx.TensorProto.FLOAT16: "HALF"}
 
 
-class Said:
-    """What TensorRT is set to say and do, and its logger."""
+class Scenario:
+    """Configured behaviour of TensorRT (failures, DLA cores, hooks), and its logger."""
 
     def __init__(self, trt, gpu=None):
         self.trt, self.gpu = trt, gpu
         self.device, self.dla_cores = "this GPU", 0
-        self.refuses_start = self.refuses_parse = False
+        self.fails_to_start = self.fails_to_parse = False
         self.parser_errors, self.build_error, self.load_error, self.run_error = [], "", "", ""
-        self.while_building = lambda: None
+        self.on_build_step = lambda: None
         self.logger = None
 
-    def tell(self, severity, text):
+    def log(self, severity, text):
         self.logger.log(getattr(self.trt.ILogger.Severity, severity), text)
 
 
 class Builder:
     of = "Builder"
 
-    def __init__(self, said):
-        self.said, self.num_DLA_cores = said, said.dla_cores
+    def __init__(self, scenario):
+        self.scenario, self.num_DLA_cores = scenario, scenario.dla_cores
 
     def create_network(self, flags=0):
-        return Network(self.said, flags)
+        return Network(self.scenario, flags)
 
     def create_builder_config(self):
-        return Config(self.said)
+        return Config(self.scenario)
 
     def create_optimization_profile(self):
         return Profile()
 
     def build_serialized_network(self, network, config):
-        network, config, said = vars(network)["_part"], vars(config)["_part"], self.said
-        said.tell("VERBOSE", "a verbose message")
-        said.tell("WARNING", "a warning")
+        network, config, scenario = stub_of(network), stub_of(config), self.scenario
+        scenario.log("VERBOSE", "a verbose message")
+        scenario.log("WARNING", "a warning")
         monitor, pixels = config.progress_monitor, network.inputs[0]
         steps = 4
         monitor.phase_start("Building Engine", None, steps)
         for step in range(steps):
             monitor.phase_start("Choosing kernels", "Building Engine", 2)
-            said.while_building()
-            goes_on = all(monitor.step_complete("Choosing kernels", n) for n in range(2))
+            scenario.on_build_step()
+            proceed = all(monitor.step_complete("Choosing kernels", n) for n in range(2))
             monitor.phase_finish("Choosing kernels")
-            if not (goes_on and monitor.step_complete("Building Engine", step)):
+            if not (proceed and monitor.step_complete("Building Engine", step)):
                 monitor.phase_finish("Building Engine")
-                said.tell("ERROR", "the build was cancelled")
+                scenario.log("ERROR", "the build was cancelled")
                 return None
         monitor.phase_finish("Building Engine")
-        profiles = [vars(profile)["_part"].shapes.get(pixels.name) for profile in config.profiles]
+        profiles = [stub_of(profile).shapes.get(pixels.name) for profile in config.profiles]
         if -1 in pixels.shape and (not profiles or None in profiles):
-            said.tell("ERROR", "a dynamic input has no optimization profile")
+            scenario.log("ERROR", "a dynamic input has no optimization profile")
             return None
-        if said.build_error:
-            said.tell("ERROR", said.build_error)
-            said.tell("ERROR", "the build failed")
+        if scenario.build_error:
+            scenario.log("ERROR", scenario.build_error)
+            scenario.log("ERROR", "the build failed")
             return None
-        plan = {"graph": network.path, "profiles": profiles, "version": said.trt.__version__}
+        plan = {"graph": network.path, "profiles": profiles, "version": scenario.trt.__version__}
         plan["host_code"] = "VERSION_COMPATIBLE" in config.flags
         return Memory(json.dumps(plan).encode())
 
@@ -77,8 +80,8 @@ class Builder:
 class Network:
     of = "INetworkDefinition"
 
-    def __init__(self, said, flags):
-        self.said, self.flags, self.path, self.inputs, self.outputs = said, flags, None, [], []
+    def __init__(self, scenario, flags):
+        self.scenario, self.flags, self.path, self.inputs, self.outputs = scenario, flags, None, [], []
 
     num_inputs = property(lambda self: len(self.inputs))
     num_outputs = property(lambda self: len(self.outputs))
@@ -101,22 +104,22 @@ class Tensor:
 class Parser:
     of = "OnnxParser"
 
-    def __init__(self, said, network):
-        self.said, self.network = said, vars(network)["_part"]
+    def __init__(self, scenario, network):
+        self.scenario, self.network = scenario, stub_of(network)
 
-    num_errors = property(lambda self: len(self.said.parser_errors))
+    num_errors = property(lambda self: len(self.scenario.parser_errors))
 
     def parse_from_file(self, model):
-        if self.said.parser_errors or self.said.refuses_parse:
+        if self.scenario.parser_errors or self.scenario.fails_to_parse:
             return False
         graph = onnx.load(model).graph
         self.network.path = model
-        self.network.inputs = [Tensor(self.said.trt, value) for value in graph.input]
-        self.network.outputs = [Tensor(self.said.trt, value) for value in graph.output]
+        self.network.inputs = [Tensor(self.scenario.trt, value) for value in graph.input]
+        self.network.outputs = [Tensor(self.scenario.trt, value) for value in graph.output]
         return True
 
     def get_error(self, index):
-        return ParserError(self.said.trt, **self.said.parser_errors[index])
+        return ParserError(self.scenario.trt, **self.scenario.parser_errors[index])
 
 
 class ParserError:
@@ -135,8 +138,8 @@ class ParserError:
 class Config:
     of = "IBuilderConfig"
 
-    def __init__(self, said):
-        trt, self.said = said.trt, said
+    def __init__(self, scenario):
+        trt, self.scenario = scenario.trt, scenario
         self.builder_optimization_level, self.progress_monitor, self.DLA_core = 3, None, -1
         self.profiling_verbosity = trt.ProfilingVerbosity.LAYER_NAMES_ONLY
         self.hardware_compatibility_level = trt.HardwareCompatibilityLevel.NONE
@@ -153,7 +156,7 @@ class Config:
         self.pools[pool.name] = pool_size
 
     def add_optimization_profile(self, profile):
-        if not vars(profile)["_part"].shapes:
+        if not stub_of(profile).shapes:
             return -1
         self.profiles.append(profile)
         return len(self.profiles) - 1
@@ -163,16 +166,16 @@ class Config:
         return Cache(data) if not data or data.startswith(CACHE) else None
 
     def set_timing_cache(self, cache, ignore_mismatch):
-        data = vars(cache)["_part"].data
-        if data and not ignore_mismatch and data != CACHE + self.said.device.encode():
+        data = stub_of(cache).data
+        if data and not ignore_mismatch and data != CACHE + self.scenario.device.encode():
             return False
         self.cache = cache
         return True
 
     def get_timing_cache(self):
         if self.cache:
-            vars(self.cache)["_part"].data = CACHE + self.said.device.encode()
-        return self.cache and vars(self.cache)["_part"]
+            stub_of(self.cache).data = CACHE + self.scenario.device.encode()
+        return self.cache and stub_of(self.cache)
 
 
 class Profile:
@@ -183,7 +186,7 @@ class Profile:
 
     def set_shape(self, input, min, opt, max):  # noqa: A002
         if not all(a <= b <= c for a, b, c in zip(min, opt, max, strict=True)):
-            raise ValueError("shapes out of order")
+            raise ValueError("shapes are not ordered")
         self.shapes[input] = [list(min), list(opt), list(max)]
 
 
@@ -207,31 +210,32 @@ class Memory:
 class Runtime:
     of = "Runtime"
 
-    def __init__(self, said):
-        self.said, self.engine_host_code_allowed, self.DLA_core = said, False, -1
+    def __init__(self, scenario):
+        self.scenario, self.engine_host_code_allowed, self.DLA_core = scenario, False, -1
 
     def deserialize_cuda_engine(self, serialized_engine):
-        said, plan = self.said, json.loads(bytes(serialized_engine))
-        error = said.load_error
-        if plan["version"] != said.trt.__version__:
-            error = "the version tag of the serialized engine is another one"
+        scenario, plan = self.scenario, json.loads(bytes(serialized_engine))
+        error = scenario.load_error
+        if plan["version"] != scenario.trt.__version__:
+            error = "the version tag of the serialized engine does not match"
         if plan["host_code"] and not self.engine_host_code_allowed:
-            error = "the engine holds host code, which is not allowed"
+            error = "the engine contains host code, which is not allowed"
         if error:
-            said.tell("ERROR", error)
+            scenario.log("ERROR", error)
             return None
-        return Engine(said, plan)
+        return Engine(scenario, plan)
 
 
 class Engine:
     of = "ICudaEngine"
 
-    def __init__(self, said, plan):
-        self.said, self.plan, self.device_memory_size_v2 = said, plan, SCRATCH
+    def __init__(self, scenario, plan):
+        self.scenario, self.plan, self.device_memory_size_v2 = scenario, plan, SCRATCH
         graph = onnx.load(plan["graph"]).graph
-        self.inputs = [Tensor(said.trt, value) for value in graph.input]
-        self.outputs = [Tensor(said.trt, value) for value in graph.output]
-        self.tensors = {tensor.name: tensor for tensor in [*self.outputs, *self.inputs]}  # in no order that one knows
+        self.inputs = [Tensor(scenario.trt, value) for value in graph.input]
+        self.outputs = [Tensor(scenario.trt, value) for value in graph.output]
+        # Outputs first: callers must not rely on the order.
+        self.tensors = {tensor.name: tensor for tensor in [*self.outputs, *self.inputs]}
         self.num_io_tensors, self.num_optimization_profiles = len(self.tensors), len(plan["profiles"])
 
     @cached_property
@@ -244,7 +248,7 @@ class Engine:
         return list(self.tensors)[index]
 
     def get_tensor_mode(self, name):
-        modes = self.said.trt.TensorIOMode
+        modes = self.scenario.trt.TensorIOMode
         return modes.INPUT if name in [tensor.name for tensor in self.inputs] else modes.OUTPUT
 
     def get_tensor_dtype(self, name):
@@ -252,10 +256,10 @@ class Engine:
 
     def get_tensor_profile_shape(self, name, profile_index):
         assert name == self.inputs[0].name, "outputs have no profile"
-        return [self.said.trt.Dims(shape) for shape in self.plan["profiles"][profile_index]]
+        return [self.scenario.trt.Dims(shape) for shape in self.plan["profiles"][profile_index]]
 
     def create_execution_context(self, strategy=None):
-        managed = strategy == self.said.trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        managed = strategy == self.scenario.trt.ExecutionContextAllocationStrategy.USER_MANAGED
         return Context(self, managed)
 
     def create_engine_inspector(self):
@@ -274,50 +278,50 @@ class Context:
     of = "IExecutionContext"
 
     def __init__(self, engine, managed):
-        self.engine_part, self.said, self.managed = engine, engine.said, managed
+        self.engine_stub, self.scenario, self.managed = engine, engine.scenario, managed
         self.profile, self.shape, self.addresses, self.device_memory, self.profiler = None, None, {}, None, None
         self.runs = 0
 
     def set_optimization_profile_async(self, profile_index, stream_handle):
-        assert stream_handle == self.said.gpu.stream.handle
+        assert stream_handle == self.scenario.gpu.stream.handle
         self.profile, self.shape = profile_index, None
-        return profile_index < self.engine_part.num_optimization_profiles
+        return profile_index < self.engine_stub.num_optimization_profiles
 
     def set_input_shape(self, name, shape):
-        if self.profile is None or name != self.engine_part.inputs[0].name:
-            return self._refused("no such input, or no profile yet")
-        least, _, most = self.engine_part.plan["profiles"][self.profile]
-        if not all(a <= size <= b for a, size, b in zip(least, shape, most, strict=True)):
-            return self._refused(f"{tuple(shape)} is outside of the profile")
+        if self.profile is None or name != self.engine_stub.inputs[0].name:
+            return self._fail("no such input, or no profile yet")
+        min_shape, _, max_shape = self.engine_stub.plan["profiles"][self.profile]
+        if not all(a <= size <= b for a, size, b in zip(min_shape, shape, max_shape, strict=True)):
+            return self._fail(f"{tuple(shape)} is outside of the profile")
         self.shape = tuple(shape)
         return True
 
     def get_tensor_shape(self, name):
-        if name == self.engine_part.inputs[0].name:
-            return self.said.trt.Dims(self.shape)
-        engine = self.engine_part
+        if name == self.engine_stub.inputs[0].name:
+            return self.scenario.trt.Dims(self.shape)
+        engine = self.engine_stub
         sizes = dict(zip(engine.inputs[0].dims, self.shape, strict=True))
         try:  # "4*height"
             shape = [dim if isinstance(dim, int) else eval(dim, {}, sizes) for dim in engine.outputs[0].dims]
-        except NameError:  # a size that the graph has no formula for
-            shape = self._computed(np.zeros(self.shape, np.uint8)).shape
-        return self.said.trt.Dims(shape)
+        except NameError:  # a dimension without a formula
+            shape = self._compute(np.zeros(self.shape, np.uint8)).shape
+        return self.scenario.trt.Dims(shape)
 
     def set_device_memory(self, memory, size):
-        assert size >= SCRATCH and len(self.said.gpu.at(memory, size)) == size
+        assert size >= SCRATCH and len(self.scenario.gpu.at(memory, size)) == size
         self.device_memory = memory
 
     def set_tensor_address(self, name, memory):
         self.addresses[name] = memory
-        return name in self.engine_part.tensors
+        return name in self.engine_stub.tensors
 
     def execute_async_v3(self, stream_handle):
         self.runs += 1
-        gpu, engine = self.said.gpu, self.engine_part
-        if self.said.run_error or self.shape is None or set(self.addresses) != set(engine.tensors):
-            return self._refused(self.said.run_error or "a shape or an address is missing")
+        gpu, engine = self.scenario.gpu, self.engine_stub
+        if self.scenario.run_error or self.shape is None or set(self.addresses) != set(engine.tensors):
+            return self._fail(self.scenario.run_error or "a shape or an address is missing")
         if self.managed and self.device_memory is None:
-            return self._refused("no device memory was given")
+            return self._fail("no device memory was given")
         assert stream_handle == gpu.stream.handle and gpu.depth, "another stream, or no context is current"
         gpu.put(self._run)
         if self.profiler:
@@ -327,33 +331,33 @@ class Context:
         return True
 
     def _run(self):
-        gpu, engine = self.said.gpu, self.engine_part
+        gpu, engine = self.scenario.gpu, self.engine_stub
         pixels = gpu.at(self.addresses[engine.inputs[0].name], int(np.prod(self.shape))).reshape(self.shape)
-        result = self._computed(pixels)
+        result = self._compute(pixels)
         target = gpu.at(self.addresses[engine.outputs[0].name], result.nbytes)
         np.copyto(target, np.ascontiguousarray(result).reshape(-1).view(np.uint8))
 
-    def _computed(self, pixels):
-        session = self.engine_part.session
+    def _compute(self, pixels):
+        session = self.engine_stub.session
         return session.run(None, {session.get_inputs()[0].name: pixels})[0]
 
-    def _refused(self, why):
-        self.said.tell("ERROR", why)
+    def _fail(self, reason):
+        self.scenario.log("ERROR", reason)
         return False
 
 
-def makers(said):
-    """Name of a class -> what makes its part, for a `Module`."""
+def factories(scenario):
+    """Class name -> function that creates its stub, for a `MockModule`."""
 
-    def with_logger(logger, part):
-        said.logger = logger
-        if said.refuses_start:
-            said.tell("ERROR", "CUDA initialization failure with error: 35")
+    def with_logger(logger, stub):
+        scenario.logger = logger
+        if scenario.fails_to_start:
+            scenario.log("ERROR", "CUDA initialization failure with error: 35")
             return None
-        return part
+        return stub
 
     return {
-        "Builder": lambda logger: with_logger(logger, Builder(said)),
-        "OnnxParser": lambda network, logger: Parser(said, network),
-        "Runtime": lambda logger: with_logger(logger, Runtime(said)),
+        "Builder": lambda logger: with_logger(logger, Builder(scenario)),
+        "OnnxParser": lambda network, logger: Parser(scenario, network),
+        "Runtime": lambda logger: with_logger(logger, Runtime(scenario)),
     }

@@ -1,8 +1,8 @@
-// A machine with a GPU, played by the host: memory, streams, kernels. libcuda.cpp puts the driver's interface to it.
+// An emulated GPU on the CPU: memory, streams and kernels. libcuda.cpp provides the driver API on top of it.
 //
-// Streams are lazy: work is done when somebody waits for it, so that whoever forgets to wait, or reuses memory too
-// early, is found out. Memory ends at a page that cannot be touched. Kernels are those of kernels.cu, compiled with
-// this file.
+// Streams are lazy: work runs when the stream is synchronized, so that a missing synchronization, or memory that is
+// reused too early, gives a wrong result. Allocations end at an inaccessible page. The kernels are those of kernels.cu,
+// compiled with this file.
 #pragma once
 #include <sys/mman.h>
 #include <dlfcn.h>
@@ -29,7 +29,7 @@ static thread_local Dim blockIdx, threadIdx, blockDim;
 enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
        INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700,
        CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
-static const std::map<int, std::pair<const char *, const char *>> WORDS = {
+static const std::map<int, std::pair<const char *, const char *>> ERRORS = {
     {OK, {"CUDA_SUCCESS", "no error"}},
     {INVALID_VALUE, {"CUDA_ERROR_INVALID_VALUE", "invalid argument"}},
     {OUT_OF_MEMORY, {"CUDA_ERROR_OUT_OF_MEMORY", "out of memory"}},
@@ -44,14 +44,14 @@ static const std::map<int, std::pair<const char *, const char *>> WORDS = {
     {CAPTURE_UNSUPPORTED, {"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "not permitted when stream is capturing"}},
     {CAPTURE_INVALIDATED, {"CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "a previous error during capture"}}};
 
-using Work = std::function<int()>;  // gives a result as the driver's functions do
-struct Stream { std::vector<Work> queue; bool capturing = false, spoilt = false; };
+using Work = std::function<int()>;  // returns a CUresult
+struct Stream { std::vector<Work> queue; bool capturing = false, invalidated = false; };
 struct Event { Stream *stream = nullptr; bool recorded = false; std::chrono::steady_clock::time_point when; };
 struct Graph { std::vector<Work> work; };
 struct Module { std::string image; };
 struct Kernel {
     const char *name;
-    std::vector<size_t> sizes;  // of its parameters
+    std::vector<size_t> sizes;  // of the parameters
     std::vector<bool> pointers;
     std::function<void(void **)> call;
 };
@@ -71,16 +71,18 @@ static int retained = 0, sticky = OK, device_count = 1, driver_version = 13000;
 static size_t total_memory = size_t(1) << 30, used_memory = 0;
 static bool ready = false;
 static thread_local std::vector<void *> stack;
-static char primary;  // its address is the context's handle
+static char primary;  // its address is the context handle
 
 static const Block *block_of(const std::map<uintptr_t, Block> &memory, uintptr_t address, size_t size) {
-    auto after = memory.upper_bound(address);
-    if (after == memory.begin()) return nullptr;
-    auto found = std::prev(after);
+    auto next = memory.upper_bound(address);
+    if (next == memory.begin()) return nullptr;
+    auto found = std::prev(next);
     return address + size <= found->first + found->second.size ? &found->second : nullptr;
 }
-static bool on_device(uintptr_t address, size_t size) { return block_of(device_memory, address, size) != nullptr; }
-static bool pinned(const void *address, size_t size) {
+static bool is_device_memory(uintptr_t address, size_t size) {
+    return block_of(device_memory, address, size) != nullptr;
+}
+static bool is_pinned(const void *address, size_t size) {
     return block_of(pinned_memory, (uintptr_t)address, size) != nullptr;
 }
 static bool capturing() { for (Stream *s : streams) if (s->capturing) return true; return false; }
@@ -89,7 +91,7 @@ static Stream *stream_of(void *handle) {
     if ((uintptr_t)handle <= 2) return &legacy;
     return streams.count((Stream *)handle) ? (Stream *)handle : nullptr;
 }
-static int drain(Stream *stream) {  // do all that was queued
+static int drain(Stream *stream) {  // run all queued work
     if (stream->capturing) return sticky;
     std::vector<Work> work;
     work.swap(stream->queue);
@@ -108,18 +110,18 @@ static int context_needed() {
     return stack.empty() || stack.back() != &primary || !retained ? INVALID_CONTEXT : sticky;
 }
 #define NEEDS_CONTEXT LOCKED; if (int result = context_needed()) return result
-static bool spoils_capture() {  // whatever cannot be captured ends it
-    for (Stream *s : streams) s->spoilt |= s->capturing;
+static bool invalidate_captures() {  // by a call that cannot be captured
+    for (Stream *s : streams) s->invalidated |= s->capturing;
     return capturing();
 }
-#define OUTSIDE_OF_CAPTURE if (spoils_capture()) return CAPTURE_UNSUPPORTED
+#define NOT_DURING_CAPTURE if (invalidate_captures()) return CAPTURE_UNSUPPORTED
 
 static int map_memory(std::map<uintptr_t, Block> &memory, uintptr_t *out, size_t size) {
     if (!size) return INVALID_VALUE;
     size_t mapped = (size + 4095) / 4096 * 4096;
     char *start = (char *)mmap(nullptr, mapped + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    mprotect(start + mapped, 4096, PROT_NONE);  // what lies behind the last byte
-    memset(start, 0xAB, mapped);                // what lies before the first, and what nobody has written
+    mprotect(start + mapped, 4096, PROT_NONE);  // guard page after the last byte
+    memset(start, 0xAB, mapped);                // pattern of uninitialized bytes, and of those before the first
     *out = (uintptr_t)(start + mapped - size);
     memory[*out] = {size, mapped, start};
     return OK;
@@ -142,13 +144,13 @@ template <class... A> static Kernel kernel(const char *name, void (*f)(A...)) {
 }
 static const std::vector<Kernel> KERNELS = {
     kernel("gather_bgr", gather_bgr), kernel("gather_nv12", gather_nv12), kernel("enlarge", enlarge),
-    kernel("project_down", project_down), kernel("project_up", project_up), kernel("paste", paste)};
+    kernel("paste", paste)};
 
 static int run(const Kernel &kernel, Dim grid, Dim block, const std::vector<std::vector<char>> &values) {
     std::vector<void *> at;
     for (size_t i = 0; i < values.size(); ++i) {
         at.push_back((void *)values[i].data());
-        if (kernel.pointers[i] && !on_device(*(uintptr_t *)at[i], 1)) return ILLEGAL_ADDRESS;
+        if (kernel.pointers[i] && !is_device_memory(*(uintptr_t *)at[i], 1)) return ILLEGAL_ADDRESS;
     }
     blockDim = block;
     for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
