@@ -1,4 +1,4 @@
-"""CRL, combined representation learning: a residual generator whose blocks attend to the whole face.
+"""CRL, combined representation learning: a residual generator with self-attention in every block.
 
 Source: the CRL paper ("combined representation learning"), sections 3.1 and 3.4, equations 4 to 7 and 13 to 16.
 """
@@ -14,9 +14,9 @@ from .layers.sub_pixel import check_sizes, init_residual, sub_pixel
 
 
 class Attention(nn.Module):
-    """Each position looks at all others: equations 13 to 16. γ starts at 0, so a fresh module hands on its input.
+    """Self-attention over all positions: equations 13 to 16. γ starts at 0, so the initial module is the identity.
 
-    The paper gives no width of f and g: an eighth of the channels, as in self-attention networks before it.
+    The paper does not give the width of f and g: an eighth of the channels, as in earlier self-attention networks.
     """
 
     def __init__(self, width: int) -> None:
@@ -28,16 +28,16 @@ class Attention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W); takes (H·W)² numbers a picture."""
+        """(N, C, H, W) -> (N, C, H, W); needs memory for (H·W)² weights per image."""
         f, g, h = (layer(x).flatten(2).transpose(1, 2) for layer in (self.f, self.g, self.h))  # (N, L, c), c, C
         weights = torch.softmax(g @ f.transpose(1, 2), dim=-1)  # (N, Lj, Li), equation 13
-        seen = (weights @ h).transpose(1, 2).reshape(x.shape)  # equation 14
-        result: Tensor = self.gamma * seen + x  # equation 16
+        attended = (weights @ h).transpose(1, 2).reshape(x.shape)  # equation 14
+        result: Tensor = self.gamma * attended + x  # equation 16
         return result
 
 
 class AttentionBlock(nn.Module):
-    """Two 3×3 convolutions, ReLU between them, attention after the second (figure 1a)."""
+    """Residual block of two 3×3 convolutions with ReLU between them and attention after the second (figure 1a)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -52,20 +52,20 @@ class AttentionBlock(nn.Module):
 
 
 class CRL(nn.Module):
-    """The generative network of section 3.1.
+    """The generator of section 3.1.
 
-    Where the paper is silent, chosen here: 64 channels, 3×3 kernels, no batch normalisation (Lim et al., whom it
-    follows, left it out), a convolution after the last block and the sum with the shallow features.
+    Not specified by the paper and chosen here: 64 channels, 3×3 kernels, no batch normalization (removed by Lim et al.,
+    whom the paper follows), a convolution after the last block, whose output is added to the shallow features.
 
     Args:
         depth: residual blocks (paper: 16).
         width: channels.
         scale: 2, 3, 4 or 8 (paper: 4 and 8).
-        bicubic_skip: add the enlarged input to the output; the paper has no such skip.
+        bicubic_skip: add the bicubic image to the output; not in the paper.
     """
 
-    windows = (32, 48, 64)
-    """Sides of the crops that attention over all pairs of positions can afford."""
+    crop_sizes = (32, 48, 64)
+    """Sides of the supported crops; attention over all pairs of positions limits them."""
 
     def __init__(self, depth: int = 16, width: int = 64, scale: int = 4, bicubic_skip: bool = True) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""IDRN, the improved deep residual network for face super-resolution.
+"""IDRN, improved deep residual network for face super-resolution.
 
 Source: the IDRN paper ("an improved deep residual network"), sections 2.1 to 2.3, equation 1.
 """
@@ -14,10 +14,10 @@ from .layers.sub_pixel import check_sizes, init_residual, sub_pixel
 
 
 class DenseResidualUnit(nn.Module):
-    """Residual unit of section 2.2: two densely connected 3×3 convolutions, no batch normalisation, ReLU at the output.
+    """Residual unit of section 2.2: two densely connected 3×3 convolutions, no batch normalization, ReLU at the output.
 
-    The unit's input is handed to both convolutions ("the input of each convolution layer is induced to its output, and
-    all the combined feature map is passed to the next"), so the second one sees 2·width channels.
+    The input of the unit goes to both convolutions ("the input of each convolution layer is induced to its output, and
+    all the combined feature map is passed to the next"), so the second one has 2·width input channels.
     """
 
     def __init__(self, width: int) -> None:
@@ -32,18 +32,18 @@ class DenseResidualUnit(nn.Module):
 
 
 class IDRN(nn.Module):
-    """IDRN with any depth, width and scale.
+    """IDRN of any depth and width.
 
-    Where the paper is silent, chosen here: 3×3 kernels throughout; RGB in [0, 1] in and out; sub-pixel steps of ×2
-    (twice for ×4) or ×3, a ReLU after each as in SRResNet's later users; no convolution between the sum of equation 1
-    and the reconstruction.
+    Not specified by the paper and chosen here: 3×3 kernels throughout; RGB in [0, 1] as input and output; sub-pixel
+    steps of ×2 (twice for ×4) or ×3, each followed by a ReLU as in successors of SRResNet; no convolution between the
+    sum of equation 1 and the reconstruction.
 
     Args:
-        depth: number of residual units (paper: 8, 12, 16 or 20; 16 is its choice).
-        width: channels (paper: 64, 128 or 192; 128 is its choice).
+        depth: number of residual units (paper: 8, 12, 16 or 20; it recommends 16).
+        width: channels (paper: 64, 128 or 192; it recommends 128).
         scale: 2, 3 or 4.
-        bicubic_skip: add the enlarged input to the output. The paper has no such skip; it lets the network learn the
-            detail alone, and converges in a tenth of the steps.
+        bicubic_skip: add the bicubic image to the output. Not in the paper; the network learns the detail only and
+            converges in a tenth of the steps.
     """
 
     def __init__(self, depth: int = 8, width: int = 64, scale: int = 4, bicubic_skip: bool = True) -> None:
@@ -59,14 +59,7 @@ class IDRN(nn.Module):
         init_residual(self, [*(unit.second for unit in units), self.tail])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge faces.
-
-        Args:
-            x: (N, 3, H, W), RGB in [0, 1].
-
-        Returns:
-            (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped.
-        """
+        """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
         shallow = F.relu(self.head(x))  # X0
         feature, total = shallow, shallow
         for unit in self.units:

@@ -1,4 +1,4 @@
-"""MFFCN, the multi-scale feature fusion network: face super-resolution by any factor with one set of weights.
+"""MFFCN, multi-scale feature fusion network: face super-resolution at any scale with one set of weights.
 
 Source: the MFFCN paper ("multi-scale feature fusion"), section 3.2 and figure 1.
 """
@@ -16,28 +16,28 @@ from .layers.sub_pixel import check_sizes, init_residual
 
 
 class FeatureFusion(nn.Module):
-    """MFF: 1×1, 3×3 and 5×5 convolutions beside each other, concatenated, and a 1×1 convolution (figure 1b).
+    """MFF: parallel 1×1, 3×3 and 5×5 convolutions, concatenated, then a 1×1 convolution (figure 1b).
 
-    The paper gives no widths: each branch is half as wide as the output. A ReLU follows each convolution.
+    The paper gives no widths: each branch has half the output channels. A ReLU follows each convolution.
     """
 
-    def __init__(self, before: int, after: int) -> None:
+    def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
-        branch = max(1, after // 2)
-        self.branches = nn.ModuleList(nn.Conv2d(before, branch, side, padding=side // 2) for side in (1, 3, 5))
-        self.fuse = nn.Conv2d(3 * branch, after, 1)
+        branch = max(1, c_out // 2)
+        self.branches = nn.ModuleList(nn.Conv2d(c_in, branch, side, padding=side // 2) for side in (1, 3, 5))
+        self.fuse = nn.Conv2d(3 * branch, c_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, before, H, W) -> (N, after, H, W)."""
+        """(N, c_in, H, W) -> (N, c_out, H, W)."""
         return F.relu(self.fuse(F.relu(torch.cat([branch(x) for branch in self.branches], dim=1))))
 
 
 class MFFCN(nn.Module):
-    """A U-Net of MFF modules on the enlarged picture, whose output is added to it.
+    """U-Net of MFF modules on the bicubic image; its output is added to that image.
 
-    The paper says which layers are linked (i and n − i, by concatenation), not how the picture shrinks and grows, nor
-    how many layers there are. Chosen here: three resolutions, averages of 2×2 on the way down, nearest neighbours on
-    the way up, channels doubled at each; a 3×3 convolution to RGB in the end.
+    The paper specifies the skip connections (layers i and n − i, by concatenation), not the resampling nor the number
+    of layers. Chosen here: three resolutions, 2×2 average pooling, nearest-neighbor upsampling, channels doubled at
+    each level; a final 3×3 convolution to RGB.
 
     Args:
         width: channels at the full resolution.
@@ -50,34 +50,31 @@ class MFFCN(nn.Module):
         self.scale = scale
         self.multiple = 4 // gcd(4, scale)
         self.down = nn.ModuleList(
-            FeatureFusion(before, after)
-            for before, after in ((3, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width))
+            FeatureFusion(c_in, c_out)
+            for c_in, c_out in ((3, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width))
         )
         self.up = nn.ModuleList(
-            FeatureFusion(before, after) for before, after in ((6 * width, 2 * width), (3 * width, width))
+            FeatureFusion(c_in, c_out) for c_in, c_out in ((6 * width, 2 * width), (3 * width, width))
         )
         self.tail = nn.Conv2d(width, 3, 3, padding=1)
         init_residual(self, [self.tail])
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
-        """Enlarge faces.
+        """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped.
 
         Args:
-            x: (N, 3, H, W), RGB in [0, 1]; scale·H and scale·W are multiples of 4.
-            scale: another than the network's own.
-
-        Returns:
-            (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped.
+            x: scale·H and scale·W are multiples of 4.
+            scale: replaces the scale of the network.
         """
-        blurred = enlarge(x, scale or self.scale)
-        first = self.down[0](blurred)  # (N, C, kH, kW)
+        bicubic = enlarge(x, scale or self.scale)
+        first = self.down[0](bicubic)  # (N, C, kH, kW)
         second = self.down[1](F.avg_pool2d(first, 2))  # (N, 2C, kH/2, kW/2)
         third = self.down[3](self.down[2](F.avg_pool2d(second, 2)))  # (N, 4C, kH/4, kW/4)
-        second = self.up[0](torch.cat((_doubled(third), second), dim=1))
-        first = self.up[1](torch.cat((_doubled(second), first), dim=1))
+        second = self.up[0](torch.cat((_upsample(third), second), dim=1))
+        first = self.up[1](torch.cat((_upsample(second), first), dim=1))
         residual: Tensor = self.tail(first)
-        return blurred + residual
+        return bicubic + residual
 
 
-def _doubled(x: Tensor) -> Tensor:
+def _upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")

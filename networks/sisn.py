@@ -1,4 +1,4 @@
-"""SISN, the split-attention in split-attention network: groups that keep texture and structure on two paths.
+"""SISN, split-attention in split-attention network: groups with separate paths for texture and structure.
 
 Source: the SISN paper ("split-attention in split-attention network"), section 3, equations 1 to 10.
 """
@@ -19,8 +19,8 @@ SPLITS = 2
 class SplitAttention(nn.Module):
     """ISA, internal-feature split attention: equations 6 and 7.
 
-    The sum of equation 7 has an r-th of the channels that were split; a 3×3 convolution widens them before, so that
-    the module gives as many as it takes.
+    The sum of equation 7 has 1/r of the channels that are split; a 3×3 convolution widens the input first, so that the
+    number of channels is kept.
     """
 
     def __init__(self, width: int) -> None:
@@ -34,15 +34,15 @@ class SplitAttention(nn.Module):
         """(N, C, H, W) -> (N, C, H, W)."""
         first, second = self.widen(x).chunk(SPLITS, dim=1)
         pooled = (first + second).mean((2, 3), keepdim=True)  # (N, C, 1, 1), equation 6
-        shares = self.excite(F.relu(self.squeeze(pooled)))  # (N, rC, 1, 1)
-        # A softmax over two is a sigmoid of their difference.
-        share = torch.sigmoid(shares[:, : x.shape[1]] - shares[:, x.shape[1] :])  # (N, C, 1, 1)
-        result: Tensor = second + share * (first - second)  # equation 7
+        logits = self.excite(F.relu(self.squeeze(pooled)))  # (N, rC, 1, 1)
+        # The softmax over two splits is a sigmoid of the difference of their logits.
+        weight = torch.sigmoid(logits[:, : x.shape[1]] - logits[:, x.shape[1] :])  # (N, C, 1, 1)
+        result: Tensor = second + weight * (first - second)  # equation 7
         return result
 
 
 class SplitAttentionBlock(nn.Module):
-    """ISAB: a 3×3 convolution, ReLU, split attention, and the input added."""
+    """ISAB: residual block of a 3×3 convolution, ReLU and split attention."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -73,15 +73,16 @@ class SplitAttentionGroup(nn.Module):
 class SISN(nn.Module):
     """Coarse features, groups of split attention, sub-pixel steps, reconstruction: equations 1 to 4.
 
-    Where the paper is silent, chosen here: 64 channels, r = 2, the coarse features added to the deep ones before the
-    enlargement. It pools over the whole crop, so what it gives for one pixel depends a little on the crop's size.
+    Not specified by the paper and chosen here: 64 channels, r = 2, the coarse features are added to the deep ones
+    before upsampling. The network pools over the whole crop, so a pixel's result depends slightly on the size of the
+    crop.
 
     Args:
         groups: ESAGs (paper: 10).
-        blocks: ISABs a group (paper: 10).
+        blocks: ISABs per group (paper: 10).
         width: channels.
         scale: 2, 3, 4 or 8 (paper: 4 and 8).
-        bicubic_skip: add the enlarged input to the output; the paper has no such skip.
+        bicubic_skip: add the bicubic image to the output; not in the paper.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class SISN(nn.Module):
         self.tail = nn.Conv2d(width, 3, 3, padding=1)  # equation 4
         attentions = [module.widen for module in self.modules() if isinstance(module, SplitAttention)]
         init_residual(self, [*attentions, self.tail])
-        for group in deep:  # no ReLU follows it, and ten groups would magnify each other's output
+        for group in deep:  # no ReLU follows, and the outputs of ten groups would grow
             group.gather.weight.data.mul_(0.7)
 
     def forward(self, x: Tensor) -> Tensor:

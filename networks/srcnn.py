@@ -1,7 +1,7 @@
-"""SRCNN, the first convolutional network for super-resolution: a baseline of the papers' tables.
+"""SRCNN, the first convolutional super-resolution network; a baseline of the papers' tables.
 
-Source: C. Dong et al., "Image super-resolution using deep convolutional networks", 2014; its 9-1-5 form with 64 and 32
-channels, as section 2.1 of the MFFCN paper tells it.
+Source: C. Dong et al., "Image super-resolution using deep convolutional networks", 2014; its 9-1-5 variant with 64 and
+32 channels, as in section 2.1 of the MFFCN paper.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from .layers.sub_pixel import init_residual
 
 
 class SRCNN(nn.Module):
-    """Patch extraction, mapping, reconstruction: three convolutions on the enlarged picture.
+    """Patch extraction, mapping, reconstruction: three convolutions on the bicubic image.
 
-    Where it differs from its paper: all three colours instead of the luma, borders padded instead of lost.
+    Differences from the paper: three color channels instead of the luma, zero-padded borders instead of none.
 
     Args:
         scale: 2 or more; the weights do not depend on it.
-        bicubic_skip: add the enlarged input to the output. The paper has no such skip, and needs many times the steps.
+        bicubic_skip: add the bicubic image to the output. Not in the paper, which needs many times the steps.
     """
 
     def __init__(self, scale: int = 4, bicubic_skip: bool = True) -> None:
@@ -34,6 +34,6 @@ class SRCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
-        blurred = enlarge(x, self.scale)
-        residual: Tensor = self.reconstruct(F.relu(self.map(F.relu(self.extract(blurred)))))
-        return residual + blurred if self.bicubic_skip else residual
+        bicubic = enlarge(x, self.scale)
+        residual: Tensor = self.reconstruct(F.relu(self.map(F.relu(self.extract(bicubic)))))
+        return residual + bicubic if self.bicubic_skip else residual

@@ -1,4 +1,4 @@
-"""SRResNet, the network that IDRN improves on: a baseline of its tables.
+"""SRResNet, the predecessor of IDRN; a baseline of its tables.
 
 Source: C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network", 2017;
 figures 1 and 3a of the IDRN paper.
@@ -13,7 +13,7 @@ from .layers.sub_pixel import check_sizes, init_residual, sub_pixel
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions with batch normalisation, PReLU between them."""
+    """Two 3×3 convolutions with batch normalization, PReLU between them, and a skip connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -38,8 +38,7 @@ class SRResNet(nn.Module):
         depth: residual blocks (paper: 16).
         width: channels (paper: 64).
         scale: 2, 3, 4 or 8.
-        bicubic_skip: add the enlarged input to the output. The paper has no such skip; it spares the network to learn
-            what bicubic knows.
+        bicubic_skip: add the bicubic image to the output. Not in the paper; the network learns the detail only.
     """
 
     def __init__(self, depth: int = 16, width: int = 64, scale: int = 4, bicubic_skip: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""VDSR, twenty convolutions on the enlarged picture: a baseline of the papers' tables.
+"""VDSR, twenty convolutions on the bicubic image; a baseline of the papers' tables.
 
 Source: J. Kim et al., "Accurate image super-resolution using very deep convolutional networks", 2016.
 """
@@ -14,9 +14,9 @@ from .layers.sub_pixel import check_sizes, init_residual
 
 
 class VDSR(nn.Module):
-    """3×3 convolutions with ReLU, whose output is added to the enlarged picture.
+    """3×3 convolutions with ReLU; their output is added to the bicubic image.
 
-    Where it differs from its paper: all three colours instead of the luma.
+    Difference from the paper: three color channels instead of the luma.
 
     Args:
         depth: number of convolutions, 2 or more (paper: 20).
@@ -32,9 +32,7 @@ class VDSR(nn.Module):
         self.scale = scale
         channels = [3, *[width] * (depth - 1)]
         hidden = [
-            layer
-            for before, after in pairwise(channels)
-            for layer in (nn.Conv2d(before, after, 3, padding=1), nn.ReLU())
+            layer for c_in, c_out in pairwise(channels) for layer in (nn.Conv2d(c_in, c_out, 3, padding=1), nn.ReLU())
         ]
         tail = nn.Conv2d(width, 3, 3, padding=1)
         self.body = nn.Sequential(*hidden, tail)
@@ -42,6 +40,6 @@ class VDSR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
-        blurred = enlarge(x, self.scale)
-        residual: Tensor = self.body(blurred)
-        return blurred + residual
+        bicubic = enlarge(x, self.scale)
+        residual: Tensor = self.body(bicubic)
+        return bicubic + residual

@@ -1,4 +1,4 @@
-"""Weights in and out: safetensors, and PyTorch files that hold nothing but tensors."""
+"""Read and write trained weights: safetensors, and PyTorch files that contain only tensors."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..engines.errors import BuildError, InputError
-from ..networks import build_network
+from ..engines.bundle.card_format_1 import training
+from ..engines.errors import BuildError, InputError, first_line
+from ..networks import build_network, current_config
 
 PICKLES = (".pth", ".pt")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where weights come from; it travels in their file and goes to the card.
+    """Origin of weights; stored in the metadata of their file and on the card of bundles built from them.
 
     Args:
         training: data, recipe, scores.
-        licence: of the weights.
-        limits: what they must not be trusted with, in words.
+        licence: licence of the weights.
+        limits: limitations of use, as sentences.
     """
 
     training: dict[str, Any] = field(default_factory=dict)
@@ -34,13 +35,13 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Trained weights, and what their file says of the network they belong to.
+    """Trained weights and the metadata of their file.
 
     Args:
         tensors: parameter name -> values.
-        network: key of the network registry; "" if the file does not say.
-        config: the network's keyword arguments; none if the file does not say.
-        origin: where they come from, as far as the file says.
+        network: key of the network registry; "" if unknown.
+        config: keyword arguments of the network; None if unknown.
+        origin: provenance, as far as the file has it.
     """
 
     tensors: dict[str, Tensor]
@@ -50,13 +51,13 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """Read weights without running any code that they may hold.
+    """Read weights without executing code that the file may contain.
 
     Args:
-        path: ``.safetensors``, or ``.pth``/``.pt`` holding a state dict, which is read with ``weights_only=True``.
+        path: ``.safetensors``, or ``.pth``/``.pt`` with a state dict, which is read with ``weights_only=True``.
 
     Raises:
-        InputError: missing, damaged, or a pickle of more than tensors.
+        InputError: the file is missing, damaged, or a pickle of more than tensors.
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}; give trained weights as .safetensors")
@@ -66,49 +67,50 @@ def read_weights(path: Path) -> Weights:
 
     try:
         with safe_open(path, framework="pt") as file:
-            said = file.metadata() or {}
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"{path} is not a safetensors file ({error}); convert the checkpoint to safetensors first"
         ) from None
-    config = _told(path, said, "config") if "config" in said else None
-    origin = _told(path, said, "origin") if "origin" in said else {}
-    kinds = {"training": dict, "licence": str, "limits": list}
-    if not all(isinstance(origin.get(key, kind()), kind) for key, kind in kinds.items()):
-        raise InputError(f"{path} has an odd note of its origin; save its tensors again, without metadata")
-    return Weights(
-        tensors,
-        said.get("network", ""),
-        config,
-        Provenance(origin.get("training", {}), origin.get("licence", ""), tuple(map(str, origin.get("limits", ())))),
-    )
+    config = current_config(_metadata_dict(path, metadata, "config")) if "config" in metadata else None
+    origin = _metadata_dict(path, metadata, "origin") if "origin" in metadata else {}
+    types = {"training": dict, "licence": str, "limits": list}
+    if not all(isinstance(origin.get(key, cls()), cls) for key, cls in types.items()):
+        raise _invalid_metadata(path, "origin")
+    limits = tuple(map(str, origin.get("limits", ())))
+    provenance = Provenance(training(origin.get("training", {})), origin.get("licence", ""), limits)
+    return Weights(tensors, metadata.get("network", ""), config, provenance)
 
 
-def _told(path: Path, said: dict[str, str], key: str) -> dict[str, Any]:
-    """What a file says of its network or its origin; anybody may have written it."""
+def _metadata_dict(path: Path, metadata: dict[str, str], key: str) -> dict[str, Any]:
+    """Parse a JSON object of the metadata, which is untrusted input."""
     try:
-        value = json.loads(said[key], parse_constant=_refuse)
+        value = json.loads(metadata[key], parse_constant=_reject_constant)
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise InputError(f"{path} has an odd note of its {key}; save its tensors again, without metadata")
+        raise _invalid_metadata(path, key)
     return value
 
 
-def _refuse(constant: str) -> None:
+def _invalid_metadata(path: Path, key: str) -> InputError:
+    return InputError(f"{path} has invalid metadata '{key}'; save its tensors again without metadata")
+
+
+def _reject_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the unpickler about odd files: they are refused below
+            warnings.simplefilter("ignore")  # warnings of the unpickler about files that are rejected below
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damage shows in any way: KeyError, IndexError, UnicodeDecodeError, ...
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    except Exception as error:  # damage raises any type: KeyError, IndexError, UnicodeDecodeError, ...
         raise InputError(
-            f"{path} holds more than tensors, or is damaged ({reason}); save its state_dict as .safetensors"
+            f"{path} contains more than tensors, or is damaged ({first_line(error)}); "
+            "save its state_dict as .safetensors"
         ) from None
     for key in ("params_ema", "params", "state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -116,32 +118,32 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        raise InputError(f"{path} holds no state dict; save the network's state_dict as .safetensors")
+        raise InputError(f"{path} contains no state dict; save the network's state_dict as .safetensors")
     return state
 
 
 def weights_bytes(
     network: nn.Module, name: str, config: dict[str, Any], origin: Provenance, dtype: torch.dtype = torch.float32
 ) -> bytes:
-    """The content of a safetensors file with the network's weights, its name and configuration, and their origin.
+    """Content of a safetensors file with the weights of a network, its name, configuration and provenance.
 
     Args:
-        network: whose.
+        network: network to save.
         name: key of the network registry.
-        config: its keyword arguments.
-        origin: of the weights.
-        dtype: that they are kept in.
+        config: keyword arguments of the network.
+        origin: provenance of the weights.
+        dtype: dtype of the floating-point tensors in the file.
     """
     from safetensors.torch import save
 
-    said = {"network": name, "config": json.dumps(config), "origin": json.dumps(asdict(origin))}
+    metadata = {"network": name, "config": json.dumps(current_config(config)), "origin": json.dumps(asdict(origin))}
     state = network.state_dict().items()
     tensors = {key: (v.to(dtype) if v.is_floating_point() else v).detach().contiguous() for key, v in state}
-    return _in_order(bytes(save(tensors, metadata=said)))
+    return _sort_metadata(bytes(save(tensors, metadata=metadata)))
 
 
-def _in_order(content: bytes) -> bytes:
-    """A safetensors file with its notes sorted: the library's order differs from call to call, and so would hashes."""
+def _sort_metadata(content: bytes) -> bytes:
+    """Sort the metadata of a safetensors file: the library's order is random, and hashes must be reproducible."""
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -151,36 +153,35 @@ def _in_order(content: bytes) -> bytes:
 
 
 def network_from(weights: Weights, name: str, config: dict[str, Any]) -> nn.Module:
-    """Build a network and give it weights.
+    """Build a network with trained weights.
 
     Args:
-        weights: as read.
+        weights: result of `read_weights`.
         name: key of the network registry.
-        config: its keyword arguments.
+        config: keyword arguments of the network.
 
     Returns:
         The network in evaluation mode.
 
     Raises:
-        BuildError: the weights belong to another network or configuration, or hold a value that is not finite.
+        BuildError: the weights are of another network or configuration, or are not finite.
     """
     try:
         network = build_network(name, config)
     except (ValueError, TypeError) as error:
         raise BuildError(f"{name} cannot be built with {config}: {error}") from None
     expected = network.state_dict()
-    odd = [
-        key for key in expected.keys() | weights.tensors.keys() if _shape(expected, key) != _shape(weights.tensors, key)
-    ]
-    if odd:
-        key = sorted(odd)[0]
+    keys = sorted(expected.keys() | weights.tensors.keys())
+    mismatches = [key for key in keys if _shape(expected, key) != _shape(weights.tensors, key)]
+    if mismatches:
+        key = mismatches[0]
         raise BuildError(
-            f"the weights do not fit {name} with {config}: {len(odd)} tensors differ, e.g. {key} is "
+            f"the weights do not fit {name} with {config}: {len(mismatches)} tensors differ, e.g. {key} is "
             f"{_shape(weights.tensors, key)}, expected {_shape(expected, key)}; check --depth, --width and --scale"
         )
-    broken = [key for key, value in weights.tensors.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise BuildError(f"the weights hold values that are not finite, e.g. in {sorted(broken)[0]}; train again")
+    not_finite = sorted(key for key, value in weights.tensors.items() if not torch.isfinite(value).all())
+    if not_finite:
+        raise BuildError(f"the weights contain values that are not finite, e.g. in {not_finite[0]}; train again")
     network.load_state_dict(weights.tensors)
     return network.eval()
 

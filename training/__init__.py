@@ -1,1 +1,1 @@
-"""The papers' recipes: data, losses, the loop that runs them."""
+"""Training: recipes, data sets, losses and the training loop."""

@@ -1,4 +1,4 @@
-"""Where a network learns, and batches on their way there."""
+"""Training devices, and moving batches to them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ..engines.errors import UsageError
 CPU = torch.device("cpu")
 
 
-def device_named(name: str) -> torch.device:
-    """The device that a network is trained on.
+def parse_device(name: str) -> torch.device:
+    """Parse "cpu", "cuda" or "cuda:NUMBER".
 
     Raises:
-        UsageError: it is neither "cpu" nor a GPU that PyTorch sees.
+        UsageError: the name is not a device, or PyTorch has no such GPU.
     """
     if name == "cpu":
         return CPU
     gpu = re.fullmatch("cuda(?::([0-9]+))?", name)
     if not gpu:
-        raise UsageError(f"there is no device '{name}'; it is cpu, cuda, or cuda:NUMBER")
+        raise UsageError(f"unknown device '{name}'; give cpu, cuda, or cuda:NUMBER")
     if int(gpu[1] or 0) >= torch.cuda.device_count():
-        raise UsageError(f"PyTorch sees {torch.cuda.device_count()} CUDA GPUs, so there is no {name}; train on cpu")
+        raise UsageError(f"no device {name}: PyTorch finds {torch.cuda.device_count()} CUDA GPUs; train on cpu")
     return torch.device(name)
 
 
-def moved(batch: Any, device: torch.device) -> Any:
-    """A batch, a dataclass of tensors and of other such, with every tensor on a device."""
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Move every tensor of a batch, a dataclass of tensors and nested dataclasses, to a device."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if not is_dataclass(batch) or isinstance(batch, type):
         return batch
-    return replace(batch, **{f.name: moved(getattr(batch, f.name), device) for f in fields(batch)})
+    return replace(batch, **{f.name: to_device(getattr(batch, f.name), device) for f in fields(batch)})

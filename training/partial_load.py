@@ -1,4 +1,4 @@
-"""Weights to start from, and what of them fits a network."""
+"""Initialize a network from weights that fit it only in part."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ..networks.edge.network import Edge
 from .recipe import Recipe
 
 
-def partial_load(network: nn.Module, start: Mapping[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
-    """Those weights that have the name and the shape of a network's own; the others it keeps as they are.
+def partial_load(network: nn.Module, init_weights: Mapping[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
+    """Select the tensors whose name and shape match the network.
 
-    Of folded weights a network with branches takes all: its branches add up to them; a larger one grows from them, see
-    `net2net_expand`.
+    Weights of a smaller `Edge` network are expanded (`net2net_expand`), fused ones are converted for a network with
+    branches (`Edge.unfuse`).
 
     Raises:
-        TrainingError: there are none.
+        TrainingError: no tensor matches.
     """
     if isinstance(network, Edge):
-        start = network.branched(net2net_expand(network, start))
-    own = network.state_dict()
-    found = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
-    if not found:
+        init_weights = network.unfuse(net2net_expand(network, init_weights))
+    state = network.state_dict()
+    matching = {key: value for key, value in init_weights.items() if key in state and state[key].shape == value.shape}
+    if not matching:
         raise TrainingError(
-            f"none of the {len(start)} tensors to start from fits {recipe.network} with {recipe.config}; give weights "
-            "of a network like it, or leave --start out"
+            f"none of the {len(init_weights)} initial tensors fits {recipe.network} with {recipe.config}; give weights "
+            "of a similar network, or omit --init-weights"
         )
-    return found
+    return matching

@@ -1,4 +1,4 @@
-"""How a network is trained: all that is decided before the first step."""
+"""Training configuration of one run."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. Everything here goes to the card of the weights.
+    """Training configuration. Every field is written to the card of the trained weights.
 
     Args:
-        network: a key of `NETWORKS`.
-        config: the network's keyword arguments.
-        steps: optimiser steps in all.
-        batch: samples a step.
-        crop: side of a training sample in pixels, at the high resolution.
-        learning_rate: peak rate of Adam.
-        muon: peak rate of Muon; 0 to leave all to Adam.
-        muon_on: which weights are Muon's, see `hidden_matrices`.
-        muon_decay: of these weights, times Muon's rate; keeps deep networks without norms from running away.
-        beta1: decay of Adam's mean of gradients.
-        weight_decay: what Adam adds to a gradient, in parts of the weight.
-        schedule: "cosine" to zero, or "steps": times `decay` every `decay_every` steps.
-        losses: terms of the loss and what each counts, for the task.
-        vgg_layer: where perceptual terms look, e.g. "conv5_4"; empty where there is none.
-        degradation: how a face becomes small, for the task.
-        clean: share of the faces that become small by bicubic whatever the degradation, so that it is not forgotten.
-        scales: enlargements to draw from, for networks of any; empty for the configuration's own.
-        bf16: run the network's arithmetic in bfloat16 (weights stay FP32).
-        int8: learn with the rounding of INT8, see `fewer_bits`; the weights stay FP32.
-        finishes: go on from trained weights of the whole network, on faces degraded as theirs were.
-        taught: share of the loss that asks for a teacher's picture instead of the true face; 0 without a teacher.
-        clip: largest gradient norm, 0 for none.
-        ema: decay of the moving average of the weights that is kept as the result, see `ema_at`; 0 keeps the weights
-            themselves.
-        seed: of everything drawn at random; batch *i* depends on it and on *i* alone, so a resumed run draws the same.
-        deviations: where this recipe departs from its paper, and why.
+        network, config: key of `NETWORKS`, and keyword arguments of the network.
+        steps, batch: total number of optimizer steps, and samples per step.
+        crop: side of a high-resolution training sample in pixels.
+        learning_rate: peak learning rate of Adam.
+        schedule: "cosine" to zero, or "steps": multiplied by `decay` every `decay_every` steps.
+        decay, decay_every: factor and interval in steps of the "steps" schedule.
+        warmup: steps of linear warm-up.
+        muon: peak learning rate of Muon; 0 trains all weights with Adam.
+        muon_on: weights that Muon trains, see `hidden_matrices`.
+        muon_decay: weight decay of Muon, multiplied by its learning rate; prevents divergence of deep networks without
+            normalization.
+        beta1: decay of Adam's first moment.
+        weight_decay: L2 penalty that Adam adds to the gradient.
+        losses: loss term -> weight, read by the task.
+        vgg_layer: VGG-19 layer of the perceptual terms, e.g. "conv5_4"; empty without such terms.
+        degradation: key of `DEGRADATIONS`: how low-resolution faces are made.
+        clean: fraction of faces that are downsampled by bicubic whatever the degradation, so that quality on clean
+            input is kept.
+        scales: scales to draw from, for networks of any scale; empty for the scale of the configuration.
+        bf16: run the network under bfloat16 autocast; the weights stay FP32.
+        int8: quantization-aware training, see `qat`; the weights stay FP32.
+        finetune: continue from complete trained weights, with the degradation that they were trained on.
+        distill_weight: weight of the teacher's output in the loss, 0..1, the true face has the remaining weight; 0
+            without a teacher.
+        clip: maximum gradient norm; 0 disables clipping.
+        ema: decay of the moving average of the weights, which is the result, see `ema_at`; 0 disables it.
+        seed: random seed. Batch *i* depends on the seed and on *i* alone, so a resumed run draws the same batches.
+        deviations: differences from the paper, with reasons.
     """
 
     network: str
@@ -69,30 +71,30 @@ class Recipe:
     seed: int = 2024
     deviations: tuple[str, ...] = field(default=())
 
-    def share(self, step: int) -> float:
-        """Share of the peak rates at a step, counted from 0."""
+    def lr_scale(self, step: int) -> float:
+        """Learning rate at a step, counted from 0, as a fraction of the peak rates."""
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         if self.schedule == "steps":
             return warm * self.decay ** (step // self.decay_every)
         return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
 
     def ema_at(self, step: int) -> float:
-        """Decay of the moving average at a step, counted from 0: it looks back over a tenth of the way at most.
+        """Decay of the moving average at a step, counted from 0; the window is at most a tenth of the steps so far.
 
-        So a short run forgets where it began: with 0.995 from the start, the averages of 400 steps of CRL, SRResNet and
-        MFFCN were 0.5, 1.2 and 0.5 dB behind the weights themselves.
+        With a constant 0.995, the averages of 400-step runs of CRL, SRResNet and MFFCN were 0.5, 1.2 and 0.5 dB worse
+        than the weights themselves.
         """
         return min(self.ema, (1 + step) / (10 + step))
 
     @property
     def identity(self) -> str:
-        """What a checkpoint says of its recipe: all that changes what is learnt, less the defaults.
+        """Identifies the recipe in a checkpoint: all fields that differ from their defaults, except `deviations`.
 
-        So fields that come later change nothing, nor does how deviations are worded.
+        New fields and reworded deviations therefore keep existing checkpoints valid.
         """
-        said = asdict(self)
-        counts = (f for f in fields(self) if f.name != "deviations")
-        return repr({f.name: said[f.name] for f in counts if said[f.name] != _default(f)})
+        values = asdict(self)
+        relevant = (f for f in fields(self) if f.name != "deviations")
+        return repr({f.name: values[f.name] for f in relevant if values[f.name] != _default(f)})
 
 
 def _default(of: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is learnt, as the loop sees it."""
+"""Training tasks: the protocol that the loop uses, and which task a recipe has."""
 
 from __future__ import annotations
 
@@ -24,67 +24,67 @@ from .recipe import Recipe
 
 
 class Task(Protocol):
-    """What is learnt: batches, their loss, and a score on held-out data."""
+    """Data, loss and evaluation of a training run."""
 
     def batch(self, rng: np.random.Generator) -> Any:
-        """Draw a batch; called from other threads, several at a time, while earlier steps run."""
+        """Draw a batch in host memory. Called by several threads at once while earlier steps run."""
 
     def loss(self, network: nn.Module, batch: Any) -> Tensor:
-        """Scalar loss of a batch."""
+        """Scalar loss of a batch on the training device."""
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """Scores on held-out data, e.g. ``{"psnr_gain_db": 2.8}``."""
+        """Scores on validation data, e.g. ``{"gain_db": 2.8}``."""
 
     def to(self, device: torch.device) -> None:
-        """Move what the loss is reckoned with; batches are drawn in main memory, and moved by the loop."""
+        """Move the networks that the loss uses to the training device."""
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """What a `Task` is besides, where something of its own learns as it goes: checkpoints keep that too."""
+    """A `Task` with state that checkpoints must keep, e.g. a discriminator."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and text; empty where nothing learns."""
+        """Tensors, numbers and text; empty without state."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the state from a checkpoint."""
 
 
-def task_of(
-    plan: Recipe, faces: Path, held_out: Path | None, teacher: Path | None, perceptual_weights: Path | None
+def build_task(
+    recipe: Recipe, faces: Path, val_faces: Path | None, teacher: Path | None, perceptual_weights: Path | None
 ) -> Task:
-    """What a network learns.
+    """Build the task of a recipe's network.
 
     Raises:
-        UsageError, InputError, BundleError, EngineError: an option or a teacher that is not for this network, or data
-            that cannot be read.
+        UsageError, InputError, BundleError, EngineError: the network does not support an option or the teacher, or data
+            cannot be read.
     """
-    if plan.network == "detector":
+    if recipe.network == "detector":
         if perceptual_weights:
-            raise UsageError("the detector's recipe compares no features of VGG-19; leave --perceptual-weights out")
-        return Scenes(plan, faces, open_teacher(teacher, "face-detection") if teacher else None)
-    criterion = criterion_of(plan, perceptual_weights)
-    if plan.network == "msrnet":
+            raise UsageError("detector recipes have no perceptual loss; omit --perceptual-weights")
+        return Scenes(recipe, faces, open_teacher(teacher, "face-detection") if teacher else None)
+    criterion = build_criterion(recipe, perceptual_weights)
+    if recipe.network == "msrnet":
         if teacher:
-            raise UsageError("msrnet learns from no teacher; leave --teacher out")
-        return FacesWithReferences(plan, faces, held_out, criterion)
+            raise UsageError("msrnet does not support a teacher; omit --teacher")
+        return FacesWithReferences(recipe, faces, val_faces, criterion)
     if teacher and criterion.adversary:
-        raise UsageError("an adversary takes a teacher's pictures for true ones; leave --teacher out")
-    taught_by = open_teacher(teacher, "super-resolution", plan.degradation) if teacher else None
-    return FacePairs(plan, faces, held_out, criterion, taught_by)
+        raise UsageError("an adversarial loss would take the teacher's output for real faces; omit --teacher")
+    session = open_teacher(teacher, "super-resolution", recipe.degradation) if teacher else None
+    return FacePairs(recipe, faces, val_faces, criterion, session)
 
 
-def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
-    """The recipe's losses, with what they need.
+def build_criterion(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
+    """Build the loss of a recipe with the networks that it needs.
 
     Raises:
-        UsageError: they need weights of VGG-19 that were not given, or the other way round.
-        InputError: the weights are another network's.
+        UsageError: the loss needs VGG-19 weights and there are none, or the other way round.
+        InputError: the weights are not those of VGG-19.
     """
     features = None
     if perceptual_weights is not None:
         if not FEATURE_LOSSES.keys() & recipe.losses.keys():
-            raise UsageError("the recipe compares no features of VGG-19; leave --perceptual-weights out")
+            raise UsageError("this recipe has no perceptual loss; omit --perceptual-weights")
         features = read_vgg(perceptual_weights, recipe.vgg_layer)
     adversary = None
     if ADVERSARIAL in recipe.losses:
@@ -95,28 +95,31 @@ def criterion_of(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:
 def open_teacher(
     path: Path, task: Literal["face-detection", "super-resolution"], degradation: str | None = None
 ) -> Session:
-    """A network to imitate, on one thread: the training has the others.
+    """Open a teacher network in ONNX Runtime on one thread; training uses the other cores.
 
     Args:
-        path: folder of a bundle, or for detectors a YuNet ONNX file.
-        task: that it does.
-        degradation: that it has to have learnt; none where that does not matter.
+        path: bundle folder, or for a detector a YuNet ONNX file.
+        task: required task.
+        degradation: required degradation of the teacher's training; None to accept any.
 
     Raises:
-        InputError, BundleError, EngineError: it is missing, or does something else.
+        InputError, BundleError, EngineError, UsageError: the file is missing, or the teacher does not match.
     """
     if path.is_dir():
         bundle = open_bundle(path)
-        learnt = bundle.card.training.get("degradation", "bicubic")
-        if degradation not in (None, learnt):
-            raise UsageError(f"the teacher learnt from '{learnt}' faces, this recipe has '{degradation}'; give another")
+        trained_on = bundle.card.training.get("degradation", "bicubic")
+        if degradation not in (None, trained_on):
+            raise UsageError(
+                f"the teacher was trained on degradation '{trained_on}', this recipe has '{degradation}'; "
+                "give another teacher"
+            )
         session = open_session(bundle, "onnxruntime", 1)
     elif path.is_file() and task == "face-detection":
         return YuNetSession(path, 1)
     else:
-        wanted = "a YuNet ONNX file or a bundle" if task == "face-detection" else "the folder of a bundle"
-        what = f"{path} is no teacher" if path.exists() else f"there is no teacher {path}"
-        raise InputError(f"{what}; give {wanted}, or leave --teacher out")
+        expected = "a YuNet ONNX file or a bundle" if task == "face-detection" else "a bundle folder"
+        problem = f"{path} is not a teacher" if path.exists() else f"teacher {path} does not exist"
+        raise InputError(f"{problem}; give {expected}, or omit --teacher")
     if session.io_spec.task != task:
         raise EngineError(f"{path} is a bundle for {session.io_spec.task}; give one for {task} as the teacher")
     return session

@@ -1,4 +1,4 @@
-"""A network that learns: weights, their moving average, the optimiser, and the checkpoint that keeps them all."""
+"""Training loop and checkpoints."""
 
 from __future__ import annotations
 
@@ -18,73 +18,78 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 
 from ..engines.errors import OutputError, TrainingError
+from ..engines.files import atomic_file
 from ..networks import build_network
-from .device import CPU, moved
+from .device import CPU, to_device
 from .optimizer import Optimizer
 from .partial_load import partial_load
 from .qat import prepare_qat
 from .recipe import Recipe
 from .tasks import Stateful, Task
 
+CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_FORMAT = 2
+"""Checkpoints without a number are of format 1, whose recipe fields had other names."""
+REPORT_EVERY = 20
+"""Steps between progress reports."""
+
 
 class Trainer:
-    """All that changes while a network learns, and that a checkpoint keeps."""
+    """State of a training run: network, moving average, optimizer and step; saved to and restored from a checkpoint."""
 
-    def __init__(self, recipe: Recipe, task: Task, start: Mapping[str, Tensor] | None, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, task: Task, init_weights: Mapping[str, Tensor] | None, device: torch.device
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.task, self.device = recipe, task, device
         self.network = build_network(recipe.network, recipe.config)
-        if start is not None:
-            self.network.load_state_dict({**self.network.state_dict(), **partial_load(self.network, start, recipe)})
+        if init_weights is not None:
+            matching = partial_load(self.network, init_weights, recipe)
+            self.network.load_state_dict({**self.network.state_dict(), **matching})
         if recipe.int8:
             prepare_qat(self.network)
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         task.to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.done = 0
-        self.running: Tensor | None = None
-        self.optimiser = Optimizer(
-            self.network,
-            recipe.learning_rate,
-            recipe.muon,
-            recipe.muon_on,
-            recipe.beta1,
-            recipe.weight_decay,
-            recipe.muon_decay,
-        )
+        self.step_count = 0
+        self.running_loss: Tensor | None = None
+        self.optimizer = Optimizer(self.network, recipe)
 
     @property
     def result(self) -> nn.Module:
-        """The weights that count."""
+        """The network to evaluate and return: the moving average where the recipe has one."""
         return self.average if self.recipe.ema else self.network
 
-    def step(self, batch: Any, share: float) -> None:
-        """One step of the optimiser at a share of its peak rates; `running` follows the loss; NaN stays."""
+    def step(self, batch: Any, lr_scale: float) -> None:
+        """Run one optimizer step at a fraction of the peak learning rates.
+
+        `running_loss` is a moving average of the loss and stays NaN once the loss was.
+        """
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            loss = self.task.loss(self.network, moved(batch, self.device))
+            loss = self.task.loss(self.network, to_device(batch, self.device))
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        self.optimiser.step(share)
+        self.optimizer.step(lr_scale)
         if self.recipe.ema:
-            self._follow(self.recipe.ema_at(self.done))
-        self.done += 1
+            self._update_average(self.recipe.ema_at(self.step_count))
+        self.step_count += 1
         loss = loss.detach()
-        self.running = loss if self.running is None else self.running.lerp(loss, 0.02)
+        self.running_loss = loss if self.running_loss is None else self.running_loss.lerp(loss, 0.02)
 
     @torch.no_grad()
-    def _follow(self, decay: float) -> None:
-        """The moving average takes in the weights, what normalisations have seen, and takes over what is counted."""
-        of = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
-        pairs = [(mean, now) for mean, now in of if mean.is_floating_point()]
-        follow = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        follow(*map(list, zip(*pairs, strict=True)), 0)
-        for mean, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            if not mean.is_floating_point():
-                mean.copy_(now)
+    def _update_average(self, decay: float) -> None:
+        """Average weights and floating-point buffers; copy integer buffers such as counters."""
+        states = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
+        pairs = [(average, current) for average, current in states if average.is_floating_point()]
+        update = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        update(*map(list, zip(*pairs, strict=True)), 0)
+        for average, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            if not average.is_floating_point():
+                average.copy_(current)
 
-    def scores(self) -> dict[str, float]:
-        """The task's scores of the weights that count."""
+    def evaluate(self) -> dict[str, float]:
+        """Scores of `result` on the validation data of the task."""
         self.result.eval()
         with torch.inference_mode():
             scores = self.task.evaluate(self.result)
@@ -92,59 +97,66 @@ class Trainer:
         return scores
 
     def save(self, path: Path, step: int) -> None:
-        """Write the checkpoint beside the old one, then rename: a killed run keeps the last whole one."""
+        """Write a checkpoint atomically: an interrupted run keeps the previous one.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
         state = {
+            "format": CHECKPOINT_FORMAT,
             "recipe": self.recipe.identity,
             "step": step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "task": self.task.state_dict() if isinstance(self.task, Stateful) else {},
         }
-        partial = path.with_suffix(".partial")
         try:
-            torch.save(state, partial)
-            partial.replace(path)
-        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-            partial.unlink(missing_ok=True)
+            with atomic_file(path) as file:
+                torch.save(state, file)
+        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError
             raise OutputError(
-                f"cannot write {path} ({str(error).splitlines()[0][:120]}); free some space, then go on: "
-                "the last whole checkpoint is kept"
+                f"cannot write {path} ({str(error).splitlines()[0][:120]}); free disk space and run the same command "
+                "again: the previous checkpoint is kept"
             ) from None
 
     def resume(self, path: Path) -> int:
-        """Load a checkpoint if there is one; returns the step to go on from."""
+        """Load a checkpoint if it exists; returns the number of steps done.
+
+        Raises:
+            TrainingError: the checkpoint is damaged, or belongs to another recipe or release.
+        """
         if not path.exists():
             return 0
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            recipe = state["recipe"]
-        except Exception:  # damage shows in any way: KeyError, UnpicklingError, RuntimeError, ...
-            raise TrainingError(f"{path} is no checkpoint, or is damaged; remove it to start again") from None
+            recipe, version = state["recipe"], state.get("format", 1)
+        except Exception:  # damage raises any type: KeyError, UnpicklingError, RuntimeError, ...
+            raise TrainingError(f"{path} is not a checkpoint or is damaged; delete it to start over") from None
+        if version != CHECKPOINT_FORMAT:
+            raise TrainingError(
+                f"{path} was written by another release whose recipe fields have other names (format {version}, not "
+                f"{CHECKPOINT_FORMAT}); start over with --init-weights FILE, or finish the run with that release"
+            )
         if recipe != self.recipe.identity:
             raise TrainingError(
-                f"{path} was trained by another recipe; give another folder, or remove it to start again"
+                f"{path} belongs to another recipe; give another output folder, or delete it to start over"
             )
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
-        except (KeyError, RuntimeError, ValueError):
-            raise TrainingError(
-                f"{path} is of another release, or damaged; go on with that release, or remove it to start again"
-            ) from None
-        if isinstance(self.task, Stateful):
-            self.task.load_state_dict(state.get("task", {}))
-        self.done = int(state["step"])
-        return self.done
-
-
-TOLD_EVERY = 20
+            self.optimizer.load_state_dict(state["optimizer"])
+            if isinstance(self.task, Stateful):
+                self.task.load_state_dict(state["task"])
+            self.step_count = int(state["step"])
+        except (KeyError, RuntimeError, TypeError, ValueError):
+            raise TrainingError(f"{path} does not fit {self.recipe.network}; delete it to start over") from None
+        return self.step_count
 
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """One report of a running training."""
+    """One progress report of a training run."""
 
     step: int
     steps: int
@@ -162,75 +174,69 @@ def train(
     folder: Path,
     report: Report,
     *,
-    start: Mapping[str, Tensor] | None = None,
+    init_weights: Mapping[str, Tensor] | None = None,
     device: torch.device = CPU,
     workers: int = 1,
     evaluate_every: int = 1000,
     save_every: int = 200,
 ) -> nn.Module:
-    """Train from the folder's checkpoint, or from scratch, to the recipe's last step.
+    """Train to the last step of the recipe, from the checkpoint of the folder or from the start.
 
     Args:
-        recipe: how.
-        task: what.
-        folder: where ``checkpoint.pt`` lies; made if missing. Interrupt at will: the next call goes on from it.
-        report: called every `TOLD_EVERY` steps and after each evaluation.
-        start: weights to start from where there is no checkpoint; what does not fit the network is left at its random
-            values.
-        device: where the network learns.
-        workers: threads that draw batches ahead.
-        evaluate_every: steps between evaluations.
-        save_every: steps between checkpoints.
+        folder: holds ``checkpoint.pt``; created if missing. An interrupted run continues at the next call.
+        report: called every `REPORT_EVERY` steps and after each evaluation.
+        init_weights: initial weights where there is no checkpoint, see `partial_load`.
+        workers: threads that prepare batches.
+        evaluate_every, save_every: steps between evaluations and between checkpoints.
 
     Returns:
-        The trained network (the moving average where the recipe has one), in evaluation mode.
+        The trained network (the moving average where the recipe has one) on the CPU, in evaluation mode.
 
     Raises:
-        TrainingError: the checkpoint belongs to another recipe or is damaged, the loss is not a number, or none of
-            the weights to start from fits.
+        TrainingError: the checkpoint is damaged or belongs to another recipe, the loss is not finite, or no initial
+            weight fits.
         OutputError: the folder cannot be written.
     """
-    learner = Trainer(recipe, task, start, device)
+    trainer = Trainer(recipe, task, init_weights, device)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
-    checkpoint = folder / "checkpoint.pt"
-    first = learner.resume(checkpoint)
-    began, running = time.monotonic(), math.nan
+    checkpoint = folder / CHECKPOINT
+    first = trainer.resume(checkpoint)
+    start_time, loss = time.monotonic(), math.nan
 
-    def progress(done: int, scores: dict[str, float]) -> TrainProgress:
-        return TrainProgress(done, recipe.steps, running, (done - first) / (time.monotonic() - began), scores)
+    def progress(step: int, scores: dict[str, float]) -> TrainProgress:
+        return TrainProgress(step, recipe.steps, loss, (step - first) / (time.monotonic() - start_time), scores)
 
-    for step, batch in enumerate(_drawn(recipe, task, first, workers), first):
-        learner.step(batch, recipe.share(step))
-        done = step + 1
-        saving = done % save_every == 0 or done == recipe.steps
-        if saving or done % evaluate_every == 0 or done % TOLD_EVERY == 0:
-            running = float("nan") if learner.running is None else learner.running.item()
-            if not math.isfinite(running):
-                raise TrainingError(f"loss is {running} by step {step}; lower the learning rate and start again")
+    for step, batch in enumerate(_batches(recipe, task, first, workers), first + 1):
+        trainer.step(batch, recipe.lr_scale(step - 1))
+        saving = step % save_every == 0 or step == recipe.steps
+        if saving or step % evaluate_every == 0 or step % REPORT_EVERY == 0:
+            loss = math.nan if trainer.running_loss is None else trainer.running_loss.item()
+            if not math.isfinite(loss):
+                raise TrainingError(f"the loss is {loss} at step {step - 1}; lower the learning rate and start over")
         if saving:
-            learner.save(checkpoint, done)
-        if done % evaluate_every == 0 and done < recipe.steps:
-            report(progress(done, learner.scores()))
-        elif done % TOLD_EVERY == 0:
-            report(progress(done, {}))
-    report(progress(max(first, recipe.steps), learner.scores()))
-    return learner.result.cpu().eval()
+            trainer.save(checkpoint, step)
+        if step % evaluate_every == 0 and step < recipe.steps:
+            report(progress(step, trainer.evaluate()))
+        elif step % REPORT_EVERY == 0:
+            report(progress(step, {}))
+    report(progress(max(first, recipe.steps), trainer.evaluate()))
+    return trainer.result.cpu().eval()
 
 
-def _drawn(recipe: Recipe, task: Task, first: int, workers: int) -> Iterator[Any]:
-    """Batches from a step on, drawn ahead by threads; chance in batch *i* is the same whoever draws it."""
+def _batches(recipe: Recipe, task: Task, first: int, workers: int) -> Iterator[Any]:
+    """Batches from step `first` on, prepared by worker threads; batch *i* does not depend on the worker."""
 
     def draw(step: int) -> Any:
         return task.batch(np.random.default_rng((recipe.seed, step)))
 
-    # A batch is drawn beside the network's arithmetic: threads of NumPy's own would wait for its cores, 100 ms a batch.
+    # Batches are prepared while the network trains: OpenBLAS threads would wait for its cores, 100 ms per batch.
     with ThreadpoolController().select(internal_api="openblas").limit(limits=1), ThreadPoolExecutor(workers) as pool:
-        ahead = deque(pool.submit(draw, step) for step in range(first, min(first + workers, recipe.steps)))
+        pending = deque(pool.submit(draw, step) for step in range(first, min(first + workers, recipe.steps)))
         for step in range(first, recipe.steps):
-            batch = ahead.popleft().result()
+            batch = pending.popleft().result()
             if step + workers < recipe.steps:
-                ahead.append(pool.submit(draw, step + workers))
+                pending.append(pool.submit(draw, step + workers))
             yield batch

@@ -1,1 +1,1 @@
-"""The edge network, and growing it from a smaller one."""
+"""The edge network, and its initialization from a smaller one."""

@@ -1,1 +1,1 @@
-"""Layers that several networks share."""
+"""Layers and functions shared by several networks."""

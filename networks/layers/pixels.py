@@ -1,4 +1,4 @@
-"""Pixels become colours, which networks compute with, and colours pixels."""
+"""Conversion between uint8 BGR pixels and float RGB tensors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def to_rgb(pixels: Tensor) -> Tensor:
 
 
 def to_planes(pixels: Tensor) -> Tensor:
-    """As `to_rgb`, with the channels in the order of the pixels: BGR stays BGR."""
+    """Like `to_rgb`, but the channels stay in BGR order."""
     return pixels.float().permute(0, 3, 1, 2) / 255
 
 
 def to_pixels(estimate: Tensor, bgr: bool = False) -> Tensor:
-    """(N, 3, H, W) near [0, 1], RGB if not BGR -> (N, H, W, 3) uint8 BGR."""
+    """(N, 3, H, W) near [0, 1], RGB or, with ``bgr``, BGR -> (N, H, W, 3) uint8 BGR."""
     levels = (estimate * 255).round().clamp(0, 255)
     return (levels if bgr else levels.flip(1)).permute(0, 2, 3, 1).to(torch.uint8)

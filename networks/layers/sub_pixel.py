@@ -1,4 +1,4 @@
-"""Enlargement of features by sub-pixel convolutions, and the start that residual networks without norms need.
+"""Sub-pixel upsampling, checks of network sizes, and the initialization of residual networks without normalization.
 
 Source: W. Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel convolutional
 neural network", 2016.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from torch import nn
 
 STEPS: dict[int, tuple[int, ...]] = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
-"""Enlargement -> the sub-pixel steps that make it."""
+"""Scale -> sub-pixel steps."""
 
 
 def sub_pixel(
@@ -21,15 +21,14 @@ def sub_pixel(
 
     Args:
         width: channels.
-        scale: enlargement.
-        activation: makes the layer after each step.
-        scales: enlargements that the network is made for.
+        scale: upscaling factor.
+        activation: builds the activation after each step.
+        scales: scales that the network supports.
 
     Raises:
-        ValueError: the scale is none of them.
+        ValueError: the scale is not supported.
     """
-    if scale not in scales:
-        raise ValueError(f"scale {scale} is not to be had; it is one of {', '.join(map(str, scales))}")
+    check_scale(scale, scales)
     return nn.Sequential(
         *(
             layer
@@ -39,26 +38,28 @@ def sub_pixel(
     )
 
 
-def check_sizes(**sizes: int) -> None:
-    """Refuse a network of no depth or width.
+def check_scale(scale: int, scales: Iterable[int]) -> None:
+    """Raise a ValueError unless a network supports a scale."""
+    if scale not in scales:
+        raise ValueError(f"scale {scale} is not supported; choose one of {', '.join(map(str, scales))}")
 
-    Raises:
-        ValueError: which is below 1.
-    """
+
+def check_sizes(**sizes: int) -> None:
+    """Raise a ValueError unless depth, width and other sizes of a network are 1 or more."""
     for name, value in sizes.items():
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, not {value}")
 
 
-def init_residual(network: nn.Module, damped: Iterable[nn.Conv2d]) -> None:
-    """He initialisation of all convolutions; those that end a residual branch start at a tenth.
+def init_residual(network: nn.Module, branch_ends: Iterable[nn.Conv2d]) -> None:
+    """He initialization of all convolutions; the last ones of residual branches are scaled to a tenth.
 
-    So every block starts near the identity, and what the network adds to the enlarged picture starts near nothing.
+    Every block thus starts near the identity, and the initial output is near the bicubic image.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    for layer in damped:
+    for layer in branch_ends:
         layer.weight.data.mul_(0.1)

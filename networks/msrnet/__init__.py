@@ -1,1 +1,1 @@
-"""MSRNet, multi-scale reference network: one file per part of the paper."""
+"""MSRNet, face super-resolution with reference faces; one file per part of the paper."""

@@ -1,4 +1,4 @@
-"""LFE, the local feature extractor: one for the face and for its references, so that their features compare.
+"""LFE, local feature extractor; shared by the face and its references, so that their features are comparable.
 
 Source: the MSRNet paper, section II.B.
 """
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions, ReLU between them, and the input added."""
+    """Residual block of two 3×3 convolutions with ReLU between them."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -26,24 +26,24 @@ class ResidualBlock(nn.Module):
 
 
 def residual_blocks(number: int, width: int) -> nn.Sequential:
-    """Blocks in a row; none hands on its input."""
+    """A stack of residual blocks; the identity for 0."""
     return nn.Sequential(*(ResidualBlock(width) for _ in range(number)))
 
 
 class LocalFeatures(nn.Module):
-    """Three sets of residual blocks at scales s = 1, 2, 4, each but the first behind a convolution of stride 2.
+    """Residual blocks at scales s = 1, 2, 4; each but the first starts with a convolution of stride 2.
 
     Args:
         widths: channels at s = 1, 2, 4.
-        blocks: residual blocks a set.
+        blocks: residual blocks per scale.
     """
 
     def __init__(self, widths: Sequence[int], blocks: int) -> None:
         super().__init__()
-        before = (3, *widths[:-1])
+        inputs = (3, *widths[:-1])
         self.sets = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, width, 3, stride, 1), residual_blocks(blocks, width))
-            for c, width, stride in zip(before, widths, (1, 2, 2), strict=True)
+            nn.Sequential(nn.Conv2d(c_in, width, 3, stride, 1), residual_blocks(blocks, width))
+            for c_in, width, stride in zip(inputs, widths, (1, 2, 2), strict=True)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:

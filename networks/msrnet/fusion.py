@@ -1,4 +1,4 @@
-"""What references lend a face: several of them made one, and that one merged across scales.
+"""Fusion of reference features: over several references, then across scales.
 
 Source: the MSRNet paper, section II.B, equations 5 to 7.
 """
@@ -12,14 +12,14 @@ from torch.nn import functional as F
 from ..layers.resample import enlarge, resample
 
 ABSENT = -1e4
-"""Added to the score of a reference that is not there: its share is exactly 0, in FP16 too."""
+"""Added to the score of an empty slot: its weight is exactly 0, in FP16 too."""
 
 
 class ReferenceShares(nn.Module):
-    """One patch of several references' patches: a softmax over how alike they are.
+    """Weighted mean of the references' patches, by a softmax over their similarities.
 
-    The paper calls the choice adaptive and does not give it. Here a patch that is less alike than a threshold counts
-    less than taking none at all, which scores 0; sharpness and threshold are learnt.
+    The paper calls the selection adaptive without details. Here "no reference" takes part with a score of 0, and a
+    similarity below a threshold scores less than that; sharpness and threshold are trained.
     """
 
     def __init__(self) -> None:
@@ -31,27 +31,27 @@ class ReferenceShares(nn.Module):
         """Weighted mean of the references.
 
         Args:
-            values: (N, R, L, V) what each reference has for each position.
+            values: (N, R, L, V) features of each reference for each position.
             similarity: (N, R, L) float32, -1..1.
-            present: (N, R) 1 for a reference that is there, 0 for an empty slot.
+            present: (N, R) 1 for a reference, 0 for an empty slot.
 
         Returns:
-            (N, L, V); exactly 0 where no reference is there.
+            (N, L, V); exactly 0 without a reference.
         """
         similarity = similarity.float()
         scores = self.sharpness.float() * (similarity - self.threshold.float())
         scores = scores + ABSENT * (1 - present.float())[..., None]
-        none = torch.zeros_like(scores[:, :1])
-        shares = torch.softmax(torch.cat((scores, none), 1), 1)[:, :-1]  # (N, R, L)
-        return ((shares * similarity).to(values.dtype)[..., None] * values).sum(1)
+        no_reference = torch.zeros_like(scores[:, :1])
+        weights = torch.softmax(torch.cat((scores, no_reference), 1), 1)[:, :-1]  # (N, R, L)
+        return ((weights * similarity).to(values.dtype)[..., None] * values).sum(1)
 
 
 class CrossScaleFusion(nn.Module):
-    """CDFM, the cross-scale dual-residual fusion: equations 5 to 7.
+    """CDFM, cross-scale dual-residual fusion: equations 5 to 7.
 
-    *low* is the map of half the side, *hi* the larger one. The paper's Up and Down fit these sizes, and its Deconv,
-    only when exchanged; so they are here. Its Deconv is a sub-pixel step, and the convolution of equation 6 comes
-    before the enlargement, which it commutes with, being 1×1.
+    *low* is the map of half the side, *hi* the larger one. Up and Down of the paper match these sizes and its Deconv
+    only if they are exchanged, as here. Deconv is a sub-pixel step, and the 1×1 convolution of equation 6 precedes the
+    upsampling, with which it commutes.
 
     Args:
         low: channels of the smaller map.
@@ -66,21 +66,21 @@ class CrossScaleFusion(nn.Module):
         self.narrow = nn.Conv2d(low, hi, 1)
         self.face = nn.Conv2d(hi, hi, 3, padding=1)
         self.both = nn.Conv2d(2 * hi, hi, 3, padding=1)
-        self.damped = (widen, self.face)
+        self.branch_ends = (widen, self.face)
 
     def forward(self, hi: Tensor, low: Tensor, reference: Tensor) -> Tensor:
-        """Merge.
+        """Fuse face and reference features.
 
         Args:
-            hi: (N, C, 2H, 2W) the face's features.
-            low: (N, D, H, W) the face's features, enhanced before.
-            reference: (N, C, 2H, 2W) the references' features.
+            hi: (N, C, 2H, 2W) features of the face.
+            low: (N, D, H, W) features of the face, enhanced at the smaller scale.
+            reference: (N, C, 2H, 2W) features of the references.
 
         Returns:
             (N, C, 2H, 2W).
         """
-        missing = self.to_low(resample(reference, low.shape[2], low.shape[3])) - low  # equation 5
-        of_reference = reference + self.to_hi(missing)
-        of_face = self.face(hi - enlarge(self.narrow(low), 2) + reference)  # equation 6
-        result: Tensor = self.both(torch.cat((of_reference, F.relu(of_face)), 1))  # equation 7
+        difference = self.to_low(resample(reference, low.shape[2], low.shape[3])) - low  # equation 5
+        reference_residual = reference + self.to_hi(difference)
+        face_residual = self.face(hi - enlarge(self.narrow(low), 2) + reference)  # equation 6
+        result: Tensor = self.both(torch.cat((reference_residual, F.relu(face_residual)), 1))  # equation 7
         return result

@@ -1,4 +1,4 @@
-"""Stage 2 of MSRNet, internal mining: a face is doubled with detail that other places of its own have.
+"""Stage 2 of MSRNet, self-mining: upscale ×2 with detail from other positions of the same face.
 
 Source: the MSRNet paper, section II.B, figure 2 and equation 8.
 """
@@ -18,17 +18,17 @@ from .fusion import CrossScaleFusion
 from .swin import GlobalFeatures
 
 
-def attended(queries: Tensor, keys: Tensor, values: Tensor, sharpness: Tensor) -> Tensor:
-    """Equation 8 of the MSRNet paper: a mean of all values, weighted by how alike their keys are.
+def cosine_attention(queries: Tensor, keys: Tensor, values: Tensor, sharpness: Tensor) -> Tensor:
+    """Equation 8: mean of all values, weighted by a softmax over the cosine similarities of queries and keys.
 
     Args:
         queries: (N, D, H, W).
         keys: (N, D, H', W').
         values: (N, V, H', W').
-        sharpness: scalar, what the cosine of both is multiplied by.
+        sharpness: scalar factor of the cosine similarity.
 
     Returns:
-        (N, V, H, W), of the values' dtype.
+        (N, V, H, W), dtype of the values.
     """
     n, _, height, width = queries.shape
     query = F.normalize(queries.float().flatten(2), dim=1).transpose(1, 2)  # (N, L, D)
@@ -38,69 +38,71 @@ def attended(queries: Tensor, keys: Tensor, values: Tensor, sharpness: Tensor) -
 
 
 class SelfMining(nn.Module):
-    """LG-CS², local and global features across scales and spaces, for one pair of them.
+    """LG-CS², attention between local and global features across scales, for one pair of scales.
 
-    Where the paper is silent, chosen here: φ is the cosine of 1×1 projections, times a sharpness that is learnt; what a
-    weight is given to is a patch of 2×2 of the local features one scale finer, so that their detail is what is mined;
-    the enlargement to twice the size is a sub-pixel step.
+    Not specified by the paper and chosen here: φ is the cosine similarity of 1×1 projections, times a trained
+    sharpness; the values are patches of 2×2 of the local features one scale finer, so that their detail is used;
+    upsampling ×2 is a sub-pixel step.
 
     Args:
-        coarse: channels of the local features that are compared.
-        fine: channels of those that are mined, of twice the side.
-        seeing: channels of the global features, as large as those that are mined.
-        width: channels that both are compared by.
+        coarse: channels of the local features used as keys.
+        fine: channels of the local features used as values, of twice the side.
+        global_channels: channels of the global features, of the size of the values.
+        width: channels of queries and keys.
     """
 
-    def __init__(self, coarse: int, fine: int, seeing: int, width: int = 16) -> None:
+    def __init__(self, coarse: int, fine: int, global_channels: int, width: int = 16) -> None:
         super().__init__()
-        self.query = nn.Conv2d(seeing, width, 2, 2)
+        self.query = nn.Conv2d(global_channels, width, 2, 2)
         self.key = nn.Conv2d(coarse, width, 1)
         self.sharpness = nn.Parameter(torch.tensor(10.0))
-        self.narrow = nn.Conv2d(seeing, fine, 1)
+        self.narrow = nn.Conv2d(global_channels, fine, 1)
         self.double_seen = sub_pixel(fine, 2, nn.Identity)
         self.double_mined = sub_pixel(fine, 2, nn.Identity)
 
-    def forward(self, seen: Tensor, coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
-        """Mine.
+    def forward(self, global_features: Tensor, coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend from the global to the local features.
 
         Args:
-            seen: (N, E, 2H, 2W) global features.
+            global_features: (N, E, 2H, 2W).
             coarse: (N, C, H, W) local features.
             fine: (N, D, 2H, 2W) local features, one scale finer.
 
         Returns:
-            (N, D, 4H, 4W) the global features doubled, and the mined ones doubled.
+            (N, D, 4H, 4W) upsampled global features, and upsampled mined features.
         """
-        mined = attended(self.query(seen), self.key(coarse), F.pixel_unshuffle(fine, 2), self.sharpness)
-        doubled = self.double_mined(F.pixel_shuffle(mined, 2))
-        return self.double_seen(self.narrow(seen)), doubled
+        mined = cosine_attention(
+            self.query(global_features), self.key(coarse), F.pixel_unshuffle(fine, 2), self.sharpness
+        )
+        upsampled = self.double_mined(F.pixel_shuffle(mined, 2))
+        return self.double_seen(self.narrow(global_features)), upsampled
 
 
 class SelfDoubling(nn.Module):
-    """Stage 2: global features of the first result, mining at two scales, cross-scale fusion.
+    """Stage 2: global features of the stage 1 output, self-mining at two scales, cross-scale fusion.
 
     Args:
         widths: channels of the local features at s = 1, 2, 4.
-        seeing: channels of the global features; twice as many at half the side.
+        global_channels: channels of the global features; twice as many at half the side.
     """
 
-    def __init__(self, widths: Sequence[int], seeing: int) -> None:
+    def __init__(self, widths: Sequence[int], global_channels: int) -> None:
         super().__init__()
         one, two, four = widths
-        self.seen = GlobalFeatures(seeing)
-        self.whole = SelfMining(two, one, seeing)
-        self.halved = SelfMining(four, two, 2 * seeing)
+        self.seen = GlobalFeatures(global_channels)
+        self.whole = SelfMining(two, one, global_channels)
+        self.halved = SelfMining(four, two, 2 * global_channels)
         self.fusion = CrossScaleFusion(two, one)
         self.after = ResidualBlock(one)
         self.tail = nn.Conv2d(one, 3, 3, padding=1)
 
     def forward(self, first: Tensor, features: Sequence[Tensor], skip: bool) -> Tensor:
-        """Double.
+        """Upscale ×2.
 
         Args:
-            first: (N, 3, H, W) what stage 1 gave.
+            first: (N, 3, H, W) output of stage 1.
             features: local features of the face at s = 1, 2, 4: (N, C, H / s, W / s).
-            skip: add the doubled first result.
+            skip: add the bicubic upsampling of the stage 1 output.
 
         Returns:
             (N, 3, 2H, 2W).

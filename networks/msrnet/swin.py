@@ -1,4 +1,4 @@
-"""Swin transformer blocks: attention within windows, which every other block shifts by half their side.
+"""Swin transformer blocks: attention within windows, shifted by half their side in every second block.
 
 Source: Z. Liu et al., "Swin transformer: hierarchical vision transformer using shifted windows", 2021.
 """
@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 
 OUTSIDE = -1e4
-"""Added to the score of two positions that lie in one shifted window but not beside each other in the picture."""
+"""Added to the scores of positions of a shifted window that are not adjacent in the image."""
 
 
 class WindowAttention(nn.Module):
-    """Each position looks at those of its window, with a learnt bias for how they lie to each other.
+    """Self-attention within windows with a relative position bias.
 
     Args:
         width: channels, a multiple of the heads.
-        heads: of the attention.
+        heads: attention heads.
         window: side of the windows in positions.
-        shift: by how much they are shifted; 0 for not.
+        shift: shift of the windows in positions; 0 for none.
     """
 
     def __init__(self, width: int, heads: int, window: int, shift: int) -> None:
@@ -41,28 +41,25 @@ class WindowAttention(nn.Module):
         parts = parts.reshape(n, rows * columns, size, 3, self.heads, channels // self.heads)
         query, key, value = parts.permute(3, 0, 1, 4, 2, 5).unbind(0)  # (N, K, heads, S, C / heads)
         scores = (query * (channels // self.heads) ** -0.5) @ key.transpose(3, 4)  # (N, K, heads, S, S)
-        scores = scores + self.bias[_beside(side, x.device)].permute(2, 0, 1)
+        scores = scores + self.bias[_relative_positions(side, x.device)].permute(2, 0, 1)
         if self.shift:
-            scores = scores + _apart(height, width, side, self.shift, x.device).to(scores.dtype)[:, None]
-        seen = (torch.softmax(scores, -1) @ value).transpose(2, 3)
-        out: Tensor = self.out(seen.reshape(n, rows, columns, side, side, channels))
+            scores = scores + _shift_mask(height, width, side, self.shift, x.device).to(scores.dtype)[:, None]
+        attended = (torch.softmax(scores, -1) @ value).transpose(2, 3)
+        out: Tensor = self.out(attended.reshape(n, rows, columns, side, side, channels))
         out = out.transpose(2, 3).reshape(n, height, width, channels)
         return torch.roll(out, (self.shift, self.shift), (1, 2)) if self.shift else out
 
 
 class SwinBlock(nn.Module):
-    """Attention in windows and two linear layers, a normalisation before and the input added to each.
-
-    Args: see `WindowAttention`.
-    """
+    """Pre-norm residual block of window attention and a two-layer MLP; arguments as for `WindowAttention`."""
 
     def __init__(self, width: int, heads: int, window: int, shift: int) -> None:
         super().__init__()
-        seeing = WindowAttention(width, heads, window, shift)
-        self.attention = nn.Sequential(nn.LayerNorm(width), seeing)
+        attention = WindowAttention(width, heads, window, shift)
+        self.attention = nn.Sequential(nn.LayerNorm(width), attention)
         widen, narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
         self.linear = nn.Sequential(nn.LayerNorm(width), widen, nn.GELU(), narrow)
-        self.damped = (seeing.out, narrow)
+        self.branch_ends = (attention.out, narrow)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, H, W, C)."""
@@ -72,10 +69,10 @@ class SwinBlock(nn.Module):
 
 
 class GlobalFeatures(nn.Module):
-    """GFE: two Swin blocks on the whole map, two on the map of half the side.
+    """GFE, global feature extractor: two Swin blocks at full size, two at half the side.
 
     Args:
-        width: channels of the first; the second has twice as many.
+        width: channels at full size; twice as many at half the side.
         window: side of the windows in positions.
     """
 
@@ -94,20 +91,20 @@ class GlobalFeatures(nn.Module):
         return whole, halved
 
 
-def _beside(side: int, device: torch.device) -> Tensor:
-    """(S, S) rows of the bias: one for each way that two positions of a window can lie to each other."""
-    place = torch.arange(side, device=device)
-    away = place[:, None] - place + side - 1  # (side, side)
-    pairs = away[:, None, :, None] * (2 * side - 1) + away[None, :, None, :]
+def _relative_positions(side: int, device: torch.device) -> Tensor:
+    """(S, S) rows of the bias table, one per relative position of two positions of a window."""
+    position = torch.arange(side, device=device)
+    offset = position[:, None] - position + side - 1  # (side, side)
+    pairs = offset[:, None, :, None] * (2 * side - 1) + offset[None, :, None, :]
     return pairs.reshape(side * side, side * side)
 
 
-def _apart(height: int, width: int, side: int, shift: int, device: torch.device) -> Tensor:
-    """(K, S, S) `OUTSIDE` where two positions of a shifted window come from opposite edges of the map, else 0."""
+def _shift_mask(height: int, width: int, side: int, shift: int, device: torch.device) -> Tensor:
+    """(K, S, S) `OUTSIDE` where two positions of a shifted window come from opposite borders of the map, else 0."""
 
     def region(length: int) -> Tensor:
-        place = torch.arange(length, device=device)
-        return (place >= length - side).long() + (place >= length - shift).long()
+        position = torch.arange(length, device=device)
+        return (position >= length - side).long() + (position >= length - shift).long()
 
     regions = region(height)[:, None] * 3 + region(width)
     parts = regions.reshape(height // side, side, width // side, side).transpose(1, 2).reshape(-1, side * side)
@@ -115,12 +112,12 @@ def _apart(height: int, width: int, side: int, shift: int, device: torch.device)
 
 
 def init_swin(network: nn.Module) -> None:
-    """Small random weights of linear layers, as transformers start; the last of each branch starts at a tenth."""
+    """Truncated normal initialization of linear layers; the last of each residual branch is scaled to a tenth."""
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
             nn.init.zeros_(module.bias)
     for module in network.modules():
         if isinstance(module, SwinBlock):
-            for last in module.damped:
+            for last in module.branch_ends:
                 last.weight.data.mul_(0.1)

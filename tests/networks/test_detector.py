@@ -1,4 +1,4 @@
-"""The detector network: its size, the order of its outputs, and what their numbers mean."""
+"""Detector network: size, order of the outputs, decoding."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_grid_runs_through_strides_then_rows_then_columns() -> None:
     assert cells[-2:] == [[0, 0, 32], [1, 0, 32]]
 
 
-def test_rows_are_the_heads_maps_end_to_end_in_the_order_of_the_grid() -> None:
-    network, seen = Detector(width=8).eval(), {}
+def test_output_rows_are_the_head_maps_in_the_order_of_the_grid() -> None:
+    network, maps = Detector(width=8).eval(), {}
     for stride, head in zip(STRIDES, network.heads, strict=True):
-        head.register_forward_hook(lambda _, __, y, stride=stride: seen.update({stride: y}))
+        head.register_forward_hook(lambda _, __, y, stride=stride: maps.update({stride: y}))
     with torch.inference_mode():
         rows = network(torch.rand(1, 3, 64, 96))[0]
     for row, (column, line, stride) in zip(rows, grid(64, 96).int().tolist(), strict=True):
-        assert torch.equal(row, seen[stride][0, :, line, column])
+        assert torch.equal(row, maps[stride][0, :, line, column])
 
 
 def test_decode_follows_the_documented_formula() -> None:
@@ -48,7 +48,7 @@ def test_decode_follows_the_documented_formula() -> None:
     assert points.tolist() == pytest.approx([56, 72, *[48, 80] * 4])
 
 
-def test_fresh_network_sees_hardly_any_face_and_boxes_of_the_stride_meant() -> None:
+def test_initial_scores_are_low_and_boxes_have_the_size_for_their_stride() -> None:
     with torch.inference_mode():
         maps = Detector().eval()(torch.rand(1, 3, 64, 64))
     assert float(maps[..., 0].sigmoid().max()) < 0.1
@@ -57,10 +57,10 @@ def test_fresh_network_sees_hardly_any_face_and_boxes_of_the_stride_meant() -> N
     assert sides.tolist() == pytest.approx([CELLS] * len(sides), rel=0.3)
 
 
-def test_sizes_stay_within_the_range_of_half_precision() -> None:
+def test_sizes_are_limited_to_the_range_of_fp16() -> None:
     network = Detector(width=8).eval()
     for head in network.heads:
-        head[1].bias.data[3:5] = torch.tensor([99.0, -99.0])  # type: ignore[index]  # a ModuleList forgets what is in it
+        head[1].bias.data[3:5] = torch.tensor([99.0, -99.0])  # type: ignore[index]  # ModuleList is untyped
     with torch.inference_mode():
         sizes = network(torch.zeros(1, 3, 32, 32))[..., 3:5]
     assert float(sizes.max()) == SIZE_LIMIT
@@ -68,23 +68,23 @@ def test_sizes_stay_within_the_range_of_half_precision() -> None:
     assert math.exp(SIZE_LIMIT) * STRIDES[-1] < 65_504
 
 
-def test_a_picture_is_judged_alike_alone_and_in_a_batch() -> None:
-    network, pictures = Detector(width=16).eval(), torch.rand(3, 3, 64, 32)
-    together: Tensor = network(pictures)
-    torch.testing.assert_close(network(pictures[1:2]), together[1:2], atol=1e-5, rtol=1e-4)
+def test_the_result_does_not_depend_on_the_batch() -> None:
+    network, images = Detector(width=16).eval(), torch.rand(3, 3, 64, 32)
+    batch: Tensor = network(images)
+    torch.testing.assert_close(network(images[1:2]), batch[1:2], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("width", [0, 4, 30])
-def test_width_that_cannot_be_quartered_is_refused(width: int) -> None:
+def test_a_width_that_is_not_a_multiple_of_4_raises(width: int) -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
         Detector(width)
 
 
 @pytest.mark.parametrize("size_hw", [(32, 32), (64, 96), (96, 32)])
-def test_pixels_as_they_lie_in_memory_give_what_the_network_gives(size_hw):
+def test_interleaved_pixels_give_the_same_result(size_hw):
     network = build_network("detector", {"width": 8}).eval()
     pixels = torch.randint(0, 256, (2, *size_hw, 3), generator=torch.Generator().manual_seed(0)).float()
     with torch.inference_mode():
         expected = network(pixels.flip(-1).permute(0, 3, 1, 2) / 255)
         assert (on_pixels(network)(pixels) - expected).abs().max() < 1e-5
-    assert network.stem[0].weight.shape[1:] == (3, 3, 3)  # the copy alone was changed
+    assert network.stem[0].weight.shape[1:] == (3, 3, 3)  # only the copy was changed

@@ -1,4 +1,4 @@
-"""LPIPS from files: random AlexNets of the right shapes, and files that are none."""
+"""LPIPS: formula, properties of a distance, weights files."""
 
 import importlib.util
 import re
@@ -11,23 +11,24 @@ from facesr_edge.engines.errors import InputError, MissingDependencyError
 from facesr_edge.networks import perceptual
 from facesr_edge.networks.perceptual import LPIPS, lpips
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
 
 @pytest.fixture(scope="module")
 def alexnet():
-    """What torchvision's file holds, as far as it matters, and a piece of its classifier."""
+    """Tensors of torchvision's file with random values, and one of its classifier."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tensors = LPIPS().state_dict()
-    kept = {name: tensor for name, tensor in tensors.items() if name.startswith("features")}
-    return {**kept, "classifier.6.bias": torch.zeros(10)}
+    features = {name: tensor for name, tensor in tensors.items() if name.startswith("features")}
+    return {**features, "classifier.6.bias": torch.zeros(10)}
 
 
 @pytest.fixture
-def factors(tmp_path, monkeypatch):
-    """A torchmetrics of which nothing is there but the factors."""
+def linear_weights(tmp_path, monkeypatch):
+    """A stub of torchmetrics with the linear weights only."""
     folder = tmp_path / "torchmetrics"
-    path = folder / perceptual.FACTORS
+    path = folder / perceptual.LINEAR_WEIGHTS
     path.parent.mkdir(parents=True)
     sizes = (64, 192, 384, 256, 256)
     torch.save({f"lin{n}.model.1.weight": torch.full((1, size, 1, 1), 0.5) for n, size in enumerate(sizes)}, path)
@@ -38,7 +39,7 @@ def factors(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_equal_faces_are_no_distance_apart_and_noise_moves_them_away(tmp_path, alexnet, factors, suffix):
+def test_the_distance_is_0_for_equal_faces_and_grows_with_noise(tmp_path, alexnet, linear_weights, suffix):
     path = tmp_path / f"alexnet{suffix}"
     torch.save(alexnet, path) if suffix == ".pth" else save_file(alexnet, path)
     distance = lpips(path)
@@ -49,8 +50,7 @@ def test_equal_faces_are_no_distance_apart_and_noise_moves_them_away(tmp_path, a
     assert (np.diff(np.stack(steps), axis=0) > 0).all()
 
 
-def test_the_factors_that_torchmetrics_ships_fit(alexnet, tmp_path):
-    pytest.importorskip("torch")
+def test_the_linear_weights_of_torchmetrics_fit(alexnet, tmp_path):
     if importlib.util.find_spec("torchmetrics") is None:
         pytest.skip("needs torchmetrics")
     torch.save(alexnet, tmp_path / "alexnet.pth")
@@ -60,22 +60,25 @@ def test_the_factors_that_torchmetrics_ships_fit(alexnet, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        ({"features.3.weight": torch.zeros(192, 64, 3, 3)}, "features.3.weight should be 192x64x5x5 and is 192x64x3x3"),
-        ({"features.10.bias": None}, "features.10.bias should be 256 and is not there"),
+        (
+            {"features.3.weight": torch.zeros(192, 64, 3, 3)},
+            "features.3.weight is (192, 64, 3, 3), expected (192, 64, 5, 5) of",
+        ),
+        ({"features.10.bias": None}, "features.10.bias is missing, expected (256,)"),
     ],
 )
-def test_another_network_is_told_in_one_line(tmp_path, alexnet, factors, change, told):
+def test_another_network_raises(tmp_path, alexnet, linear_weights, change, message):
     tensors = {name: tensor for name, tensor in {**alexnet, **change}.items() if tensor is not None}
     torch.save(tensors, tmp_path / "other.pth")
-    with pytest.raises(InputError, match=re.escape(told)) as error:
+    with pytest.raises(InputError, match=re.escape(message)) as error:
         lpips(tmp_path / "other.pth")
     assert "\n" not in str(error.value) and "other.pth" in str(error.value)
 
 
 @pytest.mark.parametrize("content", [None, b"no weights"])
-def test_a_file_that_holds_no_weights_is_told_in_one_line(tmp_path, content):
+def test_a_missing_or_invalid_file_raises(tmp_path, content):
     if content:
         (tmp_path / "alexnet.pth").write_bytes(content)
     with pytest.raises(InputError, match=r"alexnet\.pth") as error:
@@ -83,8 +86,63 @@ def test_a_file_that_holds_no_weights_is_told_in_one_line(tmp_path, content):
     assert "\n" not in str(error.value)
 
 
-def test_without_torchmetrics_the_remedy_is_named(tmp_path, alexnet, monkeypatch):
+def test_a_missing_torchmetrics_raises_with_the_extra_to_install(tmp_path, alexnet, monkeypatch):
     torch.save(alexnet, tmp_path / "alexnet.pth")
     monkeypatch.setattr(perceptual, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"LPIPS needs torchmetrics.*facesr-edge\[build\]"):
         lpips(tmp_path / "alexnet.pth")
+
+
+@pytest.fixture(scope="module")
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = LPIPS().eval()
+        for name, weight in network.named_parameters():
+            if name.startswith("lin"):
+                torch.nn.init.uniform_(weight)
+    return network
+
+
+@pytest.fixture(scope="module")
+def pair():
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand((2, 2, 3, 64, 64), generator=generator)
+
+
+def by_formula(weights, a, b):
+    def stages(x):
+        x = (2 * x - 1 - torch.tensor([-0.030, -0.088, -0.188])[:, None, None]) / torch.tensor([0.458, 0.448, 0.450])[
+            :, None, None
+        ]
+        for number, stride, padding, pooled in ((0, 4, 2, False), (3, 1, 2, True), (6, 1, 1, True), (8, 1, 1, False)):
+            x = F.max_pool2d(x, 3, 2) if pooled else x
+            name = f"features.{number}"
+            x = F.relu(F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], stride, padding))
+            yield F.normalize(x, dim=1, eps=1e-10)
+        x = F.relu(F.conv2d(x, weights["features.10.weight"], weights["features.10.bias"], 1, 1))
+        yield F.normalize(x, dim=1, eps=1e-10)
+
+    total = 0.0
+    for n, (x, y) in enumerate(zip(stages(a), stages(b), strict=True)):
+        total += torch.einsum("nchw,c->nhw", (x - y) ** 2, weights[f"lin{n}.model.1.weight"].flatten()).mean((1, 2))
+    return total
+
+
+def test_lpips_follows_its_formula(network, pair):
+    with torch.no_grad():
+        expected = by_formula(network.state_dict(), *pair)
+        assert network(*pair).tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+def test_the_distance_is_symmetric_and_0_for_equal_images(network, pair):
+    with torch.no_grad():
+        assert network(pair[0], pair[0]).tolist() == [0, 0]
+        assert network(*pair).tolist() == pytest.approx(network(*pair.flip(0)).tolist())
+
+
+def test_weights_are_named_as_in_the_published_files():
+    names = {name: tuple(tensor.shape) for name, tensor in LPIPS().state_dict().items()}
+    assert names["features.0.weight"] == (64, 3, 11, 11) and names["features.10.bias"] == (256,)
+    assert names["lin0.model.1.weight"] == (1, 64, 1, 1) and names["lin4.model.1.weight"] == (1, 256, 1, 1)
+    assert len(names) == 15

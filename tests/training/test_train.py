@@ -1,11 +1,9 @@
-"""Weights to start from: what fits is taken, the rest is random, and the card says so."""
+"""Training from initial weights and with a teacher, and the training record."""
 
 from shutil import copytree
 
-import cv2
 import pytest
 import torch
-from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.engines.errors import EngineError, InputError, TrainingError, UsageError
 from facesr_edge.networks import build_network
 from facesr_edge.networks.weights import read_weights
@@ -20,15 +18,8 @@ CONFIG = {"depth": 2, "width": 8, "scale": 2, "bicubic_skip": True}
 PLAN = Recipe("idrn", CONFIG, steps=3, batch=2, crop=32, learning_rate=1e-3)
 
 
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faces")
-    cv2.imwrite(str(folder / "0.png"), sample_faces()[0])
-    return folder
-
-
-class Watched(FacePairs):
-    """The real task; keeps what the network was at the first step."""
+class RecordingPairs(FacePairs):
+    """The real task; records the weights of the first step."""
 
     first = None
 
@@ -37,133 +28,126 @@ class Watched(FacePairs):
         return super().loss(network, batch)
 
 
-def first_weights(faces, folder, start=None):
-    task = Watched(PLAN, faces, None)
-    train(PLAN, task, folder, lambda _: None, start=start)
+def first_weights(faces, folder, init_weights=None):
+    task = RecordingPairs(PLAN, faces, None)
+    train(PLAN, task, folder, lambda _: None, init_weights=init_weights)
     return task.first
 
 
-def test_what_fits_is_taken_and_the_rest_is_as_chance_would_have_it(faces, tmp_path):
+def test_matching_tensors_are_used_and_the_others_are_random(faces, tmp_path):
     torch.manual_seed(9)
     shallow = build_network("idrn", {**CONFIG, "depth": 1}).state_dict()
-    odd = {**shallow, "tail.weight": torch.zeros(3, 9, 3, 3), "unknown": torch.zeros(1)}
-    fresh, started = first_weights(faces, tmp_path / "fresh"), first_weights(faces, tmp_path / "started", odd)
-    taken = {name for name in fresh if name in shallow and name != "tail.weight"}
-    assert "units.0.first.weight" in taken and not any(name.startswith("units.1") for name in taken)
-    assert all(torch.equal(started[name], shallow[name]) for name in taken)
-    assert all(torch.equal(started[name], fresh[name]) for name in fresh.keys() - taken)
+    partial = {**shallow, "tail.weight": torch.zeros(3, 9, 3, 3), "unknown": torch.zeros(1)}
+    fresh = first_weights(faces, tmp_path / "fresh")
+    started = first_weights(faces, tmp_path / "started", partial)
+    loaded = {name for name in fresh if name in shallow and name != "tail.weight"}
+    assert "units.0.first.weight" in loaded and not any(name.startswith("units.1") for name in loaded)
+    assert all(torch.equal(started[name], shallow[name]) for name in loaded)
+    assert all(torch.equal(started[name], fresh[name]) for name in fresh.keys() - loaded)
 
 
-def test_where_there_is_a_checkpoint_it_counts_and_not_the_weights_to_start_from(faces, tmp_path):
-    plain = train(PLAN, Watched(PLAN, faces, None), tmp_path, lambda _: None).state_dict()
+def test_a_checkpoint_takes_precedence_over_initial_weights(faces, tmp_path):
+    plain = train(PLAN, RecordingPairs(PLAN, faces, None), tmp_path, lambda _: None).state_dict()
     other = build_network("idrn", CONFIG).state_dict()
-    again = train(PLAN, Watched(PLAN, faces, None), tmp_path, lambda _: None, start=other).state_dict()
+    again = train(PLAN, RecordingPairs(PLAN, faces, None), tmp_path, lambda _: None, init_weights=other).state_dict()
     assert all(torch.equal(plain[name], again[name]) for name in plain)
 
 
-@pytest.mark.parametrize("start", [{}, {"conv.weight": torch.zeros(1)}, {"head.weight": torch.zeros(9, 3, 3, 3)}])
-def test_weights_of_which_nothing_fits_are_refused_before_anything_is_written(faces, tmp_path, start):
-    with pytest.raises(TrainingError, match=rf"none of the {len(start)} tensors to start from fits idrn") as caught:
-        train(PLAN, FacePairs(PLAN, faces, None), tmp_path / "run", lambda _: None, start=start)
+@pytest.mark.parametrize("weights", [{}, {"conv.weight": torch.zeros(1)}, {"head.weight": torch.zeros(9, 3, 3, 3)}])
+def test_initial_weights_without_matching_tensors_raise_before_anything_is_written(faces, tmp_path, weights):
+    with pytest.raises(TrainingError, match=rf"none of the {len(weights)} initial tensors fits idrn") as caught:
+        train(PLAN, FacePairs(PLAN, faces, None), tmp_path / "run", lambda _: None, init_weights=weights)
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
-def test_a_recipe_is_known_by_what_is_not_default_so_that_later_fields_leave_old_checkpoints_valid():
-    assert PLAN.identity == repr(
-        {"network": "idrn", "config": CONFIG, "steps": 3, "batch": 2, "crop": 32, "learning_rate": 1e-3}
-    )
+def test_identity_contains_non_default_fields_only():
+    fields = {"network": "idrn", "config": CONFIG, "steps": 3, "batch": 2, "crop": 32, "learning_rate": 1e-3}
+    assert PLAN.identity == repr(fields)
     assert Recipe("idrn", CONFIG, 3, 2, 32, 1e-3, beta1=0.5).identity != PLAN.identity
 
 
-def test_a_checkpoint_from_before_tasks_learnt_goes_on(faces, tmp_path):
-    whole = train(PLAN, FacePairs(PLAN, faces, None), tmp_path, lambda _: None, save_every=2).state_dict()
-    old = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert old.pop("task") == {}
-    torch.save(old, tmp_path / "checkpoint.pt")
-    again = train(PLAN, FacePairs(PLAN, faces, None), tmp_path, lambda _: None).state_dict()
-    assert all(torch.equal(whole[name], again[name]) for name in whole)
-
-
-def test_the_card_says_what_it_started_from(faces, tmp_path, tiny_weights):
+def test_the_training_record_has_the_initial_weights(faces, tmp_path, tiny_weights):
     sizes = {"depth": 2, "width": 8, "scale": 4, "steps": 1, "threads": 1}
-    told = read_weights(train_model("idrn", faces, tmp_path, start=tiny_weights(4), **sizes)).origin.training
-    assert told["config"]["depth"] == 2
-    assert told["started_from"] == {
+    training = read_weights(train_model("idrn", faces, tmp_path, init_weights=tiny_weights(4), **sizes)).origin.training
+    assert training["config"]["depth"] == 2
+    assert training["init_from"] == {
         "network": "idrn",
-        "tensors_taken": 12,
+        "tensors_loaded": 12,
         "config": {"depth": 1, "width": 8, "scale": 4, "bicubic_skip": True},
         "data": "none: random weights",
     }
 
 
-def test_branches_are_folded_when_the_training_is_over_and_int8_starts_from_that(faces, tmp_path):
+def test_branches_are_fused_after_training_and_int8_continues_from_the_result(faces, tmp_path):
     sizes = {"width": 8, "depth": 2, "steps": 2}
-    folded = train_model("edge", faces, tmp_path / "branched", recipe="nano", **sizes)
-    told = read_weights(folded)
-    assert told.config == {"width": 8, "depth": 2, "scale": 4}
-    build_network(told.network, told.config).load_state_dict(told.tensors)
-    last = train_model("edge", faces, tmp_path / "int8", recipe="int8", start=folded, held_out=faces, steps=2)
+    fused_path = train_model("edge", faces, tmp_path / "branched", recipe="nano", **sizes)
+    fused = read_weights(fused_path)
+    assert fused.config == {"width": 8, "depth": 2, "scale": 4}
+    build_network(fused.network, fused.config).load_state_dict(fused.tensors)
+    last = train_model(
+        "edge", faces, tmp_path / "int8", recipe="int8", init_weights=fused_path, val_faces=faces, steps=2
+    )
     finished = read_weights(last)
     assert {"int8_psnr_y_db", "int8_gain_db"} <= finished.origin.training["scores"].keys()
-    assert finished.tensors.keys() == told.tensors.keys() and finished.origin.training["int8"]
-    about = finished.origin.training["started_from"]
-    assert about["network"] == "edge" and about["tensors_taken"] == len(told.tensors)
-    apart = max(float((finished.tensors[name] - told.tensors[name]).abs().max()) for name in told.tensors)
-    assert 0 < apart < 0.05
+    assert finished.tensors.keys() == fused.tensors.keys() and finished.origin.training["int8"]
+    init_from = finished.origin.training["init_from"]
+    assert init_from["network"] == "edge" and init_from["tensors_loaded"] == len(fused.tensors)
+    change = max(float((finished.tensors[name] - fused.tensors[name]).abs().max()) for name in fused.tensors)
+    assert 0 < change < 0.05
 
 
-@pytest.mark.parametrize("recipe", ["finish", "int8"])
-def test_what_ships_can_be_finished_in_the_size_that_it_has(faces, tmp_path, recipe):
+@pytest.mark.parametrize("recipe", ["finetune", "int8"])
+def test_shipped_weights_are_fine_tuned_in_their_own_size(faces, tmp_path, recipe):
     shipped = catalogue.FOLDER / "edge-nano-x4" / "weights.safetensors"
-    again = read_weights(train_model("edge", faces, tmp_path, recipe=recipe, start=shipped, steps=1, batch=2))
+    again = read_weights(train_model("edge", faces, tmp_path, recipe=recipe, init_weights=shipped, steps=1, batch=2))
     assert again.config == {"width": 32, "depth": 5, "scale": 4}
 
 
-@pytest.mark.parametrize("recipe", ["finish", "int8"])
-def test_what_finishes_is_learnt_in_the_degradation_that_its_weights_were(faces, tmp_path, recipe):
-    sizes = {"width": 8, "depth": 1, "steps": 1}
-    seen = train_model("edge", faces, tmp_path / "camera", recipe="camera", batch=2, **sizes)
-    finished = read_weights(train_model("edge", faces, tmp_path / "last", recipe=recipe, start=seen, batch=2, **sizes))
+@pytest.mark.parametrize("recipe", ["finetune", "int8"])
+def test_fine_tuning_keeps_the_degradation_of_the_weights(faces, tmp_path, recipe):
+    sizes = {"width": 8, "depth": 1, "steps": 1, "batch": 2}
+    camera = train_model("edge", faces, tmp_path / "camera", recipe="camera", **sizes)
+    finished = read_weights(train_model("edge", faces, tmp_path / "last", recipe=recipe, init_weights=camera, **sizes))
     assert finished.origin.training["degradation"] == "camera" and finished.origin.training["batch"] == 2
 
 
-@pytest.mark.parametrize("start", [None, {"width": 4, "depth": 1}, {"width": 8, "depth": 2}])
-@pytest.mark.parametrize("recipe", ["finish", "int8"])
-def test_what_finishes_without_trained_weights_of_its_own_size_is_refused(faces, tmp_path, recipe, start):
-    weights = start and train_model("edge", faces, tmp_path / "other", recipe="nano", steps=1, **start)
-    with pytest.raises(UsageError, match="this recipe comes last, after trained weights of edge with"):
-        train_model("edge", faces, tmp_path / "last", recipe=recipe, start=weights, width=8, depth=1, steps=1)
+@pytest.mark.parametrize("init_weights", [None, {"width": 4, "depth": 1}, {"width": 8, "depth": 2}])
+@pytest.mark.parametrize("recipe", ["finetune", "int8"])
+def test_fine_tuning_without_trained_weights_of_its_size_raises(faces, tmp_path, recipe, init_weights):
+    weights = init_weights and train_model("edge", faces, tmp_path / "other", recipe="nano", steps=1, **init_weights)
+    with pytest.raises(UsageError, match="this recipe fine-tunes trained weights of edge with"):
+        train_model("edge", faces, tmp_path / "last", recipe=recipe, init_weights=weights, width=8, depth=1, steps=1)
     assert not (tmp_path / "last").exists()
 
 
-def test_a_network_learns_from_another_ones_pictures_and_the_card_says_so(faces, tmp_path, tiny_bundle):
+def test_a_teacher_is_recorded_by_the_name_on_its_card(faces, tmp_path, tiny_bundle):
     sizes = {"width": 8, "depth": 1, "steps": 1}
     bundle = tiny_bundle()
     teacher = tmp_path / "another name"
     copytree(bundle.folder, teacher)
-    distill_weight = read_weights(train_model("edge", faces, tmp_path, recipe="nano", teacher=teacher, **sizes))
-    assert distill_weight.origin.training["teacher"] == bundle.card.name
-    assert distill_weight.origin.training["taught"] == DISTILL_WEIGHT
+    weights = read_weights(train_model("edge", faces, tmp_path, recipe="nano", teacher=teacher, **sizes))
+    assert weights.origin.training["teacher"] == bundle.card.name
+    assert weights.origin.training["distill_weight"] == DISTILL_WEIGHT
 
 
 @pytest.mark.parametrize(
-    ("model", "recipe", "told"),
+    ("model", "recipe", "message"),
     [
-        ("edge", "camera", "the teacher learnt from 'bicubic' faces, this recipe has 'camera'; give another"),
-        ("msrnet", "cpu", "msrnet learns from no teacher; leave --teacher out"),
+        ("edge", "camera", "trained on degradation 'bicubic', this recipe has 'camera'; give another teacher"),
+        ("msrnet", "cpu", "msrnet does not support a teacher; omit --teacher"),
     ],
 )
-def test_a_teacher_of_something_else_than_the_recipe_is_refused(faces, tmp_path, tiny_bundle, model, recipe, told):
-    with pytest.raises(UsageError, match=told):
+def test_an_unsuitable_teacher_raises(faces, tmp_path, tiny_bundle, model, recipe, message):
+    with pytest.raises(UsageError, match=message):
         train_model(model, faces, tmp_path, recipe=recipe, teacher=tiny_bundle().folder, steps=1)
 
 
-def test_branches_are_wanted_or_not(faces, tmp_path):
-    with pytest.raises(UsageError, match=r"expected branches=1 .* or branches=0 .*, got branches=7"):
+def test_branches_other_than_0_or_1_raise(faces, tmp_path):
+    with pytest.raises(UsageError, match=r"branches must be 1 .* or 0 .*, got 7"):
         train_model("edge", faces, tmp_path, recipe="nano", options={"branches": 7})
 
 
-def test_without_branches_it_trains_the_plain_network(faces, tmp_path):
+def test_the_plain_network_trains_without_branches(faces, tmp_path):
     sizes = {"width": 8, "depth": 1, "steps": 1, "options": {"branches": 0}}
     assert read_weights(train_model("edge", faces, tmp_path, recipe="nano", **sizes)).config == {
         "width": 8,
@@ -172,29 +156,29 @@ def test_without_branches_it_trains_the_plain_network(faces, tmp_path):
     }
 
 
-def test_a_teacher_that_enlarges_otherwise_or_does_something_else_is_refused(faces, tmp_path, tiny_bundle):
-    with pytest.raises(EngineError, match="the teacher enlarges ×4, the network ×2; leave --teacher out"):
+def test_a_teacher_of_another_scale_or_task_raises(faces, tmp_path, tiny_bundle):
+    with pytest.raises(EngineError, match="the teacher's scale is ×4, the network's ×2; omit --teacher"):
         train_model("edge", faces, tmp_path, recipe="nano", teacher=tiny_bundle().folder, scale=2, width=8, depth=1)
     detector = catalogue.find(catalogue.DEFAULT_DETECTOR).folder
     with pytest.raises(EngineError, match="face-detection; give one for super-resolution as the teacher"):
         train_model("edge", faces, tmp_path, recipe="nano", teacher=detector, width=8, depth=1)
-    with pytest.raises(InputError, match=r"there is no teacher .*none; give the folder of a bundle, or leave"):
+    with pytest.raises(InputError, match=r"teacher .*none does not exist; give a bundle folder, or omit"):
         train_model("edge", faces, tmp_path, recipe="nano", teacher=tmp_path / "none", width=8, depth=1)
 
 
-def test_a_network_with_branches_goes_on_from_folded_weights_as_it_was_left():
+def test_a_network_with_branches_continues_from_fused_weights():
     torch.manual_seed(3)
     config = {"width": 8, "depth": 2, "scale": 2}
-    folded, branched = build_network("edge", config).eval(), build_network("edge", {**config, "branches": True}).eval()
+    fused, branched = build_network("edge", config).eval(), build_network("edge", {**config, "branches": True}).eval()
     plan = Recipe("edge", {**config, "branches": True}, steps=1, batch=1, crop=32, learning_rate=1e-3)
-    taken = partial_load(branched, folded.state_dict(), plan)
-    assert taken.keys() == branched.state_dict().keys()
-    branched.load_state_dict(taken)
+    matching = partial_load(branched, fused.state_dict(), plan)
+    assert matching.keys() == branched.state_dict().keys()
+    branched.load_state_dict(matching)
     x = torch.rand(2, 3, 8, 8)
-    assert torch.allclose(branched(x), folded(x), atol=1e-5)
+    assert torch.allclose(branched(x), fused(x), atol=1e-5)
 
 
-def test_a_larger_network_goes_on_from_what_a_smaller_one_had_learnt(faces, tmp_path):
+def test_a_larger_network_continues_from_a_smaller_one(faces, tmp_path):
     smaller = train_model("edge", faces, tmp_path / "smaller", recipe="nano", width=8, depth=1, steps=2, threads=1)
     trained = read_weights(smaller)
     config = {"width": 12, "depth": 3, "scale": 4}
@@ -206,20 +190,21 @@ def test_a_larger_network_goes_on_from_what_a_smaller_one_had_learnt(faces, tmp_
     x = torch.rand(2, 3, 8, 8)
     assert torch.allclose(large(x), small(x), atol=1e-5)
     sizes = {"width": 12, "depth": 3, "steps": 2, "threads": 1}
-    told = read_weights(train_model("edge", faces, tmp_path / "large", recipe="small", start=smaller, **sizes)).origin
-    assert told.training["started_from"]["config"]["width"] == 8 and told.training["config"]["width"] == 12
+    weights = train_model("edge", faces, tmp_path / "large", recipe="small", init_weights=smaller, **sizes)
+    training = read_weights(weights).origin.training
+    assert training["init_from"]["config"]["width"] == 8 and training["config"]["width"] == 12
 
 
-def test_rates_are_the_recipes_times_what_is_given(faces, tmp_path):
+def test_lr_scale_multiplies_all_learning_rates(faces, tmp_path):
     sizes = {"width": 8, "depth": 1, "steps": 1, "batch": 2}
-    plain, third = (
-        read_weights(train_model("edge", faces, tmp_path / str(n), rate=rate, **sizes)).origin.training
-        for n, rate in enumerate((1.0, 0.25))
+    full, quarter = (
+        read_weights(train_model("edge", faces, tmp_path / str(n), lr_scale=lr_scale, **sizes)).origin.training
+        for n, lr_scale in enumerate((1.0, 0.25))
     )
-    assert (third["learning_rate"], third["muon"]) == (plain["learning_rate"] / 4, plain["muon"] / 4)
+    assert (quarter["learning_rate"], quarter["muon"]) == (full["learning_rate"] / 4, full["muon"] / 4)
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, 11.0, float("nan")])
-def test_a_rate_that_cannot_be_is_refused(faces, tmp_path, rate):
-    with pytest.raises(UsageError, match="expected a rate above 0 and up to 10, got"):
-        train_model("edge", faces, tmp_path / "out", rate=rate)
+@pytest.mark.parametrize("lr_scale", [0.0, -1.0, 11.0, float("nan")])
+def test_an_invalid_lr_scale_raises(faces, tmp_path, lr_scale):
+    with pytest.raises(UsageError, match="lr_scale must be above 0 and at most 10, got"):
+        train_model("edge", faces, tmp_path / "out", lr_scale=lr_scale)

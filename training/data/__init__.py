@@ -1,1 +1,1 @@
-"""Training data: faces, labelled pictures, references, degradations."""
+"""Training data: faces, labelled scenes, reference faces, degradations."""

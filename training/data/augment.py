@@ -1,4 +1,4 @@
-"""What cameras do to a picture: colours, dim light, motion, noise, compression, each drawn at random."""
+"""Augmentation of detector mosaics: color jitter, and camera degradation by low light, blur, noise and JPEG."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) BGR."""
-Draw = np.random.Generator
 
 
-def color_jitter(piece: Picture, rng: Draw) -> Picture:
-    """Brightness, contrast, gamma and white balance changed at random; one piece in ten becomes grey."""
+def color_jitter(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Random brightness, contrast, gamma and white balance; grayscale with a probability of 10 %."""
     ramp = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25))  # (256, 1)
     ramp = (ramp - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5 + rng.normal(0, 0.1)
-    ramp = ramp * np.exp(rng.normal(0, 0.07, 3))  # (256, 3), one column a channel
+    ramp = ramp * np.exp(rng.normal(0, 0.07, 3))  # (256, 3), one column per channel
     table = np.clip(ramp * 255, 0, 255).astype(np.uint8)
     if rng.random() < 0.1:
-        piece = np.repeat(np.asarray(cv2.cvtColor(piece, cv2.COLOR_BGR2GRAY))[..., None], 3, 2)
-    return np.asarray(cv2.LUT(piece, table[None]), np.uint8)
+        picture = np.repeat(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))[..., None], 3, 2)
+    return np.asarray(cv2.LUT(picture, table[None]), np.uint8)
 
 
-def degraded(picture: Picture, rng: Draw) -> Picture:
-    """What cameras and codecs do, each now and then: dim light, blur, motion, noise, JPEG."""
+def camera_artifacts(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Camera and codec artifacts, each with its own probability: low light, blur, motion blur, noise, JPEG."""
     result: Any = picture
     if rng.random() < 0.1:
         result = (result * np.float32(rng.uniform(0.15, 0.6))).astype(np.uint8)
@@ -43,7 +42,7 @@ def degraded(picture: Picture, rng: Draw) -> Picture:
 
 
 def motion_blur_kernel(length: float, angle: float) -> NDArray[np.float32]:
-    """Kernel of motion blur: a line of ``length`` pixels at ``angle`` radians through the middle, of sum 1."""
+    """Motion blur: a centered line of ``length`` pixels at ``angle`` radians; the kernel sums to 1."""
     side = 2 * int(np.ceil(length / 2)) + 1
     offset = np.arange(side) - side // 2
     along = offset * np.cos(angle) + offset[:, None] * np.sin(angle)

@@ -1,4 +1,4 @@
-"""Faces small and large: what the super-resolution networks learn from."""
+"""Pairs of low- and high-resolution faces, the data of the super-resolution networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...calibration.data.faces import low_resolution, padded, read_faces
-from ...calibration.metrics.evaluate import SEED, SIDE, Pictures, centres, enlarged, enlarged_by_bicubic
+from ...calibration.metrics.evaluate import SEED, SIDE, Images, center_crops, enlarged, upscale_bicubic
 from ...calibration.metrics.image import mean_db, psnr_y
 from ...engines.errors import EngineError
 from ...engines.session import Session
@@ -22,72 +22,76 @@ from ..losses.losses import Criterion
 from ..recipe import Recipe
 from .degrade import DEGRADATIONS
 
-EVALUATED = 16
-"""Held-out faces at a time."""
+EVAL_BATCH = 16
+"""Faces per batch in evaluation."""
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """A batch, as small as it can travel to where the network learns.
+class FaceBatch:
+    """Training batch, as uint8 to keep transfers to the GPU small.
 
     Args:
-        lr: (N, crop / scale, crop / scale, 3) uint8 BGR.
-        hr: (N, crop, crop, 3) uint8 BGR.
-        scale: hr over lr.
-        taught: what a teacher makes of lr, as hr; none without one.
+        lr, hr: (N, crop / scale, crop / scale, 3) and (N, crop, crop, 3) uint8 BGR.
+        scale: ratio of the sides of hr and lr.
+        teacher_sr: output of the teacher, of the shape of hr; None without a teacher.
     """
 
     lr: Tensor
     hr: Tensor
     scale: int
-    distill_weight: Tensor | None = None
+    teacher_sr: Tensor | None = None
 
 
 class FacePairs:
-    """Random crops of the faces of a folder, and what is left of them at a low resolution: a `Task`.
+    """Random crops of faces and their low-resolution versions: a `Task`.
 
     Args:
-        recipe: crop, batch, scales, degradation and losses are read from it.
+        recipe: supplies crop, batch, scales, degradation and losses.
         faces: folder of training faces, each at least as large as the crop.
-        held_out: folder of faces to evaluate on; none leaves evaluation out.
-        criterion: the recipe's losses; none to make it of those that need nothing more.
-        teacher: a network to imitate by the share that the recipe says; none for the true faces alone.
+        val_faces: folder of validation faces; None disables evaluation.
+        criterion: loss; None to build it from the recipe, if it needs no further networks.
+        teacher: teacher network; None to train on the true faces only.
 
     Raises:
         InputError: a picture is too small or cannot be read.
-        EngineError: the teacher enlarges by another scale, or takes no crops as large.
+        EngineError: the teacher has another scale, or does not accept crops of this size.
     """
 
     def __init__(
         self,
         recipe: Recipe,
         faces: Path,
-        held_out: Path | None,
+        val_faces: Path | None,
         criterion: Criterion | None = None,
         teacher: Session | None = None,
     ) -> None:
         self.recipe, self.teacher = recipe, teacher
-        self.turn = Lock()
+        self.teacher_lock = Lock()
         self.scale = int(recipe.config["scale"])
         self.scales = recipe.scales or (self.scale,)
-        if teacher is not None and self.scales != (teacher.io_spec.scale,):
-            own = ", ".join(f"×{scale}" for scale in self.scales)
-            raise EngineError(f"the teacher enlarges ×{teacher.io_spec.scale}, the network {own}; leave --teacher out")
-        if teacher is not None and max(teacher.io_spec.windows) < recipe.crop // self.scale:
-            raise EngineError(f"the teacher takes no crops of {recipe.crop // self.scale} px; leave --teacher out")
+        if teacher is not None:
+            self._check_teacher(teacher)
         self.degrade = DEGRADATIONS[recipe.degradation]
         self.criterion = criterion or Criterion(recipe.losses)
-        self.faces = read_faces(faces, least=recipe.crop)
+        self.faces = read_faces(faces, min_side=recipe.crop)
         self.device = CPU
-        self.held_out = None
-        if held_out is not None:
-            hr = centres(read_faces(held_out, least=SIDE), self.scale)
+        self.validation = None
+        if val_faces is not None:
+            hr = center_crops(read_faces(val_faces, min_side=SIDE), self.scale)
             lr = self.degrade(hr, self.scale, np.random.default_rng(SEED))
-            bicubic = enlarged_by_bicubic(lr, self.scale)
-            self.held_out = (lr, hr, mean_db(psnr_y(bicubic, hr)))
+            bicubic = upscale_bicubic(lr, self.scale)
+            self.validation = (lr, hr, mean_db(psnr_y(bicubic, hr)))
 
-    def batch(self, rng: np.random.Generator) -> Pairs:
-        """Crops drawn, mirrored and shrunk at random."""
+    def _check_teacher(self, teacher: Session) -> None:
+        scale, crop = teacher.io_spec.scale, self.recipe.crop // self.scale
+        if self.scales != (scale,):
+            scales = ", ".join(f"×{scale}" for scale in self.scales)
+            raise EngineError(f"the teacher's scale is ×{scale}, the network's {scales}; omit --teacher")
+        if max(teacher.io_spec.crop_sizes) < crop:
+            raise EngineError(f"the teacher does not accept crops of {crop} px; omit --teacher")
+
+    def batch(self, rng: np.random.Generator) -> FaceBatch:
+        """Random crops, flipped horizontally with a probability of 50 %, and their low-resolution versions."""
         scale = self.scales[int(rng.integers(len(self.scales)))] if len(self.scales) > 1 else self.scales[0]
         crop = self.recipe.crop // scale * scale
         samples = []
@@ -101,56 +105,50 @@ class FacePairs:
         if self.recipe.clean:
             clean = rng.random(len(lr)) < self.recipe.clean
             lr[clean] = low_resolution(hr[clean], scale)
-        distill_weight = None
+        teacher_sr = None
         if self.teacher is not None:
-            with self.turn:  # sessions belong to one thread at a time
-                distill_weight = torch.from_numpy(with_its_mirror(self.teacher, lr))
-        return Pairs(torch.from_numpy(lr), torch.from_numpy(hr), scale, distill_weight)
+            with self.teacher_lock:  # a session serves one thread at a time
+                teacher_sr = torch.from_numpy(flip_ensemble(self.teacher, lr))
+        return FaceBatch(torch.from_numpy(lr), torch.from_numpy(hr), scale, teacher_sr)
 
-    def loss(self, network: nn.Module, batch: Pairs) -> Tensor:
-        """Loss between the network's enlargement and the truth, and what the teacher makes of it."""
+    def loss(self, network: nn.Module, batch: FaceBatch) -> Tensor:
+        """Loss against the true faces, mixed with that against the teacher's output by `distill_weight`."""
         lr = to_rgb(batch.lr)
         sr = (network(lr, batch.scale) if self.recipe.scales else network(lr)).float()
         loss = self.criterion(sr, to_rgb(batch.hr))
-        if batch.distill_weight is None:
+        if batch.teacher_sr is None:
             return loss
-        return loss + self.recipe.distill_weight * (self.criterion(sr, to_rgb(batch.distill_weight)) - loss)
+        return loss + self.recipe.distill_weight * (self.criterion(sr, to_rgb(batch.teacher_sr)) - loss)
 
     def to(self, device: torch.device) -> None:
-        """Where held-out faces are looked at, and what the loss is reckoned with."""
+        """Set the device of evaluation and move the networks of the loss there."""
         self.device = device
         self.criterion.to(device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Of what learns in the criterion."""
+        """State of the criterion, for a checkpoint."""
         return self.criterion.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.criterion.load_state_dict(state)
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """Mean Y-PSNR on the held-out faces and its gain over bicubic, in dB."""
-        if self.held_out is None:
+        """Mean Y-PSNR on the validation faces and its gain over bicubic, in dB."""
+        if self.validation is None:
             return {}
-        lr, hr, bicubic = self.held_out
+        lr, hr, bicubic_db = self.validation
         lr = padded(lr, int(getattr(network, "multiple", 1)))
-        parts = [network(to_rgb(part)) for part in torch.split(torch.from_numpy(lr).to(self.device), EVALUATED)]
+        parts = [network(to_rgb(part)) for part in torch.split(torch.from_numpy(lr).to(self.device), EVAL_BATCH)]
         sr = to_pixels(torch.cat(parts)).cpu().numpy()
-        sr = sr[:, : hr.shape[1], : hr.shape[2]]
-        quality = mean_db(psnr_y(sr, hr))
-        return {"psnr_y_db": quality, "gain_db": quality - bicubic}
+        psnr_db = mean_db(psnr_y(sr[:, : hr.shape[1], : hr.shape[2]], hr))
+        return {"psnr_y_db": psnr_db, "gain_db": psnr_db - bicubic_db}
 
 
-def with_its_mirror(teacher: Session, lr: Pictures) -> Pictures:
-    """What a network makes of faces, each the mean of what it makes of the face and of its mirror image.
+def flip_ensemble(teacher: Session, lr: Images) -> Images:
+    """Self-ensemble over a horizontal flip: the mean of a network's outputs for a face and for its mirror image.
 
-    Args:
-        teacher: for super-resolution.
-        lr: (N, side, side, 3) uint8 BGR.
-
-    Returns:
-        (N, scale·side, scale·side, 3) uint8 BGR.
+    (N, side, side, 3) uint8 BGR -> (N, scale·side, scale·side, 3) uint8 BGR.
     """
     straight, mirrored = enlarged(teacher, lr), enlarged(teacher, np.ascontiguousarray(lr[:, :, ::-1]))
     return np.asarray((straight.astype(np.uint16) + mirrored[:, :, ::-1] + 1) // 2, np.uint8)

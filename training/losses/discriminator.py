@@ -1,4 +1,4 @@
-"""Who tells true faces from super-resolved ones, and learns it beside the network that tries to deceive it.
+"""Adversarial loss: a discriminator of true and super-resolved faces, trained together with the generator.
 
 Source: the CRL paper, sections 3.2 and 3.3, equations 8 and 10.
 """
@@ -13,30 +13,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 512, 512)
-"""Of the eight convolutions; each two have the same, and the second of them halves the picture."""
+"""Output channels of the eight convolutions; every second one has stride 2."""
 SLOPE = 0.2
 
 
 class Discriminator(nn.Module):
-    """Eight 3×3 convolutions from 64 to 512 channels, as VGG has them, and the logit that a picture is a true one.
+    """Eight 3×3 convolutions of 64 to 512 channels, as in VGG, and a logit that the picture is real.
 
-    Where the paper is silent, chosen here: strides of 1 and 2 in turn and leaky ReLU, as in SRGAN, which it follows; a
-    linear layer on the mean over all positions, so that pictures may have any size; no batch normalisation, which
-    would let one picture's verdict depend on the others in its batch.
+    Not specified by the paper and chosen here: strides of 1 and 2 in turn and leaky ReLU, as in SRGAN, which it
+    follows; a linear layer on the mean over all positions, so that pictures may have any size; no batch normalization,
+    with which the logit of a picture would depend on the others in the batch.
 
     Args:
-        width: channels of the first convolution; the others have them in the paper's proportion.
+        width: channels of the first convolution; the others are scaled accordingly.
     """
 
     def __init__(self, width: int = CHANNELS[0]) -> None:
         super().__init__()
         channels = [3, *(count * width // CHANNELS[0] for count in CHANNELS)]
-        layers = [
-            nn.Conv2d(before, after, 3, stride=1 + n % 2, padding=1)
-            for n, (before, after) in enumerate(pairwise(channels))
-        ]
+        layers = [nn.Conv2d(*pair, 3, stride=1 + n % 2, padding=1) for n, pair in enumerate(pairwise(channels))]
         self.convolutions = nn.ModuleList(layers)
-        self.verdict = nn.Linear(channels[-1], 1)
+        self.classifier = nn.Linear(channels[-1], 1)
         for layer in layers:
             nn.init.kaiming_normal_(layer.weight, SLOPE, nonlinearity="leaky_relu")
 
@@ -45,46 +42,43 @@ class Discriminator(nn.Module):
         x = 2 * x - 1
         for layer in self.convolutions:
             x = F.leaky_relu(layer(x), SLOPE)
-        result: Tensor = self.verdict(x.mean((2, 3)))[:, 0]
+        result: Tensor = self.classifier(x.mean((2, 3)))[:, 0]
         return result
 
 
 class Adversary:
-    """A discriminator and the optimiser that it learns by.
+    """A discriminator and its optimizer.
 
-    The paper writes its game twice: equation 8 as a difference of means under a Lipschitz bound, as Wasserstein GANs
-    have it, equation 10 as −log D. The second is taken, with cross entropy for D: section 3.2 calls D a probability and
-    a binary classifier, which has a logarithm as a Wasserstein critic has not, and how D is kept Lipschitz is not said.
+    The paper has two formulations: equation 8 is a difference of means under a Lipschitz constraint (Wasserstein GAN),
+    equation 10 is −log D. The second is used, with cross entropy for D: section 3.2 calls D a probability and a binary
+    classifier, which suits a logarithm and not a Wasserstein critic, and does not say how D is kept Lipschitz.
 
     Args:
-        rate: of Adam, the same at every step.
-        beta1: decay of Adam's mean of gradients.
-        seed: of the first weights.
+        learning_rate, beta1: of Adam: constant learning rate, and decay of the first moment.
+        seed: random seed of the initial weights.
         width: see `Discriminator`.
     """
 
-    def __init__(self, rate: float, beta1: float = 0.9, seed: int = 0, width: int = CHANNELS[0]) -> None:
+    def __init__(self, learning_rate: float, beta1: float = 0.9, seed: int = 0, width: int = CHANNELS[0]) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.discriminator = Discriminator(width)
         self.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         self.discriminator.requires_grad_(False)
-        self.adam = torch.optim.Adam(self.discriminator.parameters(), lr=rate, betas=(beta1, 0.999))
+        self.adam = torch.optim.Adam(self.discriminator.parameters(), lr=learning_rate, betas=(beta1, 0.999))
 
     def to(self, device: torch.device) -> None:
-        """Move the discriminator; its optimiser follows."""
+        """Move the discriminator to a device; the optimizer follows."""
         self.discriminator.to(device)
 
-    def learn(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """One step of telling them apart; returns the cross entropy before it, about 1.4 for a blind guess.
+    def train_step(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Train the discriminator for one step; returns the cross entropy before it (about 1.4 at chance level).
 
-        Args:
-            sr: (N, 3, H, W) super-resolved faces, RGB in [0, 1], that no gradient flows back to.
-            hr: (N, 3, H, W) true ones.
+        Super-resolved, detached, and true faces are (N, 3, H, W), RGB in [0, 1].
         """
         self.discriminator.requires_grad_(True)
-        false, true = (self.discriminator(faces).float() for faces in (sr, hr))
-        loss = F.softplus(false).mean() + F.softplus(-true).mean()
+        fake, real = (self.discriminator(faces).float() for faces in (sr, hr))
+        loss = F.softplus(fake).mean() + F.softplus(-real).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
@@ -92,14 +86,14 @@ class Adversary:
         return loss.detach()
 
     def generator_loss(self, sr: Tensor) -> Tensor:
-        """−log D of (N, 3, H, W) super-resolved faces, the mean over them: equation 10, small where D is deceived."""
+        """Equation 10: mean −log D of (N, 3, H, W) super-resolved faces."""
         return F.softplus(-self.discriminator(sr).float()).mean()
 
     def state_dict(self) -> dict[str, Any]:
-        """Of both, for a checkpoint."""
+        """State of discriminator and optimizer, for a checkpoint."""
         return {"discriminator": self.discriminator.state_dict(), "adam": self.adam.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.adam.load_state_dict(state["adam"])

@@ -1,7 +1,6 @@
-"""What a super-resolved face is compared with the true one by: the terms of the papers' losses and their sum.
+"""Super-resolution losses of the papers, and their weighted sum.
 
-Where the papers write norms, means are taken here, so that what a term counts depends neither on the size of the faces
-nor on how many there are.
+Means replace the papers' norms, so that a loss does not depend on the size or the number of faces.
 """
 
 from __future__ import annotations
@@ -18,38 +17,31 @@ from ...engines.errors import UnknownNameError, UsageError
 from .discriminator import Adversary
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of the estimate and of the truth -> a scalar."""
-SHARES = tuple(levels / sum(LUMA) for levels in reversed(LUMA))
-"""Of red, green and blue in the luma."""
-LEAST = 1e-6
-"""Mean square difference that goes without saying: 60 dB."""
+"""Estimate and target -> scalar."""
+LUMA_WEIGHTS = tuple(levels / sum(LUMA) for levels in reversed(LUMA))
+"""Weights of red, green and blue in the luma."""
+EPSILON = 1e-6
+"""Added to mean square errors before the logarithm; corresponds to 60 dB."""
 
 
 def total_variation(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean square difference of neighbouring pixels of the estimate (MFFCN, section 3.1.3); the truth has no say."""
+    """Mean square difference of neighboring pixels of the estimate (MFFCN, section 3.1.3); the target is unused."""
     return (sr[..., 1:, :] - sr[..., :-1, :]).square().mean() + (sr[..., 1:] - sr[..., :-1]).square().mean()
 
 
 def gram(features: Tensor) -> Tensor:
-    """Which channels go together, wherever in the picture: Gram matrices over the number of positions and channels.
-
-    Args:
-        features: (N, C, H, W).
-
-    Returns:
-        (N, C, C). Moving the positions about does not change it.
-    """
+    """Gram matrices of the channels, divided by C·H·W, invariant to the positions' order: (N, C, H, W) -> (N, C, C)."""
     rows = features.flatten(2)  # (N, C, HW)
     return rows @ rows.transpose(1, 2) / rows[0].numel()
 
 
 def texture(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean absolute difference of Gram matrices (MFFCN, equation 5), which does not say how the matrices are scaled."""
+    """Mean absolute difference of Gram matrices (MFFCN, equation 5, which does not specify their scale)."""
     return F.l1_loss(gram(sr), gram(hr))
 
 
 def frequency(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean absolute difference of Fourier coefficients, so that fine detail counts as much as broad shades.
+    """Mean absolute difference of Fourier coefficients: high frequencies have the same weight as low ones.
 
     Source: S.-J. Cho et al., "Rethinking coarse-to-fine approach in single image deblurring", 2021, equation 5.
     """
@@ -57,14 +49,14 @@ def frequency(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def psnr(sr: Tensor, hr: Tensor) -> Tensor:
-    """What a mean PSNR is a mean of: the logarithm of each face's mean square difference, ¾ of it on the luma.
+    """Negative mean PSNR up to constants: mean over faces of the log of the mean square error, ¾ of it on the luma.
 
-    So a face that was easy counts as much as one that was hard, as it does where networks are compared; the quarter on
-    RGB keeps colours true, which luma alone leaves to chance.
+    Each face has the same weight, easy or hard, as in the evaluation. The quarter on RGB keeps the colors, which the
+    luma alone does not constrain.
     """
-    apart = sr - hr
-    luma = (apart * apart.new_tensor(SHARES).view(3, 1, 1)).sum(1).square().mean((1, 2))
-    return (0.75 * luma + 0.25 * apart.square().mean((1, 2, 3)) + LEAST).log().mean()
+    error = sr - hr
+    luma = (error * error.new_tensor(LUMA_WEIGHTS).view(3, 1, 1)).sum(1).square().mean((1, 2))
+    return (0.75 * luma + 0.25 * error.square().mean((1, 2, 3)) + EPSILON).log().mean()
 
 
 PIXEL_LOSSES: dict[str, Loss] = {
@@ -74,25 +66,25 @@ PIXEL_LOSSES: dict[str, Loss] = {
     "frequency": frequency,
     "psnr": psnr,
 }
-"""Terms on pictures (N, 3, H, W), RGB in [0, 1]. CRL's equation 11 is the first, MFFCN's equation 3 the second."""
+"""Terms on pictures (N, 3, H, W), RGB in [0, 1]. "l1" is equation 11 of CRL, "l2" equation 3 of MFFCN."""
 FEATURE_LOSSES: dict[str, Loss] = {"perceptual_l1": F.l1_loss, "perceptual_l2": F.mse_loss, "texture": texture}
-"""Terms on their features (N, C, H, W): MFFCN's equation 4; CRL's equation 9, with the mean over channels that its
-equation 3 has; MFFCN's equation 5."""
+"""Terms on VGG-19 features (N, C, H, W): equation 4 of MFFCN; equation 9 of CRL, with the mean over channels of its
+equation 3; equation 5 of MFFCN."""
 ADVERSARIAL = "adversarial"
-"""The term of an `Adversary`, CRL's equation 10."""
+"""Term of an `Adversary`, equation 10 of CRL."""
 
 
 class Criterion:
-    """Sum of terms.
+    """Weighted sum of loss terms.
 
     Args:
-        losses: name -> what it counts; at least one.
-        features: pictures -> features, for the terms on them; called once for all.
-        adversary: for the adversarial term. It learns a step whenever the sum is taken, before it judges.
+        losses: term -> weight; at least one.
+        features: network of the feature terms; called once for all of them.
+        adversary: for the adversarial term; trained for one step at each call, before its loss is computed.
 
     Raises:
-        UnknownNameError: there is no term of that name.
-        UsageError: a term lacks what it is reckoned with.
+        UnknownNameError: unknown term.
+        UsageError: a term lacks its network.
     """
 
     def __init__(
@@ -102,41 +94,38 @@ class Criterion:
             if name not in (known := {**PIXEL_LOSSES, **FEATURE_LOSSES, ADVERSARIAL: None}):
                 raise UnknownNameError("loss", name, known)
             if name in FEATURE_LOSSES and features is None:
-                raise UsageError(
-                    f"the loss '{name}' compares features of VGG-19; give its weights with --perceptual-weights FILE"
-                )
+                raise UsageError(f"the loss '{name}' needs VGG-19; give its weights with --perceptual-weights FILE")
         if (ADVERSARIAL in losses) != (adversary is not None):
-            raise UsageError(f"an adversary goes with the loss '{ADVERSARIAL}'; give both, or neither")
+            raise UsageError(f"the loss '{ADVERSARIAL}' and an adversary need each other; give both or neither")
         self.losses, self.features, self.adversary = losses, features, adversary
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, 3, H, W) estimate and truth, RGB in [0, 1] -> a scalar."""
-        terms = [share * PIXEL_LOSSES[name](sr, hr) for name, share in self._of(PIXEL_LOSSES)]
-        if self.features is not None and (compared := self._of(FEATURE_LOSSES)):
+        """(N, 3, H, W) estimate and target, RGB in [0, 1] -> scalar."""
+        terms = [weight * PIXEL_LOSSES[name](sr, hr) for name, weight in self._weighted(PIXEL_LOSSES)]
+        if self.features is not None and (weighted := self._weighted(FEATURE_LOSSES)):
             with torch.no_grad():
-                wanted = self.features(hr).float()
-            seen = self.features(sr).float()
-            terms += [share * FEATURE_LOSSES[name](seen, wanted) for name, share in compared]
+                hr_features = self.features(hr).float()
+            sr_features = self.features(sr).float()
+            terms += [weight * FEATURE_LOSSES[name](sr_features, hr_features) for name, weight in weighted]
         if self.adversary is not None:
-            self.adversary.learn(sr.detach(), hr)
+            self.adversary.train_step(sr.detach(), hr)
             terms.append(self.losses[ADVERSARIAL] * self.adversary.generator_loss(sr))
         return torch.stack(terms).sum()
 
     def to(self, device: torch.device) -> None:
-        """Move what terms are reckoned with."""
-        if self.features is not None:
-            self.features.to(device)
-        if self.adversary is not None:
-            self.adversary.to(device)
+        """Move the networks of the terms to a device."""
+        for network in (self.features, self.adversary):
+            if network is not None:
+                network.to(device)
 
-    def _of(self, kind: Mapping[str, Loss]) -> list[tuple[str, float]]:
-        return [(name, share) for name, share in self.losses.items() if name in kind]
+    def _weighted(self, terms: Mapping[str, Loss]) -> list[tuple[str, float]]:
+        return [(name, weight) for name, weight in self.losses.items() if name in terms]
 
     def state_dict(self) -> dict[str, Any]:
-        """Of the adversary, for a checkpoint; empty without one."""
+        """State of the adversary, for a checkpoint; empty without one."""
         return self.adversary.state_dict() if self.adversary else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         if self.adversary:
             self.adversary.load_state_dict(state)

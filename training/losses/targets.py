@@ -1,4 +1,4 @@
-"""What every cell of a detector should say of a picture: its labels and, where there is one, a teacher's maps."""
+"""Detector targets from labels and a teacher's output maps, and the distillation loss."""
 
 from __future__ import annotations
 
@@ -10,126 +10,124 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...calibration.data.detection import CERTAIN, LabelledFaces
+from ...calibration.data.detection import CERTAIN, LabeledFaces
 from ...networks.detector import CELLS, decode, grid
 
 POSITIVE_SCORE = 0.3
-"""From this score on a cell claims a face: boxes and landmarks are learnt there, and labels must bear it out."""
+"""Cells with at least this target score are positive: boxes and landmarks are trained there, and a label must match."""
 MIN_TEACHER_SCORE = 0.05
-"""A teacher that gives a labelled face no cell above this does not see it: the cells at its centre take it then."""
+"""A teacher without a cell above this score for a labeled face misses it; the cells at its center become positive."""
 FOCAL_GAMMA = 1.5
-"""Power of the difference that weights a cell's score. Squared, cells at 0.2 where nothing is hardly mattered, and
-ranked among the faintest faces."""
+"""Exponent of the focal weight of the score loss. With 2, cells that scored 0.2 on background had almost no loss, and
+ranked among the weakest faces."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """For one picture, or stacked along a first axis for a batch of them.
+    """Targets of one picture, or stacked along a first axis for a batch.
 
     Args:
         score: (A,) float32, 0..1.
-        asked: (A,) bool; the other cells may say what they like.
-        boxes_xyxy: (A, 4) float32, pixels; means something where the score is at least `POSITIVE_SCORE`.
-        landmarks: (A, 10) float32, x, y of five points, pixels; likewise.
+        mask: (A,) bool; the score of other cells is not trained.
+        boxes_xyxy: (A, 4) float32, pixels; valid where the score is at least `POSITIVE_SCORE`.
+        landmarks: (A, 10) float32, x, y of five points, pixels; valid where the boxes are.
     """
 
     score: Tensor
-    asked: Tensor
+    mask: Tensor
     boxes_xyxy: Tensor
     landmarks: Tensor
 
 
-def targets(faces: LabelledFaces, height: int, width: int, maps: NDArray[np.float32] | None = None) -> Targets:
-    """What the cells should say of a picture.
+def build_targets(
+    faces: LabeledFaces, height: int, width: int, teacher_maps: NDArray[np.float32] | None = None
+) -> Targets:
+    """Targets of all cells of a picture.
+
+    The teacher's maps are the targets, corrected by the labels: cells of a labeled face that the teacher scores too low
+    are scaled up to `CERTAIN` and get the box and landmarks of the label, and scores without a matching label are
+    limited to below `POSITIVE_SCORE`.
 
     Args:
-        faces: its labels.
-        height: of the picture in pixels, a multiple of 32.
-        width: likewise.
-        maps: (A, 15) a teacher's, first channel 0..1, the others as the network's.
-
-    A teacher's maps are imitated as they are, but for what the labels know better: a face that the teacher sees too
-    faintly is told as firmly as `CERTAIN`, with the label's box and landmarks, and a face where there is no label is
-    told less firmly than `POSITIVE_SCORE`.
+        height, width: of the picture in pixels, multiples of 32.
+        teacher_maps: (A, 15) output of the teacher, first channel 0..1, the others as those of the network.
     """
     cells = grid(height, width)
-    known = torch.zeros(len(cells), 15) if maps is None else torch.from_numpy(maps)
-    boxes, points = decode(known, cells)
-    score, asked = known[:, 0].clone(), torch.ones(len(cells), dtype=torch.bool)
+    maps = torch.zeros(len(cells), 15) if teacher_maps is None else torch.from_numpy(teacher_maps)
+    boxes, points = decode(maps, cells)
+    score, mask = maps[:, 0].clone(), torch.ones(len(cells), dtype=torch.bool)
     labels, certain = torch.from_numpy(faces.boxes_xyxy), torch.from_numpy(faces.certain)
-    ious = overlap(boxes[:, None], labels) if maps is not None else torch.zeros(len(cells), len(labels))
+    ious = box_iou(boxes[:, None], labels) if teacher_maps is not None else torch.zeros(len(cells), len(labels))
     iou, nearest = ious.max(1) if len(labels) else (torch.zeros(len(cells)), torch.zeros(len(cells), dtype=torch.long))
     score = torch.where(iou >= 0.3, score, score.clamp(max=POSITIVE_SCORE - 0.01))
-    if maps is None:
-        asked &= ~_within(labels[~certain], cells).any(1)
+    if teacher_maps is None:
+        mask &= ~_cells_in_boxes(labels[~certain], cells).any(1)
     for i in certain.nonzero()[:, 0].tolist():
-        mine = (nearest == i) & (iou >= 0.5) & (score > MIN_TEACHER_SCORE)
-        if mine.any():
-            score[mine] *= max(1.0, CERTAIN / float(score[mine].max()))
+        positive = (nearest == i) & (iou >= 0.5) & (score > MIN_TEACHER_SCORE)
+        if positive.any():
+            score[positive] *= max(1.0, CERTAIN / float(score[positive].max()))
         else:
-            mine = _central(labels[i], cells)
-            score[mine] = CERTAIN
-        boxes[mine], points[mine] = labels[i], torch.from_numpy(faces.landmarks[i])
-    return Targets(score.clamp(max=1), asked, boxes, points)
+            positive = _center_cells(labels[i], cells)
+            score[positive] = CERTAIN
+        boxes[positive], points[positive] = labels[i], torch.from_numpy(faces.landmarks[i])
+    return Targets(score.clamp(max=1), mask, boxes, points)
 
 
-def stacked(parts: list[Targets]) -> Targets:
-    """The targets of a batch."""
+def stack_targets(parts: list[Targets]) -> Targets:
+    """Targets of a batch."""
     return Targets(*(torch.stack([vars(part)[name] for part in parts]) for name in vars(parts[0])))
 
 
-def _within(boxes: Tensor, cells: Tensor) -> Tensor:
-    """(A, n) bool: the cell's middle lies in the box, or within one cell of its centre."""
-    middle = ((cells[:, :2] + 0.5) * cells[:, 2:])[:, None]
-    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    return ((middle - centre).abs() <= torch.maximum(half, cells[:, None, 2:])).all(-1)
+def _cells_in_boxes(boxes: Tensor, cells: Tensor) -> Tensor:
+    """(A, n) bool: the center of the cell lies in the box, or within one cell of its center."""
+    cell_center = ((cells[:, :2] + 0.5) * cells[:, 2:])[:, None]
+    center, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    return ((cell_center - center).abs() <= torch.maximum(half, cells[:, None, 2:])).all(-1)
 
 
-def _central(box: Tensor, cells: Tensor) -> Tensor:
-    """(A,) bool: the cells round the centre of a face, at the stride that suits its size; one at least."""
+def _center_cells(box: Tensor, cells: Tensor) -> Tensor:
+    """(A,) bool: at least one cell around the center of a face, at the stride for its size."""
     side = float((box[2:] - box[:2]).prod().sqrt())
     strides = cells[:, 2]
-    unfit = (side / (CELLS * strides)).log2().abs()
-    away = ((cells[:, :2] + 0.5) * cells[:, 2:] - (box[:2] + box[2:]) / 2).abs().amax(1)  # (A,)
-    fit = unfit == unfit.min()
-    return fit & ((away <= side / 4) | (away == away[fit].min()))
+    mismatch = (side / (CELLS * strides)).log2().abs()
+    distance = ((cells[:, :2] + 0.5) * cells[:, 2:] - (box[:2] + box[2:]) / 2).abs().amax(1)  # (A,)
+    matching = mismatch == mismatch.min()
+    return matching & ((distance <= side / 4) | (distance == distance[matching].min()))
 
 
 def distillation_loss(maps: Tensor, target: Targets, height: int, width: int) -> Tensor:
-    """How far a network's maps are from what they should be.
+    """Loss of the detector's output maps against the targets.
+
+    Scores: cross entropy with the target as a probability, weighted by a power of their difference, so that the many
+    easy background cells do not dominate. Boxes: generalized IoU. Landmarks: smooth L1 relative to the side of the
+    face. Box and landmark losses are means over the positive cells, weighted by their score.
 
     Args:
         maps: (N, A, 15), the first channel a logit.
-        target: of the batch.
-        height: of the pictures in pixels.
-        width: likewise.
-
-    Scores: cross entropy with the target as a probability, weighted with a power of the difference of both, so that the
-    many easy cells of the background do not drown the few that look like faces. Boxes: generalised IoU. Landmarks:
-    smooth L1 in sides of the face. Each is a mean over the cells that claim a face, weighted with their score.
+        height, width: of the pictures in pixels.
 
     Source: X. Li et al., "Generalized focal loss", 2020, equation 6 (its weight is not differentiated here).
     """
     logit, score = maps[..., 0], target.score
-    claimed = target.asked & (score >= POSITIVE_SCORE)
-    weight = score[claimed]
-    number = weight.sum().clamp(min=1)
-    error = (logit.detach().sigmoid() - score).abs() ** FOCAL_GAMMA * target.asked
-    told = F.binary_cross_entropy_with_logits(logit, score, error, reduction="sum")
-    boxes, points = decode(maps[claimed], grid(height, width).expand(len(maps), -1, -1)[claimed])
-    wanted = target.boxes_xyxy[claimed]
-    box = (weight * (1 - overlap(boxes, wanted, generalised=True))).sum()
-    side = (wanted[:, 2:] - wanted[:, :2]).clamp(min=1).prod(1).sqrt()[:, None]
-    away = F.smooth_l1_loss(points / side, target.landmarks[claimed] / side, reduction="none", beta=0.01).mean(1)
-    return 2 * (2 * told + box + 10 * (weight * away).sum()) / number
+    positive = target.mask & (score >= POSITIVE_SCORE)
+    weight = score[positive]
+    total_weight = weight.sum().clamp(min=1)
+    focal_weight = (logit.detach().sigmoid() - score).abs() ** FOCAL_GAMMA * target.mask
+    score_loss = F.binary_cross_entropy_with_logits(logit, score, focal_weight, reduction="sum")
+    boxes, points = decode(maps[positive], grid(height, width).expand(len(maps), -1, -1)[positive])
+    target_boxes = target.boxes_xyxy[positive]
+    box_loss = (weight * (1 - box_iou(boxes, target_boxes, generalized=True))).sum()
+    side = (target_boxes[:, 2:] - target_boxes[:, :2]).clamp(min=1).prod(1).sqrt()[:, None]
+    point_loss = F.smooth_l1_loss(points / side, target.landmarks[positive] / side, reduction="none", beta=0.01).mean(1)
+    return 2 * (2 * score_loss + box_loss + 10 * (weight * point_loss).sum()) / total_weight
 
 
-def overlap(a: Tensor, b: Tensor, generalised: bool = False) -> Tensor:
-    """IoU (or generalised IoU) of boxes (..., 4) x1, y1, x2, y2, element by element, broadcasting: (...)."""
+def box_iou(a: Tensor, b: Tensor, generalized: bool = False) -> Tensor:
+    """IoU (or generalized IoU) of boxes (..., 4) x1, y1, x2, y2, element by element with broadcasting: (...)."""
     inter = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
     union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - inter
     iou = inter / union.clamp(min=1e-6)
-    if not generalised:
+    if not generalized:
         return iou
     hull = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).prod(-1).clamp(min=1e-6)
     return iou - (hull - union) / hull

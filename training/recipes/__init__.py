@@ -1,1 +1,1 @@
-"""One network's recipes a file, named by what they are for."""
+"""Recipes by network; each file has those of one paper, `baselines` those of three."""

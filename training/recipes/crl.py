@@ -1,22 +1,22 @@
-"""How CRL is trained: the paper's loss (equation 12), and L1 alone for a CPU core."""
+"""Recipes of CRL: the paper's loss (equation 12), and L1 only for one CPU core."""
 
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import BICUBIC_SKIP, SMALL_RESIDUAL_INIT, faces_cpu
+from .cpu import BICUBIC_SKIP, SMALL_RESIDUAL_INIT, cpu_recipe
 
 ALPHA, BETA = 0.006, 0.001
-"""What the perceptual and the adversarial term count in equation 12; the paper gives no values, these are SRGAN's."""
-FACES_AN_EPOCH = 52_000
-"""Size of the paper's training set (section 4)."""
+"""Weights of the perceptual and the adversarial term in equation 12; the paper gives no values, these are SRGAN's."""
+EPOCH_FACES = 52_000
+"""Size of the paper's training set (section 4), in faces per epoch."""
 
 
 def paper(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
     """Equation 12 and the first settings of section 4.1: batches of 64 blocks of 41×41, Adam at 1e-4, times 0.1.
 
-    The section gives three sets of settings that exclude each other; the second is VDSR's, the third a fusion's.
+    The section gives three contradictory sets of settings; the second is that of VDSR, the third that of a fusion.
     """
-    epoch = FACES_AN_EPOCH // 64
+    epoch = EPOCH_FACES // 64
     return Recipe(
         network="crl",
         config={"depth": depth, "width": width, "scale": scale, "bicubic_skip": False},
@@ -32,20 +32,20 @@ def paper(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
         vgg_layer="conv5_4",
         deviations=(
             f"the paper gives neither alpha nor beta: {ALPHA} and {BETA}, as in SRGAN",
-            "the paper does not say which features of VGG-19: the last convolution before the fifth pooling",
-            "cross entropy for the discriminator (equation 10), not equation 8's Wasserstein difference",
-            "the paper's 200 iterations are read as epochs of 52,000 faces",
-            "the discriminator learns at a constant rate, without weight decay",
-            "blocks of 41x41 at the high resolution, less what the scale does not divide",
+            "the paper does not specify the VGG-19 layer: the last convolution before the fifth pooling",
+            "cross entropy for the discriminator (equation 10), not the Wasserstein difference of equation 8",
+            "the 200 iterations of the paper are taken as epochs of 52,000 faces",
+            "constant learning rate of the discriminator, without weight decay",
+            "blocks of 41x41 at high resolution, reduced to a multiple of the scale",
         ),
     )
 
 
 def cpu(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
-    """The generator by itself, without the discriminator and the perceptual loss: they want weights of VGG-19."""
+    """The generator only, without discriminator and perceptual loss, which needs VGG-19 weights."""
     config = {"depth": depth, "width": width, "scale": scale, "bicubic_skip": True}
-    alone = "no perceptual and no adversarial loss: the generator by itself"
-    return faces_cpu("crl", config, 1_500, BICUBIC_SKIP, alone, **SMALL_RESIDUAL_INIT)
+    generator_only = "no perceptual and no adversarial loss: the generator only"
+    return cpu_recipe("crl", config, 1_500, BICUBIC_SKIP, generator_only, **SMALL_RESIDUAL_INIT)
 
 
 RECIPES = {"cpu": cpu, "paper": paper}

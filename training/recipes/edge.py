@@ -1,83 +1,71 @@
-"""How the network of our own is trained: nano, tiny and small, on clean faces and on those of cameras; how it ends."""
+"""Recipes of the edge network: three sizes, camera degradation, fine-tuning, quantization-aware training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ...engines.errors import UsageError
 from ...networks.edge.network import SIZES
 from ..recipe import Recipe
-from .camera import CAMERA
-from .faces_cpu import BICUBIC_SKIP, SMALL_RESIDUAL_INIT, faces_cpu
+from .cpu import BICUBIC_SKIP, CAMERA_DEGRADATION, SMALL_RESIDUAL_INIT, cpu_recipe
 
-WHOLE, MOST_WHOLE = 32, 4
-"""Side of the inputs, in pixels, and the largest scale at which faces have as many: crops of 24 show the network more
-borders and less face than it meets later, and cost 0.2 dB."""
-EDGE: dict[str, Any] = {**SMALL_RESIDUAL_INIT, "learning_rate": 1e-3, "losses": {"psnr": 1.0}}
-"""What its recipes change: 1,000 steps of nano on crops of 24 are worth 2.50 dB with PSNR as the loss, 2.43 with L1."""
-
-
-def nano(width: int = SIZES["nano"][0], depth: int = SIZES["nano"][1], scale: int = 4, branches: int = 1) -> Recipe:
-    """At most 0.07 GMAC for a face of 32×32 at a scale of 4."""
-    return _plain(width, depth, scale, branches)
+INPUT_SIDE, MAX_INPUT_SIDE_SCALE = 32, 4
+"""Side of the inputs in pixels, and the largest scale at which the training faces are large enough for it. Inputs of 24
+pixels have a larger share of padded border and less of the face than at inference, and cost 0.2 dB."""
+CHANGES: dict[str, Any] = {**SMALL_RESIDUAL_INIT, "learning_rate": 1e-3, "losses": {"psnr": 1.0}}
+"""Differences from the CPU defaults. 1,000 steps of nano on 24-pixel inputs reach +2.50 dB with the PSNR loss, +2.43 dB
+with L1."""
 
 
-def tiny(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4, branches: int = 1) -> Recipe:
-    """At most 0.20 GMAC for a face of 32×32 at a scale of 4."""
-    return _plain(width, depth, scale, branches)
+def from_scratch(width: int, depth: int, scale: int = 4, branches: int = 1) -> Recipe:
+    """Train with bicubic degradation."""
+    return _recipe(width, depth, scale, branches)
 
 
-def small(width: int = SIZES["small"][0], depth: int = SIZES["small"][1], scale: int = 4, branches: int = 1) -> Recipe:
-    """At most 0.50 GMAC for a face of 32×32 at a scale of 4."""
-    return _plain(width, depth, scale, branches)
+def camera(width: int, depth: int, scale: int = 4, branches: int = 1) -> Recipe:
+    """Train with camera degradation; more than a third of the faces are clean, to limit the loss on clean input."""
+    return _recipe(width, depth, scale, branches, CAMERA_DEGRADATION, degradation="camera", clean=0.3)
 
 
-def camera(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4, branches: int = 1) -> Recipe:
-    """Faces degraded as `degrade.camera` says, but more than a third of them clean: frames of good cameras should lose
-    little."""
-    return _plain(width, depth, scale, branches, CAMERA, degradation="camera", clean=0.3)
+def finetune(width: int, depth: int, scale: int = 4, branches: int = 1) -> Recipe:
+    """Continue from trained weights at a quarter of the learning rates."""
+    deviation = "fine-tuned from trained weights at a quarter of the learning rates"
+    return _recipe(width, depth, scale, branches, deviation, **_finetune_changes(4))
 
 
-def finish(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4, branches: int = 1) -> Recipe:
-    """On from trained weights (``--start``), at a quarter of the rate."""
-    return _plain(width, depth, scale, branches, "gone on from trained weights, at a quarter of the rates", **_slow(4))
+def int8(width: int, depth: int, scale: int = 4) -> Recipe:
+    """Quantization-aware fine-tuning at 1/50 of the learning rates; higher ones first lose more than INT8 costs."""
+    deviation = "quantization-aware fine-tuning of weights that were trained without quantization"
+    return _recipe(width, depth, scale, 0, deviation, int8=True, **_finetune_changes(50))
 
 
-def int8(width: int = SIZES["tiny"][0], depth: int = SIZES["tiny"][1], scale: int = 4) -> Recipe:
-    """The last steps, from trained weights (``--start``): with the rounding of INT8, at a fiftieth of the rates.
-
-    Higher rates lose more at first than the rounding costs.
-    """
-    rounded = "finished with the rounding of INT8 in place, from weights that were trained without"
-    return _plain(width, depth, scale, 0, rounded, int8=True, **_slow(50))
+def _finetune_changes(divisor: int) -> dict[str, Any]:
+    rates = {name: CHANGES[name] / divisor for name in ("muon", "learning_rate")}
+    return {"steps": 2_000, "finetune": True, **rates}
 
 
-def _slow(part: int) -> dict[str, Any]:
-    """What a recipe changes that finishes trained weights at a part of the rates."""
-    return {
-        "steps": 2_000,
-        "finishes": True,
-        "muon": EDGE["muon"] / part,
-        "learning_rate": EDGE["learning_rate"] / part,
-    }
-
-
-def _plain(
+def _recipe(
     width: int, depth: int, scale: int, branches: int, *deviations: str, steps: int = 12_000, **changes: Any
 ) -> Recipe:
     if branches not in (0, 1):
-        raise UsageError(f"expected branches=1 for a sum of branches or branches=0 for none, got branches={branches}")
+        raise UsageError(f"branches must be 1 (train with branches) or 0 (without), got {branches}")
     config = {"width": width, "depth": depth, "scale": scale} | ({"branches": True} if branches else {})
-    side = WHOLE if scale <= MOST_WHOLE else 0
-    return faces_cpu("edge", config, steps, BICUBIC_SKIP, *deviations, side=side, **{**EDGE, **changes})
+    side = INPUT_SIDE if scale <= MAX_INPUT_SIDE_SCALE else 0
+    return cpu_recipe("edge", config, steps, BICUBIC_SKIP, *deviations, side=side, **{**CHANGES, **changes})
+
+
+def _sized(recipe: Callable[..., Recipe], size: str) -> Callable[..., Recipe]:
+    """The recipe with the width and depth of a size as defaults."""
+    width, depth = SIZES[size]
+    return partial(recipe, width=width, depth=depth)
 
 
 RECIPES = {
-    "cpu": tiny,
-    "nano": nano,
-    "tiny": tiny,
-    "small": small,
-    "camera": camera,
-    "finish": finish,
-    "int8": int8,
+    "cpu": _sized(from_scratch, "tiny"),
+    **{size: _sized(from_scratch, size) for size in SIZES},
+    "camera": _sized(camera, "tiny"),
+    "finetune": _sized(finetune, "tiny"),
+    "int8": _sized(int8, "tiny"),
 }

@@ -1,20 +1,22 @@
-"""How IDRN is trained: the paper's settings (section 3.1), and a recipe that two CPU cores can finish in an hour."""
+"""Recipes of IDRN: the paper's settings (section 3.1), and two that two CPU cores can finish in an hour."""
 
 from __future__ import annotations
 
-from ..recipe import Recipe
-from .faces_cpu import BICUBIC_SKIP, faces_cpu
+from typing import Any
 
-FACES_AN_EPOCH = 23_000
-"""Size of the paper's training set; its epochs are counted in these."""
+from ..recipe import Recipe
+from .cpu import BICUBIC_SKIP, CAMERA_DEGRADATION, cpu_recipe
+
+EPOCH_FACES = 23_000
+"""Size of the paper's training set, in faces per epoch."""
 
 
 def paper(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
     """Section 3.1: 32×32 inputs in batches of 16, 120 epochs, Adam at 1e-4 (times 0.9 every 30 epochs), L2."""
-    epoch = FACES_AN_EPOCH // 16
+    epoch = EPOCH_FACES // 16
     return Recipe(
         network="idrn",
-        config={"depth": depth, "width": width, "scale": scale, "bicubic_skip": False},
+        config=_config(depth, width, scale, bicubic_skip=False),
         steps=120 * epoch,
         batch=16,
         crop=32 * scale,
@@ -27,9 +29,18 @@ def paper(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
 
 
 def cpu(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
-    """The same network in a fraction of the arithmetic."""
-    config = {"depth": depth, "width": width, "scale": scale, "bicubic_skip": True}
-    return faces_cpu("idrn", config, 3_000, BICUBIC_SKIP)
+    """The same network with a fraction of the multiply-adds."""
+    return cpu_recipe("idrn", _config(depth, width, scale), 3_000, BICUBIC_SKIP)
 
 
-RECIPES = {"paper": paper, "cpu": cpu}
+def camera(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
+    """`cpu` with camera degradation, see `data.degrade.camera`."""
+    config = _config(depth, width, scale)
+    return cpu_recipe("idrn", config, 2_500, BICUBIC_SKIP, CAMERA_DEGRADATION, degradation="camera")
+
+
+def _config(depth: int, width: int, scale: int, bicubic_skip: bool = True) -> dict[str, Any]:
+    return {"depth": depth, "width": width, "scale": scale, "bicubic_skip": bicubic_skip}
+
+
+RECIPES = {"paper": paper, "cpu": cpu, "camera": camera}

@@ -1,31 +1,31 @@
-"""How MFFCN is trained: the paper's loss and settings (section 3), and a recipe for a CPU core."""
+"""Recipes of MFFCN: the paper's loss and settings (section 3), and one for one CPU core."""
 
 from __future__ import annotations
 
 from ...engines.errors import UsageError
 from ..recipe import Recipe
-from .faces_cpu import SMALL_RESIDUAL_INIT, faces_cpu
+from .cpu import SMALL_RESIDUAL_INIT, cpu_recipe
 
-FACTORS = (2, 3, 4)
-"""One of them is drawn for each batch."""
+SCALES = (2, 3, 4)
+"""Scales of the training; each batch has one of them."""
 
 
-def _checked(scale: int) -> int:
-    if scale not in FACTORS:
+def _check_scale(scale: int) -> int:
+    if scale not in SCALES:
         raise UsageError(
-            f"mffcn is trained for {', '.join(map(str, FACTORS))} at once, not for {scale}; leave --scale out"
+            f"mffcn is trained for scales {', '.join(map(str, SCALES))} at once, not for {scale}; omit --scale"
         )
     return scale
 
 
 def paper(width: int = 24, scale: int = 4) -> Recipe:
-    """Equations 2 to 7 with algorithm 1's weights and section 4's Adam: batches of 10 at 1e-4, β1 = 0.5.
+    """Equations 2 to 7, loss weights of algorithm 1, Adam of section 4: batches of 10 at 1e-4, β1 = 0.5.
 
-    Features are those of VGG-19's last convolution before the fifth pooling, before its activation (section 3.1.2).
+    Features: last convolution of VGG-19 before the fifth pooling, before its activation (section 3.1.2).
     """
     return Recipe(
         network="mffcn",
-        config={"width": width, "scale": _checked(scale)},
+        config={"width": width, "scale": _check_scale(scale)},
         steps=50_000,
         batch=10,
         crop=120,
@@ -34,26 +34,20 @@ def paper(width: int = 24, scale: int = 4) -> Recipe:
         schedule="steps",
         losses={"l2": 10.0, "perceptual_l1": 1.0, "texture": 1.0, "variation": 1e-4},
         vgg_layer="conv5_4",
-        scales=FACTORS,
+        scales=SCALES,
         deviations=(
             "the paper gives no number of steps: 50,000, 200 times its 2,500 training faces",
-            "crops of 120x120, which 2, 3 and 4 shrink evenly and the network can halve twice, of faces of 128x128",
-            "means where the paper writes norms, Gram matrices over channels times positions",
+            "crops of 120x120 from faces of 128x128: divisible by 2, 3 and 4 and by two downsampling steps",
+            "means instead of the norms of the paper, Gram matrices divided by channels times positions",
         ),
     )
 
 
 def cpu(width: int = 24, scale: int = 4) -> Recipe:
-    """By a factor drawn for each batch, as the paper has it."""
-    return faces_cpu(
-        "mffcn",
-        {"width": width, "scale": _checked(scale)},
-        2_500,
-        "no perceptual and no texture loss, which want weights of VGG-19, and no total variation",
-        side=24,
-        scales=FACTORS,
-        **SMALL_RESIDUAL_INIT,
-    )
+    """One scale per batch, as in the paper."""
+    config = {"width": width, "scale": _check_scale(scale)}
+    deviation = "no perceptual and no texture loss, which need VGG-19 weights, and no total variation"
+    return cpu_recipe("mffcn", config, 2_500, deviation, side=24, scales=SCALES, **SMALL_RESIDUAL_INIT)
 
 
 RECIPES = {"cpu": cpu, "paper": paper}

@@ -1,23 +1,23 @@
-"""How MSRNet is trained: the paper's settings as far as it gives them, and an edge size for a CPU core."""
+"""Recipes of MSRNet: the paper's settings as far as published, and a small size for one CPU core."""
 
 from __future__ import annotations
 
 from ..recipe import Recipe
-from .faces_cpu import BICUBIC_SKIP, faces_cpu
+from .cpu import BICUBIC_SKIP, cpu_recipe
 
 SIDE = 128
-"""Of the large faces, in pixels."""
+"""Side of the high-resolution faces in pixels."""
 
-LIMITS = (
-    "faces of one size, upright and centred as in the training folder; trained on sharp portraits shrunk by bicubic",
-    "references add a little where they are as alike as the nearest of a thousand faces, and nothing of a person's own",
-    "added detail is an estimate, some of it copied from other people: not for identifying anybody",
-    "few profiles, masks and dark pictures among the training faces",
+LIMITATIONS = (
+    "faces of one size, upright and centered as in the training data; sharp portraits downsampled by bicubic",
+    "references add little, if as similar as the nearest of a thousand faces, and no detail of the person itself",
+    "added detail is an estimate, partly copied from other people; not for identification",
+    "few profiles, masks and dark pictures in the training data",
 )
 
 
 def paper(width: int = 64, scale: int = 8) -> Recipe:
-    """Section III: Adam at 2e-4, 50 epochs of 14,000 faces of 16×16. Batch and loss are not given: 6, L1."""
+    """Section III: Adam at 2e-4, 50 epochs of 14,000 faces of 16×16. Batch and loss are not published: 6, L1."""
     return Recipe(
         network="msrnet",
         config={"width": width, "growth": 1, "match_width": 64, "scale": scale, "side": 16, "bicubic_skip": False},
@@ -29,17 +29,17 @@ def paper(width: int = 64, scale: int = 8) -> Recipe:
 
 
 def cpu(width: int = 16, scale: int = 8) -> Recipe:
-    """The edge size, whole faces."""
+    """Small size, whole faces."""
     side = SIDE // scale
-    half = ("the truth is of 128x128, so that stage 1 gives 64x64 and is lent to by faces of that size",)
-    return faces_cpu(
+    x16 = ("target faces of 128x128, so that stage 1 outputs 64x64 and the references have that size",)
+    return cpu_recipe(
         "msrnet",
         {"width": width, "scale": scale, "side": side, "bicubic_skip": True},
         2_000,
         BICUBIC_SKIP,
-        f"whole faces of {side}x{side}, in batches of 6 that look alike, each the others' reference",
-        "references are chosen by the L1 distance of the small pictures, not of VGGFace's features",
-        *(half if scale == 16 else ()),
+        f"whole faces of {side}x{side}, in batches of 6 similar faces, each a reference of the others",
+        "references are selected by the L1 distance of the low-resolution faces, not of VGGFace features",
+        *(x16 if scale == 16 else ()),
         side=side,
         batch=6,
     )

@@ -1,32 +1,32 @@
-"""What cameras do to a picture: it stays a picture, and a trail is as long and as steep as asked."""
+"""Augmentation: color jitter and camera artifacts keep shape and dtype; motion blur has the given length and angle."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from facesr_edge.training.data.augment import color_jitter, degraded, motion_blur_kernel
+from facesr_edge.training.data.augment import camera_artifacts, color_jitter, motion_blur_kernel
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_colours_and_faults_keep_shape_and_type(seed: int) -> None:
+def test_color_jitter_and_camera_artifacts_keep_shape_and_dtype(seed: int) -> None:
     picture = np.random.default_rng(seed).integers(0, 256, (40, 56, 3), np.uint8)
-    for change in (color_jitter, degraded):
-        changed = change(picture, np.random.default_rng(seed))
+    for augment in (color_jitter, camera_artifacts):
+        changed = augment(picture, np.random.default_rng(seed))
         assert (changed.shape, changed.dtype) == (picture.shape, picture.dtype)
 
 
-def test_pictures_are_seen_as_they_are_and_also_dim_blurred_and_noisy() -> None:
+def test_pictures_stay_clean_or_become_dark_blurred_or_noisy() -> None:
     picture = np.zeros((48, 48, 3), np.uint8)
     picture[:, 24:] = 200
-    seen = [degraded(picture, np.random.default_rng(seed)) for seed in range(200)]
-    assert 0.3 < np.mean([np.array_equal(s, picture) for s in seen]) < 0.6
-    assert 0.05 < np.mean([s.max() < 150 for s in seen]) < 0.2  # dim
-    assert np.mean([20 < int(s[24, 24, 0]) < 180 and s[24, 5, 0] < 20 for s in seen]) > 0.1  # blurred or moved
+    augmented = [camera_artifacts(picture, np.random.default_rng(seed)) for seed in range(200)]
+    assert 0.3 < np.mean([np.array_equal(s, picture) for s in augmented]) < 0.6
+    assert 0.05 < np.mean([s.max() < 150 for s in augmented]) < 0.2  # low light
+    assert np.mean([20 < int(s[24, 24, 0]) < 180 and s[24, 5, 0] < 20 for s in augmented]) > 0.1  # blur or motion blur
 
 
 @pytest.mark.parametrize("length", [2.0, 4.5, 7.0])
 @pytest.mark.parametrize("angle", [0.0, 0.6, np.pi / 2, 2.5])
-def test_a_trail_is_a_line_through_the_middle_of_sum_one(length: float, angle: float) -> None:
+def test_motion_blur_is_a_centered_line_that_sums_to_one(length: float, angle: float) -> None:
     kernel = motion_blur_kernel(length, angle)
     side = len(kernel)
     assert kernel.shape == (side, side) and side % 2 == 1
@@ -34,6 +34,6 @@ def test_a_trail_is_a_line_through_the_middle_of_sum_one(length: float, angle: f
     np.testing.assert_allclose(kernel, kernel[::-1, ::-1], atol=1e-6)
     y, x = np.mgrid[:side, :side] - side // 2
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    spread = np.sqrt((kernel * along**2).sum())
-    assert spread == pytest.approx(length / np.sqrt(12), rel=0.4)  # that of a line of this length
+    deviation = np.sqrt((kernel * along**2).sum())
+    assert deviation == pytest.approx(length / np.sqrt(12), rel=0.4)  # standard deviation of a line of this length
     assert float((kernel * across**2).sum()) < 0.4

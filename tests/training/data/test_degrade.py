@@ -1,4 +1,4 @@
-"""What cameras leave of faces: the grid, the mean and the seed hold, and every fault is reached."""
+"""Degradations: grid, mean and seed are kept, and every codec is used."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from facesr_edge.calibration.data.faces import low_resolution, sample_faces
 from facesr_edge.training.data import degrade
 from facesr_edge.training.data.degrade import DEGRADATIONS, bicubic, camera
 from facesr_edge.training.data.faces import FacePairs
-from facesr_edge.training.recipes import camera as recipes
+from facesr_edge.training.recipes import idrn
 
 
 @pytest.fixture(scope="module")
@@ -16,69 +16,69 @@ def faces():
 
 
 def error(small, faces, scale=4):
-    """(N,) mean square error against bicubic, in squared levels."""
+    """(N,) mean square difference from bicubic, in squared levels."""
     return ((small.astype(float) - low_resolution(faces, scale)) ** 2).mean((1, 2, 3))
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_a_face_becomes_small_and_the_same_by_the_same_seed(faces, name, scale):
+def test_degradations_downsample_and_are_reproducible(faces, name, scale):
     small, again, other = (DEGRADATIONS[name](faces, scale, np.random.default_rng(seed)) for seed in (5, 5, 6))
     assert small.shape == (8, 96 // scale, 96 // scale, 3) and small.dtype == np.uint8
     np.testing.assert_array_equal(small, again)
     assert np.array_equal(small, other) == (name == "bicubic")
 
 
-def test_bicubic_is_the_papers(faces):
+def test_bicubic_equals_low_resolution(faces):
     np.testing.assert_array_equal(bicubic(faces, 4, np.random.default_rng(0)), low_resolution(faces, 4))
 
 
-def test_one_face_in_ten_stays_clean_and_the_others_reach_from_nearly_clean_to_bad(faces):
+def test_a_tenth_of_the_faces_is_clean_and_the_others_range_from_nearly_clean_to_bad(faces):
     errors = np.concatenate([error(camera(faces, 4, np.random.default_rng(seed)), faces) for seed in range(40)])
     assert 0.06 < np.mean(errors == 0) < 0.14
-    spoilt = np.sqrt(errors[errors > 0])
-    assert np.quantile(spoilt, 0.1) < 9 and np.quantile(spoilt, 0.9) > 14  # levels of 255
+    degraded = np.sqrt(errors[errors > 0])
+    assert np.quantile(degraded, 0.1) < 9 and np.quantile(degraded, 0.9) > 14  # levels of 255
 
 
-def test_the_grid_stays_where_bicubic_has_it(faces):
-    """Over many draws the phase of the spectrum has no slope: no shift by a tenth of a pixel goes unseen."""
+def test_the_pixel_grid_is_that_of_bicubic(faces):
+    """Phase correlation with bicubic over many draws: the median shift is below 0.03 pixels."""
     shifts = []
     for seed in range(40):
         for small, clean in zip(camera(faces, 4, np.random.default_rng(seed)), low_resolution(faces, 4), strict=True):
-            grey, still = (cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32) for picture in (small, clean))
-            shifts.append(cv2.phaseCorrelate(still, grey, cv2.createHanningWindow(grey.shape[::-1], cv2.CV_32F))[0])
+            gray, reference = (cv2.cvtColor(x, cv2.COLOR_BGR2GRAY).astype(np.float32) for x in (small, clean))
+            shifts.append(cv2.phaseCorrelate(reference, gray, cv2.createHanningWindow(gray.shape[::-1], cv2.CV_32F))[0])
     assert np.abs(np.median(shifts, 0)).max() < 0.03
     assert np.quantile(np.abs(shifts), 0.8) < 0.25
 
 
-def test_brightness_and_tint_stay(faces):
+def test_brightness_and_tint_are_kept(faces):
     change = [
         (camera(faces, 4, np.random.default_rng(seed)).astype(float) - low_resolution(faces, 4)).mean((1, 2))
         for seed in range(40)
     ]
-    assert np.abs(np.mean(change, (0, 1))).max() < 1  # level of 255, each channel
+    assert np.abs(np.mean(change, (0, 1))).max() < 1  # levels of 255, per channel
 
 
-@pytest.mark.parametrize("codec", degrade.CODECS)
-def test_each_codec_is_reached(faces, codec, monkeypatch):
+@pytest.mark.parametrize("codec", degrade.CODEC_PROBABILITIES)
+def test_each_codec_is_used(faces, codec, monkeypatch):
     calls = []
     for name in ("h264", "jpeg"):
         real = getattr(degrade, name)
         monkeypatch.setattr(degrade, name, lambda *a, real=real, name=name: calls.append(name) or real(*a))
-    monkeypatch.setattr(degrade, "CODECS", {codec: 1.0})
+    monkeypatch.setattr(degrade, "CODEC_PROBABILITIES", {codec: 1.0})
     camera(faces, 4, np.random.default_rng(0))
     assert set(calls) == {codec} - {"none"}
 
 
-def test_a_camera_sees_more_faces_than_fit_into_one_film(faces):
+def test_more_faces_than_one_video_holds_are_degraded(faces):
     many = np.concatenate([faces] * 3)
     small = camera(many, 4, np.random.default_rng(1))
     assert small.shape == (24, 24, 24, 3) and np.median(np.sqrt(error(small, many))) < 20
 
 
-def test_the_recipe_gives_a_network_spoilt_faces_and_whole_ones_to_compare_with(faces, tmp_path):
+def test_the_camera_recipe_pairs_degraded_inputs_with_clean_targets(faces, tmp_path):
     cv2.imwrite(str(tmp_path / "face.png"), faces[0])
-    recipe = recipes.camera(depth=1, width=8)
+    recipe = idrn.camera(depth=1, width=8)
     assert (recipe.network, recipe.steps, recipe.degradation) == ("idrn", 2_500, "camera")
     batch = FacePairs(recipe, tmp_path, None).batch(np.random.default_rng(0))
     assert batch.lr.shape == (8, 24, 24, 3) and batch.hr.shape == (8, 96, 96, 3)

@@ -1,4 +1,4 @@
-"""Detector data: labels stay on their faces through every change, and a batch can be drawn again."""
+"""Detector data: labels follow their faces through augmentation, batches are reproducible, hard examples are mined."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from facesr_edge.calibration.data.detection import Scene, labelled_faces, read_scenes
+from facesr_edge.calibration.data.detection import Scene, labeled_faces, read_scenes
 from facesr_edge.engines.bundle.io_spec import IOSpec
 from facesr_edge.engines.errors import InputError, TrainingError
 from facesr_edge.networks.detector import Detector
-from facesr_edge.training.data.mosaics import HardExample, Mosaics, cropped, moved
-from facesr_edge.training.data.scenes import SIDES, Scenes
+from facesr_edge.training.data.mosaics import HardExample, Mosaics, crop_faces, transform_faces
+from facesr_edge.training.data.scenes import MOSAIC_SIDES, Scenes
 from facesr_edge.training.losses.targets import POSITIVE_SCORE
 from facesr_edge.training.recipes.detector import cpu
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ SIDE = 128
 
 
 def face(x: float, y: float, side: float, score: float = 0.9) -> dict[str, object]:
-    """A label: eyes, nose, mouth corners where they are in a face of that side."""
+    """A label with eyes, nose and mouth corners at plausible positions."""
     points = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]
     marks = [value for px, py in points for value in (x + px * side, y + py * side)]
     return {"box": [x, y, side, side], "landmarks": marks, "score": score}
@@ -32,18 +32,18 @@ def face(x: float, y: float, side: float, score: float = 0.9) -> dict[str, objec
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Grey pictures, one of each kind and split, whose faces are white squares."""
+    """Gray pictures, one per kind and split, whose faces are white squares."""
     (tmp_path / "images").mkdir()
     faces = {"portrait_a": [face(40, 30, 60)], "scene_a": [face(20, 20, 30), face(90, 60, 20, 0.5)], "scene_b": []}
     labels = {}
     for split in ("train", "test"):
-        for name, found in faces.items():
+        for name, labels_of in faces.items():
             picture = np.full((120, 160, 3), 60, np.uint8)
-            for entry in found:
+            for entry in labels_of:
                 x, y, w, h = (int(v) for v in entry["box"])  # type: ignore[attr-defined]
                 picture[y : y + h, x : x + w] = 250
             cv2.imwrite(str(tmp_path / "images" / f"{name}_{split}.png"), picture)
-            labels[f"{name}_{split}.png"] = {"size": [160, 120], "faces": found, "split": split}
+            labels[f"{name}_{split}.png"] = {"size": [160, 120], "faces": labels_of, "split": split}
     (tmp_path / "labels.json").write_text(json.dumps(labels))
     return tmp_path
 
@@ -55,7 +55,7 @@ def task(folder: Path) -> Scenes:
 
 
 def test_flip_swaps_left_and_right_landmarks() -> None:
-    before = labelled_faces([face(10, 20, 40)])
+    before = labeled_faces([face(10, 20, 40)])
     after = before.mirrored(100)
     assert after.boxes_xyxy.tolist() == [[50, 20, 90, 60]]
     eyes = after.landmarks.reshape(5, 2)
@@ -64,23 +64,23 @@ def test_flip_swaps_left_and_right_landmarks() -> None:
     np.testing.assert_allclose(after.mirrored(100).landmarks, before.landmarks, atol=1e-4)
 
 
-def test_faces_move_with_their_picture() -> None:
-    after = moved(labelled_faces([face(10, 20, 40)]), 0.5 * np.eye(2), np.array([3.0, 4.0]))
+def test_faces_are_transformed_with_their_picture() -> None:
+    after = transform_faces(labeled_faces([face(10, 20, 40)]), 0.5 * np.eye(2), np.array([3.0, 4.0]))
     assert after.boxes_xyxy.tolist() == [[8, 14, 28, 34]]
     assert after.landmarks[0, :2].tolist() == pytest.approx([0.5 * 22 + 3, 0.5 * 36 + 4])
 
 
 @pytest.mark.parametrize(
-    ("x", "fate"), [(10, "face"), (-11, "face"), (-13, "uncertain"), (-27, "uncertain"), (-29, "gone"), (200, "gone")]
+    ("x", "state"), [(10, "face"), (-11, "face"), (-13, "uncertain"), (-27, "uncertain"), (-29, "gone"), (200, "gone")]
 )
-def test_faces_cut_by_the_edge_become_uncertain_then_vanish(x: int, fate: str) -> None:
-    seen = cropped(labelled_faces([face(x, 10, 40)]), 100, 100)
-    assert (len(seen.certain) == 0) == (fate == "gone")
-    assert seen.certain.tolist() == ([] if fate == "gone" else [fate == "face"])
-    assert (seen.boxes_xyxy >= 0).all()
+def test_faces_cut_by_the_edge_become_uncertain_then_vanish(x: int, state: str) -> None:
+    visible = crop_faces(labeled_faces([face(x, 10, 40)]), 100, 100)
+    assert (len(visible.certain) == 0) == (state == "gone")
+    assert visible.certain.tolist() == ([] if state == "gone" else [state == "face"])
+    assert (visible.boxes_xyxy >= 0).all()
 
 
-def test_boxes_of_mosaics_lie_within_them(task: Scenes) -> None:
+def test_boxes_lie_inside_the_mosaic(task: Scenes) -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         picture, faces = task.mosaics.draw(rng, SIDE)
@@ -90,37 +90,37 @@ def test_boxes_of_mosaics_lie_within_them(task: Scenes) -> None:
         assert (faces.boxes_xyxy[:, 2:] > faces.boxes_xyxy[:, :2]).all()
 
 
-def test_boxes_of_mosaics_lie_on_their_faces(task: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The faces are white squares on grey: bright inside the box, and no longer so a little outside it."""
-    monkeypatch.setattr("facesr_edge.training.data.mosaics.recoloured", lambda piece, _: piece)
+def test_boxes_match_the_faces_of_the_mosaic(task: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The faces are white squares on gray: the inner part of each box is white."""
+    monkeypatch.setattr("facesr_edge.training.data.mosaics.color_jitter", lambda piece, _: piece)
     task.mosaics.kinds = {"portrait": task.mosaics.kinds["portrait"]}
     rng, inside = np.random.default_rng(1), []
     for _ in range(20):
         picture, faces = task.mosaics.draw(rng, SIDE)
         for box in faces.boxes_xyxy[faces.certain]:
-            centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-            (x0, y0), (x1, y1) = (np.rint(centre + sign * 0.6 * half).astype(int) for sign in (-1, 1))
+            center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+            (x0, y0), (x1, y1) = (np.rint(center + sign * 0.6 * half).astype(int) for sign in (-1, 1))
             inside.append(float((picture[y0:y1, x0:x1] > 240).mean()))
     assert len(inside) > 30
     assert np.mean(inside) > 0.97
 
 
-def test_round_a_face_lies_a_scene_without_faces(task: Scenes) -> None:
-    grounds = [task.mosaics._ground(np.random.default_rng(seed), 64, 48) for seed in range(5)]
-    assert all(ground.shape == (48, 64, 3) and (ground == 60).all() for ground in grounds)  # scene_b is of this grey
+def test_pictures_with_faces_are_padded_with_a_scene_without_faces(task: Scenes) -> None:
+    backgrounds = [task.mosaics._background(np.random.default_rng(seed), 64, 48) for seed in range(5)]
+    assert all(picture.shape == (48, 64, 3) and (picture == 60).all() for picture in backgrounds)  # gray of scene_b
 
 
-def test_equal_seeds_draw_equal_batches(task: Scenes, folder: Path) -> None:
+def test_batches_are_reproducible(task: Scenes, folder: Path) -> None:
     again = Scenes(task.recipe, folder)
-    again.batch(np.random.default_rng(9))  # what was drawn before must not matter
+    again.batch(np.random.default_rng(9))  # earlier batches must not matter
     a, b = task.batch(np.random.default_rng((7, 3))), again.batch(np.random.default_rng((7, 3)))
     assert torch.equal(a.pictures, b.pictures)
     assert all(torch.equal(x, y) for x, y in zip(vars(a.target).values(), vars(b.target).values(), strict=True))
     assert not torch.equal(a.target.score, task.batch(np.random.default_rng((7, 4))).target.score)
 
 
-def test_batches_are_rgb_between_0_and_1_of_equal_work_and_every_cell_has_its_target(task: Scenes) -> None:
-    seen = set()
+def test_batches_are_rgb_between_0_and_1_with_a_target_for_every_cell(task: Scenes) -> None:
+    widths = set()
     for seed in range(6):
         batch = task.batch(np.random.default_rng(seed))
         n, channels, height, width = batch.pictures.shape
@@ -128,18 +128,18 @@ def test_batches_are_rgb_between_0_and_1_of_equal_work_and_every_cell_has_its_ta
         assert n == max(1, 4 * SIDE**2 // width**2)
         assert 0 <= float(batch.pictures.min()) <= float(batch.pictures.max()) <= 1
         assert batch.target.score.shape == (n, sum((width // s) ** 2 for s in (8, 16, 32)))
-        seen.add(width)
-    assert seen == set(SIDES)
+        widths.add(width)
+    assert widths == set(MOSAIC_SIDES)
     assert task.loss(Detector(width=8), batch).item() > 0
 
 
-class Bright:
-    """A teacher that takes every cell of stride 8 for a face, as firmly as it is bright; keeps what it was shown."""
+class BrightnessTeacher:
+    """Teacher whose scores at stride 8 are the brightness of the cells; records its input."""
 
     io_spec, runtime = IOSpec("face-detection", multiple=32), "a rule"
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.shown = batch
+        self.input = batch
         n, height, width, _ = batch.shape
         maps = np.zeros((n, sum(height // s * (width // s) for s in (8, 16, 32)), 15), np.float32)
         cells = batch[:, 4::8, 4::8, 0].reshape(n, -1)
@@ -152,20 +152,20 @@ class Bright:
     def close(self) -> None: ...
 
 
-def test_the_teacher_sees_the_mosaics_before_the_cameras_faults(
+def test_the_teacher_gets_the_mosaics_before_the_camera_artifacts(
     task: Scenes, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facesr_edge.training.data.scenes.degraded", lambda picture, _: picture // 2)
-    teacher = Bright()
-    distill_weight = Scenes(task.recipe, folder, teacher).batch(np.random.default_rng(3))
-    shown = torch.from_numpy(teacher.shown[..., ::-1].copy()).permute(0, 3, 1, 2)
-    assert torch.equal((distill_weight.pictures * 255).round().byte(), shown // 2)
+    monkeypatch.setattr("facesr_edge.training.data.scenes.camera_artifacts", lambda picture, _: picture // 2)
+    teacher = BrightnessTeacher()
+    with_teacher = Scenes(task.recipe, folder, teacher).batch(np.random.default_rng(3))
+    mosaics = torch.from_numpy(teacher.input[..., ::-1].copy()).permute(0, 3, 1, 2)
+    assert torch.equal((with_teacher.pictures * 255).round().byte(), mosaics // 2)
     alone = task.batch(np.random.default_rng(3))
-    assert not torch.equal(alone.target.score, distill_weight.target.score)
+    assert not torch.equal(alone.target.score, with_teacher.target.score)
 
 
-class Wrong(torch.nn.Module):
-    """Takes the cell at (140, 20) for a face of 16 pixels, and nothing else."""
+class WrongDetector(torch.nn.Module):
+    """Detects one face of 16 pixels at (140, 20) in every picture."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[2:]
@@ -175,41 +175,41 @@ class Wrong(torch.nn.Module):
         return maps
 
 
-def test_false_alarms_and_misses_in_training_scenes_are_mined(task: Scenes) -> None:
+def test_false_positives_and_false_negatives_of_training_scenes_are_hard_examples(task: Scenes) -> None:
     with torch.inference_mode():
-        task.mine(Wrong())
-    spots = sorted((spot.name, tuple(round(v) for v in spot.centre_xy)) for spot in task.mosaics.spots)
+        task.update_hard_examples(WrongDetector())
+    examples = sorted((e.name, tuple(round(v) for v in e.center_xy)) for e in task.mosaics.hard_examples)
     a, b = "scene_a_train.png", "scene_b_train.png"
-    assert spots == [(a, (35, 35)), (a, (140, 20)), (b, (140, 20))]
+    assert examples == [(a, (35, 35)), (a, (140, 20)), (b, (140, 20))]
 
 
-def test_mosaics_are_cut_round_the_mined_spots(task: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facesr_edge.training.data.mosaics.MINED", 1.0)
-    task.mosaics.spots = (HardExample("scene_b_train.png", (30.0, 40.0)),)
-    drawn = [task.mosaics._subject(np.random.default_rng(seed)) for seed in range(50)]
+def test_pieces_are_centered_on_hard_examples(task: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facesr_edge.training.data.mosaics.HARD_EXAMPLE_PROBABILITY", 1.0)
+    task.mosaics.hard_examples = (HardExample("scene_b_train.png", (30.0, 40.0)),)
+    drawn = [task.mosaics._choose_picture(np.random.default_rng(seed)) for seed in range(50)]
     assert {name for name, _ in drawn} == {"scene_b_train.png"}
     np.testing.assert_allclose(np.mean([anchor for _, anchor in drawn if anchor is not None], 0), (30, 40), atol=4)
 
 
-def test_half_of_the_pieces_come_from_scenes(task: Scenes) -> None:
-    drawn = [task.mosaics._subject(np.random.default_rng(seed))[0] for seed in range(400)]
+def test_more_than_half_of_the_pieces_come_from_scenes(task: Scenes) -> None:
+    drawn = [task.mosaics._choose_picture(np.random.default_rng(seed))[0] for seed in range(400)]
     assert 0.5 < np.mean([name.startswith("scene") for name in drawn]) < 0.75
 
 
-def test_evaluation_of_an_untrained_network_finds_nothing(task: Scenes) -> None:
+def test_an_untrained_network_scores_0(task: Scenes) -> None:
     with torch.inference_mode():
         scores = task.evaluate(Detector(width=8).eval())
-    found = ("recall_24", "recall_12_24", "ap_24", "ap_12_24", "alarms_a_scene")
-    assert scores == {**dict.fromkeys(found, 0.0), "spots": 1.0}
+    zero = ("recall_24", "recall_12_24", "ap_24", "ap_12_24", "false_positives_per_scene")
+    assert scores == {**dict.fromkeys(zero, 0.0), "hard_examples": 1.0}
 
 
-def test_pictures_of_no_known_kind_are_refused(tmp_path: Path) -> None:
+def test_pictures_of_unknown_kinds_raise(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="portrait_, scene_ or sheet_"):
-        Mosaics([Scene("holiday_1.jpg", tmp_path / "holiday_1.jpg", labelled_faces([]))])
+        Mosaics([Scene("holiday_1.jpg", tmp_path / "holiday_1.jpg", labeled_faces([]))])
 
 
-def test_missing_picture_is_named(tmp_path: Path) -> None:
-    mosaics = Mosaics([Scene("scene_1.jpg", tmp_path / "scene_1.jpg", labelled_faces([]))])
+def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+    mosaics = Mosaics([Scene("scene_1.jpg", tmp_path / "scene_1.jpg", labeled_faces([]))])
     with pytest.raises(InputError, match=r"scene_1\.jpg"):
         mosaics.draw(np.random.default_rng(0), SIDE)
 

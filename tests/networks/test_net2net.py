@@ -1,14 +1,9 @@
-"""A small network inside a larger one: the same function, and all of the larger one learns."""
+"""Net2Net expansion: the larger network has the same function, and all its weights are trained."""
 
 import pytest
 import torch
 from facesr_edge.networks.edge.net2net import net2net_expand
 from facesr_edge.networks.edge.network import Edge
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -26,14 +21,14 @@ def same(one, other):
 
 @pytest.mark.parametrize("branches", [False, True])
 @pytest.mark.parametrize(("width", "depth"), [(12, 4), (8, 5), (12, 6), (16, 9)])
-def test_a_larger_network_does_at_first_what_the_small_one_did(small, width, depth, branches):
+def test_an_expanded_network_has_the_same_function(small, width, depth, branches):
     large = Edge(width, depth, 2, branches)
     assert not same(large, small)
-    large.load_state_dict(large.branched(net2net_expand(large, small.state_dict())))
+    large.load_state_dict(large.unfuse(net2net_expand(large, small.state_dict())))
     assert same(large, small)
 
 
-def test_half_weights_grow(small):
+def test_fp16_weights_are_expanded(small):
     halves = {name: weight.half() for name, weight in small.state_dict().items()}
     small.load_state_dict(halves)
     large = Edge(12, 6, 2)
@@ -41,31 +36,31 @@ def test_half_weights_grow(small):
     assert same(large, small)
 
 
-def test_all_of_the_larger_network_learns(small):
+def test_all_weights_of_the_expanded_network_are_trained(small):
     large = Edge(12, 6, 2)
     large.load_state_dict(net2net_expand(large, small.state_dict()))
     before = {name: weight.clone() for name, weight in large.state_dict().items()}
-    optimiser = torch.optim.SGD(large.parameters(), lr=1e-2)
+    optimizer = torch.optim.SGD(large.parameters(), lr=1e-2)
     for _ in range(3):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         large(torch.rand(2, 3, 8, 8)).square().mean().backward()
-        optimiser.step()
+        optimizer.step()
     for name, weight in large.state_dict().items():
-        moved = (weight - before[name]).flatten(1) if weight.ndim > 1 else weight - before[name]
-        assert moved.abs().amax(dim=-1).min() > 0, name
+        change = (weight - before[name]).flatten(1) if weight.ndim > 1 else weight - before[name]
+        assert change.abs().amax(dim=-1).min() > 0, name
 
 
-def test_another_scale_keeps_its_own_last_convolution(small):
+def test_the_last_convolution_of_another_scale_is_not_expanded(small):
     large = Edge(12, 6, 4)
-    found = net2net_expand(large, small.state_dict())
-    assert large.state_dict().keys() - found.keys() == {"tail.weight", "tail.bias"}
+    expanded = net2net_expand(large, small.state_dict())
+    assert large.state_dict().keys() - expanded.keys() == {"tail.weight", "tail.bias"}
 
 
 @pytest.mark.parametrize(("width", "depth"), [(8, 4), (6, 4), (8, 3), (6, 9)])
-def test_weights_of_no_smaller_network_stay_as_they_are(small, width, depth):
-    theirs = small.state_dict()
-    found = net2net_expand(Edge(width, depth, 2), theirs)
-    assert found.keys() == theirs.keys() and all(found[name] is theirs[name] for name in theirs)
+def test_weights_of_a_network_that_is_not_smaller_are_unchanged(small, width, depth):
+    weights = small.state_dict()
+    expanded = net2net_expand(Edge(width, depth, 2), weights)
+    assert expanded.keys() == weights.keys() and all(expanded[name] is weights[name] for name in weights)
 
 
 def kernels(**shapes):
@@ -73,7 +68,7 @@ def kernels(**shapes):
 
 
 @pytest.mark.parametrize(
-    "theirs",
+    "weights",
     [
         kernels(first_weight=(4, 3, 3, 3)),
         kernels(head_weight=(4, 3, 3, 3), body_0_weight=(4, 4, 3, 3)),
@@ -81,12 +76,12 @@ def kernels(**shapes):
         {**Edge(4, 1, 2).state_dict(), "more": torch.rand(4)},
     ],
 )
-def test_weights_of_another_network_stay_as_they_are(theirs):
-    found = net2net_expand(Edge(8, 4, 2), theirs)
-    assert found.keys() == theirs.keys() and all(found[name] is theirs[name] for name in theirs)
+def test_weights_of_another_network_are_unchanged(weights):
+    expanded = net2net_expand(Edge(8, 4, 2), weights)
+    assert expanded.keys() == weights.keys() and all(expanded[name] is weights[name] for name in weights)
 
 
-def test_a_network_that_has_learnt_already_still_grows_to_what_the_small_one_does(small):
+def test_expansion_replaces_the_function_of_a_trained_network(small):
     large = Edge(12, 6, 2)
     for weight in large.parameters():
         weight.data.add_(0.05 * torch.randn_like(weight))
