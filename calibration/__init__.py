@@ -1,1 +1,1 @@
-"""Face crops: what engines are calibrated, compared and measured on."""
+"""Calibration data, accuracy metrics and latency measurement."""

@@ -1,24 +1,23 @@
-"""Activation ranges: between which values a network's tensors lie on real inputs; measured once, then remembered."""
+"""Activation ranges of a network on calibration inputs, cached on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engines.files import cache_dir, write_atomic
 from ..engines.onnxruntime.quantizer import measured_ranges
 
 FORMAT = 1
-"""Version of a remembered file's layout, and of the way ranges are measured."""
+"""Version of the cache file's layout and of the measurement."""
 Ranges = dict[str, tuple[float, float]]
-"""Tensor -> lower and upper end of its range."""
+"""Tensor -> minimum and maximum."""
 
 
 def activation_ranges(
@@ -28,31 +27,32 @@ def activation_ranges(
     method: str = "minmax",
     folder: Path | None = None,
 ) -> Ranges:
-    """Ranges of a network's tensors, measured unless the same network has seen the same inputs before.
+    """Activation ranges of a network, read from the cache if they were measured before with equal arguments.
 
     Args:
-        network: ONNX file in FP32.
-        kinds: operators whose inputs and outputs are measured.
-        batches: (N, H, W, 3) uint8 inputs, of any sizes.
+        network, kinds: ONNX file in FP32, and its operators whose inputs and outputs are measured.
+        batches: calibration inputs, (N, H, W, 3) uint8, of any sizes.
         method: "minmax", "entropy" or "percentile".
-        folder: where ranges are remembered; none for `cache_folder`. One that cannot be written costs time, no more.
+        folder: of the cache; None for `cache_dir`. If it cannot be written, ranges are measured every time.
 
     Raises:
         UnknownNameError, MissingDependencyError, BuildError: see `measured_ranges`.
     """
-    known = (str(FORMAT), hashlib.sha256(network.read_bytes()).hexdigest(), calibration_hash(batches), method, *kinds)
-    key = hashlib.sha256("\n".join(known).encode()).hexdigest()
-    path = (folder or cache_folder()) / f"{key}.json"
-    found = _remembered(path, key)
-    if found is None:
-        found = measured_ranges(network, kinds, batches, method)
+    network_hash = hashlib.sha256(network.read_bytes()).hexdigest()
+    parts = (str(FORMAT), network_hash, calibration_hash(batches), method, *kinds)
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    path = (folder or cache_dir("ranges")) / f"{key}.json"
+    ranges = _read_cache(path, key)
+    if ranges is None:
+        ranges = measured_ranges(network, kinds, batches, method)
         with suppress(OSError):
-            _remember(path, key, found)
-    return found
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, json.dumps({"key": key, "ranges": ranges}, indent=1).encode())
+    return ranges
 
 
 def calibration_hash(batches: Sequence[NDArray[np.uint8]]) -> str:
-    """SHA-256 of the inputs that a network is calibrated on, in hexadecimal; their order counts, and their shapes."""
+    """SHA-256 of calibration inputs, in hexadecimal; depends on their values, shapes and order."""
     digest = hashlib.sha256()
     for batch in batches:
         digest.update(f"{batch.shape}".encode())
@@ -60,21 +60,15 @@ def calibration_hash(batches: Sequence[NDArray[np.uint8]]) -> str:
     return digest.hexdigest()
 
 
-def cache_folder() -> Path:
-    """Where ranges are remembered: ``facesr-edge/ranges`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "facesr-edge" / "ranges"
-
-
-def _remembered(path: Path, key: str) -> Ranges | None:
-    """What a file holds; a damaged one is thrown away."""
+def _read_cache(path: Path, key: str) -> Ranges | None:
+    """Ranges in a cache file; a damaged file is removed."""
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["key"] != key:
-            raise ValueError("of something else")
+            raise ValueError("wrong key")
         ranges = {str(name): (float(low), float(high)) for name, (low, high) in content["ranges"].items()}
         if not ranges or not np.isfinite(list(ranges.values())).all():
-            raise ValueError("no ranges")
+            raise ValueError("no finite ranges")
     except OSError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -82,16 +76,3 @@ def _remembered(path: Path, key: str) -> Ranges | None:
             path.unlink()
         return None
     return ranges
-
-
-def _remember(path: Path, key: str, ranges: Ranges) -> None:
-    """Write whole or not at all, so that a killed build leaves nothing damaged behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False) as file:
-        try:
-            json.dump({"key": key, "ranges": ranges}, file, indent=1)
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink()
-            raise

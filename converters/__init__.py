@@ -1,1 +1,1 @@
-"""Checkpoint -> network -> ONNX -> simplified ONNX -> FP16 or INT8, each step held against the original."""
+"""Checkpoint to bundle: export to ONNX, quantize, evaluate, write and compile."""

@@ -1,221 +1,232 @@
-"""Checkpoint -> bundle: trace, simplify, halve or quantise, and hold each step against the original on real faces."""
+"""Build a bundle: resolve, export, quantize, evaluate, write. `compile_bundle` then compiles it on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from ..calibration.accuracy import MAX_AP_DROP, MAX_PSNR_DROP, AccuracyCheck, average_precision_check, psnr_check
+from ..calibration.accuracy import AccuracyCheck, average_precision_check, psnr_check
 from ..calibration.data.detection import read_scenes
 from ..calibration.data.faces import true_faces
 from ..calibration.metrics.detection_metrics import detection_metrics
 from ..calibration.metrics.evaluate import BICUBIC, Degrade, evaluate
 from ..engines.bundle.bundle import EMBEDDING, FP16_ONNX, ONNX, REFERENCES, WEIGHTS, Bundle, check_free, write_bundle
-from ..engines.bundle.card import PRECISIONS, Card, Precision
-from ..engines.bundle.io_spec import IOSpec, super_resolution
-from ..engines.errors import UnknownNameError, UsageError
-from ..engines.onnxruntime.quantizer import METHODS
+from ..engines.bundle.card import Card, Evaluation, Precision, evaluation_from_title, with_metrics
+from ..engines.bundle.io_spec import IOSpec
 from ..engines.onnxruntime.session import OrtSession
-from ..networks import defaults, network_class
-from ..networks.msrnet.network import REFERENCES as SLOTS
 from ..networks.msrnet.network import MSRNet
-from ..networks.weights import network_from, read_weights, weights_bytes
+from ..networks.weights import Provenance, network_from, read_weights, weights_bytes
 from ..zoo import catalogue
-from .compile import PREPARED, check_target
-from .export.convert import convert, export_target
+from .compile import PREPARED
+from .export.convert import ExportTarget, Report, export_fp32, export_target
 from .export.half_weights import MAX_LOSS_DB, half_weights
 from .export.references import reference_graphs
-from .export.wrapper import projection_of
-from .quantization.ptq import quantize
-from .spec import BuildSpec, build_spec, merge_options
-
-Report = Callable[[str], None]
+from .export.storage import compressed
+from .export.wrapper import projection_sigma
+from .options import BuildOptions
+from .quantization.ptq import QuantizedNetwork, quantize
+from .quantization.search import QdqFormat
+from .spec import BuildSpec, resolve
 
 
 def build(
-    model: str,
+    model: str | BuildSpec,
     folder: Path,
+    options: BuildOptions = BuildOptions(),  # noqa: B008 - frozen
     *,
-    precision: Precision = "fp32",
-    target: str = "auto",
-    scale: int | None = None,
-    depth: int | None = None,
-    width: int | None = None,
-    options: Mapping[str, int] | None = None,
-    name: str | None = None,
     weights: Path | None = None,
-    faces: Path | None = None,
-    scenes: Path | None = None,
-    max_ap_drop: float = MAX_AP_DROP,
-    max_psnr_drop: float = MAX_PSNR_DROP,
-    calibration: str = "minmax",
-    crops: Iterable[NDArray[np.uint8]] | None = None,
-    degradations: Mapping[str, Degrade] = MappingProxyType({}),
     report: Report = lambda line: None,
 ) -> Bundle:
-    """Make a bundle of a network or of a model of the zoo.
+    """Build a bundle of a network or of a zoo model.
 
     Args:
-        model: a network, or a name of the zoo.
-        folder: destination; an older bundle there is replaced.
-        precision: of the network's arithmetic; pixels and projection stay as they are.
-        target: the runtime it is meant for.
-        scale, depth, width: of the network; none for its own.
-        options: more of its configuration, e.g. ``{"groups": 10}``.
-        name: what to call the bundle; none for the model's own name.
-        weights: trained weights; without it, those of the zoo.
-        faces: folder of true faces, 128×128 or larger, to calibrate, compare and measure on; without it, sample faces.
-        scenes: for a detector, folder of labelled pictures, see `read_scenes`: the split "test" to measure on, "train"
-            to calibrate fewer bits on; without it the sample picture serves for these, and FP32 is not measured.
-        max_ap_drop: by how much a detector in fewer bits may fall behind FP32 in average precision, of 1.
-        max_psnr_drop: by how much super-resolution in INT8 may fall behind FP32 in PSNR on the luma, in dB.
-        calibration: how INT8's ranges follow from the values seen: "minmax", "entropy" or "percentile".
-        crops: what INT8 of super-resolution is calibrated on, see `psnr_check`; none for the faces.
-        degradations: by the names that weights have them by: a network that learnt one is measured on it as well.
-        report: told a line after each step.
+        model: a network, a zoo model, or a specification of `resolve`.
+        folder: destination; an existing bundle there is replaced.
+        weights: weights file; None for the weights of the zoo, or for those of the specification.
 
     Raises:
-        BuildError, ParityError, BundleError, InputError, OutputError, UsageError: the text says what and what to do.
+        BuildError, ParityError, BundleError, InputError, OutputError, UsageError: see the message.
     """
-    sizes = {"scale": scale, "depth": depth, "width": width}
-    plan = build_spec(model, weights, name, **merge_options(sizes, options or {}))
-    return build_from(
-        plan,
-        folder,
-        precision=precision,
-        target=target,
-        faces=faces,
-        scenes=scenes,
-        max_ap_drop=max_ap_drop,
-        max_psnr_drop=max_psnr_drop,
-        calibration=calibration,
-        crops=crops,
-        degradations=degradations,
-        report=report,
-    )
-
-
-def build_from(
-    plan: BuildSpec,
-    folder: Path,
-    *,
-    precision: Precision = "fp32",
-    target: str = "auto",
-    faces: Path | None = None,
-    scenes: Path | None = None,
-    max_ap_drop: float = MAX_AP_DROP,
-    max_psnr_drop: float = MAX_PSNR_DROP,
-    calibration: str = "minmax",
-    crops: Iterable[NDArray[np.uint8]] | None = None,
-    degradations: Mapping[str, Degrade] = MappingProxyType({}),
-    report: Report = lambda line: None,
-) -> Bundle:
-    """Make a bundle of what a blueprint says; see `build`."""
-    if precision not in PRECISIONS:
-        raise UnknownNameError("precision", precision, PRECISIONS)
-    io_spec = _contract(plan)
-    check_target(target, io_spec, plan.name)
-    if calibration not in METHODS:
-        raise UnknownNameError("calibration", calibration, METHODS)
-    if crops is not None and (precision != "int8" or io_spec.task != "super-resolution"):
-        raise UsageError("crops calibrate super-resolution in INT8; leave them out, or give --int8")
-    if scenes and io_spec.task != "face-detection":
-        raise UsageError(f"{plan.name} is no detector and needs no --scenes; give --faces DIR")
+    spec = resolve(model, weights) if isinstance(model, str) else model
+    options.check(spec.io_spec, spec.name)
     check_free(folder)
-    if scenes:  # what may be wrong with them is told before a minute is spent
-        for split in ("test",) if precision == "fp32" else ("train", "test"):
-            read_scenes(scenes, split)
-    weights = read_weights(plan.weights)
-    network = network_from(weights, plan.network, plan.config)
-    report(f"{plan.name}: {sum(p.numel() for p in network.parameters()):,} parameters from {plan.weights.name}")
-    truth, whose = true_faces(faces)
-    kept, smooth = torch.float32, projection_of(weights.origin.training)
-    if io_spec.task == "super-resolution":
-        rounded, cost_db = half_weights(network, io_spec.scale, truth, smooth)
-        if cost_db < MAX_LOSS_DB:
-            network, kept = rounded, torch.float16
-    payload = weights_bytes(network, plan.network, plan.config, weights.origin, kept)
-    card = Card(
-        name=plan.name,
-        io_spec=io_spec,
-        precision="fp32",
-        network=plan.network,
-        config=plan.config,
-        quality=plan.known.quality if plan.known else {},
-        training=weights.origin.training,
-        licence=weights.origin.licence,
-        limits=weights.origin.limits,
-        build_versions={name: version(name) for name in ("torch", "onnx", "onnxsim", "onnxruntime")},
-        notes=_notes(target, precision),
-    )
-    with TemporaryDirectory() as workshop:
-        draft = plain = _draft(Path(workshop) / "fp32", card)
-        what = export_target(network, io_spec, truth, smooth)
-        card = replace(card, parity=convert(what, plain.onnx, report))
-        if io_spec.references:
-            more = reference_graphs(cast(MSRNet, network), truth, plain.folder, report)
-            card = replace(card, parity=card.parity | more)
-        if precision != "fp32":
-            draft = _draft(Path(workshop) / precision, replace(card, precision=precision))
-            reference = OrtSession(plain)
-            gate: AccuracyCheck | None = None
-            if io_spec.task == "face-detection":
-                gate = average_precision_check(reference, scenes, max_ap_drop)
-            elif precision == "int8":  # in FP16, agreement with PyTorch within 50 dB says more
-                gate = psnr_check(reference, truth, whose, max_psnr_drop, crops)
-            card = quantize(
-                what, gate, plain, draft, report, "tensorrt" if target == "tensorrt" else "cpu", calibration
-            )
-        if io_spec.task == "super-resolution":
-            learnt = str(weights.origin.training.get("degradation"))
-            ways = {f"{whose}, {learnt}": degradations[learnt]} if learnt in {*degradations} - {BICUBIC} else {}
-            session = OrtSession(draft)
-            for where, degrade in {**ways, whose: None}.items():
-                measured = evaluate(session, truth, degrade)
-                report(f"quality: {measured.psnr_y_db:.2f} dB on {where}, {measured.gain_db:+.2f} dB over bicubic")
-                figured = {"precision": precision, **measured.to_dict()}
-                card = replace(card, quality={**card.quality, where: figured})
-        elif scenes:
-            held_out = read_scenes(scenes, "test")
-            whose = f"{len(held_out)} pictures of {scenes.resolve().name}"
-            told = detection_metrics(OrtSession(draft), held_out, catalogue.DEFAULT_SCORE)
-            report(f"quality: average precision {told['average_precision']:.4f} on {whose}")
-            card = replace(card, quality={**card.quality, whose: {"precision": precision, **told}})
-        made = [draft.folder / name for name in (ONNX, FP16_ONNX)]
-        made += [plain.folder / name for name in (REFERENCES, EMBEDDING)]
-        contents = {path.name: path.read_bytes() for path in made if path.exists()}
-        bundle = write_bundle(folder, card, {**contents, WEIGHTS: payload})
-    for note in card.notes:
+    network = load_network(spec, options.faces, report)
+    with TemporaryDirectory() as workdir:
+        exported = export(network, Path(workdir), report)
+        quantized = quantize_network(network, exported, options, Path(workdir), report)
+        evaluations = evaluate_network(network, quantized.bundle, options, report)
+        card = _card(network, exported, quantized, evaluations, options)
+        bundle = write_bundle(folder, card, _contents(network, exported, quantized))
+    for note in bundle.card.notes:
         report(note)
     return bundle
 
 
-def _draft(folder: Path, card: Card) -> Bundle:
-    folder.mkdir()
-    return Bundle(folder, card)
+@dataclass(frozen=True, eq=False)
+class LoadedNetwork:
+    """A network with the weights that are written to the bundle, and its evaluation faces.
+
+    Args:
+        spec, io_spec: build specification, and its input and output specification.
+        network: FP32, its weights rounded to FP16 if they are stored so.
+        weights, provenance: content and provenance of the weights file.
+        faces, dataset_name: ground-truth faces, (H, W, 3) uint8 BGR, and their name.
+    """
+
+    spec: BuildSpec
+    io_spec: IOSpec
+    network: nn.Module
+    weights: bytes
+    provenance: Provenance
+    faces: list[NDArray[np.uint8]]
+    dataset_name: str
+
+    @property
+    def sigma(self) -> float:
+        """Of the consistency projection."""
+        return projection_sigma(self.provenance.training)
+
+    def draft(self, folder: Path, precision: Precision) -> Bundle:
+        """A bundle in a new temporary folder, its card sufficient to run it."""
+        folder.mkdir()
+        return Bundle(folder, Card(self.spec.name, self.io_spec, precision, self.spec.network, self.spec.config))
 
 
-def _contract(plan: BuildSpec) -> IOSpec:
-    if plan.network == "detector":
-        return IOSpec("face-detection", multiple=32)
-    network, config = network_class(plan.network), {**defaults(plan.network), **plan.config}
-    windows = (int(config["side"]),) if "side" in config else getattr(network, "windows", ())
-    return super_resolution(int(config["scale"]), windows, SLOTS if issubclass(network, MSRNet) else 0)
+@dataclass(frozen=True, eq=False)
+class ExportedNetwork:
+    """A network, its FP32 graph (with the reference graphs if it takes references) and the metrics of each step."""
+
+    target: ExportTarget
+    bundle: Bundle
+    parity: dict[str, float]
 
 
-def _notes(target: str, precision: Precision) -> tuple[str, ...]:
-    """Where the bundle waits for its device, say so."""
-    if precision == "int8" and target != "tensorrt":
-        return ("for CPUs: unsigned activations, 7-bit weights; for TensorRT, build with --target tensorrt",)
-    if target in ("auto", "tensorrt"):
-        return (PREPARED,)
-    return ()
+def load_network(spec: BuildSpec, faces: Path | None, report: Report) -> LoadedNetwork:
+    """Read weights and evaluation faces. Weights of super-resolution are stored in FP16 if the loss is negligible."""
+    weights, io_spec = read_weights(spec.weights), spec.io_spec
+    network = network_from(weights, spec.network, spec.config)
+    report(f"{spec.name}: {sum(p.numel() for p in network.parameters()):,} parameters from {spec.weights.name}")
+    hr, dataset_name = true_faces(faces)
+    dtype = torch.float32
+    if io_spec.task == "super-resolution":
+        rounded, loss_db = half_weights(network, io_spec.scale, hr, projection_sigma(weights.origin.training))
+        if loss_db < MAX_LOSS_DB:
+            network, dtype = rounded, torch.float16
+    content = weights_bytes(network, spec.network, spec.config, weights.origin, dtype)
+    return LoadedNetwork(spec, io_spec, network, content, weights.origin, hr, dataset_name)
+
+
+def export(network: LoadedNetwork, workdir: Path, report: Report) -> ExportedNetwork:
+    """Export to an FP32 graph, and the reference graphs of a network that takes references."""
+    bundle = network.draft(workdir / "fp32", "fp32")
+    target = export_target(network.network, network.io_spec, network.faces, network.sigma)
+    parity = export_fp32(target, bundle.onnx, report)
+    if network.io_spec.references:
+        parity |= reference_graphs(cast(MSRNet, network.network), network.faces, bundle.folder, report)
+    return ExportedNetwork(target, bundle, parity)
+
+
+def quantize_network(
+    network: LoadedNetwork, exported: ExportedNetwork, options: BuildOptions, workdir: Path, report: Report
+) -> QuantizedNetwork:
+    """Convert to the precision of the options; for FP32, the exported graph."""
+    if options.precision == "fp32":
+        return QuantizedNetwork(exported.bundle, {})
+    draft = network.draft(workdir / options.precision, options.precision)
+    qdq_format: QdqFormat = "tensorrt" if options.engine == "tensorrt" else "cpu"
+    check = _accuracy_check(network, exported.bundle, options)
+    return quantize(exported.target, check, exported.bundle, draft, report, qdq_format, options.calibration)
+
+
+def evaluate_network(
+    network: LoadedNetwork, bundle: Bundle, options: BuildOptions, report: Report
+) -> tuple[Evaluation, ...]:
+    """Evaluate super-resolution on the degradation it was trained on and on bicubic, a detector on labelled images."""
+    with closing(OrtSession(bundle)) as session:
+        if network.io_spec.task == "face-detection":
+            return _evaluate_detector(session, options, report)
+        datasets: dict[str, Degrade | None] = {network.dataset_name: None}
+        trained_on = str(network.provenance.training.get("degradation"))
+        if trained_on != BICUBIC and trained_on in options.degradations:
+            datasets = {f"{network.dataset_name}, {trained_on}": options.degradations[trained_on], **datasets}
+        evaluations = []
+        for dataset, degrade in datasets.items():
+            result = evaluate(session, network.faces, degrade)
+            report(f"evaluation: {result.psnr_y_db:.2f} dB on {dataset}, {result.gain_db:+.2f} dB over bicubic")
+            evaluations.append(evaluation_from_title(dataset, options.precision, result.to_dict()))
+        return tuple(evaluations)
+
+
+def _evaluate_detector(session: OrtSession, options: BuildOptions, report: Report) -> tuple[Evaluation, ...]:
+    if not options.detection_data:
+        return ()
+    scenes = read_scenes(options.detection_data, "test")
+    metrics = detection_metrics(session, scenes, catalogue.DEFAULT_SCORE)
+    dataset = options.detection_data.resolve().name
+    report(f"evaluation: average precision {metrics['average_precision']:.4f} on {len(scenes)} images of {dataset}")
+    return (Evaluation(dataset, len(scenes), "none", options.precision, metrics),)
+
+
+def _accuracy_check(network: LoadedNetwork, fp32: Bundle, options: BuildOptions) -> AccuracyCheck | None:
+    """None for FP16 super-resolution: its parity limit of 50 dB to PyTorch is stricter than an accuracy limit."""
+    detector = network.io_spec.task == "face-detection"
+    if not detector and options.precision != "int8":
+        return None
+    with closing(OrtSession(fp32)) as reference:
+        if detector:
+            return average_precision_check(reference, options.detection_data, options.max_ap_drop)
+        faces, name = network.faces, network.dataset_name
+        return psnr_check(reference, faces, name, options.max_psnr_drop, options.calib_crops)
+
+
+def _card(
+    network: LoadedNetwork,
+    exported: ExportedNetwork,
+    quantized: QuantizedNetwork,
+    evaluations: tuple[Evaluation, ...],
+    options: BuildOptions,
+) -> Card:
+    spec, provenance = network.spec, network.provenance
+    earlier = spec.zoo_card.evaluations if spec.zoo_card else ()
+    card = Card(
+        name=spec.name,
+        io_spec=network.io_spec,
+        precision=options.precision,
+        network=spec.network,
+        config=spec.config,
+        parity=exported.parity | quantized.parity,
+        evaluations=tuple(one for one in earlier if "fp32" in (options.precision, one.precision)),
+        training=provenance.training,
+        licence=provenance.licence,
+        limitations=provenance.limits,
+        build_versions={name: version(name) for name in ("torch", "onnx", "onnxsim", "onnxruntime")},
+        notes=(*_notes(options), *quantized.notes),
+        calibration=quantized.calibration,
+    )
+    measured = (*((quantized.evaluation,) if quantized.evaluation else ()), *evaluations)
+    return reduce(with_metrics, measured, card)
+
+
+def _contents(network: LoadedNetwork, exported: ExportedNetwork, quantized: QuantizedNetwork) -> dict[str, bytes]:
+    fp32 = [exported.bundle.folder / name for name in (ONNX, REFERENCES, EMBEDDING)]
+    quantized_files = [quantized.bundle.folder / name for name in (ONNX, FP16_ONNX)]
+    contents = {path.name: compressed(path) for path in fp32 if path.exists()}
+    if quantized.bundle is not exported.bundle:
+        contents |= {path.name: path.read_bytes() for path in quantized_files if path.exists()}
+    return {**contents, WEIGHTS: network.weights}
+
+
+def _notes(options: BuildOptions) -> tuple[str, ...]:
+    if options.precision == "int8" and options.engine != "tensorrt":
+        return ("INT8 for CPUs (unsigned activations, 7-bit weights); for TensorRT, build with --engine tensorrt",)
+    return (PREPARED,) if options.engine in ("auto", "tensorrt") else ()

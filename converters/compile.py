@@ -1,13 +1,15 @@
-"""Prepared bundle -> a bundle ready on this device: compiled, held against its own graph, timed."""
+"""Compile a prepared bundle on the device that runs it, verify the engine and time it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..calibration.accuracy import CHOICE_NOTE, PrecisionChoice, faster_precision, median_ms
+from ..calibration.accuracy import CHOICE_NOTE, faster_precision
+from ..calibration.timing import median_ms
 from ..engines.bundle.bundle import (
     ENGINE,
     FP16_ONNX,
@@ -19,12 +21,10 @@ from ..engines.bundle.bundle import (
     check_writable,
     write_bundle,
 )
-from ..engines.bundle.card import Card
-from ..engines.bundle.engine_info import EngineInfo, mismatches
-from ..engines.bundle.io_spec import IOSpec
+from ..engines.bundle.card import ENGINE_CHECK, Card, Evaluation, Precision, with_evaluation
+from ..engines.bundle.engine_info import mismatches
 from ..engines.cuda.device import Gpu
-from ..engines.errors import FacesrError, UnknownNameError, UsageError
-from ..engines.openvino.session import version as openvino_version
+from ..engines.errors import FacesrError, UsageError
 from ..engines.registry import choose_engine, open_session
 from ..engines.tensorrt.api import version
 from ..engines.tensorrt.builder import CompileOptions, compile_engine
@@ -33,33 +33,17 @@ from ..engines.tensorrt.progress import Progress
 from ..engines.tensorrt.session import TrtSession
 from ..zoo.catalogue import ships
 from .engine_check import check_engine, check_inputs
+from .options import check_engine_support
 
-TARGETS = ("auto", "onnxruntime", "openvino", "tensorrt")
-PREPARED = "prepared: the TensorRT engine will be compiled on the device; meanwhile the bundle runs on CPUs"
-"""What the card of a bundle says until it has been compiled."""
+PREPARED = "prepared: compile the TensorRT engine on the device; until then the bundle runs on CPUs"
+"""Note on the card of a bundle that has not been compiled."""
 Report = Callable[[str], None]
 Watch = Callable[[Progress], None]
 
 
-def check_target(target: str, io_spec: IOSpec, name: str) -> None:
-    """Refuse a runtime that there is not, or that a network cannot run in, before minutes are spent.
-
-    Raises:
-        UnknownNameError: there is no such target.
-        UsageError: the network borrows from references.
-        MissingDependencyError: OpenVINO is not installed.
-    """
-    if target not in TARGETS:
-        raise UnknownNameError("target", target, TARGETS)
-    if target in ("openvino", "tensorrt") and io_spec.references:
-        raise UsageError(f"{name} borrows from references, which runs in ONNX Runtime alone; leave --target out")
-    if target == "openvino":
-        openvino_version()
-
-
 def compile_bundle(
     bundle: Bundle,
-    target: str = "auto",
+    engine: str = "auto",
     *,
     folder: Path | None = None,
     options: CompileOptions | None = None,
@@ -69,67 +53,64 @@ def compile_bundle(
     """Compile a prepared bundle on the device that will run it.
 
     Args:
-        bundle: as `build` made it, or compiled before.
-        target: the runtime; "auto" for TensorRT where it and a GPU are here, else ONNX Runtime.
-        folder: where the compiled bundle goes; none for the bundle's own folder, or for "NAME-tensorrt" where that is
-            the package's.
-        options: of TensorRT; none for those of the engine that the bundle has, or the defaults.
-        report: told a line after each step.
-        watch: told how far TensorRT is.
+        bundle: made by `build`, or compiled before.
+        engine: runtime; "auto" is TensorRT if it and a GPU are available, otherwise a CPU runtime.
+        folder: destination; None for the bundle's folder, or for "NAME-tensorrt" if the bundle ships with the package.
+        options: for TensorRT; None for those of the bundle's existing engine, or the defaults.
+        report, watch: called with a line for each step, and with the progress of TensorRT.
 
     Returns:
-        The bundle, ready to run. Runtimes of CPUs compile when they load, so there the bundle is ready as it is.
+        The bundle, ready to run. CPU runtimes compile at load time, so for them the bundle stays as it is.
 
     Raises:
-        BuildError, EngineError, MissingDependencyError, OutputError, UsageError: the text says what to do.
+        BuildError, EngineError, MissingDependencyError, OutputError, UsageError: see the message.
     """
-    check_target(target, bundle.card.io_spec, bundle.card.name)
-    for_cpus = bundle.card.precision == "int8" and FP16_ONNX not in bundle.card.files
-    if target == "tensorrt" and for_cpus:
-        raise UsageError(f"{bundle.folder} is INT8 for CPUs; make one for TensorRT: build --int8 --target tensorrt")
-    borrows = bool(bundle.card.io_spec.references)
+    check_engine_support(engine, bundle.card.io_spec, bundle.card.name)
+    cpu_int8 = bundle.card.precision == "int8" and FP16_ONNX not in bundle.card.files
+    if engine == "tensorrt" and cpu_int8:
+        raise UsageError(f"{bundle.folder} is INT8 for CPUs; build one for TensorRT: build --int8 --engine tensorrt")
     if folder:
         check_free(folder)
-    if target == "tensorrt" or (target == "auto" and not for_cpus and not borrows and not why_not_tensorrt()):
+    cpu_only = cpu_int8 or bool(bundle.card.io_spec.references)
+    if engine == "tensorrt" or (engine == "auto" and not cpu_only and not why_not_tensorrt()):
         folder = folder or (Path(f"{bundle.card.name}-tensorrt") if ships(bundle) else bundle.folder)
         check_free(folder)
         check_writable(folder)
-        return _with_tensorrt(bundle, folder, options or _options_of(bundle.card), report, watch)
+        return _compile_tensorrt(bundle, folder, options or _options_from_card(bundle.card), report, watch)
     if folder:
         bundle = write_bundle(folder, bundle.card, _contents(bundle))
-    unasked = "onnxruntime" if bundle.card.engine else choose_engine(bundle).engine
-    session = open_session(bundle, unasked if target == "auto" else target)
-    session.warm_up()
-    hint = "" if target in ("auto", unasked) else f"; run it with --engine {target}"
-    report(f"{bundle.card.name} is ready: {session.runtime}, nothing to compile{hint}")
-    session.close()
+    default = "onnxruntime" if bundle.card.engine else choose_engine(bundle).engine
+    with closing(open_session(bundle, default if engine == "auto" else engine)) as session:
+        session.warm_up()
+        hint = "" if engine in ("auto", default) else f"; run it with --engine {engine}"
+        report(f"{bundle.card.name} is ready: {session.runtime}, nothing to compile{hint}")
     return bundle
 
 
 def ensure_engine(bundle: Bundle, report: Report = lambda line: None, watch: Watch = lambda progress: None) -> Bundle:
-    """The bundle, its TensorRT engine compiled anew from its own graph where it is missing or cannot run here.
+    """Compile the TensorRT engine of a bundle if it has none that runs on this device.
 
     Raises:
-        UsageError: the bundle is the package's own, which is not written to.
-        Others: as `compile_bundle`.
+        UsageError: the bundle ships with the package, whose folder is not written to.
+        Others: see `compile_bundle`.
     """
     if ships(bundle):
         name = bundle.card.name
         raise UsageError(
-            f"{name} ships with the package and is not compiled there; make a copy: "
-            f"facesr-edge build {name} --target tensorrt -o DIR, and give DIR"
+            f"{name} ships with the package and cannot be compiled in place; compile a copy: "
+            f"facesr-edge build {name} --engine tensorrt -o DIR, and give DIR"
         )
-    made = bundle.card.engine
+    info = bundle.card.engine
     with Gpu() as gpu:
-        told = mismatches(made, current_engine_info(bundle, gpu)) if made else ("it has no engine",)
-    if not told:
+        reasons = mismatches(info, current_engine_info(bundle, gpu)) if info else ("it has no engine",)
+    if not reasons:
         return bundle
-    report(f"{bundle.folder} is compiled anew: {', and '.join(told)}")
+    report(f"recompiling {bundle.folder}: {', and '.join(reasons)}")
     return compile_bundle(bundle, "tensorrt", report=report, watch=watch)
 
 
 def why_not_tensorrt() -> str:
-    """Why TensorRT cannot be used here, in words; "" where it can."""
+    """Why TensorRT cannot be used on this machine; "" if it can."""
     try:
         version()
         Gpu().close()
@@ -138,75 +119,66 @@ def why_not_tensorrt() -> str:
     return ""
 
 
-def _options_of(card: Card) -> CompileOptions:
-    """The options that a bundle's engine was compiled with, as far as its card tells."""
-    made = card.engine
-    return (
-        CompileOptions(
-            hardware_compatible=made.hardware_compatible, version_compatible=made.version_compatible, dla=made.dla
-        )
-        if made
-        else CompileOptions()
+def _options_from_card(card: Card) -> CompileOptions:
+    """The options that a bundle's engine was compiled with, as far as the card has them."""
+    info = card.engine
+    if not info:
+        return CompileOptions()
+    return CompileOptions(
+        hardware_compatible=info.hardware_compatible, version_compatible=info.version_compatible, dla=info.dla
     )
 
 
-def _with_tensorrt(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
-    with TemporaryDirectory() as workshop:
-        done = _compiled(bundle, Path(workshop) / "first", options, report, watch)
+def _compile_tensorrt(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
+    """Compile for TensorRT; of an INT8 bundle also its FP16 graph, and keep the faster engine."""
+    with TemporaryDirectory() as workdir:
+        compiled = _compile(bundle, Path(workdir) / "first", options, report, watch)
         if FP16_ONNX in bundle.card.files:
-            other = _compiled(_in_fp16(bundle, workshop), Path(workshop) / "second", options, report, watch)
-            verdict = _faster(done, other)
-            report(verdict.note)
-            done = done if verdict.precision == "int8" else other
-            done = replace(done, card=replace(done.card, notes=(*done.card.notes, verdict.note)))
-        return write_bundle(folder, done.card, _contents(done))
+            fp16 = _compile(_fp16_bundle(bundle, workdir), Path(workdir) / "second", options, report, watch)
+            precision, note = _choose_precision(compiled, fp16)
+            report(note)
+            compiled = compiled if precision == "int8" else fp16
+            compiled = replace(compiled, card=replace(compiled.card, notes=(*compiled.card.notes, note)))
+        return write_bundle(folder, compiled.card, _contents(compiled))
 
 
-def _in_fp16(bundle: Bundle, workshop: str) -> Bundle:
-    """The same network as the FP16 graph beside an INT8 one has it."""
+def _fp16_bundle(bundle: Bundle, workdir: str) -> Bundle:
+    """A bundle of the FP16 graph of an INT8 bundle for TensorRT."""
     contents = {ONNX: (bundle.folder / FP16_ONNX).read_bytes(), WEIGHTS: (bundle.folder / WEIGHTS).read_bytes()}
     card = replace(bundle.card, precision="fp16", calibration="", engine=None)
-    return write_bundle(Path(workshop) / "fp16", card, contents)
+    return write_bundle(Path(workdir) / "fp16", card, contents)
 
 
-def _compiled(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
-    """A copy with an engine, loaded and run as every user will."""
+def _compile(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
+    """A copy of the bundle with an engine, loaded from disk and verified."""
     card = bundle.card
-    made = compile_engine(bundle, options, watch)
-    report(f"{card.precision}: compiled by TensorRT {made.tensorrt} in {made.seconds:.0f} s")
+    result = compile_engine(bundle, options, watch)
+    report(f"{card.precision}: compiled by TensorRT {result.tensorrt} in {result.seconds:.0f} s")
     with Gpu() as gpu:
         notes = tuple(note for note in card.notes if note != PREPARED and not note.startswith(CHOICE_NOTE))
-        card = replace(card, engine=_key(bundle, gpu, options), notes=notes)
-        contents = {**_contents(bundle), ENGINE: made.engine, LAYERS: made.layers.encode()}
-        done = write_bundle(folder, card, contents)
-        session = TrtSession(done, gpu)
-        tried = check_engine(done, session)
-        runtime = session.runtime
-        session.close()
-    report(f"{card.precision}: {tried}")
-    quality = {**done.card.quality, f"on this device, {runtime}": tried.to_dict()}
-    return replace(done, card=replace(done.card, quality=quality))
+        info = replace(
+            current_engine_info(bundle, gpu),
+            hardware_compatible=options.hardware_compatible,
+            version_compatible=options.version_compatible,
+            dla=options.dla,
+        )
+        card = replace(card, engine=info, notes=notes)
+        contents = {**_contents(bundle), ENGINE: result.engine, LAYERS: result.layers.encode()}
+        compiled = write_bundle(folder, card, contents)
+        with closing(TrtSession(compiled, gpu)) as session:
+            check, metrics = check_engine(compiled, session), {"runtime": session.runtime}
+    report(f"{card.precision}: {check}")
+    evaluation = Evaluation(ENGINE_CHECK, check.shape[0], "none", card.precision, metrics | check.to_dict())
+    return replace(compiled, card=with_evaluation(compiled.card, evaluation))
 
 
-def _faster(int8: Bundle, fp16: Bundle) -> PrecisionChoice:
-    """Which of two engines of one network the device keeps, timed in turn."""
-    with Gpu() as gpu:
-        sessions = TrtSession(int8, gpu), TrtSession(fp16, gpu)
-        pixels = check_inputs(sessions[0].io_spec)[0]
-        int8_ms, fp16_ms = median_ms(sessions, pixels)
-        for session in sessions:
-            session.close()
+def _choose_precision(int8: Bundle, fp16: Bundle) -> tuple[Precision, str]:
+    """The faster of two engines of one network on this device, and a note for the card."""
+    with Gpu() as gpu, closing(TrtSession(int8, gpu)) as int8_session, closing(TrtSession(fp16, gpu)) as fp16_session:
+        pixels = check_inputs(int8_session.io_spec)[0]
+        int8_ms, fp16_ms = median_ms((int8_session, fp16_session), pixels)
     count, height, width, _ = pixels.shape
     return faster_precision(int8_ms, fp16_ms, f"{count} of {width}x{height} px")
-
-
-def _key(bundle: Bundle, gpu: Gpu, options: CompileOptions) -> EngineInfo:
-    return replace(
-        current_engine_info(bundle, gpu),
-        hardware_compatible=options.hardware_compatible,
-        version_compatible=options.version_compatible,
-        dla=options.dla,
-    )
 
 
 def _contents(bundle: Bundle) -> dict[str, bytes]:

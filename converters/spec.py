@@ -1,4 +1,4 @@
-"""What is to be built, from what the user said: which network, which configuration, which weights."""
+"""Build specification: network, configuration and weights, resolved from a model name and options."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engines.bundle.bundle import WEIGHTS, open_bundle
+from ..engines.bundle.bundle import WEIGHTS, open_bundle, read_card
 from ..engines.bundle.card import Card
+from ..engines.bundle.io_spec import IOSpec, super_resolution
 from ..engines.errors import BuildError, UnknownNameError, UsageError
-from ..networks import NETWORKS, defaults
+from ..networks import NETWORKS, defaults, network_class
+from ..networks.msrnet.network import REFERENCES, MSRNet
 from ..networks.weights import Weights, read_weights
 from ..zoo import catalogue
 
@@ -21,134 +23,142 @@ class BuildSpec:
 
     Args:
         name: of the bundle, e.g. "idrn-x4".
-        network: key of the network registry.
-        config: its keyword arguments.
-        weights: file of the weights.
-        known: the card of the zoo's weights, for the quality that was measured before.
+        network, config: key of the network registry, and keyword arguments of the network.
+        weights: weights file.
+        zoo_card: card of the zoo model that the weights belong to, for its earlier evaluations; None for other weights.
     """
 
     name: str
     network: str
     config: dict[str, Any]
     weights: Path
-    known: Card | None = None
+    zoo_card: Card | None = None
+
+    @property
+    def io_spec(self) -> IOSpec:
+        """Input and output specification of the network."""
+        if self.network == "detector":
+            return IOSpec("face-detection", multiple=32)
+        network, config = network_class(self.network), {**defaults(self.network), **self.config}
+        crop_sizes = (int(config["side"]),) if "side" in config else getattr(network, "crop_sizes", ())
+        return super_resolution(int(config["scale"]), crop_sizes, REFERENCES if issubclass(network, MSRNet) else 0)
 
 
-def build_spec(model: str, weights: Path | None = None, name: str | None = None, /, **options: int | None) -> BuildSpec:
-    """Find out what to build.
+def resolve(model: str, weights: Path | None = None, name: str | None = None, /, **config: int | None) -> BuildSpec:
+    """Resolve a model name and options to a build specification.
 
     Args:
-        model: a network ("idrn") or a model of the zoo ("idrn-x4").
-        weights: file of trained weights; without it, those of the zoo.
-        name: what to call the bundle; none for the model's name, or the network's with its scale.
-        options: scale, depth, width, and whatever else the network's class takes; none for the network's own.
+        model: a network ("idrn") or a zoo model ("idrn-x4").
+        weights: weights file; None for the weights of the zoo.
+        name: of the bundle; None for the zoo model's name, or the network's name and scale.
+        config: scale, depth, width and other keyword arguments of the network; None for the default.
 
     Raises:
-        UnknownNameError: no network or model of that name.
-        UsageError: an option that the network has not, or that contradicts the model or the file.
+        UnknownNameError: no network or zoo model of that name.
+        UsageError: an option that the network does not have, or that contradicts the model or the weights.
         InputError: the weights cannot be read.
-        BuildError: there are no weights for this configuration, or the file's are of another one.
+        BuildError: no weights for this configuration, or the weights have another configuration.
     """
-    wanted = {key: value for key, value in options.items() if value is not None}
+    requested = {key: value for key, value in config.items() if value is not None}
     if model in catalogue.names() and (weights is None or model not in NETWORKS):
         card = open_bundle(catalogue.FOLDER / model).card
-        _agree(wanted, card.config, card.training, f"model {model}")
+        _check_config(requested, card.config, card.training, f"model {model}")
         if weights is None:
-            return _of_the_zoo(card, wanted, name)
-        _fit(weights, read_weights(weights), card.network, card.config)
+            return _zoo_spec(card, requested, name)
+        _check_weights(weights, read_weights(weights), card.network, card.config)
         return BuildSpec(name or model, card.network, card.config, weights)
     if model not in NETWORKS:
         raise UnknownNameError("model", model, {*NETWORKS, *catalogue.names()})
-    _known(model, wanted)
+    _check_options(model, requested)
     if weights is None:
-        return _found(model, wanted, name)
-    said = read_weights(weights)
-    if said.config is not None:
-        _agree(wanted, said.config, said.origin.training, str(weights))
-    config = _typed(model, {**defaults(model), **(said.config or {}), **wanted})
-    _fit(weights, said, model, config)
-    return BuildSpec(name or _name(model, config), model, config, weights)
+        return _zoo_spec(_closest_zoo_card(model, requested), requested, name)
+    stored = read_weights(weights)
+    if stored.config is not None:
+        _check_config(requested, stored.config, stored.origin.training, str(weights))
+    full = _with_bools(model, {**defaults(model), **(stored.config or {}), **requested})
+    _check_weights(weights, stored, model, full)
+    return BuildSpec(name or _default_name(model, full), model, full, weights)
 
 
 def merge_options(sizes: Mapping[str, int | None], more: Mapping[str, int]) -> dict[str, int | None]:
-    """A network's options: those with a name of their own, and those that were set.
+    """Merge the options --scale, --depth and --width with those of --set.
 
     Raises:
-        UsageError: one was given twice.
+        UsageError: an option is given twice.
     """
     given = {key for key, value in sizes.items() if value is not None}
-    if twice := given & more.keys():
-        raise UsageError(f"{', '.join(sorted(twice))} is given twice, by an option and by --set; leave one out")
+    if duplicates := given & more.keys():
+        raise UsageError(f"{', '.join(sorted(duplicates))} is given twice, as an option and with --set; remove one")
     return {**sizes, **more}
 
 
-def _found(network: str, wanted: dict[str, int], name: str | None) -> BuildSpec:
-    """The zoo's weights that fit best what was asked: of the usual size, and for clean pictures."""
-    cards = [open_bundle(catalogue.FOLDER / name).card for name in catalogue.names()]
+def _closest_zoo_card(network: str, requested: dict[str, int]) -> Card:
+    """Zoo model that matches the requested options and is closest to the defaults, bicubic degradation preferred."""
+    cards = [read_card(catalogue.FOLDER / name) for name in catalogue.names()]
     cards = [card for card in cards if card.network == network]
-    fitting = [card for card in cards if all(_has(card.config, card.training, *each) for each in wanted.items())]
-    if not fitting:
+    matches = [card for card in cards if all(_supports(card.config, card.training, *one) for one in requested.items())]
+    if not matches:
         trained = ", ".join(card.name for card in cards) or "none"
         raise BuildError(
-            f"no weights for {network} with {wanted} ship in the package (it has {trained}); "
+            f"the zoo has no weights for {network} with {requested} (available: {trained}); "
             f"train them: facesr-edge train --model {network}, then give --weights FILE"
         )
-    usual = {**defaults(network), **wanted}
+    expected = {**defaults(network), **requested}
 
-    def oddity(card: Card) -> tuple[int, bool]:
-        departs = sum(card.config.get(key) != value for key, value in usual.items())
-        return departs, card.training.get("degradation", "bicubic") != "bicubic"
+    def distance(card: Card) -> tuple[int, bool]:
+        differences = sum(card.config.get(key) != value for key, value in expected.items())
+        return differences, card.training.get("degradation", "bicubic") != "bicubic"
 
-    return _of_the_zoo(min(fitting, key=oddity), wanted, name)
+    return open_bundle(catalogue.FOLDER / min(matches, key=distance).name).card
 
 
-def _of_the_zoo(card: Card, wanted: dict[str, int], name: str | None) -> BuildSpec:
+def _zoo_spec(card: Card, requested: dict[str, int], name: str | None) -> BuildSpec:
     weights = catalogue.FOLDER / card.name / WEIGHTS
-    if wanted.get("scale", card.config.get("scale")) == card.config.get("scale"):
+    if requested.get("scale", card.config.get("scale")) == card.config.get("scale"):
         return BuildSpec(name or card.name, card.network, card.config, weights, card)
-    config = {**card.config, "scale": wanted["scale"]}
-    return BuildSpec(name or _name(card.network, config), card.network, config, weights)
+    config = {**card.config, "scale": requested["scale"]}
+    return BuildSpec(name or _default_name(card.network, config), card.network, config, weights)
 
 
-def _known(network: str, wanted: dict[str, int]) -> None:
-    own = defaults(network)
-    for key in wanted:
-        if key not in own:
-            raise UsageError(f"{network} has no {key}, it has {', '.join(own)}; leave {_spelt(key)} out")
+def _check_options(network: str, requested: dict[str, int]) -> None:
+    known = defaults(network)
+    for key in requested:
+        if key not in known:
+            raise UsageError(f"{network} has no option {key}, only {', '.join(known)}; remove {_flag(key)}")
 
 
-def _typed(network: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Switches are given as 0 and 1."""
-    own = defaults(network)
-    return {key: bool(value) if isinstance(own.get(key), bool) else value for key, value in config.items()}
+def _with_bools(network: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Convert 0 and 1 of boolean options, as the command line gives them, to bool."""
+    known = defaults(network)
+    return {key: bool(value) if isinstance(known.get(key), bool) else value for key, value in config.items()}
 
 
-def _has(config: dict[str, Any], training: dict[str, Any], key: str, value: int) -> bool:
-    """Whether weights are good for an option: of their own configuration, or of the scales they were trained for."""
+def _supports(config: dict[str, Any], training: dict[str, Any], key: str, value: int) -> bool:
+    """Whether weights support an option: their own configuration, or one of the scales they were trained for."""
     return bool(config.get(key) == value or (key == "scale" and value in training.get("scales", ())))
 
 
-def _fit(weights: Path, said: Weights, network: str, config: dict[str, Any]) -> None:
-    """Shapes alone would not tell: with and without the bicubic picture, the tensors are the same."""
-    if said.network not in ("", network):
-        raise BuildError(f"{weights} holds weights of {said.network}, not of {network}; say --model {said.network}")
-    for key, value in (said.config or {}).items():
-        if not _has({key: value}, said.origin.training, key, config.get(key, value)):
+def _check_weights(path: Path, stored: Weights, network: str, config: dict[str, Any]) -> None:
+    """Compare configurations, as tensor shapes are not enough: they are equal with and without the bicubic skip."""
+    if stored.network not in ("", network):
+        raise BuildError(f"{path} holds weights of {stored.network}, not of {network}; use --model {stored.network}")
+    for key, value in (stored.config or {}).items():
+        if not _supports({key: value}, stored.origin.training, key, config.get(key, value)):
             raise BuildError(
-                f"{weights} was trained with {key} {value}, not {config.get(key)}; say --model {network} to build it"
+                f"{path} was trained with {key} {value}, not {config.get(key)}; build it with --model {network}"
             )
 
 
-def _agree(wanted: dict[str, int], config: dict[str, Any], training: dict[str, Any], whose: str) -> None:
-    for key, value in wanted.items():
-        if not _has(config, training, key, value):
-            has = f"has {key} {config[key]}" if key in config else f"has no {key}"
-            raise UsageError(f"{whose} {has}, not {value}; leave {_spelt(key)} out or choose another model")
+def _check_config(requested: dict[str, int], config: dict[str, Any], training: dict[str, Any], source: str) -> None:
+    for key, value in requested.items():
+        if not _supports(config, training, key, value):
+            actual = f"has {key} {config[key]}" if key in config else f"has no {key}"
+            raise UsageError(f"{source} {actual}, not {value}; remove {_flag(key)} or choose another model")
 
 
-def _spelt(key: str) -> str:
+def _flag(key: str) -> str:
     return f"--{key}" if key in ("scale", "depth", "width") else f"--set {key}"
 
 
-def _name(network: str, config: dict[str, Any]) -> str:
+def _default_name(network: str, config: dict[str, Any]) -> str:
     return f"{network}-x{config['scale']}" if "scale" in config else network

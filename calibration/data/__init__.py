@@ -1,1 +1,1 @@
-"""Face crops and labelled pictures."""
+"""Face crops and labelled images."""

@@ -1,4 +1,4 @@
-"""Pictures with labelled faces: what a detector is trained on, and judged by."""
+"""Images with labelled faces, for detector training and evaluation."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 from ...engines.errors import InputError
 
 CERTAIN = 0.7
-"""A label from this score on is a face; labels without a score are certain."""
+"""Labels with at least this score are faces; labels without a score are certain."""
 ABSENT = 0.3
-"""Labels below this score are no faces; those between are neither face nor background."""
+"""Labels below this score are dropped; labels between `ABSENT` and `CERTAIN` are ignored: neither face nor
+background."""
 MIRROR = [2, 3, 0, 1, 4, 5, 8, 9, 6, 7]
-"""Numbers of the landmarks (eye, eye, nose, mouth corner, mouth corner) in a mirror: left and right change places."""
+"""Column order of the landmarks (eye, eye, nose, mouth corner, mouth corner) after mirroring: left and right swap."""
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledFaces:
-    """Faces of one picture.
+class LabeledFaces:
+    """Face labels of one image.
 
     Args:
         boxes_xyxy: (n, 4) float32, pixels.
-        landmarks: (n, 10) float32, x, y of five points, pixels; not a number where they are not known.
-        certain: (n,) bool; the others are neither face nor background.
+        landmarks: (n, 10) float32, x, y of five points, pixels; NaN if unknown.
+        certain: (n,) bool; uncertain faces are ignored: neither face nor background.
     """
 
     boxes_xyxy: NDArray[np.float32]
@@ -39,62 +40,61 @@ class LabelledFaces:
     def __len__(self) -> int:
         return len(self.certain)
 
-    def scaled(self, scale: float) -> LabelledFaces:
-        """The faces of the picture made so many times larger."""
+    def scaled(self, scale: float) -> LabeledFaces:
+        """Labels of the image resized by a factor."""
         factor = np.float32(scale)
-        return LabelledFaces(self.boxes_xyxy * factor, self.landmarks * factor, self.certain)
+        return LabeledFaces(self.boxes_xyxy * factor, self.landmarks * factor, self.certain)
 
-    def mirrored(self, width: float) -> LabelledFaces:
-        """The faces of the picture of that width, mirrored left to right; a left eye becomes a right eye."""
+    def mirrored(self, width: float) -> LabeledFaces:
+        """Labels of the horizontally mirrored image of that width; left and right landmarks are swapped."""
         boxes, points = self.boxes_xyxy[:, [2, 1, 0, 3]], self.landmarks[:, MIRROR]
         boxes[:, ::2] = width - boxes[:, ::2]
         points[:, ::2] = width - points[:, ::2]
-        return LabelledFaces(boxes, points, self.certain)
+        return LabeledFaces(boxes, points, self.certain)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A labelled picture.
+    """A labelled image.
 
     Args:
-        name: of the file; up to the first underscore, its kind ("portrait", "scene", "sheet").
-        path: of the file.
-        faces: in it.
+        name: file name; its prefix up to the first underscore is the kind ("portrait", "scene", "sheet").
+        path, faces: image file and labels.
     """
 
     name: str
     path: Path
-    faces: LabelledFaces
+    faces: LabeledFaces
 
     @property
     def kind(self) -> str:
-        """What the name starts with."""
+        """Prefix of the name."""
         return self.name.split("_")[0]
 
     def read(self) -> NDArray[np.uint8]:
-        """The picture, (H, W, 3) uint8 BGR."""
-        return read_picture(self.path)
+        """Read the image, (H, W, 3) uint8 BGR."""
+        return read_scene_image(self.path)
 
 
-def read_scenes(folder: Path, split: str | None = None, review: Path | None = None) -> list[Scene]:
-    """Read the labels of a folder; pictures are read when they are looked at.
+def read_scenes(folder: Path, split: str | None = None, label_fixes: Path | None = None) -> list[Scene]:
+    """Read the labels of a folder; images are read on demand.
 
     Args:
-        folder: ``images/`` and ``labels.json``: picture -> ``{"faces": [{"box": [x, y, w, h], "landmarks": [x, y, five
-            times], "score": 0..1}], "split": "train" or "test"}``; landmarks, score and split may be missing.
-        split: take these alone, and pictures of no split; none for all.
-        review: what a person found wrong with labels that a detector made, a JSON file: picture -> places in its list
-            of faces, from 0, that are no faces; they are left out as if they had never been there.
+        folder: ``images/`` and ``labels.json``: file name -> ``{"faces": [{"box": [x, y, w, h], "landmarks": [x, y,
+            five times], "score": 0..1}], "split": "train" or "test"}``; landmarks, score and split are optional.
+        split: read this split and images without a split; none for all.
+        label_fixes: JSON file of false labels found by manual review: file name -> indices into its list of faces,
+            which are removed.
 
     Raises:
-        InputError: the labels cannot be read, or there is no such picture.
+        InputError: the labels cannot be read, or the split has no images.
     """
     file = folder / "labels.json"
-    wrong = read_review(review) if review else {}
+    removed = read_label_fixes(label_fixes) if label_fixes else {}
     try:
         entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
         scenes = [
-            Scene(name, folder / "images" / name, labelled_faces(entry["faces"], wrong.get(name, [])))
+            Scene(name, folder / "images" / name, labeled_faces(entry["faces"], removed.get(name, [])))
             for name, entry in sorted(entries.items())
             if split is None or entry.get("split", split) == split
         ]
@@ -104,47 +104,42 @@ def read_scenes(folder: Path, split: str | None = None, review: Path | None = No
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(
-            f"{file} holds no labels ({type(error).__name__}: {error}); "
-            "expected picture -> faces, each with a box x, y, w, h"
+            f"{file} has no valid labels ({type(error).__name__}: {error}); "
+            "expected file name -> faces, each with a box x, y, w, h"
         ) from None
     if not scenes:
-        which = f' of the split "{split}"' if split else ""
-        raise InputError(f"{file} has no pictures{which}; give another folder")
+        where = f' in the split "{split}"' if split else ""
+        raise InputError(f"{file} has no images{where}; give another folder or split")
     return scenes
 
 
-def read_review(file: Path) -> dict[str, list[int]]:
-    """Picture -> places in its list of faces that are no faces; see `read_scenes`."""
+def read_label_fixes(file: Path) -> dict[str, list[int]]:
+    """Read false labels: file name -> indices into its list of faces; see `read_scenes`."""
     try:
-        review = json.loads(file.read_text("utf-8"))
-        return {str(name): [int(place) for place in places] for name, places in review.items()}
+        fixes = json.loads(file.read_text("utf-8"))
+        return {str(name): [int(index) for index in indices] for name, indices in fixes.items()}
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}; give a JSON file, or leave it out") from None
+        raise InputError(f"cannot read {file}: {error.strerror or error}; give a JSON file, or omit it") from None
     except (ValueError, TypeError, AttributeError):
-        raise InputError(f"{file} holds no review; expected picture -> a list of places of wrong labels") from None
+        raise InputError(f"{file} has no valid label fixes; expected file name -> a list of label indices") from None
 
 
-def labelled_faces(faces: list[dict[str, Any]], wrong: Sequence[int] = ()) -> LabelledFaces:
-    """Faces of a picture from their entries in ``labels.json``; those that are none are left out.
-
-    Args:
-        faces: as `read_scenes` has them.
-        wrong: places in this list that are no faces, whatever their score.
-    """
-    faces = [face for i, face in enumerate(faces) if i not in wrong and face.get("score", 1.0) >= ABSENT]
+def labeled_faces(faces: list[dict[str, Any]], removed: Sequence[int] = ()) -> LabeledFaces:
+    """Face labels of an image in ``labels.json``, without those below `ABSENT` and those with an index in `removed`."""
+    faces = [face for i, face in enumerate(faces) if i not in removed and face.get("score", 1.0) >= ABSENT]
     boxes = np.array([face["box"] for face in faces], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     points = np.array([face.get("landmarks") or [np.nan] * 10 for face in faces], np.float32).reshape(-1, 10)
-    return LabelledFaces(boxes, points, np.array([face.get("score", 1.0) >= CERTAIN for face in faces], bool))
+    return LabeledFaces(boxes, points, np.array([face.get("score", 1.0) >= CERTAIN for face in faces], bool))
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 BGR.
+def read_scene_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image, (H, W, 3) uint8 BGR.
 
     Raises:
-        InputError: it is missing, or is no picture.
+        InputError: the file is missing or is not an image.
     """
-    picture = cv2.imread(str(path))
-    if picture is None:
-        raise InputError(f"{path} is missing or is not a picture")
-    return np.asarray(picture, np.uint8)
+    image = cv2.imread(str(path))
+    if image is None:
+        raise InputError(f"{path} is missing or is not an image")
+    return np.asarray(image, np.uint8)

@@ -1,1 +1,1 @@
-"""Metrics of super-resolution and of detection."""
+"""Metrics for super-resolution and face detection."""

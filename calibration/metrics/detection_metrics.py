@@ -1,4 +1,4 @@
-"""A detector's quality and time, as its card has them."""
+"""Detector accuracy and latency in the format of the model card."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ...engines.session import Session
-from ..accuracy import median_ms
 from ..data.detection import Scene
+from ..timing import median_ms
 from .detection import SizeRange, detect_with
 from .detection_report import DetectorQuality, detector_quality, predict_scenes
 
 TIMED_WH = ((640, 384), (1920, 1088))
-"""Sizes that are timed: a small frame and a 1080p one, padded to multiples of 32."""
+"""Timed frame sizes: a small frame and a 1080p frame, padded to multiples of 32."""
 ALL_SIZES = "all sizes"
 
 
@@ -23,53 +23,51 @@ def detection_metrics(session: Session, scenes: Sequence[Scene], score: float) -
     """Measure a detector for its card.
 
     Args:
-        session: the detector.
-        scenes: labelled pictures that it was not trained on.
-        score: the least score in use, 0..1.
+        scenes: labelled images that are not in its training data.
+        score: score threshold, 0..1.
 
     Returns:
-        Average precision and recall at 90 % precision by size, of all pictures and of natural scenes; false alarms;
-        landmark errors in distances between the eyes; milliseconds of the network alone; ready for JSON.
+        For JSON: average precision and recall at 90 % precision by face size, on all images and on natural scenes;
+        false positives; landmark error in distances between the eyes; latency of the network in ms.
 
     Raises:
-        InputError: a picture cannot be read.
+        InputError: an image cannot be read.
     """
     detect = detect_with(session)
-    return {
-        **describe_metrics(detector_quality([predict_scenes(detect, scene) for scene in scenes], score)),
-        **times(session),
-    }
+    quality = detector_quality([predict_scenes(detect, scene) for scene in scenes], score)
+    return {**describe_metrics(quality), **network_latency(session)}
 
 
-def describe_metrics(measured: DetectorQuality) -> dict[str, Any]:
-    """The part of a measurement that a card keeps, under names that read."""
-    kept: dict[str, Any] = {}
-    for row in measured.rows:
+def describe_metrics(quality: DetectorQuality) -> dict[str, Any]:
+    """The metrics of a detector that the card lists."""
+    metrics: dict[str, Any] = {}
+    for row in quality.rows:
         if row.group in ("all", "scene"):
-            name = f"{'natural scenes, ' if row.group == 'scene' else ''}{sides(row.band)}"
-            precision, recall = round(row.average_precision, 4), round(row.recall, 4)
-            part = {"average_precision": precision, "recall_at_90_precision": recall, "faces": row.faces}
-            kept |= part if name == ALL_SIZES else {name: part}
-    kept["score_in_use"] = measured.score
-    kept["false_alarms"] = {"in_pictures_without_faces": measured.alarms.count, "of": measured.alarms.pictures}
-    if measured.landmarks.median is not None:
-        kept["landmark_error"] = {"median": round(measured.landmarks.median, 4)}
-        if measured.landmarks.frontal_mean is not None:
-            kept["landmark_error"]["mean_without_profiles"] = round(measured.landmarks.frontal_mean, 4)
-    return kept
+            name = f"{'natural scenes, ' if row.group == 'scene' else ''}{describe_sizes(row.sizes)}"
+            ap, recall = round(row.average_precision, 4), round(row.recall, 4)
+            values = {"average_precision": ap, "recall_at_90_precision": recall, "faces": row.faces}
+            metrics |= values if name == ALL_SIZES else {name: values}
+    metrics["score_threshold"] = quality.score
+    background = quality.background
+    metrics["false_positives"] = {"in_images_without_faces": background.count, "images": background.images}
+    if quality.landmarks.median is not None:
+        metrics["landmark_error"] = {"median": round(quality.landmarks.median, 4)}
+        if quality.landmarks.frontal_mean is not None:
+            metrics["landmark_error"]["mean_without_profiles"] = round(quality.landmarks.frontal_mean, 4)
+    return metrics
 
 
-def sides(band: SizeRange) -> str:
-    """A band of sizes in words."""
-    if math.isinf(band.high):
-        return f"from {band.low:g} px" if band.low else ALL_SIZES
-    return f"{band.low:g} to {band.high:g} px"
+def describe_sizes(sizes: SizeRange) -> str:
+    """Name of a size range on the card."""
+    if math.isinf(sizes.high):
+        return f"from {sizes.low:g} px" if sizes.low else ALL_SIZES
+    return f"{sizes.low:g} to {sizes.high:g} px"
 
 
-def times(session: Session) -> dict[str, Any]:
-    """Milliseconds of the network alone, and what it ran on."""
+def network_latency(session: Session) -> dict[str, Any]:
+    """Median latency of the network by frame size, in ms, and the runtime."""
     rng = np.random.default_rng(0)
     sizes = tuple((w, h) for h, w in session.io_spec.sizes_hw) or TIMED_WH
-    pictures = {f"{w}x{h}": rng.integers(0, 256, (1, h, w, 3), np.uint8) for w, h in sizes}
-    taken = {size: round(median_ms((session,), picture)[0], 2) for size, picture in pictures.items()}
-    return {"network_ms": taken, "timed_on": session.runtime}
+    frames = {f"{w}x{h}": rng.integers(0, 256, (1, h, w, 3), np.uint8) for w, h in sizes}
+    latencies = {size: round(median_ms([session], frame)[0], 2) for size, frame in frames.items()}
+    return {"network_ms": latencies, "timed_on": session.runtime}

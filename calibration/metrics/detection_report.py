@@ -1,8 +1,8 @@
-"""Everything that is asked of a detector, measured on labelled scenes.
+"""Detector evaluation on labelled scenes: metrics by image group and face size, landmark error, detection errors.
 
-Labels that a detector made, the teacher, flatter it: on the very pixels that it labelled, its boxes are right by
-definition. So each picture is also shown mirrored and shrunk a little, where the teacher has to find its own faces anew
-like everybody else.
+Labels made by a teacher detector favor that teacher: on the image that it labelled, its boxes are correct by
+definition. Therefore each image is also evaluated mirrored and slightly downscaled, where the teacher has to detect the
+faces again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.postprocess import Detections
-from ..data.detection import LabelledFaces, Scene
+from ..data.detection import LabeledFaces, Scene
 from .detection import (
     ALL,
     FP_IOU,
@@ -34,73 +34,65 @@ from .detection import (
     short_sides,
 )
 
-BANDS = (LARGE, SMALL, TINY, ALL)
+SIZE_RANGES = (LARGE, SMALL, TINY, ALL)
 FROM_12 = SizeRange(SMALL.low, np.inf)
 MIRRORED = "mirrored"
-"""Name of the group that has all pictures mirrored and shrunk by `SHRINK`; faces count by the size they have there."""
-SHRINK = 0.9
-FRONTAL = 0.25
-"""Eyes at least this far apart, in widths of the face's box, are a yardstick."""
+"""Group of all images, mirrored and downscaled by `MIRRORED_SCALE`; face sizes are those after downscaling."""
+MIRRORED_SCALE = 0.9
+MIN_FRONTAL_EYES = 0.25
+"""Minimum distance between the eyes of a frontal face, in widths of its box."""
 MAX_FP_PER_SCENE = 40
-"""At most one false alarm in so many pictures without faces is quiet."""
+"""`fp_threshold` allows one image with a false positive per this many images without faces."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScenePredictions:
-    """A scene, and what a detector found in it, down to scores that are of no use but rank.
+    """A scene and its detections down to `MIN_SCORE`.
 
     Args:
-        scene: the picture and its faces.
-        found: in the picture.
-        mirrored: found in the mirrored and shrunk picture.
-        mirrored_faces: the labels of that.
+        scene, detections: image with labels, and the detections in it.
+        mirrored_detections, mirrored_faces: detections in the mirrored and downscaled image, and its labels.
     """
 
     scene: Scene
-    found: Detections
-    mirrored: Detections
-    mirrored_faces: LabelledFaces
+    detections: Detections
+    mirrored_detections: Detections
+    mirrored_faces: LabeledFaces
 
 
 @dataclass(frozen=True)
 class SizeRow:
-    """Faces of one band of sizes in one group of pictures.
+    """Metrics of one size range in one group of images.
 
     Args:
-        group: "all", a kind of picture, or `MIRRORED`.
-        band: of the faces' shorter sides.
-        faces: certain ones, at least one.
-        recall: the largest share found at 90 % precision, 0..1.
-        average_precision: 0..1.
+        group: "all", a kind of scene, or `MIRRORED`.
+        sizes, faces: range of the faces' shorter sides, and number of certain faces in it, at least one.
+        recall, average_precision: 0..1, recall at 90 % precision.
     """
 
     group: str
-    band: SizeRange
+    sizes: SizeRange
     faces: int
     recall: float
     average_precision: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON; the band as its least and most pixels, none for no limit."""
-        most = self.band.high if math.isfinite(self.band.high) else None
-        figures = {"recall": round(self.recall, 4), "average_precision": round(self.average_precision, 4)}
-        return {"group": self.group, "from_px": self.band.low, "to_px": most, "faces": self.faces, **figures}
+        """For JSON; an unlimited range has "to_px": null."""
+        to_px = self.sizes.high if math.isfinite(self.sizes.high) else None
+        metrics = {"recall": round(self.recall, 4), "average_precision": round(self.average_precision, 4)}
+        return {"group": self.group, "from_px": self.sizes.low, "to_px": to_px, "faces": self.faces, **metrics}
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Errors of the landmarks of the faces found that have 24 pixels or more, in distances between the eyes.
+    """Landmark errors of detected faces of at least 24 px, in distances between the eyes; None without such faces.
 
-    In a profile both eyes are nearly at one place, and an error in their distance says nothing: one such face can weigh
-    as much as all others. So there is a mean over frontal faces alone, whose labelled eyes are at least a quarter of
-    the box's width apart, and a median, which a few such faces do not move.
+    In a profile view the eyes nearly coincide, and an error relative to their distance is meaningless: one such face
+    can outweigh all others. Therefore the mean over frontal faces, and the median, which a few profiles barely change.
 
     Args:
-        faces: found ones, with landmarks in their labels.
-        mean: over these; none where there are none, as below.
-        median: over these.
-        frontal_faces: how many of them are frontal.
-        frontal_mean: over the frontal ones.
+        faces, mean, median: number of detected faces with labelled landmarks, mean and median error.
+        frontal_faces, frontal_mean: those whose labelled eyes are at least `MIN_FRONTAL_EYES` apart.
     """
 
     faces: int
@@ -112,146 +104,127 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class FalsePositives:
-    """False alarms in the pictures that have no label at all.
+    """False positives in images without labels.
 
     Args:
-        pictures: without a label.
-        count: of detections there, at the score in use.
-        quiet_score: from which score on, in thousandths, at most one picture in 40 has an alarm; with fewer pictures
-            than that none has. None where there is no such picture or no such score.
+        images: number of images without labels.
+        count: detections in them at the score threshold in use.
+        fp_threshold: lowest score threshold, in steps of 0.001, with a false positive in at most one of
+            `MAX_FP_PER_SCENE` images; with fewer images, in none. None without such images or such a threshold.
     """
 
-    pictures: int
+    images: int
     count: int
-    quiet_score: float | None
+    fp_threshold: float | None
 
     @property
-    def a_picture(self) -> float:
-        """How many a picture."""
-        return self.count / max(1, self.pictures)
+    def per_image(self) -> float:
+        """Mean number of false positives per image."""
+        return self.count / max(1, self.images)
 
 
 @dataclass(frozen=True)
 class DetectorQuality:
-    """All figures of a detector on one set of scenes.
+    """Metrics of a detector on a set of scenes.
 
     Args:
-        pictures: how many.
-        score: the least score in use.
-        rows: groups and bands that have faces.
-        recall_from_12: share of the faces from 12 pixels on that are found at the score in use, 0..1; none without any.
-        false_alarms: in all pictures, at the score in use.
-        landmarks: their errors.
-        alarms: on pictures without faces.
+        images: number of images.
+        score: score threshold in use.
+        rows: one per group and size range that has faces.
+        recall_from_12: recall of faces of at least 12 px at the score threshold, 0..1; None without such faces.
+        false_positives: in all images, at the score threshold.
+        landmarks, background: landmark errors, and false positives in images without faces.
     """
 
-    pictures: int
+    images: int
     score: float
     rows: tuple[SizeRow, ...]
     recall_from_12: float | None
-    false_alarms: int
+    false_positives: int
     landmarks: Landmarks
-    alarms: FalsePositives
+    background: FalsePositives
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON, rounded to what the digits are worth."""
+        """For JSON, rounded to 4 decimals."""
         return {
-            "pictures": self.pictures,
+            "images": self.images,
             "score": self.score,
             "rows": [row.to_dict() for row in self.rows],
             "recall_from_12_px": _rounded(self.recall_from_12),
             "landmark_error": {name: _rounded(value) for name, value in vars(self.landmarks).items()},
-            "false_alarms": {**vars(self.alarms), "a_picture": _rounded(self.alarms.a_picture)},
-            "false_alarms_in_all": self.false_alarms,
+            "false_positives": self.false_positives,
+            "background": {**vars(self.background), "per_image": _rounded(self.background.per_image)},
         }
 
 
 def predict_scenes(detect: Detect, scene: Scene) -> ScenePredictions:
-    """Show a detector a scene, as it is and `predict_mirrored`.
-
-    Args:
-        detect: down to the lowest score that is to be ranked.
-        scene: its picture is read.
+    """Run a detector with a score threshold of `MIN_SCORE` or less on a scene and on its mirror image (`mirror_scene`).
 
     Raises:
-        InputError: the picture cannot be read.
+        InputError: the image cannot be read.
     """
-    picture = scene.read()
-    mirror, faces = predict_mirrored(picture, scene.faces)
-    return ScenePredictions(scene, detect(picture), detect(mirror), faces)
+    image = scene.read()
+    mirrored, mirrored_faces = mirror_scene(image, scene.faces)
+    return ScenePredictions(scene, detect(image), detect(mirrored), mirrored_faces)
 
 
-def predict_mirrored(picture: NDArray[np.uint8], faces: LabelledFaces) -> tuple[NDArray[np.uint8], LabelledFaces]:
-    """A picture (H, W, 3) mirrored left to right and shrunk by `SHRINK`, and its faces there."""
-    turned: Any = np.ascontiguousarray(picture[:, ::-1])
-    shrunk = cv2.resize(turned, None, fx=SHRINK, fy=SHRINK, interpolation=cv2.INTER_AREA)
-    return np.asarray(shrunk, np.uint8), faces.mirrored(picture.shape[1]).scaled(SHRINK)
+def mirror_scene(image: NDArray[np.uint8], faces: LabeledFaces) -> tuple[NDArray[np.uint8], LabeledFaces]:
+    """Mirror an image (H, W, 3) and its labels horizontally and downscale them by `MIRRORED_SCALE`."""
+    flipped: Any = np.ascontiguousarray(image[:, ::-1])
+    mirrored = cv2.resize(flipped, None, fx=MIRRORED_SCALE, fy=MIRRORED_SCALE, interpolation=cv2.INTER_AREA)
+    return np.asarray(mirrored, np.uint8), faces.mirrored(image.shape[1]).scaled(MIRRORED_SCALE)
 
 
-def detector_quality(seen: Sequence[ScenePredictions], score: float) -> DetectorQuality:
-    """Measure what a detector found.
-
-    Args:
-        seen: all scenes, looked at with a score that is lower than any in use.
-        score: the least score in use, 0..1.
-    """
-    plain = [(one.found, one.scene.faces) for one in seen]
-    kinds = sorted({one.scene.kind for one in seen})
-    groups = {"all": plain}
-    for kind in kinds:
-        groups[kind] = [pair for one, pair in zip(seen, plain, strict=True) if one.scene.kind == kind]
-    groups[MIRRORED] = [(one.mirrored, one.mirrored_faces) for one in seen]
-    judgements = {group: match_scenes(pairs) for group, pairs in groups.items()}
-    whole = judgements["all"]
+def detector_quality(predictions: Sequence[ScenePredictions], score: float) -> DetectorQuality:
+    """Compute the metrics of a detector at a score threshold, 0..1, from predictions with a lower one."""
+    pairs = [(p.detections, p.scene.faces) for p in predictions]
+    groups = {"all": pairs}
+    for kind in sorted({p.scene.kind for p in predictions}):
+        groups[kind] = [pair for p, pair in zip(predictions, pairs, strict=True) if p.scene.kind == kind]
+    groups[MIRRORED] = [(p.mirrored_detections, p.mirrored_faces) for p in predictions]
+    match_sets = {group: match_scenes(group_pairs) for group, group_pairs in groups.items()}
+    matched = match_sets["all"]
     return DetectorQuality(
-        pictures=len(seen),
+        images=len(predictions),
         score=score,
-        rows=tuple(row for group, judgement in judgements.items() for row in rows(group, judgement)),
-        recall_from_12=whole.recall_at(score, FROM_12) if whole.faces(FROM_12) else None,
-        false_alarms=sum(not v.hit and v.score >= score for v in whole.verdicts),
-        landmarks=landmarks(whole),
-        alarms=false_positive_report([found for found, faces in plain if not len(faces)], score),
+        rows=tuple(row for group, matches in match_sets.items() for row in rows(group, matches)),
+        recall_from_12=matched.recall_at(score, FROM_12) if matched.num_faces(FROM_12) else None,
+        false_positives=sum(not match.is_tp and match.score >= score for match in matched.matches),
+        landmarks=landmarks(matched),
+        background=false_positive_report([detections for detections, faces in pairs if not len(faces)], score),
     )
 
 
-def rows(group: str, judgement: MatchSet) -> list[SizeRow]:
-    """One row for each of `BANDS` that has faces."""
+def rows(group: str, matched: MatchSet) -> list[SizeRow]:
+    """One row for each of `SIZE_RANGES` that has faces."""
     return [
-        SizeRow(group, band, judgement.faces(band), judgement.recall(band), judgement.average_precision(band))
-        for band in BANDS
-        if judgement.faces(band)
+        SizeRow(group, sizes, matched.num_faces(sizes), matched.recall(sizes), matched.average_precision(sizes))
+        for sizes in SIZE_RANGES
+        if matched.num_faces(sizes)
     ]
 
 
-def landmarks(judgement: MatchSet) -> Landmarks:
-    """Sum up the landmark errors of the faces of 24 pixels or more."""
-    hits = [v for v in judgement.verdicts if v.hit and LARGE.holds(v.side) and math.isfinite(v.landmark_error)]
-    errors = [hit.landmark_error for hit in hits]
-    frontal = [hit.landmark_error for hit in hits if hit.eyes >= FRONTAL]
+def landmarks(matched: MatchSet) -> Landmarks:
+    """Landmark error statistics of detected faces of at least 24 px."""
+    tp = [m for m in matched.matches if m.is_tp and LARGE.contains(m.side) and math.isfinite(m.landmark_error)]
+    errors = [match.landmark_error for match in tp]
+    frontal = [match.landmark_error for match in tp if match.eye_distance >= MIN_FRONTAL_EYES]
     median = float(np.median(errors)) if errors else None
     return Landmarks(len(errors), _mean(errors), median, len(frontal), _mean(frontal))
 
 
-def false_positive_report(found: Sequence[Detections], score: float) -> FalsePositives:
-    """Count the detections of pictures without faces."""
-    scores = [detections.scores for detections in found]
-    ranked = np.concatenate(scores).tolist() if scores else []
-    return FalsePositives(
-        len(found), sum(int((each >= score).sum()) for each in scores), fp_threshold(ranked, len(found))
-    )
+def false_positive_report(background: Sequence[Detections], score: float) -> FalsePositives:
+    """False positives from the detections of images without faces."""
+    scores = np.concatenate([np.zeros(0, np.float32), *(detections.scores for detections in background)])
+    threshold = fp_threshold(scores.tolist(), len(background))
+    return FalsePositives(len(background), int((scores >= score).sum()), threshold)
 
 
-def fp_threshold(scores: Iterable[float], pictures: int) -> float | None:
-    """The least score, in thousandths, that at most one false alarm in `MAX_FP_PER_SCENE` pictures reaches; see `FalsePositives`.
-
-    Args:
-        scores: of all false alarms, down to `MIN_SCORE`.
-        pictures: that they are in.
-    """
-    ranked = sorted(scores, reverse=True)
-    loud = ranked[pictures // MAX_FP_PER_SCENE :]  # the first of these is one too many
-    least = (math.floor(loud[0] * 1000) + 1) / 1000 if loud else MIN_SCORE
-    return least if pictures and least <= 1 else None
+def fp_threshold(scores: Iterable[float], images: int) -> float | None:
+    """`FalsePositives.fp_threshold` from the scores of all false positives down to `MIN_SCORE`, in `images` images."""
+    excess = sorted(scores, reverse=True)[images // MAX_FP_PER_SCENE :]  # the threshold lies above the first of these
+    threshold = (math.floor(excess[0] * 1000) + 1) / 1000 if excess else MIN_SCORE
+    return threshold if images and threshold <= 1 else None
 
 
 def _mean(values: list[float]) -> float | None:
@@ -264,46 +237,47 @@ def _rounded(value: float | None) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class DetectionError:
-    """One place where a detector is wrong at a score.
+    """A false negative or a false positive at a score threshold.
 
     Args:
-        kind: a certain face that no detection hits, or a detection where there is no face.
-        scene: the picture.
-        box_xyxy: (4,) of the face or the detection, in pixels.
-        side: its shorter side, in pixels.
-        score: of the detection; of a missed face, the best score below the one in use that would have hit it, none
-            where there is no such detection at all.
+        kind: "missed" for a certain face without a detection, "false positive" for a detection without a face.
+        scene: the image.
+        box_xyxy: (4,) box of the face or the detection, in pixels.
+        side: shorter side of the box, in pixels.
+        score: of the detection; for a missed face, the highest score below the threshold with a matching box, None
+            without a matching box.
     """
 
-    kind: Literal["missed", "alarm"]
+    kind: Literal["missed", "false positive"]
     scene: Scene
     box_xyxy: NDArray[np.float32]
     side: float
     score: float | None
 
 
-def false_negatives(seen: Sequence[ScenePredictions], score: float) -> list[DetectionError]:
-    """Certain faces that no detection of that score or above overlaps by half or more, largest first."""
-    found = []
-    for one in seen:
-        faces = one.scene.faces
-        hits = iou_matrix(one.found.boxes_xyxy, faces.boxes_xyxy) >= TP_IOU  # (detections, faces)
+def false_negatives(predictions: Sequence[ScenePredictions], score: float) -> list[DetectionError]:
+    """Certain faces without a detection of IoU >= `TP_IOU` at a score threshold, largest first."""
+    errors = []
+    for p in predictions:
+        faces = p.scene.faces
+        matching = iou_matrix(p.detections.boxes_xyxy, faces.boxes_xyxy) >= TP_IOU  # (detections, faces)
         sides = short_sides(faces.boxes_xyxy)
         for n in np.flatnonzero(faces.certain):
-            best = one.found.scores[hits[:, n]].max(initial=-1.0)
+            best = p.detections.scores[matching[:, n]].max(initial=-1.0)
             if best < score:
-                fainter = float(best) if best >= 0 else None
-                found.append(DetectionError("missed", one.scene, faces.boxes_xyxy[n], float(sides[n]), fainter))
-    return sorted(found, key=lambda wrong: -wrong.side)
+                below = float(best) if best >= 0 else None
+                errors.append(DetectionError("missed", p.scene, faces.boxes_xyxy[n], float(sides[n]), below))
+    return sorted(errors, key=lambda error: -error.side)
 
 
-def false_positives(seen: Sequence[ScenePredictions], score: float) -> list[DetectionError]:
-    """Detections of that score or above that are no labelled face, not even an uncertain one; highest score first."""
-    found = []
-    for one in seen:
-        boxes, scores = one.found.boxes_xyxy, one.found.scores
-        nearest = iou_matrix(boxes, one.scene.faces.boxes_xyxy).max(1, initial=0.0)
+def false_positives(predictions: Sequence[ScenePredictions], score: float) -> list[DetectionError]:
+    """Detections at a score threshold with IoU < `FP_IOU` to every label, uncertain ones included; highest score
+    first."""
+    errors = []
+    for p in predictions:
+        boxes, scores = p.detections.boxes_xyxy, p.detections.scores
+        ious = iou_matrix(boxes, p.scene.faces.boxes_xyxy).max(1, initial=0.0)
         sides = short_sides(boxes)
-        for n in np.flatnonzero((nearest < FP_IOU) & (scores >= score)):
-            found.append(DetectionError("alarm", one.scene, boxes[n], float(sides[n]), float(scores[n])))
-    return sorted(found, key=lambda wrong: -(wrong.score or 0.0))
+        for n in np.flatnonzero((ious < FP_IOU) & (scores >= score)):
+            errors.append(DetectionError("false positive", p.scene, boxes[n], float(sides[n]), float(scores[n])))
+    return sorted(errors, key=lambda error: -(error.score or 0.0))

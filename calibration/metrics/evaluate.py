@@ -1,7 +1,7 @@
-"""Quality on held-out faces, beside bicubic: the protocol of the papers.
+"""Super-resolution accuracy on ground-truth faces, with bicubic as the baseline: the protocol of the papers.
 
-The centre 128×128 of each face is made small (by antialiased bicubic, rounded to 8 bits, unless another degradation is
-given), enlarged again, and compared on the luma (BT.601, 16..235) and on RGB.
+The central 128×128 px of each face are downscaled (antialiased bicubic, rounded to 8 bits, unless another degradation
+is given), upscaled, and compared with the original on luma (BT.601, 16..235) and RGB.
 """
 
 from __future__ import annotations
@@ -21,33 +21,27 @@ from ...engines.session import Session
 from ..data.faces import center_crop, low_resolution
 from .image import mean_db, psnr, psnr_y, ssim, ssim_y, vif_y
 
-Pictures = NDArray[np.uint8]
-Degrade = Callable[[Pictures, int, np.random.Generator], Pictures]
-"""(N, H, W, 3) faces, scale, what chance draws from -> (N, H / scale, W / scale, 3)."""
-Measure = Callable[[Pictures, Pictures], NDArray[np.float64]]
-"""Faces as they came back and the true ones, (N, S, S, 3) uint8 BGR -> a figure of each, (N,)."""
+Images = NDArray[np.uint8]
+Degrade = Callable[[Images, int, np.random.Generator], Images]
+"""(N, H, W, 3) faces, scale, random generator -> (N, H / scale, W / scale, 3)."""
+Metric = Callable[[Images, Images], NDArray[np.float64]]
+"""Upscaled and ground-truth faces, (N, S, S, 3) uint8 BGR -> value of each, (N,)."""
 
 SIDE = 128
-"""Side of the true face; with a scale that does not divide it, the largest multiple below."""
+"""Side of the ground-truth face; if the scale does not divide it, the largest multiple below."""
 BICUBIC = "bicubic"
-"""How the papers' faces become small, and what every network is held against."""
+"""Default degradation, and the baseline of every network."""
 SEED = 0
-"""Where chance begins in every evaluation, so that all models see the same pixels, today and tomorrow."""
-MEASURES: Mapping[str, Measure] = MappingProxyType(
+"""Random seed of every evaluation: all models get the same pixels."""
+METRICS: Mapping[str, Metric] = MappingProxyType(
     {"psnr_y_db": psnr_y, "psnr_rgb_db": psnr, "ssim_y": ssim_y, "ssim_rgb": ssim, "vif": vif_y}
 )
-"""What is always measured. Others that have a meaning here, given by whoever can: "lpips" and "recognition"."""
+"""Default metrics. Optional ones, which need another network: "lpips" and "identity"."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over the faces, by the names of `compute_metrics`.
-
-    Args:
-        faces: how many.
-        model: of the network.
-        bicubic: of OpenCV's enlargement of the same pixels.
-    """
+    """Metrics averaged over a number of faces: of the network, and of OpenCV's bicubic upscaling of the same pixels."""
 
     faces: int
     model: dict[str, float]
@@ -55,116 +49,107 @@ class Evaluation:
 
     @property
     def psnr_y_db(self) -> float:
-        """The figure that says most in one number."""
+        """Luma PSNR of the network, the main metric."""
         return self.model["psnr_y_db"]
 
     @property
     def gain_db(self) -> float:
-        """What the network adds to bicubic's PSNR on the luma."""
+        """Luma PSNR of the network minus that of bicubic."""
         return self.psnr_y_db - self.bicubic["psnr_y_db"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON, rounded to what the digits are worth; bicubic's names begin with its own."""
+        """For JSON, rounded to 4 decimals; the metrics of bicubic have the prefix "bicubic_"."""
         bicubic = {f"bicubic_{name}": value for name, value in self.bicubic.items()}
         return {"faces": self.faces, **rounded({**self.model, **bicubic, "gain_db": self.gain_db})}
 
 
 def rounded(values: Mapping[str, float]) -> dict[str, float]:
-    """Figures to what their digits are worth."""
+    """Metrics rounded to 4 decimals."""
     return {name: round(value, 4) for name, value in values.items()}
 
 
 def evaluate(
     session: Session,
-    faces: list[Pictures],
+    faces: list[Images],
     degrade: Degrade | None = None,
-    measures: Mapping[str, Measure] = MEASURES,
+    metrics: Mapping[str, Metric] = METRICS,
 ) -> Evaluation:
-    """Measure an engine.
+    """Evaluate a super-resolution engine.
 
     Args:
-        session: a super-resolution engine.
-        faces: true faces, each at least 128×128, (H, W, 3) uint8 BGR.
-        degrade: how they become small; none for bicubic. Chance begins at `SEED`.
-        measures: name -> what is measured, "psnr_y_db" among them.
+        faces: ground-truth faces, at least 128×128, (H, W, 3) uint8 BGR.
+        degrade: degradation, seeded with `SEED`; None for bicubic.
+        metrics: name -> metric, "psnr_y_db" among them.
 
     Raises:
-        EngineError: the engine is no super-resolution network.
+        EngineError: the engine is not a super-resolution network.
         InputError: a face is too small.
     """
     if session.io_spec.task != "super-resolution":
         raise EngineError("only super-resolution networks are evaluated on faces; give another model")
-    small, true = lr_hr_pairs(faces, session.io_spec.scale, degrade)
-    return Evaluation(
-        faces=len(true),
-        model=compute_metrics(enlarged(session, small), true, measures),
-        bicubic=compute_metrics(enlarged_by_bicubic(small, session.io_spec.scale), true, measures),
-    )
+    lr, hr = lr_hr_pairs(faces, session.io_spec.scale, degrade)
+    bicubic = compute_metrics(upscale_bicubic(lr, session.io_spec.scale), hr, metrics)
+    return Evaluation(len(hr), compute_metrics(enlarged(session, lr), hr, metrics), bicubic)
 
 
-def lr_hr_pairs(faces: list[Pictures], scale: int, degrade: Degrade | None = None) -> tuple[Pictures, Pictures]:
-    """What a network is given and what it should give back, (N, S / scale, S / scale, 3) and (N, S, S, 3).
-
-    Args:
-        faces: as for `evaluate`.
-        scale: of the network.
-        degrade: how they become small; none for bicubic.
+def lr_hr_pairs(faces: list[Images], scale: int, degrade: Degrade | None = None) -> tuple[Images, Images]:
+    """Low-resolution and ground-truth faces, (N, S / scale, S / scale, 3) and (N, S, S, 3), as in `evaluate`.
 
     Raises:
         InputError: a face is too small.
     """
-    true = centres(faces, scale)
+    hr = center_crops(faces, scale)
     if degrade is None:
-        return low_resolution(true, scale), true
-    return degrade(true, scale, np.random.default_rng(SEED)), true
+        return low_resolution(hr, scale), hr
+    return degrade(hr, scale, np.random.default_rng(SEED)), hr
 
 
-def enlarged(session: Session, small: Pictures) -> Pictures:
-    """What a network makes of small faces (N, s, s, 3), see `fitted`: (N, S, S, 3)."""
-    large = small.shape[1] * session.io_spec.scale
-    return np.asarray(session.infer(fitted(session.io_spec, small))[:, :large, :large], np.uint8)
+def enlarged(session: Session, lr: Images) -> Images:
+    """Upscale faces (N, s, s, 3) of any size with a network, see `padded_to_crop_size`: (N, S, S, 3)."""
+    side = lr.shape[1] * session.io_spec.scale
+    return np.asarray(session.infer(padded_to_crop_size(session.io_spec, lr))[:, :side, :side], np.uint8)
 
 
-def fitted(io_spec: IOSpec, small: Pictures) -> Pictures:
-    """Small faces (N, s, s, 3), padded at right and bottom to the next of a network's windows.
+def padded_to_crop_size(io_spec: IOSpec, lr: Images) -> Images:
+    """Edge-pad faces (N, s, s, 3) at the bottom and right to the smallest crop size of a network that fits.
 
     Raises:
-        EngineError: they are larger than any.
+        EngineError: the faces are larger than every crop size.
     """
-    side = small.shape[1]
-    fitting = [window for window in io_spec.windows if window >= side]
-    if not fitting:
-        raise EngineError(f"the engine takes crops up to {max(io_spec.windows)} px, these have {side}")
-    pad = min(fitting) - side
-    return np.pad(small, ((0, 0), (0, pad), (0, pad), (0, 0)), mode="edge")
+    side = lr.shape[1]
+    sizes = [size for size in io_spec.crop_sizes if size >= side]
+    if not sizes:
+        raise EngineError(f"the engine takes crops up to {max(io_spec.crop_sizes)} px, got {side} px")
+    pad = min(sizes) - side
+    return np.pad(lr, ((0, 0), (0, pad), (0, pad), (0, 0)), mode="edge")
 
 
-def enlarged_by_bicubic(small: Pictures, scale: int) -> Pictures:
-    """What OpenCV makes of small faces (N, s, s, 3)."""
-    side = small.shape[1] * scale
-    pictures = [cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC) for face in small]
-    return np.stack(pictures).astype(np.uint8)
+def upscale_bicubic(lr: Images, scale: int) -> Images:
+    """Upscale faces (N, s, s, 3) with OpenCV's bicubic interpolation."""
+    side = lr.shape[1] * scale
+    faces = [cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC) for face in lr]
+    return np.stack(faces).astype(np.uint8)
 
 
-def compute_metrics(pictures: Pictures, true: Pictures, measures: Mapping[str, Measure] = MEASURES) -> dict[str, float]:
-    """Means over faces that came back, (N, S, S, 3), beside the true ones: name -> value.
+def compute_metrics(sr: Images, hr: Images, metrics: Mapping[str, Metric] = METRICS) -> dict[str, float]:
+    """Metrics averaged over upscaled and ground-truth faces (N, S, S, 3): name -> value.
 
-    Names that end in "_db" are in dB. With "lpips" and "ssim_y" there is "mps" as well, the mean perceptual score
-    0.5 · (SSIM + 1 - LPIPS), the larger the better.
+    Names that end in "_db" are in dB. With "lpips" and "ssim_y" the result also has "mps", the mean perceptual score
+    0.5 · (SSIM + 1 - LPIPS); higher is better.
 
     Source: T. Lu et al., "Face hallucination via split-attention in split-attention network", 2021, equation 11.
     """
-    found: dict[str, float] = {}
-    for name, measure in measures.items():
-        values = measure(pictures, true)
-        found[name] = mean_db(values) if name.endswith("_db") else float(values.mean())
-        if name == "lpips" and "ssim_y" in found:
-            found["mps"] = 0.5 * (found["ssim_y"] + 1 - found["lpips"])
-    return found
+    means: dict[str, float] = {}
+    for name, metric in metrics.items():
+        values = metric(sr, hr)
+        means[name] = mean_db(values) if name.endswith("_db") else float(values.mean())
+        if name == "lpips" and "ssim_y" in means:
+            means["mps"] = 0.5 * (means["ssim_y"] + 1 - means["lpips"])
+    return means
 
 
-def centres(faces: list[NDArray[np.uint8]], scale: int) -> NDArray[np.uint8]:
-    """The centre of each face, (N, S, S, 3), S = 128 or the largest multiple of the scale below.
+def center_crops(faces: list[NDArray[np.uint8]], scale: int) -> NDArray[np.uint8]:
+    """Center crops (N, S, S, 3) of the faces, S = 128 or the largest multiple of the scale below.
 
     Raises:
         InputError: a face is smaller.

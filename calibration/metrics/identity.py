@@ -1,4 +1,4 @@
-"""Whether a face recogniser still sees the same person: similarity of an enlarged face and the true one."""
+"""Identity preservation: cosine similarity of face-recognition embeddings of upscaled and ground-truth faces."""
 
 from __future__ import annotations
 
@@ -13,86 +13,82 @@ from numpy.typing import NDArray
 
 from ...engines.errors import EngineError
 from ...engines.onnxruntime.session import OrtGraph, layer_times
-from .evaluate import Measure
+from .evaluate import Metric
 
 SIDE = 112
-"""Side of a recogniser's input where its graph leaves it open, in pixels."""
-REMEMBERED = 2048
-"""Embeddings that are kept: true faces come again with every model."""
-_FORMS = "expected an ArcFace-like graph: one face in, 1x3x112x112 or 1x112x112x3, one embedding out, 1xD"
+"""Input side of a recognizer with dynamic sizes, in pixels."""
+EMBEDDING_CACHE_SIZE = 2048
+"""Cached embeddings: the ground-truth faces repeat with every model."""
+_EXPECTED = "expected an ArcFace-like graph: one face in, 1x3x112x112 or 1x112x112x3, one embedding out, 1xD"
 
 
-def recognition(recogniser: Path, threads: int = 0) -> Measure:
-    """Cosine similarity of the embeddings of a face that came back and of the true one, -1..1.
+def identity_similarity(recognizer: Path, threads: int = 0) -> Metric:
+    """Metric: cosine similarity of the embeddings of an upscaled face and its ground truth, -1..1.
+
+    Arguments and errors are those of `embedder`.
 
     Source: T. Lu et al., "Face hallucination via split-attention in split-attention network", 2021, table 5.
-
-    Args:
-        recogniser: see `embedder`.
-        threads: CPU threads of one call; 0 for one a core.
-
-    Raises:
-        EngineError: the file cannot be loaded, or is no recogniser.
     """
-    embedding = embedder(recogniser, threads)
+    embedding = embedder(recognizer, threads)
 
-    def similarity(pictures: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float64]:
-        pairs = [[embedding(face) for face in pair] for pair in zip(pictures, true, strict=True)]
+    def similarity(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> NDArray[np.float64]:
+        pairs = [[embedding(face) for face in pair] for pair in zip(sr, hr, strict=True)]
         return np.array([a @ b for a, b in pairs])
 
     return similarity
 
 
-def embedder(recogniser: Path, threads: int = 0) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
-    """What a face recogniser makes of a face: (H, W, 3) uint8 BGR -> (D,) of norm 1, like faces near each other.
+def embedder(recognizer: Path, threads: int = 0) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """Embedding function of a face recognizer: (H, W, 3) uint8 BGR -> (D,) of norm 1.
 
-    Faces are resized to the recogniser's input as they are, without alignment. A graph that takes uint8 is given RGB
-    pixels; one of floats too where it begins with a subtraction, its own normalisation, or else (RGB - 127.5) / 127.5.
+    Faces are resized to the input of the recognizer, without alignment. A uint8 graph gets RGB pixels. A float graph
+    gets RGB pixels if it begins with a subtraction, its own normalization, otherwise (RGB - 127.5) / 127.5.
 
     Args:
-        recogniser: ONNX file of a network like ArcFace or MobileFaceNet.
-        threads: CPU threads of one call; 0 for one a core.
+        recognizer: ONNX file of a network such as ArcFace or MobileFaceNet.
+        threads: CPU threads per call; 0 for one per core.
 
     Raises:
-        EngineError: the file cannot be loaded, or is no recogniser.
+        EngineError: the file cannot be loaded, or is not a face recognizer.
     """
-    if not recogniser.is_file():
-        raise EngineError(f"there is no recogniser {recogniser}; give an ONNX file of a network like ArcFace")
-    graph = OrtGraph(recogniser, threads)
+    if not recognizer.is_file():
+        raise EngineError(f"recognizer {recognizer} does not exist; give an ONNX file of a network such as ArcFace")
+    graph = OrtGraph(recognizer, threads)
     if len(graph.inputs) != 1:
-        raise EngineError(f"{recogniser} has {len(graph.inputs)} inputs; {_FORMS}")
-    (given,) = graph.inputs.values()
-    channel, side = _layout(recogniser, given.shape)
-    dtype = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}.get(given.type)
+        raise EngineError(f"{recognizer} has {len(graph.inputs)} inputs; {_EXPECTED}")
+    (graph_input,) = graph.inputs.values()
+    channel_axis, side = _layout(recognizer, graph_input.shape)
+    dtypes = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+    dtype = dtypes.get(graph_input.type)
     if dtype is None:
-        raise EngineError(f"{recogniser} takes {given.type}; {_FORMS}, in float or uint8")
+        raise EngineError(f"{recognizer} takes {graph_input.type}; {_EXPECTED}, in float or uint8")
 
-    def tensor(face: NDArray[np.uint8], centred: bool) -> NDArray[Any]:
+    def tensor(face: NDArray[np.uint8], normalize: bool) -> NDArray[Any]:
         resized = cv2.resize(face[..., ::-1], (side, side), interpolation=cv2.INTER_AREA)
-        pixels = (resized.astype(np.float32) - 127.5) / 127.5 if centred else resized
-        return np.ascontiguousarray(np.moveaxis(pixels, 2, channel - 1)[None].astype(dtype))
+        pixels = (resized.astype(np.float32) - 127.5) / 127.5 if normalize else resized
+        return np.ascontiguousarray(np.moveaxis(pixels, 2, channel_axis - 1)[None].astype(dtype))
 
-    grey = np.full((side, side, 3), 128, np.uint8)
-    steps = layer_times(recogniser, tensor(grey, False), runs=1, threads=threads)
-    centred = dtype != np.uint8 and "Sub" not in [step.kind for step in steps[:3]]
+    gray = np.full((side, side, 3), 128, np.uint8)
+    layers = layer_times(recognizer, tensor(gray, False), runs=1, threads=threads)
+    normalize = dtype != np.uint8 and "Sub" not in [layer.kind for layer in layers[:3]]
 
-    @lru_cache(maxsize=REMEMBERED)
+    @lru_cache(maxsize=EMBEDDING_CACHE_SIZE)
     def embedding(pixels: bytes, shape: tuple[int, ...]) -> NDArray[np.float64]:
         face = np.frombuffer(pixels, np.uint8).reshape(shape)
-        found = graph.run(tensor(face, centred))[0]
-        if found.size != found.shape[-1] or found.size < 2 or not np.isfinite(found).all() or not found.any():
-            raise EngineError(f"{recogniser} answered with {found.shape}, or nothing but zeros; {_FORMS}")
-        vector = found.reshape(-1).astype(np.float64)
+        output = graph.run(tensor(face, normalize))[0]
+        if output.size != output.shape[-1] or output.size < 2 or not np.isfinite(output).all() or not output.any():
+            raise EngineError(f"{recognizer} returned shape {output.shape}, or zeros or NaN; {_EXPECTED}")
+        vector = output.reshape(-1).astype(np.float64)
         return np.asarray(vector / np.linalg.norm(vector))
 
     return lambda face: embedding(face.tobytes(), face.shape)
 
 
-def _layout(recogniser: Path, shape: list[Any]) -> tuple[int, int]:
-    """Which axis has the channels, and the side of the picture; of a graph's input shape, unknown sizes not numbers."""
+def _layout(recognizer: Path, shape: list[Any]) -> tuple[int, int]:
+    """Channel axis and image side of a graph's input shape, in which dynamic sizes are not integers."""
     if len(shape) == 4 and (shape[0] == 1 or not isinstance(shape[0], int)):
-        for channel, sides in ((1, shape[2:]), (3, shape[1:3])):
-            known = {side for side in sides if isinstance(side, int)}
-            if shape[channel] == 3 and len(known) <= 1:
-                return channel, known.pop() if known else SIDE
-    raise EngineError(f"{recogniser} takes {shape}; {_FORMS}")
+        for channel_axis, sides in ((1, shape[2:]), (3, shape[1:3])):
+            fixed = {side for side in sides if isinstance(side, int)}
+            if shape[channel_axis] == 3 and len(fixed) <= 1:
+                return channel_axis, fixed.pop() if fixed else SIDE
+    raise EngineError(f"{recognizer} takes {shape}; {_EXPECTED}")

@@ -1,1 +1,1 @@
-"""Network to ONNX."""
+"""PyTorch to ONNX export, verified against PyTorch."""

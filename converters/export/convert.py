@@ -1,10 +1,11 @@
-"""Every conversion of a network in its order, each held against PyTorch."""
+"""Export of a network to ONNX, each step verified against PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -17,33 +18,32 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...calibration.data.faces import astronaut, low_resolution, padded
-from ...calibration.metrics.evaluate import centres
+from ...calibration.metrics.evaluate import center_crops
 from ...engines.bundle.bundle import WEIGHTS, Bundle
 from ...engines.bundle.io_spec import IOSpec
 from ...engines.onnxruntime.session import OrtGraph
 from ...networks.msrnet.network import MSRNet
 from ...networks.weights import network_from, read_weights
-from ..parity import MAX_ERROR, estimate_parity, map_parity, pixel_parity
-from .onnx import onnx_from_network, simplified
+from ..parity import MAX_ERROR, map_parity, pixel_parity, pre_round_parity
+from .onnx import onnx_from_network, simplify
 from .references import reference_features
-from .wrapper import Uint8DetectorWrapper, Uint8SRWrapper, expose_pre_round, projection_of
+from .wrapper import Uint8DetectorWrapper, Uint8SRWrapper, expose_pre_round, projection_sigma
 
 PARITY_FACES = 8
+Report = Callable[[str], None]
+"""Called with a line for each step."""
 
 
 @dataclass(frozen=True, eq=False)
 class ExportTarget:
-    """What is converted, and what it is compared on.
+    """A network to export, and the inputs on which each export step is verified.
 
     Args:
-        wrapped: dtype -> the network between its pixels, a copy.
-        output: name of the graph's output.
-        multiple: what height and width are multiples of.
-        pixels: (N, H, W, 3) uint8 BGR that each step is run on.
-        compare: step, expected and got -> figures for the card, or a `ParityError`.
-        side: of the one size that the network takes; 0 where it takes any.
-        square: whether it takes squares alone.
-        lent: keys, values and presence of references for each of the pictures; none for a network without them.
+        wrapped, output: dtype -> a copy of the network with uint8 input; name of the graph's output.
+        pixels: (N, H, W, 3) uint8 BGR inputs for parity.
+        compare: step, expected and actual output -> metrics for the card, or a `ParityError`.
+        multiple, side, square: see `onnx_from_network`.
+        references: keys, values and presence of references for each input; empty for a network without references.
     """
 
     wrapped: Callable[[torch.dtype], nn.Module]
@@ -53,117 +53,107 @@ class ExportTarget:
     compare: Callable[[str, NDArray[Any], NDArray[Any]], dict[str, float]]
     side: int = 0
     square: bool = False
-    lent: tuple[NDArray[Any], ...] = ()
+    references: tuple[NDArray[Any], ...] = ()
 
-    def traced(self, dtype: torch.dtype) -> onnx.ModelProto:
-        """The graph, as the tracer gives it, with the arithmetic of a type."""
-        lent = [torch.from_numpy(part[:2]) for part in self.lent]
-        return onnx_from_network(self.wrapped(dtype), self.multiple, self.output, lent, self.side, self.square)
+    def trace(self, dtype: torch.dtype) -> onnx.ModelProto:
+        """The ONNX graph with the network in `dtype`, not simplified."""
+        references = [torch.from_numpy(part[:2]) for part in self.references]
+        return onnx_from_network(self.wrapped(dtype), self.multiple, self.output, references, self.side, self.square)
+
+    @cached_property
+    def expected(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Output of PyTorch in FP32, and the same before rounding to uint8; None for a detector."""
+        network = self.wrapped(torch.float32)
+        with torch.inference_mode():
+            inputs = [torch.from_numpy(part) for part in (self.pixels, *self.references)]
+            if not isinstance(network, Uint8SRWrapper):
+                return network(*inputs).numpy(), None
+            estimate = network.estimate(*inputs)
+            return network.to_uint8(estimate).numpy(), estimate.numpy()
 
 
 def export_target(
-    network: nn.Module, io_spec: IOSpec, faces: list[NDArray[np.uint8]], smooth: float = 0.0
+    network: nn.Module, io_spec: IOSpec, faces: list[NDArray[np.uint8]], sigma: float = 0.0
 ) -> ExportTarget:
-    """What a contract asks to convert.
+    """Wrap a network for export.
 
     Args:
-        network: as trained, FP32.
-        contract: of the bundle.
-        faces: true faces, for super-resolution; a detector is compared on the sample picture.
-        smooth: of the projection, see `Uint8SRWrapper`.
+        network, io_spec: trained network in FP32, and its input and output specification.
+        faces: ground-truth faces for super-resolution; a detector is verified on the sample image.
+        sigma: of the projection, see `Uint8SRWrapper`.
     """
-    if io_spec.task == "super-resolution":
-        scale = io_spec.scale
-        crops = low_resolution(centres(faces[:PARITY_FACES], scale), scale)
-        multiple = int(getattr(network, "multiple", 1))
-        crops = padded(crops, min(io_spec.windows) if io_spec.references else multiple)
-        lent: tuple[NDArray[Any], ...] = ()
-        if io_spec.references:
-            crops, lent = reference_features(cast(MSRNet, network), crops, faces, io_spec.references)
-        return ExportTarget(
-            lambda t: Uint8SRWrapper(deepcopy(network), scale, t, smooth),
-            "enlarged",
-            multiple,
-            crops,
-            pixel_parity,
-            side=crops.shape[1] if lent else 0,
-            square=True,
-            lent=lent,
-        )
-    picture = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if io_spec.task == "face-detection":
+        image = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+        def wrapped(dtype: torch.dtype) -> nn.Module:
+            return Uint8DetectorWrapper(deepcopy(network), dtype)
+
+        return ExportTarget(wrapped, "maps", io_spec.multiple, image[None], map_parity)
+    scale, multiple = io_spec.scale, int(getattr(network, "multiple", 1))
+    crops = low_resolution(center_crops(faces[:PARITY_FACES], scale), scale)
+    crops = padded(crops, min(io_spec.crop_sizes) if io_spec.references else multiple)
+    references: tuple[NDArray[Any], ...] = ()
+    if io_spec.references:
+        crops, references = reference_features(cast(MSRNet, network), crops, faces, io_spec.references)
     return ExportTarget(
-        lambda t: Uint8DetectorWrapper(deepcopy(network), t), "maps", io_spec.multiple, picture[None], map_parity
+        lambda dtype: Uint8SRWrapper(deepcopy(network), scale, dtype, sigma),
+        "enlarged",
+        multiple,
+        crops,
+        pixel_parity,
+        side=crops.shape[1] if references else 0,
+        square=True,
+        references=references,
     )
 
 
 def export_target_from_bundle(bundle: Bundle, faces: list[NDArray[np.uint8]]) -> ExportTarget:
-    """What a bundle was made of: the network with its weights.
-
-    Args:
-        bundle: as built here.
-        faces: see `export_target`.
-    """
+    """`export_target` of the network of a bundle with the bundle's weights."""
     card = bundle.card
     network = network_from(read_weights(bundle.folder / WEIGHTS), card.network, card.config)
-    return export_target(network, card.io_spec, faces, projection_of(card.training))
+    return export_target(network, card.io_spec, faces, projection_sigma(card.training))
 
 
-def convert(what: ExportTarget, path: Path, report: Callable[[str], None]) -> dict[str, float]:
-    """Trace and simplify.
-
-    Args:
-        what: the network, and what it is compared on.
-        path: where the ONNX file is written, in FP32.
-        report: told a line after each step.
+def export_fp32(target: ExportTarget, path: Path, report: Report) -> dict[str, float]:
+    """Export a network in FP32 to an ONNX file and simplify the graph; both steps are verified.
 
     Returns:
-        Figures of every step's parity, for the card.
+        Parity metrics of both steps, for the card.
 
     Raises:
         BuildError: a step failed.
-        ParityError: a step departs too far.
+        ParityError: a step exceeds its parity limit.
     """
-    traced = what.traced(torch.float32)
-    onnx.save(traced, path)
-    parity = verify(what, "traced", path, report)
-    onnx.save(simplified(traced), path)
-    return parity | verify(what, "simplified", path, report)
+    model = target.trace(torch.float32)
+    onnx.save(model, path)
+    parity = verify(target, "traced", path, report)
+    onnx.save(simplify(model), path)
+    return parity | verify(target, "simplified", path, report)
 
 
-def export_fp16(what: ExportTarget, path: Path, report: Callable[[str], None]) -> dict[str, float]:
-    """As `convert`, with the network's arithmetic in FP16."""
-    onnx.save(simplified(what.traced(torch.float16)), path)
-    return verify(what, "fp16", path, report)
+def export_fp16(target: ExportTarget, path: Path, report: Report) -> dict[str, float]:
+    """As `export_fp32`, with the network in FP16."""
+    onnx.save(simplify(target.trace(torch.float16)), path)
+    return verify(target, "fp16", path, report)
 
 
-def verify(what: ExportTarget, step: str, path: Path, report: Callable[[str], None]) -> dict[str, float]:
-    """Hold a converted network against PyTorch.
-
-    Args:
-        what: the network, and what it is compared on.
-        step: what was done to it.
-        path: the ONNX file.
-        report: told the figures.
+def verify(target: ExportTarget, step: str, path: Path, report: Report) -> dict[str, float]:
+    """Compare the ONNX file of a conversion step in ONNX Runtime with PyTorch in FP32.
 
     Returns:
-        The figures, for the card.
+        Parity metrics, for the card.
 
     Raises:
-        ParityError: it departs further than the step may.
+        ParityError: the step exceeds its parity limit.
     """
-    network, given = what.wrapped(torch.float32), (what.pixels, *what.lent)
-    with torch.inference_mode():
-        tensors = [torch.from_numpy(part) for part in given]
-        if isinstance(network, Uint8SRWrapper):
-            estimate = network.estimate(*tensors)
-            expected = network.rounded(estimate).numpy()
-        else:
-            estimate, expected = None, network(*tensors).numpy()
-    figures = what.compare(step, expected, OrtGraph(path).run(*given)[0])
+    inputs = (target.pixels, *target.references)
+    expected, estimate = target.expected
+    metrics = target.compare(step, expected, OrtGraph(path).run(*inputs)[0])
     if estimate is not None and step in MAX_ERROR:
         with TemporaryDirectory() as folder:
-            onnx.save(expose_pre_round(onnx.load(path)), bare := Path(folder) / "unrounded.onnx")
-            figures |= estimate_parity(step, estimate.numpy(), OrtGraph(bare).run(*given)[0] / 255)
-    told = ", ".join(f"{name.removeprefix(step + '_')} {value:.4g}" for name, value in figures.items())
-    report(f"{step}: held against PyTorch, {told}")
-    return figures
+            pre_round = Path(folder) / "pre_round.onnx"
+            onnx.save(expose_pre_round(onnx.load(path)), pre_round)
+            metrics |= pre_round_parity(step, estimate, OrtGraph(pre_round).run(*inputs)[0] / 255)
+    labels = {name.removeprefix(f"{step}_").replace("_", " "): value for name, value in metrics.items()}
+    report(f"{step}: verified against PyTorch, {', '.join(f'{name} {value:.4g}' for name, value in labels.items())}")
+    return metrics

@@ -1,9 +1,10 @@
-"""A network in FP32 -> the same in fewer bits, let through by its gate, with what the card says of it."""
+"""Post-training quantization to FP16 and INT8, limited by an accuracy check."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,167 +12,164 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ...calibration.accuracy import AccuracyCheck, median_ms
-from ...calibration.ranges import activation_ranges, calibration_hash
+from ...calibration.accuracy import AccuracyCheck
+from ...calibration.ranges import Ranges, activation_ranges, calibration_hash
+from ...calibration.timing import median_ms
 from ...engines.bundle.bundle import FP16_ONNX, Bundle
-from ...engines.bundle.card import Card
+from ...engines.bundle.card import Evaluation, evaluation_from_title
 from ...engines.errors import ParityError
 from ...engines.onnxruntime.quantizer import measured_ranges
 from ...engines.onnxruntime.session import OrtSession
-from ..export.convert import ExportTarget, export_fp16, verify
+from ..export.convert import ExportTarget, Report, export_fp16, verify
+from ..export.storage import expanded
 from .layers import KINDS, excluded_nodes
 from .qdq import transfer_ranges
-from .search import QdqFormat, QuantizationSource, search, too_low, write
+from .search import QdqFormat, QuantizationSource, SearchResult, accuracy_error, search, write_int8
+
+
+@dataclass(frozen=True)
+class QuantizedNetwork:
+    """Result of `quantize`, for the card.
+
+    Args:
+        bundle: the graph; for INT8 for TensorRT with the FP16 graph.
+        parity: metrics of each conversion step.
+        evaluation: comparison with FP32; None without an accuracy check.
+        notes: messages for users of the bundle.
+        calibration: SHA-256 of the INT8 calibration inputs; "" for other precisions.
+    """
+
+    bundle: Bundle
+    parity: dict[str, float]
+    evaluation: Evaluation | None = None
+    notes: tuple[str, ...] = ()
+    calibration: str = ""
 
 
 def quantize(
-    what: ExportTarget,
-    gate: AccuracyCheck | None,
-    plain: Bundle,
+    target: ExportTarget,
+    check: AccuracyCheck | None,
+    fp32: Bundle,
     draft: Bundle,
-    report: Callable[[str], None],
-    dialect: QdqFormat = "cpu",
-    method: str = "minmax",
-) -> Card:
-    """Halve or quantise a network, as the draft's card says.
+    report: Report,
+    qdq_format: QdqFormat = "cpu",
+    calibration: str = "minmax",
+) -> QuantizedNetwork:
+    """Convert a network to the precision of a draft bundle.
 
     Args:
-        what: the network, and what it is compared on.
-        gate: what it is judged by; none where agreement with PyTorch is enough.
-        plain: its graph in FP32.
-        draft: where the new graph is written, and its card; in INT8 for TensorRT, the FP16 graph beside it.
-        report: told a line after each step.
-        dialect: of INT8.
-        method: of calibration: "minmax", "entropy" or "percentile".
-
-    Returns:
-        The draft's card with the new parity, quality and notes, and the hash of what INT8 was calibrated on.
+        target, fp32: the network, and a bundle with its FP32 graph.
+        check: accuracy check; None if parity with PyTorch is sufficient (FP16 super-resolution).
+        draft: bundle to write the graph to, and for INT8 for TensorRT the FP16 graph too; its card has the precision.
+        qdq_format, calibration: of INT8: format of the graph, and method "minmax", "entropy" or "percentile".
 
     Raises:
-        ParityError: it is not good enough.
-        BuildError: it cannot be done.
+        ParityError: the accuracy drop exceeds the limit.
+        BuildError: quantization failed.
     """
-    card, precision = draft.card, draft.card.precision
-    told: dict[str, Any] = {}
+    precision, search_result = draft.card.precision, None
     if precision == "int8":
-        assert gate is not None
-        floats, parity = _floats(what, gate, plain, draft.folder / FP16_ONNX, report, dialect, method)
-        found = search(gate, plain, floats, draft, report)
-        taken = found.tried[-1]
-        figure = taken.figure
-        told = {
-            "int8_share_of_convolutions": round(taken.int8_share, 4),
-            "dialect": dialect,
-            "calibration": method,
-            "calibrated_on": f"{len(gate.batches)} inputs",
-            "kept_high": [found.always_high, *taken.kept_high],
-            "tried": [one.to_dict() for one in found.tried],
-            "share_of_loss": {stage: round(part, 4) for stage, part in found.harm.items()},
-        }
-        parity = parity | verify(what, "int8", draft.onnx, report)
-        card = replace(card, calibration=calibration_hash(gate.batches))
+        assert check is not None
+        with expanded(fp32.onnx) as path:
+            ranges = activation_ranges(path, KINDS, check.batches, calibration)  # of FP32 for both formats
+            source, parity = QuantizationSource(path, ranges, qdq_format), dict[str, float]()
+            if qdq_format == "tensorrt":
+                source, parity = _fp16_source(target, path, draft.folder / FP16_ONNX, ranges, report)
+            search_result = search(check, fp32, source, draft, report)
+        value = search_result.candidates[-1].value
+        parity |= verify(target, "int8", draft.onnx, report)
     else:
-        parity = export_fp16(what, draft.onnx, report)
-    card = replace(card, parity={**card.parity, **parity})
-    if gate is None:
-        return card
-    if precision != "int8":
-        session = OrtSession(draft)
-        figure = gate.measure(session)
-        session.close()
-        if not gate.expected - figure <= gate.most_drop:
-            raise ParityError(too_low(precision, gate, figure))
-    ours, theirs = (bundle.onnx.stat().st_size for bundle in (draft, plain))
+        parity = export_fp16(target, draft.onnx, report)
+        if check is None:
+            return QuantizedNetwork(draft, parity)
+        with closing(OrtSession(draft)) as session:
+            value = check.measure(session)
+        if not check.fp32_value - value <= check.max_drop:
+            raise ParityError(accuracy_error(precision, check, value))
+    metrics = _comparison(check, value, fp32, draft, report)
+    if search_result:
+        metrics |= _search_metrics(search_result, check, qdq_format, calibration)
+    timing, notes = _timing(check, fp32, draft, report) if qdq_format == "cpu" else ({}, ())
+    evaluation = evaluation_from_title(check.dataset_name, precision, metrics | timing)
+    inputs_hash = calibration_hash(check.batches) if precision == "int8" else ""
+    return QuantizedNetwork(draft, parity, evaluation, notes, inputs_hash)
+
+
+def _comparison(check: AccuracyCheck, value: float, fp32: Bundle, draft: Bundle, report: Report) -> dict[str, Any]:
+    """Accuracy and file size, compared with FP32."""
+    size, fp32_size = (bundle.onnx.stat().st_size for bundle in (draft, fp32))
     report(
-        f"{precision}: {gate.words} {figure:.4f}, fp32 {gate.expected:.4f} on {gate.whose}; "
-        f"{ours / 1e3:.0f} kB, fp32 {theirs / 1e3:.0f} kB"
+        f"{draft.card.precision}: {check.label} {value:.4f}, fp32 {check.fp32_value:.4f} on {check.dataset_name}; "
+        f"{size / 1e3:.0f} kB, fp32 {fp32_size / 1e3:.0f} kB"
     )
-    told = {
-        gate.figure: round(figure, 4),
-        f"fp32_{gate.figure}": round(gate.expected, 4),
-        "drop": round(gate.expected - figure, 4),
-        "most_drop": gate.most_drop,
-        "bytes": ours,
-        "fp32_bytes": theirs,
-        **told,
+    return {
+        check.metric: round(value, 4),
+        f"fp32_{check.metric}": round(check.fp32_value, 4),
+        "drop": round(check.fp32_value - value, 4),
+        "max_drop": check.max_drop,
+        "bytes": size,
+        "fp32_bytes": fp32_size,
     }
-    if dialect == "cpu":
-        card = _timed(card, gate, plain, draft, report, told)
-    return replace(card, quality={**card.quality, beside_fp32(precision, gate.whose): told})
 
 
-def beside_fp32(precision: str, whose: str) -> str:
-    """Where a card's quality has the figures of both."""
-    return f"{precision} beside fp32, {whose}"
+def _search_metrics(
+    result: SearchResult, check: AccuracyCheck, qdq_format: QdqFormat, calibration: str
+) -> dict[str, Any]:
+    chosen = result.candidates[-1]
+    return {
+        "int8_mac_share": round(chosen.int8_share, 4),
+        "qdq_format": qdq_format,
+        "calibration": calibration,
+        "calibration_inputs": len(check.batches),
+        "excluded": [result.always_excluded, *chosen.excluded],
+        "candidates": [candidate.to_dict() for candidate in result.candidates],
+        "sensitivity": {stage: round(share, 4) for stage, share in result.sensitivity.items()},
+    }
 
 
-def _floats(
-    what: ExportTarget,
-    gate: AccuracyCheck,
-    plain: Bundle,
-    halved: Path,
-    report: Callable[[str], None],
-    dialect: QdqFormat,
-    method: str,
+def _timing(
+    check: AccuracyCheck, fp32: Bundle, draft: Bundle, report: Report
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Latency on this CPU, compared with FP32, and a note if the network is slower."""
+    precision = draft.card.precision
+    # one thread, as others would wait for cores in use
+    with closing(OrtSession(draft, 1)) as session, closing(OrtSession(fp32, 1)) as fp32_session:
+        time_ms, fp32_ms = median_ms((session, fp32_session), check.timing_input)
+        height, width = check.timing_input.shape[1:3]
+        where = f"{width}x{height} px, {session.runtime}"
+    times = f"{time_ms:.2f} ms, fp32 {fp32_ms:.2f} ms at {where}"
+    report(f"{precision}: {times}")
+    rounded = {"time_ms": time_ms, "fp32_time_ms": fp32_ms, "time_ratio": time_ms / fp32_ms}
+    metrics = {**{name: round(value, 2) for name, value in rounded.items()}, "timed_on": where}
+    slower = f"{precision} was slower than fp32 on the build machine: {times}; measure it on your device"
+    return metrics, () if time_ms <= fp32_ms else (f"{slower} before you deploy it",)
+
+
+def _fp16_source(
+    target: ExportTarget, fp32: Path, fp16: Path, ranges: Ranges, report: Report
 ) -> tuple[QuantizationSource, dict[str, float]]:
-    """What is quantised, and its parity: for TensorRT the graph in FP16. Ranges are FP32's, the same for all."""
-    ranges = activation_ranges(plain.onnx, KINDS, gate.batches, method)
-    if dialect == "cpu":
-        return QuantizationSource(plain.onnx, ranges, dialect), {}
-    parity = export_fp16(what, halved, report)
-    return QuantizationSource(
-        halved, transfer_ranges(ranges, onnx.load(plain.onnx), onnx.load(halved), KINDS), dialect
-    ), parity
-
-
-def _timed(
-    card: Card, gate: AccuracyCheck, plain: Bundle, draft: Bundle, report: Callable[[str], None], told: dict[str, Any]
-) -> Card:
-    """Times of this CPU are told; if the network is slower than FP32, the card has a note."""
-    sessions = OrtSession(draft, 1), OrtSession(plain, 1)  # threads would wait for whoever else is at work
-    ours_ms, plain_ms = median_ms(sessions, gate.timed)
-    height, width = gate.timed.shape[1:3]
-    on = f"{width}x{height} px, {sessions[0].runtime}"
-    for session in sessions:
-        session.close()
-    report(f"{card.precision}: {ours_ms:.2f} ms, fp32 {plain_ms:.2f} ms at {on}")
-    told |= {
-        "time_ms": round(ours_ms, 2),
-        "fp32_time_ms": round(plain_ms, 2),
-        "time_of_fp32": round(ours_ms / plain_ms, 2),
-        "timed_on": on,
-    }
-    if ours_ms <= plain_ms:
-        return card
-    note = (
-        f"{card.precision} is slower than fp32 where it was built: {ours_ms:.2f} ms for {plain_ms:.2f} at {on}; "
-        "measure it on your device before choosing it"
-    )
-    return replace(card, notes=(*card.notes, note))
+    """Export the FP16 graph for TensorRT, with the ranges of the FP32 graph."""
+    parity = export_fp16(target, fp16, report)
+    fp16_ranges = transfer_ranges(ranges, onnx.load(fp32), onnx.load(fp16), KINDS)
+    return QuantizationSource(fp16, fp16_ranges, "tensorrt"), parity
 
 
 def ptq_unchecked(
-    what: ExportTarget, plain: Path, path: Path, batches: Sequence[NDArray[np.uint8]], dialect: QdqFormat = "cpu"
+    target: ExportTarget, fp32: Path, path: Path, batches: Sequence[NDArray[np.uint8]], qdq_format: QdqFormat = "cpu"
 ) -> None:
-    """Write the INT8 graph that a build tries first: all but the first convolution and a thin last one.
+    """Write the first INT8 candidate of a build without an accuracy check: only `excluded_nodes` are not quantized.
 
     Args:
-        what: the network.
-        plain: its ONNX file in FP32.
-        path: where the INT8 graph is written; for TensorRT, the FP16 graph beside it.
-        batches: (N, H, W, 3) uint8 inputs that show the ranges; they are not remembered.
-        dialect: of INT8.
+        target, fp32: the network, and its FP32 ONNX file.
+        path, qdq_format: of the INT8 graph; for "tensorrt" the FP16 graph is written to the same folder.
+        batches: calibration inputs, (N, H, W, 3) uint8; their ranges are not cached.
 
     Raises:
-        BuildError: there is nothing to quantise, or it cannot be done.
+        BuildError: there is nothing to quantize, or quantization failed.
     """
-    ranges = measured_ranges(plain, KINDS, batches)
-    floats = QuantizationSource(plain, ranges, dialect)
-    if dialect == "tensorrt":
-        halved = path.with_name(FP16_ONNX)
-        export_fp16(what, halved, lambda line: None)
-        floats = QuantizationSource(
-            halved, transfer_ranges(ranges, onnx.load(plain), onnx.load(halved), KINDS), dialect
-        )
-    model = onnx.load(floats.path)
-    write(model, floats, path, excluded_nodes(model))
+    with expanded(fp32) as fp32_path:
+        source = QuantizationSource(fp32_path, measured_ranges(fp32_path, KINDS, batches), qdq_format)
+        if qdq_format == "tensorrt":
+            source, _ = _fp16_source(target, fp32_path, path.with_name(FP16_ONNX), source.ranges, lambda line: None)
+        model = onnx.load(source.path)
+        write_int8(model, source, path, excluded_nodes(model))

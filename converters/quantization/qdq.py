@@ -1,9 +1,11 @@
-"""A graph with pairs of QuantizeLinear and DequantizeLinear, as TensorRT takes them.
+"""QuantizeLinear/DequantizeLinear (Q/DQ) graphs for TensorRT, and floating-point outputs of INT8 convolutions for CPUs.
 
-Symmetric, every zero point 0; activations with one scale a tensor, weights with one for each output channel. Only the
-inputs of convolutions are quantised and never their outputs, so that a ReLU or a sum after a convolution stays part of
-it; the other input of such a sum is quantised too, and all that a Concat joins has one scale, so that it is joined as
-bytes. Weights keep their float values before their pair; biases, and whatever is not INT8, keep the type of the graph.
+For TensorRT, quantization is symmetric: every zero point is 0, activations have one scale per tensor, weights one per
+output channel. Only the inputs of convolutions are quantized, never their outputs, so that TensorRT can fuse a ReLU or
+an addition into the convolution; the other operand of such an addition is quantized too. All inputs of a Concat share
+one scale, so that it runs in INT8. Weights stay floating-point before their Q/DQ pair; biases and all other nodes keep
+the type of the graph.
+
 Source: NVIDIA TensorRT documentation, "Explicit Quantization"; onnx-tensorrt 10.0 to 11, import of QuantizeLinear.
 """
 
@@ -20,21 +22,21 @@ from onnx import TensorProto, helper, numpy_helper
 from ...engines.errors import BuildError
 
 OPSET = 19
-"""The first whose pairs have scales in FP16; TensorRT reads 9 to 20 from 10.0 on."""
-MOST = 127
-"""Largest 8-bit value; -128 is not used, so that the range is symmetric."""
-PAIR = ("QuantizeLinear", "DequantizeLinear")
+"""The first with FP16 scales of Q/DQ; TensorRT reads 9 to 20 from 10.0 on."""
+MAX_INT8 = 127
+"""Largest quantized value; -128 is not used, so that the range is symmetric."""
+QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
 def insert_qdq(
     model: onnx.ModelProto, convolutions: Collection[str], ranges: Mapping[str, tuple[float, float]]
 ) -> onnx.ModelProto:
-    """Quantise some convolutions of a graph.
+    """Quantize convolutions of a graph by Q/DQ pairs.
 
     Args:
         model: simplified graph, its network in FP32 or FP16.
-        convolutions: names of those that become INT8, at least one.
-        ranges: tensor -> its lower and upper end.
+        convolutions: names of the convolutions to quantize, at least one.
+        ranges: tensor -> minimum and maximum.
 
     Returns:
         A new graph, of opset 19 or later.
@@ -45,44 +47,39 @@ def insert_qdq(
         opset.version = max(opset.version, OPSET) if opset.domain == "" else opset.version
     graph = new.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    low = [node for node in graph.node if node.op_type == "Conv" and node.name in convolutions]
-    peaks = shared_peaks(new, low, ranges)
-    dtype = numpy_helper.to_array(weights[low[0].input[1]]).dtype
-    kernels = {node.input[1] for node in low}
+    quantized = [node for node in graph.node if node.op_type == "Conv" and node.name in convolutions]
+    amax = activation_amax(new, quantized, ranges)
+    dtype = numpy_helper.to_array(weights[quantized[0].input[1]]).dtype
     nodes: list[onnx.NodeProto] = []
-    for name in sorted(kernels):
+    for name in sorted({node.input[1] for node in quantized}):
         values = numpy_helper.to_array(weights[name]).astype(np.float64)
-        nodes += _pair(graph, name, _scale(np.abs(values).reshape(len(values), -1).max(1), dtype), axis=0)
+        nodes += _qdq_pair(graph, name, _scale(np.abs(values).reshape(len(values), -1).max(1), dtype), axis=0)
     for node in list(graph.node):
-        for place, name in enumerate(node.input):
-            if name in peaks or (place == 1 and node.op_type == "Conv" and node.name in convolutions):
-                node.input[place] = f"{name}.dequantised"
+        for index, name in enumerate(node.input):
+            if name in amax or (index == 1 and node.op_type == "Conv" and node.name in convolutions):
+                node.input[index] = f"{name}.dequantized"
         nodes.append(node)
         for name in node.output:
-            if name in peaks:
-                nodes += _pair(graph, name, _scale(np.array(peaks[name]), dtype))
+            if name in amax:
+                nodes += _qdq_pair(graph, name, _scale(np.array(amax[name]), dtype))
     return with_nodes(new, nodes)
 
 
-def shared_peaks(
-    model: onnx.ModelProto, low: list[onnx.NodeProto], ranges: Mapping[str, tuple[float, float]]
+def activation_amax(
+    model: onnx.ModelProto, quantized: list[onnx.NodeProto], ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, float]:
-    """Which activations are quantised.
+    """Activations to quantize -> amax, the absolute value that maps to 127; the same for all that a Concat joins.
 
     Args:
-        model: the graph.
-        low: its convolutions that become INT8.
-        ranges: tensor -> its lower and upper end.
-
-    Returns:
-        Tensor -> the largest value, sign apart, that its 8 bits reach; the same for all that a Concat joins.
+        model, quantized: the graph, and its convolutions to quantize.
+        ranges: tensor -> minimum and maximum.
     """
-    given = {tensor.name for tensor in model.graph.initializer}
-    made = {node.output[0] for node in low}
-    groups: dict[str, set[str]] = {node.input[0]: {node.input[0]} for node in low}
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    outputs = {node.output[0] for node in quantized}
+    groups: dict[str, set[str]] = {node.input[0]: {node.input[0]} for node in quantized}
     for node in model.graph.node:
-        if node.op_type == "Add" and made & {*node.input}:
-            for name in {*node.input} - made - given:
+        if node.op_type == "Add" and outputs & {*node.input}:
+            for name in {*node.input} - outputs - initializers:
                 groups.setdefault(name, {name})
     for node in reversed(model.graph.node):
         if node.op_type == "Concat" and node.output[0] in groups:
@@ -92,141 +89,133 @@ def shared_peaks(
 
 
 def transfer_ranges(
-    ranges: Mapping[str, tuple[float, float]], model: onnx.ModelProto, other: onnx.ModelProto, kinds: Collection[str]
+    ranges: Mapping[str, tuple[float, float]], source: onnx.ModelProto, target: onnx.ModelProto, kinds: Collection[str]
 ) -> dict[str, tuple[float, float]]:
-    """Ranges of a graph for another of the same network, traced in other bits: nodes correspond by their order.
+    """Transfer ranges to a graph of the same network in another precision; nodes correspond by their order.
 
     Args:
-        ranges: tensor of `model` -> its lower and upper end.
-        model: where they were measured.
-        other: the graph whose tensors are wanted.
-        kinds: operators whose inputs and outputs are wanted.
+        ranges: tensor of `source` -> minimum and maximum.
+        source, target: graph in which they were measured, and graph to transfer them to.
+        kinds: operators whose inputs and outputs are transferred.
 
     Raises:
-        BuildError: the graphs are not laid out alike.
+        BuildError: the graphs have different structure.
     """
-    ours, theirs = ([node for node in m.graph.node if node.op_type in kinds] for m in (model, other))
-    if [_likeness(node) for node in ours] != [_likeness(node) for node in theirs]:
-        raise BuildError("the network's graphs in FP32 and FP16 are not laid out alike; build with --fp16")
-    named = {
-        b: a
-        for one, two in zip(ours, theirs, strict=True)
-        for a, b in zip([*one.input, *one.output], [*two.input, *two.output], strict=True)
-    }
-    return {b: ranges[a] for b, a in named.items() if a in ranges}
+    graphs = [[node for node in model.graph.node if node.op_type in kinds] for model in (source, target)]
+    signatures, new_signatures = ([_signature(node) for node in nodes] for nodes in graphs)
+    if signatures != new_signatures:
+        raise BuildError("the FP32 and FP16 graphs of the network have different structure; build with --fp16")
+    names, new_names = ([name for node in nodes for name in (*node.input, *node.output)] for nodes in graphs)
+    return {new_name: ranges[name] for name, new_name in zip(names, new_names, strict=True) if name in ranges}
 
 
-def _likeness(node: onnx.NodeProto) -> tuple[Any, ...]:
+def _signature(node: onnx.NodeProto) -> tuple[Any, ...]:
     return (node.op_type, len(node.input), *(a.SerializeToString(deterministic=True) for a in node.attribute))
 
 
-def _scale(peak: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Steps that reach the peaks, rounded up: FP16 has few digits for small ones. TensorRT refuses a step of 0."""
-    wanted = np.where(peak > 0, peak / MOST, 1.0)
-    scale = wanted.astype(dtype)
-    return np.asarray(np.where(scale < wanted, np.nextafter(scale, dtype.type(np.inf)), scale), dtype)
+def _scale(amax: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Scales that map amax to 127, rounded up, as FP16 is coarse for small values. TensorRT rejects a scale of 0."""
+    exact = np.where(amax > 0, amax / MAX_INT8, 1.0)
+    scale = exact.astype(dtype)
+    return np.asarray(np.where(scale < exact, np.nextafter(scale, dtype.type(np.inf)), scale), dtype)
 
 
-def _pair(graph: onnx.GraphProto, name: str, scale: NDArray[Any], **axis: int) -> list[onnx.NodeProto]:
-    step, zero, low, high = (f"{name}.{part}" for part in ("scale", "zero_point", "quantised", "dequantised"))
+def _qdq_pair(graph: onnx.GraphProto, name: str, scale: NDArray[Any], **axis: Any) -> list[onnx.NodeProto]:
+    parts = ("scale", "zero_point", "quantized", "dequantized")
+    step, zero, quantized, dequantized = (f"{name}.{part}" for part in parts)
     graph.initializer.append(numpy_helper.from_array(scale, step))
     graph.initializer.append(numpy_helper.from_array(np.zeros(scale.shape, np.int8), zero))
-    pair = [
-        helper.make_node(PAIR[0], [name, step, zero], [low], name=f"{name}.quantise"),
-        helper.make_node(PAIR[1], [low, step, zero], [high], name=f"{name}.dequantise"),
+    return [
+        helper.make_node(QDQ[0], [name, step, zero], [quantized], name=f"{name}.quantize", **axis),
+        helper.make_node(QDQ[1], [quantized, step, zero], [dequantized], name=f"{name}.dequantize", **axis),
     ]
-    for node in pair:
-        node.attribute.extend(helper.make_attribute(key, value) for key, value in axis.items())
-    return pair
 
 
 def with_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> onnx.ModelProto:
-    """The model with these nodes instead of its own, checked."""
-    fresh = onnx.GraphProto()
-    fresh.node.extend(nodes)
+    """Replace the nodes of a model, in place, and check it."""
+    graph = onnx.GraphProto()
+    graph.node.extend(nodes)
     del model.graph.node[:]
-    model.graph.node.extend(fresh.node)
+    model.graph.node.extend(graph.node)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def with_float_output(low: onnx.ModelProto, floats: onnx.ModelProto, convolutions: Collection[str]) -> onnx.ModelProto:
-    """Let some INT8 convolutions give what they sum, unrounded: one scale for all they give would be too coarse.
+def with_float_output(
+    quantized: onnx.ModelProto, source: onnx.ModelProto, convolutions: Collection[str]
+) -> onnx.ModelProto:
+    """Remove the output quantization of INT8 convolutions: one scale for the whole output would be too coarse.
 
-    Their weights become a Cast and a Mul, which say the same as DequantizeLinear: ONNX Runtime, which has no integer
-    kernel from 8 bits to floats, makes floats of them once and not in every call; OpenVINO, which has one, takes both.
-    One face of edge-tiny takes 0.82 of the time in OpenVINO that it takes with its last convolution in floats, and 0.97
-    in ONNX Runtime.
+    The DequantizeLinear of their weights becomes the equivalent Cast and Mul. ONNX Runtime has no INT8 kernel with
+    floating-point output and folds these into FP32 weights at load time instead of dequantizing in every call; OpenVINO
+    has such a kernel and recognizes both forms. One face of edge-tiny takes 0.82 of the time in OpenVINO that it takes
+    with its last convolution in FP32, and 0.97 in ONNX Runtime.
 
     Args:
-        low: graph as `engines.ort_quantise` writes it.
-        floats: the graph that it was made of.
+        quantized, source: graph written by `quantize_static`, and the one that was quantized.
         convolutions: names of nodes in both.
 
-    Returns:
-        A new graph.
-
     Raises:
-        BuildError: one of them does not end in a pair of QuantizeLinear and DequantizeLinear.
+        BuildError: a convolution is not followed by a Q/DQ pair.
     """
     new = onnx.ModelProto()
-    new.CopyFrom(low)
+    new.CopyFrom(quantized)
     graph = new.graph
-    plain = {node.name: node for node in floats.graph.node}
-    makers = {name: node for node in graph.node for name in node.output}
-    made: dict[str, list[onnx.NodeProto]] = {}  # weights -> what makes floats of them
-    instead: dict[str, str] = {}  # what the pair gave -> what the convolution gives
-    lasts = [node for node in graph.node if node.name in convolutions]
-    for node in lasts:
-        weights = makers[node.input[1]]
-        if weights.name not in made:
-            made[weights.name] = _floats_of(graph, weights)
-        node.input[1] = made[weights.name][-1].output[0]
+    source_nodes = {node.name: node for node in source.graph.node}
+    producers = {name: node for node in graph.node for name in node.output}
+    dequantized: dict[str, list[onnx.NodeProto]] = {}  # weights -> Cast and Mul
+    renamed: dict[str, str] = {}  # output of the Q/DQ pair -> output of the convolution
+    nodes = [node for node in graph.node if node.name in convolutions]
+    for node in nodes:
+        weights = producers[node.input[1]]
+        if weights.name not in dequantized:
+            dequantized[weights.name] = _cast_and_mul(graph, weights)
+        node.input[1] = dequantized[weights.name][-1].output[0]
         del node.input[2:]
-        node.input.extend(f"{name}.float" for name in plain[node.name].input[2:])
-        instead[_behind_pair(graph, node).output[0]] = node.output[0]
-    given = {name for node in lasts for name in node.input[2:]}
-    for tensor in floats.graph.initializer:
-        if f"{tensor.name}.float" in given:
+        node.input.extend(f"{name}.float" for name in source_nodes[node.name].input[2:])
+        renamed[_output_dequantize(graph, node).output[0]] = node.output[0]
+    biases = {name for node in nodes for name in node.input[2:]}
+    for tensor in source.graph.initializer:
+        if f"{tensor.name}.float" in biases:
             graph.initializer.append(tensor)
             graph.initializer[-1].name += ".float"
     for node in graph.node:
-        for place, name in enumerate(node.input):
-            node.input[place] = instead.get(name, name)
-    return _read(new, [*(node for nodes in made.values() for node in nodes), *graph.node])
+        for index, name in enumerate(node.input):
+            node.input[index] = renamed.get(name, name)
+    return _remove_unused(new, [*(node for pair in dequantized.values() for node in pair), *graph.node])
 
 
-def _floats_of(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """A DequantizeLinear of symmetric weights as a Cast and a Mul."""
+def _cast_and_mul(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """The DequantizeLinear of symmetric weights as a Cast and a Mul."""
     values, scale = node.input[:2]
-    (steps,) = (numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name == scale)
-    graph.initializer.append(numpy_helper.from_array(steps.reshape(-1, 1, 1, 1), f"{scale}.column"))
+    (scales,) = (numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name == scale)
+    graph.initializer.append(numpy_helper.from_array(scales.reshape(-1, 1, 1, 1), f"{scale}.column"))
     cast = helper.make_node("Cast", [values], [f"{values}.cast"], name=f"{values}.cast", to=TensorProto.FLOAT)
     product = f"{values}.times"
     return [cast, helper.make_node("Mul", [cast.output[0], f"{scale}.column"], [product], name=product)]
 
 
-def _behind_pair(graph: onnx.GraphProto, node: onnx.NodeProto) -> onnx.NodeProto:
-    """The DequantizeLinear of what a node gives."""
-    behind = node
-    for kind in PAIR:
-        found = [reader for reader in graph.node if behind.output[0] in reader.input]
-        if [reader.op_type for reader in found] != [kind]:
-            raise BuildError(f"{node.name} is not followed by {' and '.join(PAIR)}; build with --fp16 or --fp32")
-        (behind,) = found
-    return behind
+def _output_dequantize(graph: onnx.GraphProto, node: onnx.NodeProto) -> onnx.NodeProto:
+    """The DequantizeLinear of the Q/DQ pair after a node."""
+    last = node
+    for kind in QDQ:
+        consumers = [consumer for consumer in graph.node if last.output[0] in consumer.input]
+        if [consumer.op_type for consumer in consumers] != [kind]:
+            raise BuildError(f"{node.name} is not followed by {' and '.join(QDQ)}; build with --fp16 or --fp32")
+        (last,) = consumers
+    return last
 
 
-def _read(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
-    """The model with those of the nodes and weights that what it gives is made of."""
-    needed = {output.name for output in model.graph.output}
-    kept = []
+def _remove_unused(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
+    """The model with those of the nodes and initializers that its outputs depend on."""
+    required = {output.name for output in model.graph.output}
+    used = []
     for node in reversed(nodes):
-        if needed & {*node.output}:
-            kept.append(node)
-            needed |= {*node.input}
-    fresh = onnx.GraphProto()
-    fresh.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in needed)
+        if required & {*node.output}:
+            used.append(node)
+            required |= {*node.input}
+    graph = onnx.GraphProto()
+    graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in required)
     del model.graph.initializer[:]
-    model.graph.initializer.extend(fresh.initializer)
-    return with_nodes(model, kept[::-1])
+    model.graph.initializer.extend(graph.initializer)
+    return with_nodes(model, used[::-1])

@@ -1,8 +1,9 @@
-"""A graph in floats -> INT8 graph that its gate lets through, the most sensitive stages kept high if need be."""
+"""Search for an INT8 graph that passes an accuracy check, excluding the most sensitive stages if necessary."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,187 +13,189 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ...calibration.accuracy import AccuracyCheck, median_ms
+from ...calibration.accuracy import AccuracyCheck
 from ...calibration.ranges import Ranges
+from ...calibration.timing import median_ms
 from ...engines.bundle.bundle import Bundle
 from ...engines.errors import BuildError, ParityError
 from ...engines.onnxruntime.quantizer import quantize_static
 from ...engines.onnxruntime.session import OrtGraph, OrtSession
 from ..export.onnx import strip_metadata
-from .layers import KINDS, boundary_convolutions, described, excluded_nodes, int8_mac_share, quantizable, stages
+from .layers import (
+    KINDS,
+    boundary_convolutions,
+    excluded_description,
+    excluded_nodes,
+    int8_mac_share,
+    quantizable,
+    stages,
+)
 from .qdq import insert_qdq, with_float_output
 
-KEPT = (0, 1, 2, 4, 8)
-"""How many of the most sensitive stages each try keeps high; the search ends with the first that is good enough."""
-PROBES = 8
-"""Inputs on which a stage's sensitivity is measured."""
+EXCLUDED_STAGES = (0, 1, 2, 4, 8)
+"""Numbers of most sensitive stages to exclude, tried in this order; the search ends with the first that passes."""
+SENSITIVITY_INPUTS = 8
+"""Calibration inputs on which the sensitivity of a stage is measured."""
 QdqFormat = Literal["cpu", "tensorrt"]
-"""Whom the INT8 graph is for: CPUs take unsigned activations and 7-bit weights, TensorRT what `insert_qdq` writes."""
+"""Quantization format: CPUs take unsigned activations and 7-bit weights, TensorRT the graphs of `insert_qdq`."""
 
 
 @dataclass(frozen=True)
 class QuantizationSource:
-    """What is quantised.
+    """Graph to quantize.
 
     Args:
-        path: ONNX file whose network is in FP32, or, for TensorRT, in FP16; what is kept high keeps its type.
+        path: ONNX file with the network in FP32, or in FP16 for TensorRT; excluded nodes keep this precision.
         ranges: of its tensors.
-        dialect: of the INT8 graph.
+        qdq_format: of the INT8 graph.
     """
 
     path: Path
     ranges: Ranges
-    dialect: QdqFormat
+    qdq_format: QdqFormat
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One line of the card's table of what was tried.
+    """An INT8 graph that was evaluated, for the card.
 
     Args:
-        kept_high: stages that kept their floats besides what always does.
-        int8_share: of the convolutions' multiply-adds, 0..1.
-        figure: see `AccuracyCheck`.
-        drop: by how much it is below FP32's.
-        time_ms: of a call on one thread of this CPU; none for TensorRT, whose device is elsewhere.
+        excluded: stages that were not quantized, besides `excluded_nodes`.
+        int8_share: share of the convolutions' MACs in INT8, 0..1.
+        value, drop: metric of the accuracy check, and its difference to that in FP32.
+        time_ms: latency on one thread of this CPU; None for TensorRT, which runs on another device.
     """
 
-    kept_high: tuple[str, ...]
+    excluded: tuple[str, ...]
     int8_share: float
-    figure: float
+    value: float
     drop: float
     time_ms: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON, rounded to what the digits are worth."""
+        """For JSON, rounded to significant digits."""
         time = {} if self.time_ms is None else {"time_ms": round(self.time_ms, 2)}
-        numbers = {name: round(getattr(self, name), 4) for name in ("int8_share", "figure", "drop")}
-        return {"kept_high": list(self.kept_high), **numbers, **time}
+        numbers = {name: round(getattr(self, name), 4) for name in ("int8_share", "value", "drop")}
+        return {"excluded": list(self.excluded), **numbers, **time}
 
 
 @dataclass(frozen=True)
-class Quantized:
-    """What a search found.
+class SearchResult:
+    """Result of `search`.
 
     Args:
-        always_high: what is never tried, in words.
-        tried: every try, the last one being taken.
-        harm: stage -> its share of the error that all of them make, each quantised alone, 0..1, the worst first;
-            empty where the first try was good enough.
+        always_excluded: description of the nodes that no candidate quantizes.
+        candidates: in the order of evaluation; the last one passed.
+        sensitivity: stage -> its share of the error of all stages, each quantized alone, 0..1, in descending order;
+            empty if the first candidate passed.
     """
 
-    always_high: str
-    tried: tuple[Candidate, ...]
-    harm: dict[str, float]
+    always_excluded: str
+    candidates: tuple[Candidate, ...]
+    sensitivity: dict[str, float]
 
 
 def search(
-    gate: AccuracyCheck, plain: Bundle, floats: QuantizationSource, draft: Bundle, report: Callable[[str], None]
-) -> Quantized:
-    """Quantise as much of a network as its gate allows.
+    check: AccuracyCheck, fp32: Bundle, source: QuantizationSource, draft: Bundle, report: Callable[[str], None]
+) -> SearchResult:
+    """Quantize as many stages of a network as the accuracy check allows.
 
-    ONNX Runtime measures both dialects. It has no integer kernels between floats of 16 bits, so of a graph for TensorRT
-    it computes what exact sums of 8-bit products give.
+    ONNX Runtime evaluates both formats. It has no integer kernels for Q/DQ in FP16, so it computes a TensorRT graph in
+    floating point, which equals exact accumulation of 8-bit products.
 
     Args:
-        gate: what it is judged by.
-        plain: the graph in FP32.
-        floats: what is quantised.
-        draft: where the INT8 graph is written.
-        report: told a line after each try.
+        check, fp32: accuracy check, and a bundle with the FP32 graph.
+        source, draft: graph to quantize, and a bundle to write the INT8 graph to.
 
     Raises:
-        ParityError: no try was good enough.
-        BuildError: there is nothing to quantise, or it cannot be done.
+        ParityError: no candidate passed.
+        BuildError: there is nothing to quantize, or quantization failed.
     """
-    model = onnx.load(floats.path)
-    always, in_words, harm, tried = excluded_nodes(model), described(model), dict[str, float](), list[Candidate]()
-    groups = {stage: [name for name in names if name not in always] for stage, names in stages(model).items()}
+    model = onnx.load(source.path)
+    excluded, description = excluded_nodes(model), excluded_description(model)
+    groups = {stage: [name for name in names if name not in excluded] for stage, names in stages(model).items()}
     groups = {stage: names for stage, names in groups.items() if names}
     if not groups:
-        raise BuildError("the network has no convolution but those that stay in floats, so none to quantise")
-    for count in [n for n in KEPT if n < len(groups)]:
-        if count and not harm:
-            harm = sensitivities(model, groups, gate, plain, floats)
-            report(f"int8: shares of the loss: {', '.join(f'{stage} {part:.0%}' for stage, part in harm.items())}")
-        high = tuple(harm)[:count]
-        nodes = write(model, floats, draft.onnx, always.union(*(groups[stage] for stage in high)))
-        session = OrtSession(draft)
-        figure = gate.measure(session)
-        session.close()
-        drop = gate.expected - figure
-        time_ms = _time(draft, gate) if floats.dialect == "cpu" else None
-        tried.append(Candidate(high, int8_mac_share(model, nodes), figure, drop, time_ms))
-        what = f"{', '.join(high)} kept high too" if high else f"all but the {in_words}"
-        passed = drop <= gate.most_drop
+        raise BuildError("the network has no convolution to quantize besides the first and last; build with --fp16")
+    sensitivity: dict[str, float] = {}
+    candidates: list[Candidate] = []
+    for count in [n for n in EXCLUDED_STAGES if n < len(groups)]:
+        if count and not sensitivity:
+            sensitivity = stage_sensitivity(model, groups, check, fp32, source)
+            report(f"int8: sensitivity {', '.join(f'{stage} {share:.0%}' for stage, share in sensitivity.items())}")
+        stages_out = tuple(sensitivity)[:count]
+        nodes = write_int8(model, source, draft.onnx, excluded.union(*(groups[stage] for stage in stages_out)))
+        with closing(OrtSession(draft)) as session:
+            value = check.measure(session)
+        drop = check.fp32_value - value
+        time_ms = _latency_ms(draft, check) if source.qdq_format == "cpu" else None
+        candidates.append(Candidate(stages_out, int8_mac_share(model, nodes), value, drop, time_ms))
+        passed = drop <= check.max_drop
         report(
-            f"int8, {what}: {gate.words} {figure:.4f}, fp32 {gate.expected:.4f}: {'' if passed else 'not '}good enough"
+            f"int8 except {', '.join((description, *stages_out))}: {check.label} {value:.4f}, fp32 "
+            f"{check.fp32_value:.4f}: {'passed' if passed else 'failed'}"
         )
         if passed:
-            return Quantized(in_words, tuple(tried), harm)
-    raise ParityError(too_low("int8", gate, max(one.figure for one in tried)))
+            return SearchResult(description, tuple(candidates), sensitivity)
+    raise ParityError(accuracy_error("int8", check, max(one.value for one in candidates)))
 
 
-def too_low(precision: str, gate: AccuracyCheck, figure: float) -> str:
-    """What to say of a network that its gate does not let through."""
-    other = "--fp16 or --fp32" if precision == "int8" else "--fp32"
+def accuracy_error(precision: str, check: AccuracyCheck, value: float) -> str:
+    """Error message for a network that fails its accuracy check."""
+    alternatives = "--fp16 or --fp32" if precision == "int8" else "--fp32"
     return (
-        f"the {precision} network is not good enough on {gate.whose}: {gate.words} {figure:.4f}, fp32 "
-        f"{gate.expected:.4f}, a drop of {gate.expected - figure:.4f} where at most {gate.most_drop:g} is allowed; "
-        f"build with {other}, or allow more with {gate.option}"
+        f"the accuracy drop of the {precision} network exceeds the limit on {check.dataset_name}: {check.label} "
+        f"{value:.4f}, fp32 {check.fp32_value:.4f}, drop {check.fp32_value - value:.4f}, limit {check.max_drop:g}; "
+        f"build with {alternatives}, or raise the limit with {check.option}"
     )
 
 
-def write(model: onnx.ModelProto, floats: QuantizationSource, target: Path, high: Collection[str]) -> list[str]:
-    """Quantise a graph but for some convolutions and write it, free of the quantiser's notes.
-
-    Returns:
-        Names of the nodes that became INT8.
-    """
-    nodes = quantizable(model, high)
-    if floats.dialect == "tensorrt":
+def write_int8(model: onnx.ModelProto, source: QuantizationSource, path: Path, excluded: Collection[str]) -> list[str]:
+    """Quantize a graph except some convolutions and write it; returns the names of the quantized nodes."""
+    nodes = quantizable(model, excluded)
+    if source.qdq_format == "tensorrt":
         nodes = [node.name for node in model.graph.node if node.op_type == "Conv" and node.name in nodes]
-        made = insert_qdq(model, nodes, floats.ranges)
+        quantized = insert_qdq(model, nodes, source.ranges)
     else:
         kinds = {node.op_type for node in model.graph.node if node.name in nodes}
-        quantize_static(floats.path, target, nodes, [kind for kind in KINDS if kind in kinds], floats.ranges)
-        made = with_float_output(onnx.load(target), model, boundary_convolutions(model)[1].intersection(nodes))
-    onnx.save(strip_metadata(made), target)
+        quantize_static(source.path, path, nodes, [kind for kind in KINDS if kind in kinds], source.ranges)
+        last = boundary_convolutions(model)[1]
+        quantized = with_float_output(onnx.load(path), model, last.intersection(nodes))
+    onnx.save(strip_metadata(quantized), path)
     return nodes
 
 
-def sensitivities(
+def stage_sensitivity(
     model: onnx.ModelProto,
     groups: Mapping[str, Collection[str]],
-    gate: AccuracyCheck,
-    plain: Bundle,
-    floats: QuantizationSource,
+    check: AccuracyCheck,
+    fp32: Bundle,
+    source: QuantizationSource,
 ) -> dict[str, float]:
-    """What each stage, quantised alone, does to the output: its share of all that they do, 0..1, the worst first.
+    """Share of each stage, quantized alone, in the squared output error of all stages, 0..1, in descending order.
 
-    Errors of many roundings add up by their squares.
+    Squared, because independent rounding errors add up by their squares.
     """
-    probes = gate.batches[:PROBES]
-    every = {name for names in groups.values() for name in names} | excluded_nodes(model)
-    expected = _run(plain.onnx, probes)
-    harm: dict[str, float] = {}
-    with TemporaryDirectory() as workshop:
-        path = Path(workshop) / "probe.onnx"
+    inputs = check.batches[:SENSITIVITY_INPUTS]
+    all_convolutions = {name for names in groups.values() for name in names} | excluded_nodes(model)
+    expected = _run(fp32.onnx, inputs)
+    errors: dict[str, float] = {}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "stage.onnx"
         for stage, names in groups.items():
-            write(model, floats, path, every - {*names})
-            harm[stage] = float(
-                np.mean([max_abs_error(e, g) ** 2 for e, g in zip(expected, _run(path, probes), strict=True)])
-            )
-    total = sum(harm.values()) or 1.0
-    return {stage: part / total for stage, part in sorted(harm.items(), key=lambda item: -item[1])}
+            write_int8(model, source, path, all_convolutions - {*names})
+            pairs = zip(expected, _run(path, inputs), strict=True)
+            errors[stage] = float(np.mean([mean_abs_error(*pair) ** 2 for pair in pairs]))
+    total = sum(errors.values()) or 1.0
+    return {stage: error / total for stage, error in sorted(errors.items(), key=lambda item: -item[1])}
 
 
-def max_abs_error(expected: NDArray[Any], got: NDArray[Any]) -> float:
-    """Mean error of pixels (N, H, W, 3), or of a detector's maps (N, A, 15).
+def mean_abs_error(expected: NDArray[Any], actual: NDArray[Any]) -> float:
+    """Mean absolute error of pixels (N, H, W, 3), or of detector maps (N, A, 15).
 
-    Maps are weighted by the scores: boxes and landmarks far from any face are never looked at.
+    Maps are weighted by their scores: boxes and landmarks of cells without a face are never used.
     """
-    error = np.abs(expected.astype(np.float64) - got)
+    error = np.abs(expected.astype(np.float64) - actual)
     return float(error.mean() if expected.ndim == 4 else np.average(error.mean(-1), weights=expected[..., 0] + 1e-9))
 
 
@@ -201,8 +204,6 @@ def _run(path: Path, batches: list[NDArray[np.uint8]]) -> list[NDArray[Any]]:
     return [graph.run(batch)[0] for batch in batches]
 
 
-def _time(draft: Bundle, gate: AccuracyCheck) -> float:
-    session = OrtSession(draft, 1)  # threads would wait for whoever else is at work
-    (taken,) = median_ms((session,), gate.timed)
-    session.close()
-    return taken
+def _latency_ms(draft: Bundle, check: AccuracyCheck) -> float:
+    with closing(OrtSession(draft, 1)) as session:  # one thread, as others would wait for cores in use
+        return median_ms((session,), check.timing_input)[0]

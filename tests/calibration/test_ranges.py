@@ -1,11 +1,11 @@
-"""Activation ranges: what each method finds, and that a second time costs nothing."""
+"""Activation ranges of each calibration method, and their cache."""
 
 import json
 
 import numpy as np
 import pytest
 from facesr_edge.calibration import ranges
-from facesr_edge.calibration.ranges import activation_ranges, cache_folder, calibration_hash
+from facesr_edge.calibration.ranges import activation_ranges, calibration_hash
 from facesr_edge.engines.errors import BuildError, UnknownNameError
 from onnx import TensorProto, helper, save
 
@@ -14,7 +14,7 @@ KINDS = ["Relu"]
 
 @pytest.fixture
 def network(tmp_path):
-    """Pixels less 100, and what is above 0 of it."""
+    """A graph: ReLU of the pixels minus 100."""
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", "h", "w", 3])
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     nodes = [
@@ -31,59 +31,61 @@ def network(tmp_path):
 
 @pytest.fixture
 def batches():
-    """Of unlike sizes, nearly all values from 90 to 110, a few of them far out."""
-    seed = np.random.default_rng(0)
-    made = [seed.integers(90, 111, (1, side, side, 3)).astype(np.uint8) for side in (150, 200, 100)]
+    """Batches of different sizes, values from 90 to 110 with two outliers."""
+    rng = np.random.default_rng(0)
+    made = [rng.integers(90, 111, (1, side, side, 3)).astype(np.uint8) for side in (150, 200, 100)]
     made[0][0, 0, 0], made[2][0, 0, 0] = 0, 250
     return made
 
 
 @pytest.fixture
 def measured(monkeypatch):
-    """How often ranges were really measured."""
-    times = []
+    """List of the calls that measured ranges."""
+    calls = []
     real = ranges.measured_ranges
 
-    def counted(*given):
-        times.append(given)
-        return real(*given)
+    def record(*args):
+        calls.append(args)
+        return real(*args)
 
-    monkeypatch.setattr(ranges, "measured_ranges", counted)
-    return times
+    monkeypatch.setattr(ranges, "measured_ranges", record)
+    return calls
 
 
-def test_the_least_and_the_largest_value_of_all_inputs_are_the_range(network, batches, tmp_path):
-    found = activation_ranges(network, KINDS, batches, folder=tmp_path)
-    assert found == {"shifted": (-100.0, 150.0), "y": (0.0, 150.0)}
+def test_minmax_is_the_range_of_all_inputs(network, batches, tmp_path):
+    assert activation_ranges(network, KINDS, batches, folder=tmp_path) == {
+        "shifted": (-100.0, 150.0),
+        "y": (0.0, 150.0),
+    }
 
 
 @pytest.mark.parametrize("method", ["entropy", "percentile"])
-def test_other_methods_leave_out_what_is_rare(network, batches, tmp_path, method, capsys):
+def test_entropy_and_percentile_exclude_outliers(network, batches, tmp_path, method, capsys):
     low, high = activation_ranges(network, KINDS, batches, method, tmp_path)["shifted"]
     assert -100 <= low <= -9 and 9 <= high < 150
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_same_a_second_time_is_not_measured(network, batches, tmp_path, measured):
+def test_second_call_reads_the_cache(network, batches, tmp_path, measured):
     first = activation_ranges(network, KINDS, batches, folder=tmp_path / "new")
     assert activation_ranges(network, KINDS, batches, folder=tmp_path / "new") == first and len(measured) == 1
 
 
 @pytest.mark.parametrize("change", ["network", "kinds", "inputs", "order", "method"])
-def test_what_is_new_is_measured(network, batches, tmp_path, measured, change):
-    given = {"network": network, "kinds": KINDS, "batches": batches, "method": "minmax"}
-    activation_ranges(**given, folder=tmp_path / "new")
+def test_any_other_argument_is_measured(network, batches, tmp_path, measured, change):
+    args = {"network": network, "kinds": KINDS, "batches": batches, "method": "minmax"}
+    activation_ranges(**args, folder=tmp_path / "new")
     if change == "network":
-        network.write_bytes(network.read_bytes() + b"\x32\x01a")  # a producer's name, of no meaning
-    given["batches"] = {"inputs": batches[1:], "order": batches[::-1]}.get(change, batches)
-    given["method"] = "percentile" if change == "method" else "minmax"
-    given["kinds"] = ["Relu", "Sub"] if change == "kinds" else KINDS
-    activation_ranges(**given, folder=tmp_path / "new")
+        network.write_bytes(network.read_bytes() + b"\x32\x01a")  # producer name
+    args["batches"] = {"inputs": batches[1:], "order": batches[::-1]}.get(change, batches)
+    args["method"] = "percentile" if change == "method" else "minmax"
+    args["kinds"] = ["Relu", "Sub"] if change == "kinds" else KINDS
+    activation_ranges(**args, folder=tmp_path / "new")
     assert len(measured) == 2 and len(list((tmp_path / "new").iterdir())) == 2
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"key": "other", "ranges": {}}', "nan", "key"])
-def test_a_damaged_file_is_thrown_away_and_measured_again(network, batches, tmp_path, measured, damage):
+def test_damaged_cache_file_is_replaced(network, batches, tmp_path, measured, damage):
     first = activation_ranges(network, KINDS, batches, folder=tmp_path / "new")
     (file,) = (tmp_path / "new").iterdir()
     content = json.loads(file.read_text())
@@ -96,47 +98,44 @@ def test_a_damaged_file_is_thrown_away_and_measured_again(network, batches, tmp_
     assert activation_ranges(network, KINDS, batches, folder=tmp_path / "new") == first and len(measured) == 2
 
 
-def test_a_folder_that_cannot_be_written_costs_time_only(network, batches, tmp_path, measured):
+def test_unwritable_cache_folder_is_ignored(network, batches, tmp_path, measured):
     (tmp_path / "file").write_text("")
     for _ in range(2):
         assert activation_ranges(network, KINDS, batches, folder=tmp_path / "file" / "x")["y"] == (0.0, 150.0)
     assert len(measured) == 2
 
 
-def test_a_full_disk_costs_time_only_and_leaves_nothing(network, batches, tmp_path, monkeypatch):
-    def full(*given, **options):
+def test_full_disk_is_ignored_and_leaves_no_file(network, batches, tmp_path, monkeypatch):
+    def no_space(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ranges.json, "dump", full)
+    monkeypatch.setattr(ranges, "write_atomic", no_space)
     assert activation_ranges(network, KINDS, batches, folder=tmp_path / "new")["y"] == (0.0, 150.0)
     assert list((tmp_path / "new").iterdir()) == []
 
 
-@pytest.mark.parametrize("home", ["", "relative"])
-def test_ranges_lie_in_the_users_cache(tmp_path, monkeypatch, home):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", home)
-    assert cache_folder() == tmp_path / ".cache" / "facesr-edge" / "ranges"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
-    assert cache_folder() == tmp_path / "mine" / "facesr-edge" / "ranges"
+def test_default_folder_is_in_the_users_cache(network, batches, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    activation_ranges(network, KINDS, batches)
+    assert len(list((tmp_path / "cache" / "facesr-edge" / "ranges").iterdir())) == 1
 
 
-def test_the_hash_is_of_values_shapes_and_order(batches):
+def test_hash_depends_on_values_shapes_and_order(batches):
     known = calibration_hash(batches)
     assert len(known) == 64 and calibration_hash([batch.copy() for batch in batches]) == known
-    touched = [batch.copy() for batch in batches]
-    touched[1][0, 5, 5, 1] += 1
-    turned = [batch.reshape(1, -1, 1, 3) for batch in batches]
-    assert len({known, *(calibration_hash(other) for other in (touched, turned, batches[::-1], batches[:2]))}) == 5
+    changed = [batch.copy() for batch in batches]
+    changed[1][0, 5, 5, 1] += 1
+    reshaped = [batch.reshape(1, -1, 1, 3) for batch in batches]
+    assert len({known, *(calibration_hash(other) for other in (changed, reshaped, batches[::-1], batches[:2]))}) == 5
 
 
-def test_a_method_that_is_none_is_told(network, batches, tmp_path):
+def test_unknown_method_suggests_the_closest_name(network, batches, tmp_path):
     with pytest.raises(UnknownNameError, match=r"unknown calibration 'min-max'; did you mean 'minmax'\? known:"):
         activation_ranges(network, KINDS, batches, "min-max", tmp_path)
 
 
-def test_a_network_that_cannot_be_run_is_one_line(tmp_path, batches):
+def test_invalid_network_is_a_one_line_error(tmp_path, batches):
     (tmp_path / "network.onnx").write_bytes(b"no network")
-    with pytest.raises(BuildError, match=r"cannot quantise the network: .*--fp16 or --fp32") as caught:
+    with pytest.raises(BuildError, match=r"cannot quantize the network: .*--fp16 or --fp32") as caught:
         activation_ranges(tmp_path / "network.onnx", KINDS, batches, folder=tmp_path / "new")
     assert "\n" not in str(caught.value) and not (tmp_path / "new").exists()

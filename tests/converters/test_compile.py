@@ -1,4 +1,4 @@
-"""Compiling where there is nothing to compile with; the whole way through TensorRT's own bindings is in contract/."""
+"""Compiling without TensorRT; compiling with TensorRT's own bindings is tested in trt_api/."""
 
 import pytest
 from facesr_edge.converters.compile import compile_bundle, ensure_engine, why_not_tensorrt
@@ -6,41 +6,41 @@ from facesr_edge.engines.bundle.bundle import open_bundle
 from facesr_edge.engines.errors import FacesrError, OutputError, UnknownNameError
 
 
-def here(bundle):
+def contents(bundle):
     return {path.name: path.read_bytes() for path in bundle.folder.iterdir()}
 
 
 @pytest.fixture
 def no_tensorrt():
     if not why_not_tensorrt():
-        pytest.skip("TensorRT and a GPU are here")
+        pytest.skip("TensorRT and a GPU are available")
 
 
-def test_an_unknown_target_offers_the_one_close_by(tiny_bundle):
+def test_unknown_engine_suggests_the_closest_name(tiny_bundle):
     with pytest.raises(UnknownNameError, match="did you mean 'tensorrt'"):
         compile_bundle(tiny_bundle(), "tensort")
 
 
 @pytest.mark.parametrize(
-    ("target", "runtime"), [("auto", "ONNX Runtime"), ("onnxruntime", "ONNX Runtime"), ("openvino", "OpenVINO")]
+    ("engine", "runtime"), [("auto", "ONNX Runtime"), ("onnxruntime", "ONNX Runtime"), ("openvino", "OpenVINO")]
 )
-def test_runtimes_of_cpus_have_nothing_to_compile(tiny_bundle, target, runtime, no_tensorrt):
-    if target == "openvino":
+def test_cpu_runtimes_have_nothing_to_compile(tiny_bundle, engine, runtime, no_tensorrt):
+    if engine == "openvino":
         pytest.importorskip("openvino")
     lines = []
-    assert compile_bundle(tiny_bundle(), target, report=lines.append) == tiny_bundle()
+    assert compile_bundle(tiny_bundle(), engine, report=lines.append) == tiny_bundle()
     (line,) = lines
-    hint = "; run it with --engine openvino" if target == "openvino" else ""  # for FP32 auto takes the other
+    hint = "; run it with --engine openvino" if engine == "openvino" else ""  # for FP32, auto is ONNX Runtime
     assert line.startswith(f"idrn-x4 is ready: {runtime} ") and line.endswith(f"nothing to compile{hint}")
 
 
-def test_a_compiled_bundle_goes_where_it_is_told_and_the_first_stays(tiny_bundle, tmp_path):
-    before = here(tiny_bundle())
-    done = compile_bundle(tiny_bundle(), "onnxruntime", folder=tmp_path / "there")
-    assert done.folder == tmp_path / "there" and here(open_bundle(done.folder)) == here(tiny_bundle()) == before
+def test_bundle_is_copied_to_the_output_folder(tiny_bundle, tmp_path):
+    before = contents(tiny_bundle())
+    copy = compile_bundle(tiny_bundle(), "onnxruntime", folder=tmp_path / "copy")
+    assert copy.folder == tmp_path / "copy" and contents(open_bundle(copy.folder)) == contents(tiny_bundle()) == before
 
 
-def test_a_destination_that_is_not_free_is_told_first(tiny_bundle, tmp_path):
+def test_occupied_output_folder_is_reported_first(tiny_bundle, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     lines = []
     with pytest.raises(OutputError, match=r"it holds notes\.txt"):
@@ -48,9 +48,9 @@ def test_a_destination_that_is_not_free_is_told_first(tiny_bundle, tmp_path):
     assert lines == []
 
 
-@pytest.mark.parametrize("how", [lambda bundle: compile_bundle(bundle, "tensorrt"), ensure_engine])
-def test_without_tensorrt_it_is_told_what_is_missing_and_nothing_changes(tiny_bundle, how, no_tensorrt):
-    before = here(tiny_bundle())
+@pytest.mark.parametrize("compile_tensorrt", [lambda bundle: compile_bundle(bundle, "tensorrt"), ensure_engine])
+def test_without_tensorrt_the_error_names_what_is_missing(tiny_bundle, compile_tensorrt, no_tensorrt):
+    before = contents(tiny_bundle())
     with pytest.raises(FacesrError, match=r"install|doctor") as caught:
-        how(tiny_bundle())
-    assert "\n" not in str(caught.value) and here(tiny_bundle()) == before
+        compile_tensorrt(tiny_bundle())
+    assert "\n" not in str(caught.value) and contents(tiny_bundle()) == before

@@ -1,52 +1,94 @@
-"""Every network of the papers goes the whole way, in each precision, and gives the pixels of its contract."""
+"""Every network: builds in every precision, runs at its crop sizes, and exports to operators that TensorRT supports."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.converters.build import build
+from facesr_edge.converters.export.convert import export_target
+from facesr_edge.converters.export.onnx import simplify
+from facesr_edge.converters.export.storage import load_graph
+from facesr_edge.converters.options import BuildOptions
+from facesr_edge.converters.quantization.layers import KINDS
+from facesr_edge.converters.quantization.qdq import transfer_ranges
+from facesr_edge.converters.spec import resolve
 from facesr_edge.engines.bundle.io_spec import super_resolution
 from facesr_edge.engines.onnxruntime.session import OrtSession
-from facesr_edge.networks import build_network
-from facesr_edge.networks.weights import Provenance, weights_bytes
+from facesr_edge.networks import NETWORKS, build_network
+from support.onnx_rules import unsupported
 
-SMALL = [
-    ("crl", {"depth": 1, "width": 8, "scale": 8}),
-    *(("edge", {"width": 8, "depth": 2, "scale": scale}) for scale in (2, 3, 4, 8)),
-    ("mffcn", {"width": 8, "scale": 3}),
-    ("sisn", {"groups": 1, "blocks": 1, "width": 8, "scale": 4}),
-    ("srcnn", {"scale": 2}),
-    ("srresnet", {"depth": 1, "width": 8, "scale": 4}),
-    ("vdsr", {"depth": 3, "width": 8, "scale": 4}),
-]
+ALL = ("fp32", "fp16", "int8")
+SMALL = {
+    "crl": ({"depth": 1, "width": 8, "scale": 8}, ALL),
+    "edge-x2": ({"width": 8, "depth": 2, "scale": 2}, ("int8",)),
+    "edge-x3": ({"width": 8, "depth": 2, "scale": 3}, ALL),
+    "edge-x8": ({"width": 8, "depth": 2, "scale": 8}, ("int8",)),
+    "idrn": ({"depth": 1, "width": 8, "scale": 4, "bicubic_skip": True}, ALL),
+    "mffcn": ({"width": 8, "scale": 3}, ALL),
+    "sisn": ({"groups": 1, "blocks": 1, "width": 8, "scale": 4}, ALL),
+    "srcnn": ({"scale": 2}, ALL),
+    "srresnet": ({"depth": 1, "width": 8, "scale": 3}, ALL),
+    "vdsr": ({"depth": 3, "width": 8, "scale": 4}, ALL),
+}
+"""Configurations that are quick to run; they have the operators of the large ones."""
+MSRNET = {"width": 4, "growth": 1, "match_width": 4, "trunk": 1, "scale": 8, "side": 16}
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])  # each is made of FP32, whose parity stands on the card too
-@pytest.mark.parametrize(("name", "config"), SMALL, ids=[f"{name}-x{config['scale']}" for name, config in SMALL])
-def test_a_network_becomes_a_bundle_that_runs_at_each_of_its_windows(name, config, precision, tmp_path):
-    torch.manual_seed(0)
-    (weights := tmp_path / "w.safetensors").write_bytes(
-        weights_bytes(build_network(name, config), name, config, Provenance({"data": "none: random weights"}))
-    )
-    bundle = build(name, tmp_path / "made", precision=precision, weights=weights, target="onnxruntime")
-    card, scale = bundle.card, config["scale"]
-    assert card.network == name and card.io_spec.scale == scale
-    assert card.parity["simplified_largest_departure"] <= 1e-3
+@pytest.fixture(scope="module")
+def two_faces(tmp_path_factory):
+    """A folder of two faces, to evaluate and calibrate quickly."""
+    folder = tmp_path_factory.mktemp("faces")
+    for index, face in enumerate(sample_faces()[:2]):
+        cv2.imwrite(str(folder / f"{index}.png"), face)
+    return folder
+
+
+def check_runs(bundle, scale):
+    """The bundle runs at its two smallest crop sizes and changes a gray image only slightly."""
     session = OrtSession(bundle, threads=1)
-    for side in card.io_spec.windows[:2]:
+    for side in bundle.card.io_spec.crop_sizes[:2]:
         pixels = session.infer(np.full((2, side, side, 3), 90, np.uint8))
         assert pixels.shape == (2, scale * side, scale * side, 3)
-        assert np.abs(pixels.astype(int) - 90).mean() < 60  # random weights add something, not everything
+        assert np.abs(pixels.astype(int) - 90).mean() < 60
     session.close()
 
 
-def test_attention_over_all_pairs_of_positions_takes_no_large_crops(tmp_path):
-    config = dict(SMALL)["crl"]
-    (weights := tmp_path / "w.safetensors").write_bytes(
-        weights_bytes(build_network("crl", config), "crl", config, Provenance())
-    )
-    assert build("crl", tmp_path / "made", weights=weights).card.io_spec.windows == (32, 48, 64)
+@pytest.mark.parametrize("name", SMALL)
+def test_network_builds_and_runs_in_every_precision(name, weights, two_faces, tmp_path):
+    config, precisions = SMALL[name]
+    network, graphs = name.split("-")[0], {}
+    path = weights(network, **config)
+    for precision in precisions:
+        options = BuildOptions(precision=precision, engine="onnxruntime", faces=two_faces, max_psnr_drop=0.5)
+        bundle = build(network, tmp_path / precision, options, weights=path)
+        assert (bundle.card.network, bundle.card.io_spec.scale) == (network, config["scale"])
+        assert bundle.card.parity["simplified_pre_round_max_error"] <= 1e-3
+        check_runs(bundle, config["scale"])
+        graphs[precision] = load_graph(bundle.onnx)
+    assert all(unsupported(graphs[precision]) == () for precision in graphs if precision != "int8")
+    if "fp16" in graphs:
+        transfer_ranges({}, graphs["fp32"], graphs["fp16"], KINDS)  # INT8 for TensorRT needs equal structure
 
 
-@pytest.mark.parametrize(("scale", "least"), [(2, 32), (4, 32), (8, 16)])
-def test_windows_begin_with_the_smallest_face_that_is_worth_it(scale, least):
-    assert min(super_resolution(scale).windows) == least
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
+def test_network_with_references_exports_to_operators_of_tensorrt(dtype):
+    torch.manual_seed(0)
+    io_spec = super_resolution(MSRNET["scale"], (MSRNET["side"],), references=5)
+    target = export_target(build_network("msrnet", MSRNET).eval(), io_spec, sample_faces())
+    assert unsupported(simplify(target.trace(dtype))) == ()
+
+
+def test_every_network_of_the_registry_is_tested():
+    elsewhere = {"msrnet", "detector"}  # the detector in quantization/test_ptq.py
+    assert {name.split("-")[0] for name in SMALL} | elsewhere == {*NETWORKS}
+
+
+def test_attention_over_all_pairs_of_positions_limits_the_crop_size(weights):
+    config, _ = SMALL["crl"]
+    assert resolve("crl", weights("crl", **config)).io_spec.crop_sizes == (32, 48, 64)
+
+
+@pytest.mark.parametrize(("scale", "smallest"), [(2, 32), (4, 32), (8, 16)])
+def test_smallest_crop_size_depends_on_the_scale(scale, smallest):
+    assert min(super_resolution(scale).crop_sizes) == smallest

@@ -1,4 +1,4 @@
-"""How much a conversion may change: bounds on either side, for pixels and for maps."""
+"""Parity limits of conversion steps, for pixels and for detector maps."""
 
 import numpy as np
 import pytest
@@ -6,57 +6,57 @@ from facesr_edge.converters.parity import MAX_ERROR, MIN_PSNR_DB, map_parity, pi
 from facesr_edge.engines.errors import ParityError
 
 
-def grey(level=100):
+def gray(level=100):
     return np.full((2, 32, 32, 3), level, np.uint8)
 
 
 @pytest.mark.parametrize("step", sorted(MIN_PSNR_DB))
-def test_equal_pixels_are_told_as_99_db(step):
-    assert pixel_parity(step, grey(), grey()) == {f"{step}_max_error": 0.0, f"{step}_psnr_db": 99.0}
+def test_equal_pixels_have_99_db(step):
+    assert pixel_parity(step, gray(), gray()) == {f"{step}_max_error": 0.0, f"{step}_psnr_db": 99.0}
 
 
 @pytest.mark.parametrize(("step", "every"), [("traced", 16), ("simplified", 16), ("fp16", 2)])
-def test_a_grey_level_here_and_there_is_within_bounds(step, every):
-    got = grey().reshape(-1)
-    got[::every] += 1
-    figures = pixel_parity(step, grey(), got.reshape(grey().shape))
-    assert figures[f"{step}_max_error"] == 1 and figures[f"{step}_psnr_db"] >= MIN_PSNR_DB[step]
+def test_single_gray_levels_are_within_the_limit(step, every):
+    actual = gray().reshape(-1)
+    actual[::every] += 1
+    metrics = pixel_parity(step, gray(), actual.reshape(gray().shape))
+    assert metrics[f"{step}_max_error"] == 1 and metrics[f"{step}_psnr_db"] >= MIN_PSNR_DB[step]
 
 
 @pytest.mark.parametrize(
     ("step", "every", "error"), [("traced", 8, 1), ("simplified", 1, 1), ("fp16", 1, 1), ("fp16", 8, 3)]
 )
-def test_more_is_refused_with_both_figures(step, every, error):
-    got = grey().reshape(-1)
-    got[::every] += error
-    with pytest.raises(ParityError, match=rf"the {step} network departs .* at least {MIN_PSNR_DB[step]:.0f} dB"):
-        pixel_parity(step, grey(), got.reshape(grey().shape))
+def test_psnr_below_the_limit_is_an_error(step, every, error):
+    actual = gray().reshape(-1)
+    actual[::every] += error
+    with pytest.raises(ParityError, match=rf"the {step} network differs .* at least {MIN_PSNR_DB[step]:.0f} dB"):
+        pixel_parity(step, gray(), actual.reshape(gray().shape))
 
 
-def test_what_a_gate_judges_has_no_bound_of_its_own():
-    assert pixel_parity("int8", grey(), grey(90))["int8_max_error"] == 10
+def test_steps_with_an_accuracy_check_have_no_parity_limit():
+    assert pixel_parity("int8", gray(), gray(90))["int8_max_error"] == 10
     assert map_parity("fp16", np.zeros((1, 20, 15)), np.full((1, 20, 15), 5.0))["fp16_max_error"] == 5
 
 
-def test_a_large_error_downwards_counts_as_one_upwards():
+def test_negative_errors_count_as_positive_ones():
     with pytest.raises(ParityError):
-        pixel_parity("fp16", grey(250), grey(5))
+        pixel_parity("fp16", gray(250), gray(5))
 
 
 @pytest.mark.parametrize("step", sorted(MAX_ERROR))
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_maps_are_held_to_their_largest_error(step, sign):
+def test_maps_are_limited_by_their_max_error(step, sign):
     maps, limit = np.zeros((1, 20, 15), np.float32), MAX_ERROR[step]
-    near, far = maps.copy(), maps.copy()
-    near[0, 7, 3], far[0, 7, 3] = 0.99 * sign * limit, 1.01 * sign * limit
-    assert map_parity(step, maps, near)[f"{step}_max_error"] == pytest.approx(0.99 * limit)
-    with pytest.raises(ParityError, match=f"the {step} detector departs"):
-        map_parity(step, maps, far)
+    within, beyond = maps.copy(), maps.copy()
+    within[0, 7, 3], beyond[0, 7, 3] = 0.99 * sign * limit, 1.01 * sign * limit
+    assert map_parity(step, maps, within)[f"{step}_max_error"] == pytest.approx(0.99 * limit)
+    with pytest.raises(ParityError, match=f"the {step} detector differs"):
+        map_parity(step, maps, beyond)
 
 
 @pytest.mark.parametrize("step", ["traced", "fp16", "int8"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_maps_that_are_no_numbers_are_refused(step, value):
+def test_maps_that_are_not_finite_are_an_error(step, value):
     broken = np.zeros((1, 20, 15), np.float32)
     broken[0, 0, 0] = value
     with pytest.raises(ParityError):

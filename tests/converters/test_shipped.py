@@ -1,11 +1,11 @@
-"""What ships is what its weights say: a graph left behind by a change would be the default of everybody."""
+"""Zoo models: their graphs equal their weights, so that a changed network cannot ship with an outdated graph."""
 
-import onnx
 import pytest
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.converters.export.convert import export_target_from_bundle, verify
-from facesr_edge.converters.export.onnx import simplified
+from facesr_edge.converters.export.onnx import simplify
+from facesr_edge.converters.export.storage import load_graph
 from facesr_edge.converters.quantization.layers import KINDS
 from facesr_edge.converters.quantization.qdq import transfer_ranges
 from facesr_edge.engines.bundle.bundle import open_bundle
@@ -13,11 +13,15 @@ from facesr_edge.zoo import catalogue
 
 
 @pytest.mark.parametrize("name", catalogue.names())
-def test_the_graph_is_that_of_the_weights_beside_it(name):
+def test_graph_of_a_zoo_model_equals_its_weights(name):
     bundle = open_bundle(catalogue.FOLDER / name)
     assert bundle.card.precision == "fp32"
-    what = export_target_from_bundle(bundle, sample_faces()[:1])
-    verify(what, "simplified", bundle.onnx, print)
-    transfer_ranges(
-        {}, onnx.load(bundle.onnx), simplified(what.traced(torch.float16)), KINDS
-    )  # INT8 for TensorRT needs both
+    verify(export_target_from_bundle(bundle, sample_faces()[:1]), "simplified", bundle.onnx, print)
+
+
+@pytest.mark.parametrize("name", [catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR])
+def test_default_models_can_be_quantized_for_tensorrt(name):
+    """The FP16 graph that the exporter makes today has the structure of the FP32 graph that ships."""
+    bundle = catalogue.find(name)
+    fp16 = export_target_from_bundle(bundle, sample_faces()[:1]).trace(torch.float16)
+    transfer_ranges({}, load_graph(bundle.onnx), simplify(fp16), KINDS)

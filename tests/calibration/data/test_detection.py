@@ -1,4 +1,4 @@
-"""Labelled pictures: what counts as a face, what a person may take back, and what is told of a file that is none."""
+"""Detection labels: scores, splits, label fixes, and invalid files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from facesr_edge.calibration.data.detection import labelled_faces, read_scenes
+from facesr_edge.calibration.data.detection import labeled_faces, read_scenes
 from facesr_edge.engines.errors import InputError
 
 
@@ -28,14 +28,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("score", "kept"), [(0.29, []), (0.3, [False]), (0.69, [False]), (0.7, [True]), (None, [True])]
+    ("score", "certain"), [(0.29, []), (0.3, [False]), (0.69, [False]), (0.7, [True]), (None, [True])]
 )
-def test_labels_are_certain_uncertain_or_absent_by_score(score: float | None, kept: list[bool]) -> None:
-    assert labelled_faces([face(0, score)]).certain.tolist() == kept
+def test_labels_are_certain_uncertain_or_dropped_by_score(score: float | None, certain: list[bool]) -> None:
+    assert labeled_faces([face(0, score)]).certain.tolist() == certain
 
 
-def test_boxes_become_corners_and_unknown_landmarks_no_numbers() -> None:
-    faces = labelled_faces([{"box": [3, 10, 20, 30]}])
+def test_boxes_become_xyxy_and_missing_landmarks_nan() -> None:
+    faces = labeled_faces([{"box": [3, 10, 20, 30]}])
     assert faces.boxes_xyxy.tolist() == [[3, 10, 23, 40]]
     assert np.isnan(faces.landmarks).all() and faces.landmarks.shape == (1, 10)
 
@@ -48,39 +48,39 @@ def test_boxes_become_corners_and_unknown_landmarks_no_numbers() -> None:
         ("train", ["portrait_c.jpg", "scene_a.jpg"]),
     ],
 )
-def test_a_split_has_its_own_pictures_and_those_of_none(folder: Path, split: str | None, names: list[str]) -> None:
+def test_split_includes_images_without_a_split(folder: Path, split: str | None, names: list[str]) -> None:
     scenes = read_scenes(folder, split)
     assert [scene.name for scene in scenes] == names
     assert [scene.kind for scene in scenes] == [name.split("_")[0] for name in names]
 
 
-def test_reviewed_labels_are_gone_as_if_never_made(folder: Path) -> None:
-    (folder / "review.json").write_text('{"scene_b.jpg": [0, 2], "elsewhere.jpg": [0]}')
-    scenes = read_scenes(folder, "test", folder / "review.json")
-    seen = {scene.name: scene.faces.boxes_xyxy[:, 0].tolist() for scene in scenes}
-    assert seen == {"scene_a.jpg": [7], "scene_b.jpg": [40]}
+def test_label_fixes_remove_labels(folder: Path) -> None:
+    (folder / "fixes.json").write_text('{"scene_b.jpg": [0, 2], "elsewhere.jpg": [0]}')
+    scenes = read_scenes(folder, "test", folder / "fixes.json")
+    left = {scene.name: scene.faces.boxes_xyxy[:, 0].tolist() for scene in scenes}
+    assert left == {"scene_a.jpg": [7], "scene_b.jpg": [40]}
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "{", '{"a.jpg": 3}', '{"a.jpg": ["no"]}'])
-def test_what_is_no_review_is_told(folder: Path, text: str) -> None:
-    (folder / "review.json").write_text(text)
-    with pytest.raises(InputError, match=r"review\.json holds no review"):
-        read_scenes(folder, None, folder / "review.json")
-    with pytest.raises(InputError, match="leave it out"):
+def test_invalid_label_fixes_raise(folder: Path, text: str) -> None:
+    (folder / "fixes.json").write_text(text)
+    with pytest.raises(InputError, match=r"fixes\.json has no valid label fixes"):
+        read_scenes(folder, None, folder / "fixes.json")
+    with pytest.raises(InputError, match="give a JSON file, or omit it"):
         read_scenes(folder, None, folder / "missing.json")
 
 
 @pytest.mark.parametrize("text", ["[]", '{"a": {}}', '{"a": {"faces": [{"box": [1, 2]}]}}', "no json"])
-def test_what_is_no_labels_file_is_told(tmp_path: Path, text: str) -> None:
+def test_invalid_labels_raise(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.json").write_text(text)
-    with pytest.raises(InputError, match=r"labels\.json"):
+    with pytest.raises(InputError, match=r"labels\.json has no"):
         read_scenes(tmp_path)
 
 
-def test_a_folder_without_labels_or_a_split_without_pictures_is_told(tmp_path: Path, folder: Path) -> None:
+def test_missing_labels_and_empty_splits_raise(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match=r"give a folder with labels\.json and images/"):
         read_scenes(tmp_path / "nowhere")
     labels = json.loads((folder / "labels.json").read_text())
     (folder / "labels.json").write_text(json.dumps({"scene_b.jpg": labels["scene_b.jpg"]}))
-    with pytest.raises(InputError, match='no pictures of the split "train"'):
+    with pytest.raises(InputError, match='no images in the split "train"'):
         read_scenes(folder, "train")

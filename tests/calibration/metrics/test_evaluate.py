@@ -1,4 +1,4 @@
-"""The papers' protocol against a computation written on its own."""
+"""Evaluation protocol of the papers, compared with an independent implementation."""
 
 import math
 
@@ -7,7 +7,7 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.calibration.data.faces import low_resolution, read_faces, sample_faces
-from facesr_edge.calibration.metrics.evaluate import MEASURES, centres, compute_metrics, evaluate, lr_hr_pairs
+from facesr_edge.calibration.metrics.evaluate import METRICS, center_crops, compute_metrics, evaluate, lr_hr_pairs
 from facesr_edge.engines.bundle.io_spec import IOSpec, super_resolution
 from facesr_edge.engines.errors import EngineError, InputError
 from facesr_edge.engines.onnxruntime.session import OrtSession
@@ -15,8 +15,8 @@ from facesr_edge.engines.registry import open_session
 from facesr_edge.zoo import catalogue
 
 
-class Cubic:
-    """A session that enlarges as OpenCV does: nothing is gained over bicubic."""
+class Bicubic:
+    """Session that upscales with OpenCV's bicubic interpolation: zero gain."""
 
     runtime = "OpenCV"
 
@@ -24,13 +24,13 @@ class Cubic:
         self.io_spec = super_resolution(scale)
 
     def infer(self, batch):
-        assert batch.shape[1] == batch.shape[2] and batch.shape[1] in self.io_spec.windows
+        assert batch.shape[1] == batch.shape[2] and batch.shape[1] in self.io_spec.crop_sizes
         side = batch.shape[1] * self.io_spec.scale
         return np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC) for face in batch])
 
 
-def shrinking(n, k):
-    """Antialiased bicubic written out weight by weight: (n // k, n)."""
+def downscaling_matrix(n, k):
+    """Antialiased bicubic downscaling by k, (n // k, n)."""
 
     def cubic(x):
         if x < 1:
@@ -41,18 +41,18 @@ def shrinking(n, k):
     return rows / rows.sum(1, keepdims=True)
 
 
-def mean_psnr(pictures, true, weights):
+def mean_psnr(sr, hr, weights):
     total = 0.0
-    for a, b in zip(pictures.astype(np.float64), true.astype(np.float64), strict=True):
+    for a, b in zip(sr.astype(np.float64), hr.astype(np.float64), strict=True):
         difference = (a - b) @ weights if weights is not None else a - b
         total += 20 * math.log10(255 / math.sqrt((difference**2).mean()))
-    return total / len(true)
+    return total / len(hr)
 
 
-def independently(session, faces):
+def independent_psnr(session, faces):
     """Luma and RGB PSNR of a x4 session and of bicubic, in dB."""
     hr = np.stack([f[(f.shape[0] - 128) // 2 :, (f.shape[1] - 128) // 2 :][:128, :128] for f in faces])
-    d = shrinking(128, 4)
+    d = downscaling_matrix(128, 4)
     lr = np.clip(np.rint(np.einsum("ij,njkc,lk->nilc", d, hr.astype(np.float64), d)), 0, 255).astype(np.uint8)
     sr = np.concatenate([session.infer(face[None]) for face in lr])
     bicubic = np.stack([cv2.resize(face, (128, 128), interpolation=cv2.INTER_CUBIC) for face in lr])
@@ -65,125 +65,121 @@ def independently(session, faces):
     }
 
 
-def assert_agree(measured, expected):
+def assert_agree(evaluation, expected):
     for name, value in expected.items():
-        assert measured.to_dict()[name] == pytest.approx(value, abs=0.01), name
-    assert measured.gain_db == pytest.approx(expected["psnr_y_db"] - expected["bicubic_psnr_y_db"], abs=0.01)
+        assert evaluation.to_dict()[name] == pytest.approx(value, abs=0.01), name
+    assert evaluation.gain_db == pytest.approx(expected["psnr_y_db"] - expected["bicubic_psnr_y_db"], abs=0.01)
 
 
-def test_the_sample_faces_are_measured_as_by_hand(tiny_bundle):
+def test_sample_faces_agree_with_the_independent_implementation(tiny_bundle):
     session = OrtSession(tiny_bundle())
-    assert_agree(evaluate(session, sample_faces()), independently(session, sample_faces()))
+    assert_agree(evaluate(session, sample_faces()), independent_psnr(session, sample_faces()))
 
 
-def test_the_model_that_ships_is_measured_as_by_hand_and_beats_bicubic(shared):
+def test_shipped_model_agrees_with_the_independent_implementation_and_exceeds_bicubic(shared):
     faces = read_faces(shared / "faces" / "test")[:12]
     session = open_session(catalogue.find("idrn-x4"))
-    measured = evaluate(session, faces)
-    assert_agree(measured, independently(session, faces))
-    assert measured.faces == 12 and measured.gain_db > 1
-    assert all(measured.model[name] > measured.bicubic[name] for name in MEASURES)
+    evaluation = evaluate(session, faces)
+    assert_agree(evaluation, independent_psnr(session, faces))
+    assert evaluation.faces == 12 and evaluation.gain_db > 1
+    assert all(evaluation.model[name] > evaluation.bicubic[name] for name in METRICS)
 
 
-def test_the_public_face_gives_the_same_pixels_as_the_engine_that_is_measured(shared):
-    small = low_resolution(centres(read_faces(shared / "faces" / "test")[:3], 4), 4)
+def test_public_api_returns_the_pixels_of_the_evaluated_engine():
+    lr = low_resolution(center_crops(sample_faces()[:3], 4), 4)
     with facesr_edge.load("idrn-x4") as sr:
-        assert (sr.upscale(small) == open_session(catalogue.find("idrn-x4")).infer(small)).all()
+        assert (sr.upscale(lr) == open_session(catalogue.find("idrn-x4")).infer(lr)).all()
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_bicubic_gains_nothing_over_bicubic(scale):
-    measured = evaluate(Cubic(scale), sample_faces())
-    assert measured.gain_db == pytest.approx(0, abs=1e-3)
-    assert measured.model == pytest.approx(measured.bicubic, abs=1e-3) and set(measured.model) == set(MEASURES)
+def test_bicubic_has_zero_gain(scale):
+    evaluation = evaluate(Bicubic(scale), sample_faces()[:2])
+    assert evaluation.gain_db == pytest.approx(0, abs=1e-3)
+    assert evaluation.model == pytest.approx(evaluation.bicubic, abs=1e-3) and set(evaluation.model) == set(METRICS)
 
 
-def test_a_larger_scale_is_harder():
-    by_scale = [evaluate(Cubic(scale), sample_faces()).psnr_y_db for scale in (2, 3, 4)]
+def test_psnr_falls_with_the_scale():
+    by_scale = [evaluate(Bicubic(scale), sample_faces()[:2]).psnr_y_db for scale in (2, 3, 4)]
     assert by_scale[0] > by_scale[1] + 1 > by_scale[2] + 2
 
 
 @pytest.mark.parametrize(("height", "width", "top", "left"), [(128, 128, 0, 0), (144, 144, 8, 8), (131, 200, 1, 36)])
-def test_the_centre_of_each_face_is_taken(height, width, top, left):
+def test_faces_are_center_cropped(height, width, top, left):
     face = np.arange(height * width * 3, dtype=np.uint32).reshape(height, width, 3).astype(np.uint8)
-    assert (centres([face], 4)[0] == face[top : top + 128, left : left + 128]).all()
+    assert (center_crops([face], 4)[0] == face[top : top + 128, left : left + 128]).all()
 
 
 @pytest.mark.parametrize(("scale", "side"), [(2, 128), (3, 126), (4, 128)])
-def test_the_side_is_the_largest_that_the_scale_divides(scale, side):
-    assert centres(sample_faces()[:2], scale).shape == (2, side, side, 3)
+def test_side_is_a_multiple_of_the_scale(scale, side):
+    assert center_crops(sample_faces()[:2], scale).shape == (2, side, side, 3)
 
 
 @pytest.mark.parametrize("shape", [(127, 128, 3), (128, 127, 3), (20, 20, 3)])
-def test_a_face_that_is_too_small_is_told(shape):
+def test_face_that_is_too_small_raises(shape):
     with pytest.raises(InputError, match=f"a face is {shape[1]}x{shape[0]} px, at least 128x128 is needed"):
-        evaluate(Cubic(4), [np.zeros(shape, np.uint8)])
+        evaluate(Bicubic(4), [np.zeros(shape, np.uint8)])
 
 
-def test_a_face_that_comes_back_exactly_leaves_the_figures_finite():
-    measured = evaluate(Cubic(4), [np.zeros((128, 128, 3), np.uint8), sample_faces()[0]])
-    assert all(math.isfinite(value) for value in measured.to_dict().values()) and measured.gain_db == 0
+def test_metrics_are_finite_for_equal_images():
+    evaluation = evaluate(Bicubic(4), [np.zeros((128, 128, 3), np.uint8), sample_faces()[0]])
+    assert all(math.isfinite(value) for value in evaluation.to_dict().values()) and evaluation.gain_db == 0
 
 
-def test_a_detector_is_not_measured_on_faces():
-    session = Cubic(4)
+def test_detector_cannot_be_evaluated_on_faces():
+    session = Bicubic(4)
     session.io_spec = IOSpec("face-detection", multiple=32)
     with pytest.raises(EngineError, match="only super-resolution networks"):
         evaluate(session, sample_faces())
 
 
-def test_the_figures_are_ready_for_json():
-    values = evaluate(Cubic(4), sample_faces()).to_dict()
-    assert next(iter(values)) == "faces" and values["faces"] == 8 and "gain_db" in values
+def test_evaluation_is_json_serializable():
+    values = evaluate(Bicubic(4), sample_faces()[:3]).to_dict()
+    assert next(iter(values)) == "faces" and values["faces"] == 3 and "gain_db" in values
     assert all(round(value, 4) == value for value in values.values())
 
 
-def darker(faces, scale, rng):
-    """A degradation with chance in it."""
-    small = faces[:, ::scale, ::scale].astype(np.int16)
-    return np.clip(small - rng.integers(0, 60, (len(faces), 1, 1, 1)), 0, 255).astype(np.uint8)
+def random_darkening(faces, scale, rng):
+    """Degradation that uses the random generator."""
+    lr = faces[:, ::scale, ::scale].astype(np.int16)
+    return np.clip(lr - rng.integers(0, 60, (len(faces), 1, 1, 1)), 0, 255).astype(np.uint8)
 
 
-def test_chance_begins_at_the_same_seed_in_every_evaluation():
-    first, again = (evaluate(Cubic(4), sample_faces(), darker) for _ in range(2))
-    assert first == again and first.psnr_y_db < evaluate(Cubic(4), sample_faces()).psnr_y_db - 3
-    (small, _), (same, _) = (lr_hr_pairs(sample_faces(), 4, darker) for _ in range(2))
-    assert (small == same).all() and len({int(sample_faces()[0][0, 0, 0]) - int(face[0, 0, 0]) for face in small}) > 1
+def test_random_degradation_is_reproducible():
+    first, again = (evaluate(Bicubic(4), sample_faces(), random_darkening) for _ in range(2))
+    assert first == again and first.psnr_y_db < evaluate(Bicubic(4), sample_faces()).psnr_y_db - 3
+    assert first.gain_db == pytest.approx(0, abs=1e-3)  # bicubic gets the same pixels
+    (lr, _), (same, _) = (lr_hr_pairs(sample_faces(), 4, random_darkening) for _ in range(2))
+    assert (lr == same).all() and len({int(sample_faces()[0][0, 0, 0]) - int(face[0, 0, 0]) for face in lr}) > 1
 
 
-def test_a_degradation_changes_what_bicubic_is_given_too():
-    measured = evaluate(Cubic(4), sample_faces(), darker)
-    assert measured.gain_db == pytest.approx(0, abs=1e-3)
-
-
-@pytest.mark.parametrize(("scale", "small", "window"), [(3, 42, 48), (8, 16, 16), (4, 32, 32)])
-def test_the_smallest_window_that_holds_the_face_is_taken(scale, small, window):
-    session = Cubic(scale)
-    session.io_spec = IOSpec("super-resolution", scale=scale, windows=(16, 32, 48))
-    seen = []
+@pytest.mark.parametrize(("scale", "side", "crop_size"), [(3, 42, 48), (8, 16, 16), (4, 32, 32)])
+def test_faces_are_padded_to_the_smallest_crop_size(scale, side, crop_size):
+    session = Bicubic(scale)
+    session.io_spec = IOSpec("super-resolution", scale=scale, crop_sizes=(16, 32, 48))
+    batches = []
     infer = session.infer
-    session.infer = lambda batch: seen.append(batch) or infer(batch)
-    evaluate(session, sample_faces())
-    (batch,) = seen
-    assert batch.shape[1:3] == (window, window)
-    assert (batch[:, small:] == batch[:, small - 1 : small]).all()
-    assert (batch[:, :, small:] == batch[:, :, small - 1 : small]).all()
+    session.infer = lambda batch: batches.append(batch) or infer(batch)
+    evaluate(session, sample_faces()[:2])
+    (batch,) = batches
+    assert batch.shape[1:3] == (crop_size, crop_size)
+    assert (batch[:, side:] == batch[:, side - 1 : side]).all()
+    assert (batch[:, :, side:] == batch[:, :, side - 1 : side]).all()
 
 
-def test_an_engine_whose_windows_are_too_small_is_told():
-    session = Cubic(4)
-    session.io_spec = IOSpec("super-resolution", scale=4, windows=(16,))
-    with pytest.raises(EngineError, match="crops up to 16 px, these have 32"):
+def test_faces_above_every_crop_size_raise():
+    session = Bicubic(4)
+    session.io_spec = IOSpec("super-resolution", scale=4, crop_sizes=(16,))
+    with pytest.raises(EngineError, match="crops up to 16 px, got 32 px"):
         evaluate(session, sample_faces())
 
 
-def test_the_mean_perceptual_score_is_that_of_similarity_and_distance():
+def test_mean_perceptual_score_combines_ssim_and_lpips():
     faces = np.stack(sample_faces()[:2])
-    measures = {"ssim_y": lambda a, b: np.array([0.8, 0.9]), "lpips": lambda a, b: np.array([0.2, 0.3])}
-    assert compute_metrics(faces, faces, measures)["mps"] == pytest.approx(0.5 * (0.85 + 1 - 0.25))
-    assert set(compute_metrics(faces, faces)) == set(MEASURES)
+    metrics = {"ssim_y": lambda a, b: np.array([0.8, 0.9]), "lpips": lambda a, b: np.array([0.2, 0.3])}
+    assert compute_metrics(faces, faces, metrics)["mps"] == pytest.approx(0.5 * (0.85 + 1 - 0.25))
+    assert set(compute_metrics(faces, faces)) == set(METRICS)
 
 
-def test_only_what_is_asked_for_is_measured():
-    measured = evaluate(Cubic(4), sample_faces(), measures={"psnr_y_db": MEASURES["psnr_y_db"]})
-    assert set(measured.to_dict()) == {"faces", "psnr_y_db", "bicubic_psnr_y_db", "gain_db"}
+def test_only_requested_metrics_are_computed():
+    evaluation = evaluate(Bicubic(4), sample_faces()[:1], metrics={"psnr_y_db": METRICS["psnr_y_db"]})
+    assert set(evaluation.to_dict()) == {"faces", "psnr_y_db", "bicubic_psnr_y_db", "gain_db"}

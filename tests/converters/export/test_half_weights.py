@@ -1,4 +1,4 @@
-"""Weights in 16 bits: what is kept is what was measured, and a network that suffers keeps its 32."""
+"""FP16 storage of weights: used if the measured loss is negligible, otherwise weights stay FP32."""
 
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
@@ -16,31 +16,31 @@ def tiny():
     return build_network("idrn", {"depth": 1, "width": 8, "scale": 4}).eval()
 
 
-def test_rounding_leaves_values_that_16_bits_hold_and_the_original_alone():
+def test_rounded_weights_are_fp16_values_and_the_original_is_unchanged():
     network = tiny()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    rounded, cost_db = half_weights(network, 4, sample_faces()[:2])
+    rounded, loss_db = half_weights(network, 4, sample_faces()[:2])
     assert all(torch.equal(value, value.half().float()) for value in rounded.state_dict().values())
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert any(not torch.equal(value, before[key]) for key, value in rounded.state_dict().items())
-    assert abs(cost_db) < MAX_LOSS_DB
+    assert abs(loss_db) < MAX_LOSS_DB
 
 
-def test_a_network_whose_weights_are_too_large_for_16_bits_is_told_by_the_cost():
+def test_weights_that_underflow_in_fp16_have_a_loss():
     card = catalogue.find("idrn-x4").card
     network = network_from(read_weights(catalogue.FOLDER / "idrn-x4" / WEIGHTS), card.network, card.config)
-    with torch.no_grad():  # the same function: the ReLU between them does not mind
+    with torch.no_grad():  # the same function, as the ReLU between the layers is homogeneous
         network.upsampling[3].weight *= 1e-8
         network.upsampling[3].bias *= 1e-8
         network.tail.weight *= 1e8
-    _, cost_db = half_weights(network, 4, sample_faces()[:2])
-    assert not cost_db < MAX_LOSS_DB
+    _, loss_db = half_weights(network, 4, sample_faces()[:2])
+    assert not loss_db < MAX_LOSS_DB
 
 
-def test_a_bundle_keeps_16_bits_and_gives_what_they_give(tiny_weights, tmp_path):
-    bundle = build("idrn", tmp_path / "made", weights=tiny_weights(2))
-    kept = read_weights(bundle.folder / WEIGHTS)
-    assert all(value.dtype == torch.float16 for value in kept.tensors.values())
+def test_bundle_of_fp16_weights_has_the_same_graph(tiny_bundle, tmp_path):
+    bundle = tiny_bundle(2)
+    stored = read_weights(bundle.folder / WEIGHTS)
+    assert all(value.dtype == torch.float16 for value in stored.tensors.values())
     again = build("idrn", tmp_path / "again", weights=bundle.folder / WEIGHTS)
     assert again.onnx.read_bytes() == bundle.onnx.read_bytes()
     session = OrtSession(bundle, threads=1)
@@ -48,20 +48,20 @@ def test_a_bundle_keeps_16_bits_and_gives_what_they_give(tiny_weights, tmp_path)
     session.close()
 
 
-def test_weights_are_written_in_the_type_asked_for(tmp_path):
+def test_weights_are_written_in_the_given_dtype(tmp_path):
     network = build_network("srresnet", {"depth": 1, "width": 8})
     content = weights_bytes(network, "srresnet", {"depth": 1, "width": 8}, Provenance(), torch.float16)
     (path := tmp_path / "w.safetensors").write_bytes(content)
     read = read_weights(path)
-    kinds = {value.dtype for value in read.tensors.values()}
-    assert kinds == {torch.float16, torch.int64}  # a norm counts its batches
+    dtypes = {value.dtype for value in read.tensors.values()}
+    assert dtypes == {torch.float16, torch.int64}  # BatchNorm counts its batches
     assert network_from(read, "srresnet", {"depth": 1, "width": 8}).head[0].weight.dtype == torch.float32
 
 
-def test_a_weight_without_end_is_never_kept_even_where_it_does_not_show():
+def test_weight_that_overflows_is_rejected_even_without_effect_on_the_output():
     torch.manual_seed(0)
     network = build_network("sisn", {"groups": 1, "blocks": 1, "width": 8}).eval()
     with torch.no_grad():
-        network.groups[0].structure.excite.bias[0] = 1e5  # a share of 1, in 16 bits as well
-    _, cost_db = half_weights(network, 4, sample_faces()[:2])
-    assert not cost_db < MAX_LOSS_DB
+        network.groups[0].structure.excite.bias[0] = 1e5  # saturates the sigmoid, in FP16 too
+    _, loss_db = half_weights(network, 4, sample_faces()[:2])
+    assert not loss_db < MAX_LOSS_DB

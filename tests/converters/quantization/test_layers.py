@@ -1,10 +1,10 @@
-"""Which layers go to INT8: all but the first and a thin last, and what lies between them, and nothing else."""
+"""Selection of the nodes to quantize: all convolutions but the first and a narrow last one, and nodes between them."""
 
 import onnx
 import pytest
 from facesr_edge.converters.quantization.layers import (
     MIN_INT8_CHANNELS,
-    described,
+    excluded_description,
     excluded_nodes,
     int8_mac_share,
     quantizable,
@@ -16,7 +16,7 @@ SHAPE = ["batch", "height", "width", 3]
 
 
 def model_of(*nodes):
-    """Nodes as (operator, inputs, output); a convolution's weights, the second input, are named for its stage."""
+    """Nodes as (operator, inputs, output); the weights of a convolution, its second input, are named for its stage."""
     made = [helper.make_node(kind, inputs, [output], name=output) for kind, inputs, output in nodes]
     for node in made:
         if node.op_type == "Conv":
@@ -47,15 +47,15 @@ def model():
     )
 
 
-def test_convolutions_are_grouped_by_where_their_weights_come_from(model):
+def test_convolutions_are_grouped_by_the_prefix_of_their_weights(model):
     assert stages(model) == {"head": ["a"], "units.0": ["b", "c"], "units.1": ["e"], "tail": ["g"]}
 
 
-def test_the_first_and_a_thin_last_convolution_stay_in_floats(model):
+def test_first_and_narrow_last_convolution_are_excluded(model):
     assert excluded_nodes(model) == {"a", "g"}
 
 
-def test_several_heads_are_all_last():
+def test_all_of_several_heads_are_last_convolutions():
     two = model_of(
         ("Conv", ["pixels", "w.0"], "a"),
         ("Conv", ["a", "w.1"], "b"),
@@ -66,14 +66,14 @@ def test_several_heads_are_all_last():
     assert excluded_nodes(two) == {"a", "c", "d"} and quantizable(two, excluded_nodes(two)) == ["b"]
 
 
-def test_only_what_stands_between_two_quantised_convolutions_goes_with_them(model):
-    low = quantizable(model, excluded_nodes(model))
-    assert low == ["b", "br", "c", "d", "e"]  # no ReLU of the head, no sum after the tail
+def test_only_nodes_between_two_quantized_convolutions_are_quantized(model):
+    nodes = quantizable(model, excluded_nodes(model))
+    assert nodes == ["b", "br", "c", "d", "e"]  # not the ReLU of the head, not the addition after the tail
     assert quantizable(model, {"a", "g", "e"}) == ["b", "br", "c"]
     assert quantizable(model, {"a", "b", "c", "e", "g"}) == []
 
 
-def test_the_share_is_of_multiply_adds(model):
+def test_int8_share_counts_macs(model):
     model.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 3
     before = onnx.ModelProto()
     before.CopyFrom(model)
@@ -84,8 +84,8 @@ def test_the_share_is_of_multiply_adds(model):
     assert model.graph.input == before.graph.input and model.graph.output == before.graph.output
 
 
-def test_the_share_is_counted_where_shapes_depend_on_arithmetic():
-    """The second convolution sees a quarter of the first one's places."""
+def test_int8_share_follows_shapes_that_the_graph_computes():
+    """The second convolution has a quarter of the first one's positions."""
     model = model_of(
         ("Cast", ["pixels"], "x"),
         ("Transpose", ["x"], "planes"),
@@ -102,11 +102,11 @@ def test_the_share_is_counted_where_shapes_depend_on_arithmetic():
     assert int8_mac_share(model, ["b"]) == pytest.approx(1 / 5)
 
 
-@pytest.mark.parametrize(("channels", "kept"), [(MIN_INT8_CHANNELS - 1, {"a", "c"}), (MIN_INT8_CHANNELS, {"a"})])
-def test_a_last_convolution_of_many_channels_does_not(channels, kept):
-    many = model_of(("Conv", ["pixels", "w.0"], "a"), ("Conv", ["a", "w.1"], "b"), ("Conv", ["b", "w.2"], "c"))
-    (last,) = [tensor for tensor in many.graph.initializer if tensor.name == "w.2"]
+@pytest.mark.parametrize(("channels", "excluded"), [(MIN_INT8_CHANNELS - 1, {"a", "c"}), (MIN_INT8_CHANNELS, {"a"})])
+def test_wide_last_convolution_is_quantized(channels, excluded):
+    wide = model_of(("Conv", ["pixels", "w.0"], "a"), ("Conv", ["a", "w.1"], "b"), ("Conv", ["b", "w.2"], "c"))
+    (last,) = [tensor for tensor in wide.graph.initializer if tensor.name == "w.2"]
     last.CopyFrom(helper.make_tensor("w.2", TensorProto.FLOAT, [channels, 3, 3, 3], [0.0] * channels * 27))
-    assert excluded_nodes(many) == kept
-    assert quantizable(many, excluded_nodes(many)) == ["b", "c"][: 3 - len(kept)]
-    assert described(many) == ("first convolution" if len(kept) == 1 else "first and last convolutions")
+    assert excluded_nodes(wide) == excluded
+    assert quantizable(wide, excluded_nodes(wide)) == ["b", "c"][: 3 - len(excluded)]
+    assert excluded_description(wide) == ("first convolution" if len(excluded) == 1 else "first and last convolutions")

@@ -1,0 +1,103 @@
+"""Options of a build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration.accuracy import MAX_AP_DROP, MAX_PSNR_DROP
+from ..calibration.data.detection import read_scenes
+from ..calibration.metrics.evaluate import Degrade
+from ..engines.bundle.card import PRECISIONS, Precision
+from ..engines.bundle.io_spec import IOSpec
+from ..engines.errors import UnknownNameError, UsageError
+from ..engines.onnxruntime.quantizer import METHODS
+from ..engines.openvino.session import version as openvino_version
+from ..engines.registry import ENGINES as RUNTIMES
+
+ENGINES = ("auto", *sorted(RUNTIMES))
+"""Runtimes to build for; "auto" is TensorRT if it and a GPU are available, otherwise the fastest CPU runtime."""
+
+
+@dataclass(frozen=True, eq=False)
+class BuildOptions:
+    """How to build a bundle.
+
+    Args:
+        precision: of the network; its uint8 input and output and the consistency projection keep their types.
+        engine: runtime to build for, one of `ENGINES`.
+        faces: folder of ground-truth faces, at least 128×128, for calibration, parity and evaluation; None for the
+            sample faces.
+        detection_data: for a detector, folder of labelled images, see `read_scenes`: split "test" for evaluation,
+            "train" for INT8 calibration. None calibrates on the sample image and skips the evaluation of FP32.
+        max_ap_drop: largest accepted loss of a detector's average precision to FP32, 0..1.
+        max_psnr_drop: largest accepted loss of luma PSNR of INT8 super-resolution to FP32, in dB.
+        calibration: method for the INT8 activation ranges: "minmax", "entropy" or "percentile".
+        calib_crops: calibration inputs of INT8 super-resolution, see `psnr_check`; None for the faces.
+        degradations: name -> degradation. A network trained on one of them is evaluated on it as well.
+
+    Raises:
+        UnknownNameError: unknown precision, engine or calibration method.
+        UsageError: `calib_crops` without INT8.
+    """
+
+    precision: Precision = "fp32"
+    engine: str = "auto"
+    faces: Path | None = None
+    detection_data: Path | None = None
+    max_ap_drop: float = MAX_AP_DROP
+    max_psnr_drop: float = MAX_PSNR_DROP
+    calibration: str = "minmax"
+    calib_crops: Iterable[NDArray[np.uint8]] | None = None
+    degradations: Mapping[str, Degrade] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for kind, choices in (("precision", PRECISIONS), ("engine", ENGINES), ("calibration", METHODS)):
+            if getattr(self, kind) not in choices:
+                raise UnknownNameError(kind, getattr(self, kind), choices)
+        if self.calib_crops is not None and self.precision != "int8":
+            raise UsageError("--calib-input calibrates INT8 super-resolution; add --int8 or remove --calib-input")
+
+    def check(self, io_spec: IOSpec, name: str) -> None:
+        """Check the options against the network, and read the labels of `detection_data`, before any long step.
+
+        Arguments are those of `check_engine_support`.
+
+        Raises:
+            UsageError: an option does not apply to the network.
+            InputError: the labels cannot be read.
+            MissingDependencyError: see `check_engine_support`.
+        """
+        check_engine_support(self.engine, io_spec, name)
+        detector = io_spec.task == "face-detection"
+        if self.calib_crops is not None and detector:
+            raise UsageError(f"{name} is a detector; calibrate it with --detection-data DIR instead of --calib-input")
+        if self.detection_data and not detector:
+            raise UsageError(f"{name} is not a detector; give --faces DIR instead of --detection-data")
+        if self.detection_data:
+            for split in ("test",) if self.precision == "fp32" else ("train", "test"):
+                read_scenes(self.detection_data, split)
+
+
+def check_engine_support(engine: str, io_spec: IOSpec, name: str) -> None:
+    """Check that a runtime exists and can run a network.
+
+    Args:
+        engine: one of `ENGINES`.
+        io_spec, name: of the bundle.
+
+    Raises:
+        UnknownNameError: unknown engine.
+        UsageError: the network takes references, which only ONNX Runtime supports.
+        MissingDependencyError: OpenVINO is not installed.
+    """
+    if engine not in ENGINES:
+        raise UnknownNameError("engine", engine, ENGINES)
+    if engine in ("openvino", "tensorrt") and io_spec.references:
+        raise UsageError(f"{name} takes reference faces, which only ONNX Runtime supports; remove --engine {engine}")
+    if engine == "openvino":
+        openvino_version()
