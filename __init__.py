@@ -1,10 +1,10 @@
-"""facesr-edge: edge deployment of face super-resolution.
+"""Face super-resolution for camera video on edge devices.
 
     sr = facesr_edge.load()
     result = sr(frame)                    # (H, W, 3) uint8 BGR
     result.frame, result.faces, result.timings_ms
 
-Names are imported when they are first used (PEP 562), so that importing the package costs next to nothing.
+Public names are imported at their first use (PEP 562): `import facesr_edge` alone imports no dependency.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
+    # public name -> module that defines it
     "Bundle": "engines.bundle.bundle",
     "Card": "engines.bundle.card",
     "DEFAULT_MODEL": "zoo.catalogue",
@@ -67,9 +68,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'facesr_edge' has no attribute '{name}'")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     globals()[name] = value
     return value
 

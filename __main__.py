@@ -1,4 +1,4 @@
-"""``python -m facesr_edge``, the same as the command ``facesr-edge``."""
+"""``python -m facesr_edge`` runs the command ``facesr-edge``."""
 
 from __future__ import annotations
 

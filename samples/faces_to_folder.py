@@ -1,4 +1,4 @@
-"""Every face of a video, enlarged, as a picture with the camera's own pixels beside it.
+"""Save each face of a video as an image: input pixels on the left, upscaled face on the right.
 
 python -m facesr_edge.samples.faces_to_folder clip.mp4 faces/
 """
@@ -14,19 +14,19 @@ import numpy as np
 
 
 def main(video: str, folder: Path) -> None:
-    """Write ``frame-face.png``: left the camera, right the estimate."""
+    """Write ``FRAME-FACE.png`` for each face."""
     folder.mkdir(parents=True, exist_ok=True)
     with facesr_edge.load(composite=False) as sr, facesr_edge.open_source(video) as source:
         for result in sr.stream(source):
             for n, face in enumerate(result.faces):
                 size = face.pixels.shape[1::-1]
-                camera = cv2.resize(face.original, size, interpolation=cv2.INTER_NEAREST)
-                cv2.imwrite(str(folder / f"{result.source.index:06d}-{n}.png"), np.hstack((camera, face.pixels)))
+                original = cv2.resize(face.original, size, interpolation=cv2.INTER_NEAREST)
+                cv2.imwrite(str(folder / f"{result.source.index:06d}-{n}.png"), np.hstack((original, face.pixels)))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Every face of a video, enlarged, beside the camera's own pixels.")
-    parser.add_argument("video", help="a file, a folder of pictures, a camera's number, or rtsp://…")
+    parser = argparse.ArgumentParser(description="Save each face of a video, input and upscaled side by side.")
+    parser.add_argument("video", help="video file, folder of images, camera index or rtsp://…")
     parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    main(given.video, given.folder)
+    args = parser.parse_args()
+    main(args.video, args.folder)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Prepare once on a workstation, then compile and try on every device of a fleet.
+# Export and quantize once on a workstation, then build the engine on each device.
 #   ./fleet_build.sh jetson-01 jetson-02 …
-# Each device needs facesr-edge installed and an SSH login.
+# Each device needs facesr-edge and SSH access.
 set -euo pipefail
 bundle=idrn-x4-fp16
 
-facesr-edge build --model idrn --fp16 --prepare-only -o "$bundle"
+facesr-edge build --model idrn --fp16 --no-compile -o "$bundle"
 for device in "$@"; do
     scp -qr "$bundle" "$device:"
-    ssh "$device" "facesr-edge build $bundle --target tensorrt && facesr-edge inspect $bundle"
+    ssh "$device" "facesr-edge build $bundle --engine tensorrt && facesr-edge inspect $bundle"
 done

@@ -1,11 +1,11 @@
-"""Super-resolved faces between two halves of a GStreamer pipeline, on any machine.
+"""Super-resolve faces between two GStreamer pipelines: appsink in, appsrc out.
 
     python -m facesr_edge.samples.gstreamer_appsink "videotestsrc num-buffers=90"
     python -m facesr_edge.samples.gstreamer_appsink \
-        "uridecodebin uri=file:///clip.mp4" "x264enc ! mp4mux ! filesink location=larger.mp4"
+        "uridecodebin uri=file:///clip.mp4" "x264enc ! mp4mux ! filesink location=output.mp4"
 
-Needs GStreamer's Python, from the system: sudo apt install python3-gi gir1.2-gst-plugins-base-1.0, and a virtual
-environment that sees it: python3 -m venv --system-site-packages .venv
+Needs GStreamer's Python bindings from the system: sudo apt install python3-gi gir1.2-gst-plugins-base-1.0, in a virtual
+environment with system packages: python3 -m venv --system-site-packages .venv
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 
 def gstreamer() -> tuple[Any, Any]:
-    """The modules Gst and GstVideo, ready for use."""
+    """Import and initialize the modules Gst and GstVideo."""
     try:
         import gi
 
@@ -38,13 +38,13 @@ def gstreamer() -> tuple[Any, Any]:
 
 @contextmanager
 def running(gst: Any, description: str) -> Iterator[Any]:
-    """A pipeline that runs, until the block ends."""
+    """Run a pipeline until the block ends."""
     from gi.repository import GLib
 
     try:
         pipeline = gst.parse_launch(description)
     except GLib.Error as error:
-        sys.exit(f"GStreamer cannot make this pipeline: {error.message}; try it with gst-launch-1.0")
+        sys.exit(f"GStreamer cannot create this pipeline: {error.message}; try it with gst-launch-1.0")
     pipeline.set_state(gst.State.PLAYING)
     try:
         yield pipeline
@@ -53,14 +53,14 @@ def running(gst: Any, description: str) -> Iterator[Any]:
 
 
 def stop_on_error(gst: Any, pipeline: Any) -> None:
-    """End the program where a pipeline has failed: it would be waited for in vain."""
+    """Exit if a pipeline has failed, instead of waiting forever."""
     message = pipeline.get_bus().pop_filtered(gst.MessageType.ERROR)
     if message:
         sys.exit(f"GStreamer stopped: {message.parse_error()[0].message}")
 
 
 def samples(gst: Any, pipeline: Any) -> Iterator[Any]:
-    """What arrives at the end of a pipeline, until its source ends."""
+    """Samples of a pipeline's appsink, until its source ends."""
     sink = pipeline.get_by_name("frames")
     while not sink.get_property("eos"):
         sample = sink.emit("try-pull-sample", gst.SECOND // 10)
@@ -69,11 +69,11 @@ def samples(gst: Any, pipeline: Any) -> Iterator[Any]:
             yield sample
 
 
-def frame_of(gst: Any, buffer: Any, info: Any) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 BGR of a buffer; its rows may be longer than their pixels."""
+def frame_from_buffer(gst: Any, buffer: Any, info: Any) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 BGR frame of a buffer, whose rows may be padded."""
     ok, mapped = buffer.map(gst.MapFlags.READ)
     if not ok:
-        sys.exit("GStreamer does not let this buffer be read; put videoconvert behind the source")
+        sys.exit("GStreamer cannot map this buffer; insert videoconvert after the source")
     try:
         rows = np.frombuffer(mapped.data, np.uint8)[: info.height * info.stride[0]].reshape(info.height, -1)
         frame: NDArray[np.uint8] = rows[:, : 3 * info.width].reshape(info.height, info.width, 3).copy()
@@ -82,47 +82,47 @@ def frame_of(gst: Any, buffer: Any, info: Any) -> NDArray[np.uint8]:
         buffer.unmap(mapped)
 
 
-def push(gst: Any, pipeline: Any, frame: NDArray[np.uint8], like: Any) -> None:
-    """Give a frame to a pipeline, with the times of the buffer that it was made from; waits while it is behind."""
+def push(gst: Any, pipeline: Any, frame: NDArray[np.uint8], source: Any) -> None:
+    """Push a frame with the timestamps of its source buffer; blocks while the queue is full."""
     height, width = frame.shape[:2]
-    padded = np.pad(frame.reshape(height, -1), ((0, 0), (0, -3 * width % 4)))  # rows of whole words, as it wants them
+    padded = np.pad(frame.reshape(height, -1), ((0, 0), (0, -3 * width % 4)))  # GStreamer aligns rows to 4 bytes
     buffer = gst.Buffer.new_wrapped(padded.tobytes())
-    buffer.pts, buffer.duration = like.pts, like.duration
-    larger = pipeline.get_by_name("larger")
-    larger.emit("push-buffer", buffer)
-    while larger.get_property("current-level-bytes") > 4 * padded.nbytes:
+    buffer.pts, buffer.duration = source.pts, source.duration
+    appsrc = pipeline.get_by_name("output")
+    appsrc.emit("push-buffer", buffer)
+    while appsrc.get_property("current-level-bytes") > 4 * padded.nbytes:
         stop_on_error(gst, pipeline)
         time.sleep(0.005)
 
 
 def main(source: str, sink: str, model: str) -> int:
-    """Run until the source ends; returns the number of faces seen."""
+    """Run until the source ends; returns the number of faces."""
     gst, video = gstreamer()
-    faces, giving = 0, None
-    taking = f"{source} ! videoconvert ! video/x-raw,format=BGR ! appsink name=frames max-buffers=2"
+    faces, output = 0, None
+    capture = f"{source} ! videoconvert ! video/x-raw,format=BGR ! appsink name=frames max-buffers=2"
     with facesr_edge.load(model, outscale=2) as sr, ExitStack() as pipelines:
-        for sample in samples(gst, pipelines.enter_context(running(gst, taking))):
+        for sample in samples(gst, pipelines.enter_context(running(gst, capture))):
             info = video.VideoInfo.new_from_caps(sample.get_caps())
-            result = sr(frame_of(gst, sample.get_buffer(), info))
-            assert result.frame is not None  # there is one unless composite=False
-            if giving is None:
+            result = sr(frame_from_buffer(gst, sample.get_buffer(), info))
+            assert result.frame is not None  # None only with composite=False
+            if output is None:
                 size = f"width={2 * info.width},height={2 * info.height},framerate={info.fps_n}/{info.fps_d}"
                 caps = f'caps="video/x-raw,format=BGR,{size}"'
-                description = f"appsrc name=larger format=time {caps} ! videoconvert ! {sink}"
-                giving = pipelines.enter_context(running(gst, description))
-            push(gst, giving, result.frame, sample.get_buffer())
+                description = f"appsrc name=output format=time {caps} ! videoconvert ! {sink}"
+                output = pipelines.enter_context(running(gst, description))
+            push(gst, output, result.frame, sample.get_buffer())
             faces += len(result.faces)
-        if giving is not None:
-            giving.get_by_name("larger").emit("end-of-stream")
-            while not giving.get_bus().timed_pop_filtered(gst.SECOND // 10, gst.MessageType.EOS):
-                stop_on_error(gst, giving)
+        if output is not None:
+            output.get_by_name("output").emit("end-of-stream")
+            while not output.get_bus().timed_pop_filtered(gst.SECOND // 10, gst.MessageType.EOS):
+                stop_on_error(gst, output)
     return faces
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Super-resolved faces between two halves of a GStreamer pipeline.")
-    parser.add_argument("source", help="elements that give video, as for gst-launch-1.0")
-    parser.add_argument("sink", nargs="?", default="autovideosink", help="elements that take it")
-    parser.add_argument("--model", default=facesr_edge.DEFAULT_MODEL, help="a model that ships, or a bundle's folder")
-    given = parser.parse_args()
-    print(main(given.source, given.sink, given.model), "faces")
+    parser = argparse.ArgumentParser(description="Super-resolve faces between two GStreamer pipelines.")
+    parser.add_argument("source", help="source elements, as for gst-launch-1.0")
+    parser.add_argument("sink", nargs="?", default="autovideosink", help="sink elements")
+    parser.add_argument("--model", default=facesr_edge.DEFAULT_MODEL, help="shipped model or bundle folder")
+    args = parser.parse_args()
+    print(main(args.source, args.sink, args.model), "faces")

@@ -1,1 +1,1 @@
-"""What users touch: the pipeline and its stages, sources and sinks, profiling, the command line."""
+"""User-facing API: the pipeline and its stages, sources and sinks, profiling, evaluation, the command line."""

@@ -1,4 +1,4 @@
-"""A bundle in words."""
+"""Text and tables that describe a bundle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rows = list[tuple[str, str]]
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
-    """One row of the list of models, ready for JSON."""
+    """One entry of the list of models, ready for JSON."""
     card = bundle.card
     return {
         "name": card.name,
@@ -23,7 +23,7 @@ def summary(bundle: Bundle) -> dict[str, Any]:
         "precision": card.precision,
         "network": card.network,
         "config": card.config,
-        "quality": card.quality,
+        "evaluations": [asdict(evaluation) for evaluation in card.evaluations],
         "licence": card.licence,
         "size_mb": round(size_mb(bundle), 2),
         "folder": str(bundle.folder),
@@ -31,102 +31,91 @@ def summary(bundle: Bundle) -> dict[str, Any]:
 
 
 def size_mb(bundle: Bundle) -> float:
-    """What its files take on the disk."""
-    return sum((bundle.folder / name).stat().st_size for name in (CARD, *bundle.card.files)) / 1e6
+    """Size of the bundle's files on disk, in MB; missing files count 0."""
+    paths = [bundle.folder / name for name in (CARD, *bundle.card.files)]
+    return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
 
 
 def quality_line(card: Card) -> str:
-    """The headline of a card's quality; "" where nothing was measured."""
-    learnt = card.training.get("degradation")
-    for whose, figures in card.quality.items():
-        if isinstance(figures, dict) and "gain_db" in figures:
-            told = f"{figures['psnr_y_db']:.2f} dB, {figures['gain_db']:+.2f} dB over bicubic"
-            return f"{told} ({learnt})" if whose.endswith(f", {learnt}") else told
-    flat = {key: value for figures in _measurements(card) for key, value in figures.items() if _is_number(value)}
-    return ", ".join(f"{_words(key)} {_number(value)}" for key, value in list(flat.items())[:2])
+    """PSNR and gain of a card's first evaluation, or the first two metrics of a detector; "" without evaluations."""
+    for evaluation in card.evaluations:
+        metrics, degradation = evaluation.metrics, evaluation.degradation
+        if "gain_db" in metrics:
+            text = f"{metrics['psnr_y_db']:.2f} dB, {metrics['gain_db']:+.2f} dB over bicubic"
+            return text if degradation == "bicubic" else f"{text} ({degradation})"
+    numbers = [item for evaluation in card.evaluations for item in evaluation.metrics.items() if _is_number(item[1])]
+    return ", ".join(f"{_label(key)} {_text(value)}" for key, value in dict(numbers[:2]).items())
 
 
 def sections(bundle: Bundle) -> list[tuple[str, Rows]]:
-    """The card as titled rows of label and text; titles without rows are left out."""
+    """The card as titled tables of label and text; empty tables are left out."""
     card = bundle.card
-    told = [
-        (f"{card.name}, {card.io_spec.task}", _what(bundle)),
-        ("Files, SHA-256 checked", [(name, digest) for name, digest in card.files.items()]),
-        ("Parity: departure from the step before, on real faces", _flat(card.parity)),
-        ("Engine: what it was compiled for", _flat(asdict(card.engine)) if card.engine else []),
-        *_quality(card.quality),
-        ("Training", _flat(card.training)),
-        ("Limits", [("·", limit) for limit in card.limits]),
-        ("Made with", [(name, version) for name, version in card.build_versions.items()]),
+    tables = [
+        (f"{card.name}, {card.io_spec.task}", _overview(bundle)),
+        ("Files, SHA-256", [(name, digest) for name, digest in card.files.items()]),
+        ("Parity: error of each conversion step, on real faces", _rows(card.parity)),
+        ("Engine: compiled for", _rows(asdict(card.engine)) if card.engine else []),
+        *[(f"Evaluation: {evaluation.title}", _rows(evaluation.metrics)) for evaluation in card.evaluations],
+        ("Training", _rows(card.training)),
+        ("Limitations", [("·", limitation) for limitation in card.limitations]),
+        ("Built with", [(name, version) for name, version in card.build_versions.items()]),
         ("Notes", [("·", note) for note in card.notes]),
     ]
-    return [(title, rows) for title, rows in told if rows]
+    return [(title, rows) for title, rows in tables if rows]
 
 
-def _what(bundle: Bundle) -> Rows:
+def _overview(bundle: Bundle) -> Rows:
     card = bundle.card
     return [
         ("folder", str(bundle.folder)),
         ("network", ", ".join([card.network, *(f"{key} {value}" for key, value in card.config.items())])),
         ("precision", card.precision),
-        ("takes", _takes(card.io_spec)),
-        ("gives", _gives(card.io_spec)),
+        ("input", _input(card.io_spec)),
+        ("output", _output(card.io_spec)),
         ("size", f"{size_mb(bundle):.2f} MB"),
-        ("auto takes", "{0.engine}: {0.why}".format(choose_engine(bundle))),
+        ("engine auto", "{0.engine}: {0.reason}".format(choose_engine(bundle))),
         ("licence", card.licence or "not stated"),
     ]
 
 
-def _quality(quality: dict[str, Any]) -> list[tuple[str, Rows]]:
-    """Figures that stand alone, then those of each set of pictures below a title of their own."""
-    alone = {key: value for key, value in quality.items() if not isinstance(value, dict)}
-    sets = [(f"Quality: {key}", _flat(value)) for key, value in quality.items() if isinstance(value, dict)]
-    return [("Quality", _flat(alone)), *sets]
+def _input(io_spec: IOSpec) -> str:
+    if io_spec.crop_sizes:
+        sides, batches = (", ".join(map(str, sizes)) for sizes in (io_spec.crop_sizes, io_spec.batches))
+        return f"square crops of {sides} px, batches of {batches}, uint8 BGR"
+    sizes = ", ".join(f"{w}x{h}" for h, w in io_spec.sizes_hw) or f"any multiple of {io_spec.multiple} px"
+    return f"images of {sizes}, uint8 BGR"
 
 
-def _takes(io_spec: IOSpec) -> str:
-    if io_spec.windows:
-        sides = ", ".join(map(str, io_spec.windows))
-        return f"square crops of {sides} px, {', '.join(map(str, io_spec.batches))} at a time, uint8 BGR"
-    size = ", ".join(f"{w}x{h}" for h, w in io_spec.sizes_hw) or f"any multiple of {io_spec.multiple} px"
-    return f"pictures of {size}, uint8 BGR"
-
-
-def _gives(io_spec: IOSpec) -> str:
+def _output(io_spec: IOSpec) -> str:
     if io_spec.task == "super-resolution":
-        return f"the same, {io_spec.scale} times larger"
-    return "boxes, scores and five landmarks a face"
+        return f"the crops upscaled x{io_spec.scale}, uint8 BGR"
+    return "boxes, scores and five landmarks per face"
 
 
-def _measurements(card: Card) -> list[dict[str, Any]]:
-    """Quality is figures, or figures by the faces they were measured on."""
-    nested = [value for value in card.quality.values() if isinstance(value, dict)]
-    return [*nested, card.quality]
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Rows:
+def _rows(values: dict[str, Any], prefix: str = "") -> Rows:
+    """Rows of a nested dict: keys of inner dicts are appended to the label, a list has a row for each item."""
     rows: Rows = []
     for key, value in values.items():
-        label = f"{prefix}{_words(key)}"
+        label = f"{prefix}{_label(key)}"
         if isinstance(value, dict):
-            rows += _flat(value, f"{label}: ")
+            rows += _rows(value, f"{label}: ")
         elif isinstance(value, (list, tuple)):
             rows += [(label if n == 0 else "", _item(item)) for n, item in enumerate(value)]
         else:
-            rows.append((label, _number(value)))
+            rows.append((label, _text(value)))
     return rows
 
 
 def _item(value: object) -> str:
-    """One of a list; figures that belong together in one line."""
+    """A list item on one line."""
     if isinstance(value, dict):
-        return ", ".join(f"{_words(key)} {_item(item)}" for key, item in value.items())
+        return ", ".join(f"{_label(key)} {_item(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_item, value)) or "none"
-    return _number(value)
+    return _text(value)
 
 
-def _words(key: str) -> str:
+def _label(key: str) -> str:
     return key.replace("_", " ")
 
 
@@ -134,5 +123,5 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _number(value: object) -> str:
+def _text(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

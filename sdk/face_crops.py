@@ -1,4 +1,4 @@
-"""Faces as a camera saw them: the crops of a source's frames, for what is to be learnt from them."""
+"""Crops of the faces in the frames of a source: calibration data, as the camera recorded them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .pipeline.crop import crops_of, windows_for
 from .pipeline.detect import Detector
 from .pipeline.frame import Frame
 
-MOST = 2000
-"""Faces after which no more frames are read: 30 MB of the usual size."""
+MAX_CROPS = 2000
+"""Default maximum number of crops, after which no frame is read: 30 MB of the usual size."""
 
 
-def face_crops(frames: Iterable[Frame], detector: Detector, most: int = MOST) -> list[NDArray[np.uint8]]:
-    """The crops that a pipeline would super-resolve.
+def face_crops(frames: Iterable[Frame], detector: Detector, max_crops: int = MAX_CROPS) -> list[NDArray[np.uint8]]:
+    """Crop the faces that a pipeline would upscale.
 
     Args:
         frames: of a source.
-        detector: finds the faces.
-        most: crops after which the frames are left.
+        detector: a face detector.
+        max_crops: number of crops after which no frame is read.
 
     Returns:
-        (S, S, 3) uint8 BGR each, S one of the windows, in the order of the frames.
+        (S, S, 3) uint8 BGR each, S one of `CROP_SIZES`, in the order of the frames.
     """
-    found: list[NDArray[np.uint8]] = []
+    crops: list[NDArray[np.uint8]] = []
     for frame in frames:
-        windows, _ = windows_for(detector(frame.pixels), frame.pixels.shape, CROP_SIZES)
-        found += [crop for crops in crops_of(frame.pixels, windows) for crop in crops.pixels]
-        if len(found) >= most:
-            return found[:most]
-    return found
+        windows, _ = windows_for(detector.detect(frame.pixels), frame.pixels.shape, CROP_SIZES)
+        crops += [crop for batch in crops_of(frame.pixels, windows) for crop in batch.pixels]
+        if len(crops) >= max_crops:
+            return crops[:max_crops]
+    return crops

@@ -1,4 +1,4 @@
-"""From a name to something that runs."""
+"""Load a pipeline or a detector by name or path."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from ..engines.bundle.bundle import Bundle
 from ..engines.errors import InputError, UsageError
 from ..engines.onnxruntime.reference_session import MAX_REFERENCES
 from ..engines.registry import open_session
+from ..engines.session import Session
 from ..engines.yunet import YuNetSession
 from ..zoo import catalogue
 from .gpu.context import DeviceSession
+from .gpu.stages import GpuStages
 from .pipeline.detect import Detector
 from .pipeline.pipeline import Pipeline
 from .pipeline.references import open_with_references
+from .pipeline.stages import CpuStages
 from .pipeline.tiling import MIN_FACE
 
 
@@ -27,45 +30,40 @@ def load(
     threads: int = 0,
     rebuild: bool = False,
     references: str | Path | None = None,
-    most: int = MAX_REFERENCES,
+    max_references: int = MAX_REFERENCES,
 ) -> Pipeline:
-    """Load a face super-resolution pipeline: a `GpuPipeline` where both networks are engines on a GPU.
+    """Load a face super-resolution pipeline, with its stages on the GPU if both engines run there.
 
-    Where only one of them has an engine, `Pipeline` runs it with copies to and from the host; `runtime` of the
-    sessions says what runs which.
+    If only one of them does, the stages run on the CPU, with copies to and from the GPU; `runtime` of the sessions
+    names what runs each.
 
     Args:
-        model: a name of the zoo, or the folder of a bundle.
-        engine: "auto" for the fastest runtime that this machine has, or its name.
-        detector: a `Detector`, or what `load_detector` takes.
-        outscale: how many times larger the composite is than the frame, 1 to 4.
-        composite: make the composite; without it only the faces are.
-        threads: CPU threads of one call; 0 for one a core.
-        rebuild: where a bundle has no TensorRT engine that runs here, compile one in its folder, which takes minutes;
-            not of those that ship.
-        references: folder of a library of faces that the network borrows from, see `build_library`; without it one
-            that could borrow does without.
-        most: references of a face, the nearest ones.
+        model: zoo name or bundle folder.
+        engine: "auto" for the fastest runtime of this machine, or its name.
+        detector: a `Detector`, or a value for `load_detector`.
+        outscale: ratio of the composite's size to the frame's, 1 to 4.
+        composite: make the composite; False for faces only.
+        threads: CPU threads of one call; 0 for one per core.
+        rebuild: if a bundle has no TensorRT engine for this device, compile one in its folder, which takes minutes. Not
+            for bundles of the package.
+        references: folder of a library of reference faces, see `build_library`; without it, a network that takes
+            references runs without them.
+        max_references: maximum number of references per face; the nearest are used.
 
     Raises:
-        UnknownNameError, BundleError, EngineError, InputError, UsageError: the text says what and what to do.
+        UnknownNameError, BundleError, EngineError, InputError, UsageError: the message says what to do.
     """
-    found = (
-        detector
-        if isinstance(detector, Detector)
-        else load_detector(detector, engine=engine, threads=threads, rebuild=rebuild)
-    )
-    bundle = _found(model, engine, rebuild)  # last, for it may take minutes
-    if references is not None:
-        return Pipeline(
-            open_with_references(bundle, references, most, engine, threads), bundle.card, found, outscale, composite
-        )
-    session = open_session(bundle, engine, threads)
-    if isinstance(session, DeviceSession) and isinstance(found.session, DeviceSession):
-        from .gpu.pipeline import GpuPipeline  # what only a GPU needs
-
-        return GpuPipeline(session, bundle.card, found, outscale, composite)
-    return Pipeline(session, bundle.card, found, outscale, composite)
+    if not isinstance(detector, Detector):
+        detector = load_detector(detector, engine=engine, threads=threads, rebuild=rebuild)
+    bundle = _find_bundle(model, engine, rebuild)  # after the detector, since it may take minutes
+    session: Session
+    if references is None:
+        session = open_session(bundle, engine, threads)
+    else:
+        session = open_with_references(bundle, references, max_references, engine, threads)
+    on_gpu = isinstance(session, DeviceSession) and isinstance(detector.session, DeviceSession)
+    stages = GpuStages if on_gpu else CpuStages
+    return Pipeline(session, bundle.card, detector, outscale, composite, stages=stages)
 
 
 def load_detector(
@@ -80,31 +78,31 @@ def load_detector(
     """Load a face detector.
 
     Args:
-        model: a name of the zoo, the folder of a bundle, or a YuNet ONNX file.
-        score: least score, 0..1, of what is returned.
-        min_face: smallest face of interest, in pixels, 1 or more; see `Detector`.
-        engine: "auto", or a runtime's name.
-        threads: CPU threads of one call; 0 for one a core.
-        rebuild: as for `load`.
+        model: zoo name, bundle folder, or YuNet ONNX file.
+        score: minimum score of the returned faces, 0..1.
+        min_face: side of the smallest face of interest, frame pixels, 1 or more; see `Detector`.
+        engine: "auto", or the name of a runtime.
+        threads: CPU threads of one call; 0 for one per core.
+        rebuild: see `load`.
 
     Raises:
-        UnknownNameError, BundleError, EngineError, UsageError, InputError: the text says what and what to do.
+        UnknownNameError, BundleError, EngineError, UsageError, InputError: the message says what to do.
     """
     path = Path(model)
     if path.suffix.lower() == ".onnx":
         if not path.is_file():
-            raise InputError(f"there is no file {path}; give a YuNet ONNX file, a bundle, or leave --detector out")
+            raise InputError(f"{path} does not exist; give a YuNet ONNX file or a bundle, or omit --detector")
         return Detector(YuNetSession(path, threads), score, min_face)
-    return Detector(open_session(_found(model, engine, rebuild), engine, threads), score, min_face)
+    return Detector(open_session(_find_bundle(model, engine, rebuild), engine, threads), score, min_face)
 
 
-def _found(model: str | Path, engine: str, rebuild: bool) -> Bundle:
-    """The bundle, with an engine for this device where that was asked for."""
+def _find_bundle(model: str | Path, engine: str, rebuild: bool) -> Bundle:
+    """Open a bundle, and compile an engine for this device if `rebuild` is set."""
     bundle = catalogue.find(model)
-    if not rebuild or (engine == "auto" and catalogue.ships(bundle)):  # which "auto" runs as it is
+    if not rebuild or (engine == "auto" and catalogue.ships(bundle)):  # "auto" runs those as they ship
         return bundle
     if engine not in ("auto", "tensorrt"):
-        raise UsageError(f"rebuild compiles engines of TensorRT, {engine} has none; leave one of the two out")
-    from ..converters.compile import ensure_engine  # brings what only compiling needs
+        raise UsageError(f"rebuild compiles TensorRT engines, but the engine is {engine}; leave one of the two out")
+    from ..converters.compile import ensure_engine  # imports what only compiling needs
 
     return ensure_engine(bundle)

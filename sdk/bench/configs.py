@@ -1,4 +1,4 @@
-"""Who takes part: each runtime that this machine has, in each precision, each network in its own session."""
+"""Benchmark configurations: runtimes and precisions available on this machine, and networks converted for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.timing import interleaved, latency_stats
+from ...calibration.timing import interleaved
 from ...engines.bundle.bundle import FP16_ONNX, ONNX, WEIGHTS, Bundle, open_bundle, write_bundle
 from ...engines.bundle.card import PRECISIONS, Card, Precision
 from ...engines.bundle.io_spec import super_resolution
@@ -25,26 +25,24 @@ from .paper import SCALE, SIDE, config
 if TYPE_CHECKING:
     from ...converters.export.convert import ExportTarget
 
-
-TRIAL_ROUNDS = 5
-"""Rounds that decide whether FP16 takes part where nobody asked for it."""
+FP16_TRIAL_ROUNDS = 5
+"""Rounds of the comparison of FP16 with FP32 that decides whether FP16 is benchmarked by default."""
+GraphKind = tuple[Precision, Literal["cpu", "tensorrt"]]
+"""Precision of a graph and its Q/DQ format; the format matters for INT8 only and is "cpu" otherwise."""
+RANDOM = "random"
+"""Name of random weights: latency does not depend on the weights."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A runtime in a precision.
-
-    Args:
-        engine: a key of `ENGINES`.
-        precision: of the network's arithmetic.
-    """
+    """A runtime (a key of `ENGINES`) and the precision of the network."""
 
     engine: str
     precision: Precision
 
     @property
-    def kind(self) -> Kind:
-        """The graph that it runs."""
+    def graph_kind(self) -> GraphKind:
+        """Kind of graph that it runs."""
         return self.precision, "tensorrt" if (self.engine, self.precision) == ("tensorrt", "int8") else "cpu"
 
     def __str__(self) -> str:
@@ -52,12 +50,12 @@ class Backend:
         return f"{names.get(self.engine, self.engine)} {self.precision.upper()}"
 
 
-def select_backends(text: str | None) -> tuple[Precision, ...]:
-    """Precisions out of "fp32,int8"; all of them where nothing is said.
+def parse_precisions(text: str | None) -> tuple[Precision, ...]:
+    """Precisions from a list such as "fp32,int8"; all if None.
 
     Raises:
-        UnknownNameError: a name that is none.
-        UsageError: one that is named twice.
+        UnknownNameError: an unknown precision.
+        UsageError: a precision is repeated.
     """
     if text is None:
         return tuple(PRECISIONS)
@@ -67,120 +65,104 @@ def select_backends(text: str | None) -> tuple[Precision, ...]:
             raise UnknownNameError("precision", name, PRECISIONS)
     if len(set(names)) < len(names):
         raise UsageError(f"expected each precision once, got {text}")
-    return tuple(one for one in PRECISIONS if one in names)
+    return tuple(precision for precision in PRECISIONS if precision in names)
 
 
-def backends(precisions: Sequence[Precision]) -> list[Backend]:
-    """Every runtime that can be used here, in every precision."""
+def available_backends(precisions: Sequence[Precision]) -> list[Backend]:
+    """All runtimes that are usable on this machine, in all precisions."""
     from ...converters.compile import why_not_tensorrt
 
-    there = {"onnxruntime": True, "openvino": installed(), "tensorrt": not why_not_tensorrt()}
-    engines = [engine for engine, usable in there.items() if usable]
+    usable = {"onnxruntime": True, "openvino": installed(), "tensorrt": not why_not_tensorrt()}
+    engines = [engine for engine, is_usable in usable.items() if is_usable]
     return [Backend(engine, precision) for engine in engines for precision in precisions]
 
 
-def opened(bundle: Bundle, who: Backend, threads: int, folder: Path) -> Session | None:
-    """A session of a network; none where the device keeps FP16 because INT8 is no faster: FP16 is timed as such.
+def open_backend(bundle: Bundle, backend: Backend, threads: int, folder: Path) -> Session | None:
+    """Open a session of a network; None if the device prefers FP16 because INT8 is no faster: FP16 has its own backend.
 
     Args:
-        bundle: of the network, in the contestant's kind.
-        who: runs it.
-        threads: CPU threads of a call; 0 for one a core.
-        folder: where a compiled engine goes.
+        bundle: of the network, in the graph kind of the backend.
+        backend: runtime and precision.
+        threads: CPU threads per call; 0 for one per core.
+        folder: for compiled engines.
     """
-    if who.engine == "tensorrt":
+    if backend.engine == "tensorrt":
         from ...converters.compile import compile_bundle
 
         bundle = compile_bundle(bundle, "tensorrt", folder=folder / f"{bundle.folder.name}-compiled")
-        if bundle.card.precision != who.precision:
+        if bundle.card.precision != backend.precision:
             return None
-    return open_session(bundle, who.engine, threads)
+    return open_session(bundle, backend.engine, threads)
 
 
-def slow_halves(network: Prepared, sessions: dict[Backend, Session]) -> dict[Backend, str]:
-    """FP16 that is slower than FP32 of the same runtime on a network -> what to say of it."""
-    told: dict[Backend, str] = {}
-    for half in [who for who in sessions if who.precision == "fp16"]:
-        full = Backend(half.engine, "fp32")
-        if full not in sessions:
+def slower_fp16(network: PreparedNetwork, sessions: dict[Backend, Session]) -> dict[Backend, str]:
+    """FP16 backends that are slower on a network than FP32 in the same runtime -> note for the user."""
+    notes: dict[Backend, str] = {}
+    for fp16 in [backend for backend in sessions if backend.precision == "fp16"]:
+        fp32 = Backend(fp16.engine, "fp32")
+        if fp32 not in sessions:
             continue
-        pair = (sessions[half], sessions[full])
-        taken = interleaved([partial(session.infer, network.faces[:1]) for session in pair], TRIAL_ROUNDS)
-        half_ms, full_ms = (latency_stats(ms).best for ms in taken)
-        if half_ms > full_ms:
-            told[half] = (
-                f"{half} is left out: {half_ms:.1f} ms where FP32 takes {full_ms:.1f} ms at depth {network.size[0]}, "
-                f"width {network.size[1]}; --precision fp32,fp16,int8 brings it"
+        calls = [partial(sessions[backend].infer, network.faces[:1]) for backend in (fp16, fp32)]
+        fp16_ms, fp32_ms = (min(ms) for ms in interleaved(calls, FP16_TRIAL_ROUNDS))
+        if fp16_ms > fp32_ms:
+            notes[fp16] = (
+                f"{fp16} is skipped: {fp16_ms:.1f} ms, FP32 {fp32_ms:.1f} ms at depth {network.size[0]}, "
+                f"width {network.size[1]}; add it with --precision fp32,fp16,int8"
             )
-    return told
-
-
-Dialect = Literal["cpu", "tensorrt"]
-Kind = tuple[Precision, Dialect]
-"""What tells two graphs of one network apart; the dialect is INT8's, and "cpu" for the others."""
-RANDOM = "random"
-"""Name of weights that nobody trained: time does not depend on them."""
+    return notes
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """A network, ready to be timed.
+class PreparedNetwork:
+    """A network converted for the backends."""
+
+    size: tuple[int, int]  # depth and width
+    weights: str  # zoo model of the weights, or `RANDOM`
+    macs: int  # multiply-adds of its convolutions per face, counted in the graph
+    bundles: dict[GraphKind, Bundle]
+    faces: NDArray[np.uint8]  # (N, SIDE, SIDE, 3) BGR input
+
+
+def prepare_network(size: tuple[int, int], kinds: Iterable[GraphKind], folder: Path) -> PreparedNetwork:
+    """Convert a network of the tables, with zoo weights if the zoo has it, otherwise with random weights.
 
     Args:
         size: depth and width.
-        weights: the model of the zoo that they are of, or `RANDOM`.
-        macs: multiply-adds of its convolutions for one face, counted in the graph.
-        bundles: one for each kind that was asked for.
-        faces: (N, SIDE, SIDE, 3) uint8 BGR to time it on.
-    """
-
-    size: tuple[int, int]
-    weights: str
-    macs: int
-    bundles: dict[Kind, Bundle]
-    faces: NDArray[np.uint8]
-
-
-def prepare(size: tuple[int, int], kinds: Iterable[Kind], folder: Path) -> Prepared:
-    """Convert a network.
-
-    Args:
-        size: depth and width.
-        kinds: graphs to make of it.
-        folder: where their bundles go.
+        kinds: graph kinds to make.
+        folder: of the bundles.
 
     Raises:
         BuildError, ParityError, MissingDependencyError: a conversion failed.
     """
     from ...calibration.data.faces import sample_faces
-    from ...converters.export.convert import convert, export_target
+    from ...converters.export.convert import export_fp32, export_target
     from ...converters.macs import macs_of
     from ...networks import build_network
     from ...networks.weights import Provenance, weights_bytes
 
-    name, settings, shipped = "idrn-{}x{}".format(*size), config(size), _shipped(size)
-    if shipped:
-        bundles = of_model(shipped, kinds, folder)
-        return Prepared(size, shipped.card.name, macs_of(shipped.onnx, SIDE, ["Conv"]), bundles, _faces())
+    name, settings, zoo_bundle = "idrn-{}x{}".format(*size), config(size), _zoo_bundle(size)
+    if zoo_bundle:
+        bundles, macs = convert_model(zoo_bundle, kinds, folder), macs_of(zoo_bundle.onnx, SIDE, ["Conv"])
+        return PreparedNetwork(size, zoo_bundle.card.name, macs, bundles, _faces())
     network = build_network("idrn", settings).eval()
-    what = export_target(network, super_resolution(SCALE), sample_faces())
-    workshop = folder / f"{name}-workshop"
-    workshop.mkdir(parents=True)
-    plain = workshop / ONNX
-    convert(what, plain, lambda line: None)
+    target = export_target(network, super_resolution(SCALE), sample_faces())
+    work_dir = folder / f"{name}-export"
+    work_dir.mkdir(parents=True)
+    fp32_onnx = work_dir / ONNX
+    export_fp32(target, fp32_onnx, lambda line: None)
     card = Card(name, super_resolution(SCALE), "fp32", "idrn", settings)
-    weights = weights_bytes(network, "idrn", settings, Provenance({"data": "none: for its time alone"}))
-    bundles = {kind: _bundle(what, plain, kind, card, weights, folder) for kind in kinds}
-    return Prepared(size, RANDOM, macs_of(plain, SIDE, ["Conv"]), bundles, _faces())
+    weights = weights_bytes(network, "idrn", settings, Provenance({"data": "none: random weights for benchmarks"}))
+    bundles = {kind: _bundle(target, fp32_onnx, kind, card, weights, folder) for kind in kinds}
+    return PreparedNetwork(size, RANDOM, macs_of(fp32_onnx, SIDE, ["Conv"]), bundles, _faces())
 
 
-def of_model(model: Bundle, kinds: Iterable[Kind], folder: Path) -> dict[Kind, Bundle]:
-    """A model of the zoo in other kinds; INT8 is what a build tries first, whatever that costs.
+def convert_model(model: Bundle, kinds: Iterable[GraphKind], folder: Path) -> dict[GraphKind, Bundle]:
+    """Convert a zoo model to other graph kinds; INT8 is the first quantization of a build, without accuracy check.
 
     Args:
-        model: a super-resolution network in FP32 that borrows from no references.
-        kinds: graphs to make of it.
-        folder: where their bundles go.
+        model: FP32 super-resolution network without references.
+        kinds: graphs to make.
+        folder: for the bundles.
 
     Raises:
         BuildError, MissingDependencyError: a conversion failed.
@@ -188,49 +170,47 @@ def of_model(model: Bundle, kinds: Iterable[Kind], folder: Path) -> dict[Kind, B
     from ...calibration.data.faces import sample_faces
     from ...converters.export.convert import export_target_from_bundle
 
-    what, card = export_target_from_bundle(model, sample_faces()), model.card
-    weights = (model.folder / WEIGHTS).read_bytes()
-    return {kind: _bundle(what, model.onnx, kind, card, weights, folder) for kind in kinds}
+    target, weights = export_target_from_bundle(model, sample_faces()), (model.folder / WEIGHTS).read_bytes()
+    return {kind: _bundle(target, model.onnx, kind, model.card, weights, folder) for kind in kinds}
 
 
 def _faces() -> NDArray[np.uint8]:
-    """(N, SIDE, SIDE, 3) faces to time a network on."""
+    """Input faces, (N, SIDE, SIDE, 3)."""
     from ...calibration.data.faces import low_resolution, sample_faces
-    from ...calibration.metrics.evaluate import centres
+    from ...calibration.metrics.evaluate import center_crops
 
-    return low_resolution(centres(sample_faces(), SCALE), SCALE)
+    return low_resolution(center_crops(sample_faces(), SCALE), SCALE)
 
 
-def _bundle(what: ExportTarget, plain: Path, kind: Kind, card: Card, weights: bytes, folder: Path) -> Bundle:
-    """A network in one kind."""
-    workshop = folder / "-".join((card.name, *kind, "workshop"))
-    workshop.mkdir(parents=True)
-    contents = {ONNX: _graph(what, plain, kind, workshop).read_bytes(), WEIGHTS: weights}
-    second = workshop / FP16_ONNX
-    if second.exists():  # what the device takes where INT8 is no faster
-        contents[FP16_ONNX] = second.read_bytes()
+def _bundle(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, card: Card, weights: bytes, folder: Path) -> Bundle:
+    """Bundle of a network in one graph kind."""
+    work_dir = folder / "-".join((card.name, *kind, "export"))
+    work_dir.mkdir(parents=True)
+    contents = {ONNX: _graph(target, fp32_onnx, kind, work_dir).read_bytes(), WEIGHTS: weights}
+    fp16_onnx = work_dir / FP16_ONNX
+    if fp16_onnx.exists():  # used by devices on which INT8 is no faster
+        contents[FP16_ONNX] = fp16_onnx.read_bytes()
     return write_bundle(folder / "-".join((card.name, *kind)), replace(card, precision=kind[0]), contents)
 
 
-def _graph(what: ExportTarget, plain: Path, kind: Kind, workshop: Path) -> Path:
-    """The ONNX file of a kind."""
+def _graph(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, work_dir: Path) -> Path:
+    """ONNX file of a graph kind."""
     from ...converters.export.convert import export_fp16
     from ...converters.quantization.ptq import ptq_unchecked
 
-    precision, dialect = kind
+    precision, qdq_format = kind
     if precision == "fp32":
-        return plain
-    path = workshop / f"{precision}-{dialect}.onnx"
+        return fp32_onnx
+    path = work_dir / f"{precision}-{qdq_format}.onnx"
     if precision == "fp16":
-        export_fp16(what, path, lambda line: None)
+        export_fp16(target, path, lambda line: None)
     else:
-        ptq_unchecked(what, plain, path, [what.pixels], dialect)
+        ptq_unchecked(target, fp32_onnx, path, [target.pixels], qdq_format)
     return path
 
 
-def _shipped(size: tuple[int, int]) -> Bundle | None:
-    """The model of the zoo that is this network in FP32, if there is one."""
+def _zoo_bundle(size: tuple[int, int]) -> Bundle | None:
+    """FP32 zoo model of this depth and width, if any."""
     models = (open_bundle(catalogue.FOLDER / name) for name in catalogue.names())
-    return next(
-        (b for b in models if (b.card.network, b.card.config, b.card.precision) == ("idrn", config(size), "fp32")), None
-    )
+    key = ("idrn", config(size), "fp32")
+    return next((b for b in models if (b.card.network, b.card.config, b.card.precision) == key), None)

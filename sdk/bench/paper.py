@@ -1,4 +1,4 @@
-"""The timing tables of the IDRN paper: which networks, and what they took there.
+"""Timing tables of the IDRN paper: networks and reported latencies.
 
 Source: the IDRN paper, table 1 (depth, section 4.3) and table 2 (width, section 4.4), rows "Time/ms".
 """
@@ -10,24 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 SIDE, SCALE = 32, 4
-"""Side of the crops in pixels, and their enlargement."""
+"""Side of the input crops in pixels, and scale."""
 PAPER = "the paper: GeForce GTX 1060, TensorFlow, one face of 32x32 px, x4"
-"""What its milliseconds were measured on."""
+"""Hardware and input of the paper's latencies."""
 
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One network of a table.
+    """One network of a table."""
 
-    Args:
-        depth: residual units.
-        width: channels.
-        paper_ms: what the paper reports for one face.
-    """
-
-    depth: int
-    width: int
-    paper_ms: float
+    depth: int  # residual units
+    width: int  # channels
+    paper_ms: float  # latency of one face that the paper reports
 
     @property
     def size(self) -> tuple[int, int]:
@@ -37,17 +31,11 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of the paper.
-
-    Args:
-        varies: what differs between the rows.
-        title: for people.
-        rows: from the smallest network to the largest; ratios are to the first.
-    """
+    """One table of the paper."""
 
     varies: Literal["depth", "width"]
     title: str
-    rows: tuple[PaperRow, ...]
+    rows: tuple[PaperRow, ...]  # in ascending order of size; ratios are relative to the first
 
 
 TABLES = (
@@ -63,10 +51,10 @@ TABLES = (
 
 
 def config(size: tuple[int, int]) -> dict[str, Any]:
-    """Keyword arguments of the network of a depth and width, as this package builds it."""
+    """Network configuration for a depth and width."""
     return {"depth": size[0], "width": size[1], "scale": SCALE, "bicubic_skip": True}
 
 
 def sizes(tables: Iterable[PaperTable]) -> list[tuple[int, int]]:
-    """Depth and width of every network, each once: the tables share their first row."""
+    """Unique depth and width of all networks: the tables share their first row."""
     return list(dict.fromkeys(row.size for table in tables for row in table.rows))

@@ -1,10 +1,10 @@
-"""Quality against time: every network in every runtime and precision of this machine, and what nothing beats."""
+"""Accuracy against latency of all networks, runtimes and precisions on this machine, and their Pareto frontier."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.metrics.evaluate import BICUBIC, enlarged, enlarged_by_bicubic, fitted, lr_hr_pairs
+from ...calibration.metrics.evaluate import BICUBIC, enlarged, lr_hr_pairs, padded_to_crop_size, upscale_bicubic
 from ...calibration.metrics.image import mean_db, psnr_y
 from ...calibration.timing import LatencyStats, interleaved, latency_stats
 from ...engines.bundle.bundle import Bundle
@@ -22,170 +22,142 @@ from ...engines.errors import UsageError
 from ...zoo import catalogue
 from ..doctor.machine import Machine, busy, load_now, this_machine
 from ..evaluation.compare import super_resolution_models
-from .configs import Backend, backends, of_model, opened, select_backends
+from .configs import Backend, available_backends, convert_model, open_backend, parse_precisions
 from .paper import SIDE
+from .tables import STATS, RunProgress
 
-ABOUT = ("when", "load", "scale", "side", "faces", "batch", "threads", "rounds")
+RUN_FIELDS = ("when", "load", "scale", "side", "faces", "batch", "threads", "rounds")
 OPENCV = "opencv"
-"""Engine of the point that is bicubic."""
-Watch = Callable[[str, int, int], None]
+"""Engine of the bicubic point."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One network in one runtime and precision.
+    """One network in one runtime and precision."""
 
-    Args:
-        model: of the zoo, or "bicubic".
-        who: ran it.
-        psnr_y_db: mean on the luma.
-        gain_db: that over bicubic.
-        multiply_adds: for one face, padded where the network needs that; 0 where nothing was counted.
-        taken: ms of a call, with all the faces of the batch.
-    """
+    model: str  # zoo name, or "bicubic"
+    backend: Backend
+    psnr_y_db: float  # mean luma PSNR
+    gain_db: float  # luma PSNR minus that of bicubic
+    multiply_adds: int  # per face, at the padded input size; 0 for bicubic
+    latency_ms: LatencyStats  # of a call, with all faces of the batch
 
-    model: str
-    who: Backend
-    psnr_y_db: float
-    gain_db: float
-    multiply_adds: int
-    taken: LatencyStats
-
-    def beats(self, other: Point) -> bool:
-        """Whether it is no slower and no worse, and one of the two better."""
-        mine, theirs = (-self.taken.p50, self.gain_db), (-other.taken.p50, other.gain_db)
-        return mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
+    def dominates(self, other: Point) -> bool:
+        """Pareto dominance: no slower and no less accurate, and better in at least one."""
+        a, b = (-self.latency_ms.p50, self.gain_db), (-other.latency_ms.p50, other.gain_db)
+        return a != b and all(x >= y for x, y in zip(a, b, strict=True))
 
 
 @dataclass(frozen=True)
 class ParetoResult:
-    """All points of one run.
-
-    Args:
-        machine: that it was measured on.
-        when: it began, ISO 8601 with its zone.
-        load: processes that wanted a core when it began; none where the system does not say.
-        scale: of the networks.
-        side: of the small faces, in pixels.
-        faces: that quality was measured on, in words.
-        batch: faces of a call.
-        threads: CPU threads of a call; 0 for one a core.
-        rounds: that were counted.
-        points: the quickest first.
-        notes: what there is to say besides.
-    """
+    """All points of one run."""
 
     machine: Machine
-    when: str
-    load: float | None
+    when: str  # start, ISO 8601 with time zone
+    load: float | None  # load average of the last minute at the start; None if the system does not report it
     scale: int
-    side: int
-    faces: str
-    batch: int
-    threads: int
+    side: int  # of the input faces, in pixels
+    faces: str  # name of the evaluation faces
+    batch: int  # faces per call
+    threads: int  # CPU threads per call; 0 for one per core
     rounds: int
-    points: tuple[Point, ...]
+    points: tuple[Point, ...]  # in ascending order of latency
     notes: tuple[str, ...] = ()
 
     @property
     def frontier(self) -> tuple[Point, ...]:
-        """The points that none beats, the quickest first."""
-        return tuple(point for point in self.points if not any(other.beats(point) for other in self.points))
+        """Points that no other point dominates, in ascending order of latency."""
+        return tuple(point for point in self.points if not any(other.dominates(point) for other in self.points))
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON: ms to the microsecond."""
-        about = {name: getattr(self, name) for name in ABOUT}
+        """For JSON; ms are rounded to 1 µs."""
+        run = {name: getattr(self, name) for name in RUN_FIELDS}
         notes = {"degradation": BICUBIC, "notes": list(self.notes)}
-        return {"machine": self.machine.to_dict(), **about, **notes, "points": [self._row(p) for p in self.points]}
+        return {"machine": self.machine.to_dict(), **run, **notes, "points": [self._row(p) for p in self.points]}
 
     def _row(self, point: Point) -> dict[str, Any]:
         return {
             "model": point.model,
-            "engine": point.who.engine,
-            "precision": point.who.precision,
+            "engine": point.backend.engine,
+            "precision": point.backend.precision,
             "psnr_y_db": round(point.psnr_y_db, 4),
             "gain_db": round(point.gain_db, 4),
             "multiply_adds": point.multiply_adds,
-            **{f"{name}_ms": round(ms, 3) for name, ms in asdict(point.taken).items()},
+            **{f"{name}_ms": ms for name, ms in point.latency_ms.to_dict(STATS).items()},
             "frontier": point in self.frontier,
         }
 
 
 def models_of(scale: int) -> list[Bundle]:
-    """The zoo's networks of a scale that borrow from no references.
+    """Zoo models of a scale that need no references.
 
     Raises:
         UsageError: there are none.
     """
     bundles = [catalogue.find(name) for name in super_resolution_models()]
-    found = [b for b in bundles if b.card.io_spec.scale == scale and not b.card.io_spec.references]
-    if not found:
-        raise UsageError(f"no model that ships enlarges by {scale}; facesr-edge models lists them")
-    return found
+    models = [b for b in bundles if b.card.io_spec.scale == scale and not b.card.io_spec.references]
+    if not models:
+        raise UsageError(f"no included model has scale {scale}; facesr-edge models lists them")
+    return models
 
 
-def measure(
+def measure_pareto(
     models: Sequence[Bundle],
     faces: Sequence[NDArray[np.uint8]],
-    whose: str,
+    dataset_name: str,
     *,
     precision: str | None = "fp32,int8",
     batch: int = 1,
     threads: int = 0,
     rounds: int = 30,
-    watch: Watch = lambda what, done, total: None,
+    report: RunProgress = lambda step, done, total: None,
 ) -> ParetoResult:
-    """Measure quality, then time, all of them in turn.
+    """Measure accuracy, then latency, all networks interleaved.
 
     Args:
-        models: networks of one scale, in FP32.
-        faces: true faces, each at least 128×128, (H, W, 3) uint8 BGR.
-        whose: what to call the faces.
+        models: FP32 networks of one scale.
+        faces: ground-truth faces, at least 128×128, (H, W, 3) uint8 BGR.
+        dataset_name: name of the faces.
         precision: such as "fp32,int8"; none for all.
-        batch: faces of a call, 1 or more.
-        threads: CPU threads of a call; 0 for one a core.
-        rounds: that are counted, 1 or more.
-        watch: told what is going on, how much of it is done, and of how much.
+        batch: faces per call, at least 1.
+        threads: CPU threads per call; 0 for one per core.
+        rounds: measured rounds, at least 1.
+        report: see `RunProgress`.
 
     Raises:
-        UnknownNameError, UsageError, InputError, BuildError, EngineError, MissingDependencyError: the text says what.
+        UnknownNameError, UsageError, InputError, BuildError, EngineError, MissingDependencyError: see the message.
     """
     if not models or min(batch, rounds) < 1:
-        raise UsageError(f"expected 1 model, face and round or more, got {len(models)}, {batch} and {rounds}")
-    machine, load, when = this_machine(), load_now(), datetime.now().astimezone().isoformat(timespec="seconds")
-    who = backends(select_backends(precision))
-    scale = models[0].card.io_spec.scale
-    small, true = lr_hr_pairs(list(faces), scale)
-    side = min(SIDE, small.shape[1])
-    timed = np.ascontiguousarray(small[np.arange(batch) % len(small)][:, :side, :side])
-    bicubic = mean_db(psnr_y(enlarged_by_bicubic(small, scale), true))
-    found: list[tuple[str, Backend, float, int]] = [(BICUBIC, Backend(OPENCV, "fp32"), bicubic, 0)]
-    calls: list[Callable[[], object]] = [lambda: enlarged_by_bicubic(timed, scale)]
-    with TemporaryDirectory() as folder, ExitStack() as open_ones:
-        for number, model in enumerate(models):
-            watch(f"preparing {model.card.name}", number, len(models))
-            given = fitted(model.card.io_spec, timed)
-            counted = _multiply_adds(model, given.shape[1])
-            bundles = of_model(model, dict.fromkeys(one.kind for one in who), Path(folder))
-            for one in who:
-                session = opened(bundles[one.kind], one, threads, Path(folder))
-                if session is None:
-                    continue
-                open_ones.callback(session.close)
-                quality = mean_db(psnr_y(enlarged(session, small), true))
-                found.append((model.card.name, one, quality, counted))
-                calls.append(partial(session.infer, given))
-        taken = interleaved(calls, rounds, watch=lambda done: watch("timing", done, rounds))
-    points = [
-        Point(name, one, quality, quality - bicubic, macs, latency_stats(ms))
-        for (name, one, quality, macs), ms in zip(found, taken, strict=True)
-    ]
-    points.sort(key=lambda point: point.taken.p50)
-    notes = busy(machine, load)
-    return ParetoResult(machine, when, load, scale, side, whose, batch, threads, rounds, tuple(points), notes)
-
-
-def _multiply_adds(model: Bundle, side: int) -> int:
+        raise UsageError(f"expected at least 1 model, face and round, got {len(models)}, {batch} and {rounds}")
     from ...converters.macs import macs_of
 
-    return macs_of(model.onnx, side)
+    machine, load, when = this_machine(), load_now(), datetime.now().astimezone().isoformat(timespec="seconds")
+    backends = available_backends(parse_precisions(precision))
+    scale = models[0].card.io_spec.scale
+    lr, hr = lr_hr_pairs(list(faces), scale)
+    side = min(SIDE, lr.shape[1])
+    timed = np.ascontiguousarray(lr[np.arange(batch) % len(lr)][:, :side, :side])
+    bicubic_db = mean_db(psnr_y(upscale_bicubic(lr, scale), hr))
+    measured: list[tuple[str, Backend, float, int]] = [(BICUBIC, Backend(OPENCV, "fp32"), bicubic_db, 0)]
+    calls: list[Callable[[], object]] = [lambda: upscale_bicubic(timed, scale)]
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        for number, model in enumerate(models):
+            report(f"preparing {model.card.name}", number, len(models))
+            batch_in = padded_to_crop_size(model.card.io_spec, timed)
+            macs = macs_of(model.onnx, batch_in.shape[1])
+            bundles = convert_model(model, dict.fromkeys(b.graph_kind for b in backends), Path(folder))
+            for backend in backends:
+                session = open_backend(bundles[backend.graph_kind], backend, threads, Path(folder))
+                if session is None:
+                    continue
+                stack.callback(session.close)
+                measured.append((model.card.name, backend, mean_db(psnr_y(enlarged(session, lr), hr)), macs))
+                calls.append(partial(session.infer, batch_in))
+        samples = interleaved(calls, rounds, report=lambda done: report("timing", done, rounds))
+    points = [
+        Point(name, backend, db, db - bicubic_db, macs, latency_stats(ms))
+        for (name, backend, db, macs), ms in zip(measured, samples, strict=True)
+    ]
+    points.sort(key=lambda point: point.latency_ms.p50)
+    notes = busy(machine, load)
+    return ParetoResult(machine, when, load, scale, side, dataset_name, batch, threads, rounds, tuple(points), notes)

@@ -1,4 +1,4 @@
-"""The timing tables of a paper, run on this machine: every network in every runtime and precision, all in one run."""
+"""Timing tables of the IDRN paper on this machine: all networks, runtimes and precisions, interleaved in one run."""
 
 from __future__ import annotations
 
@@ -6,85 +6,173 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
-from ...calibration.timing import interleaved, latency_stats
+from ...calibration.timing import LatencyStats, interleaved, latency_stats
 from ...engines.errors import OutputError
 from ...engines.session import Session
-from ..doctor.machine import busy, load_now, this_machine
-from .configs import Backend, Prepared, backends, opened, prepare, select_backends, slow_halves
-from .paper import TABLES, PaperTable, sizes
-from .results import Network, Timing
-from .table_chart import draw
+from ..doctor.machine import Machine, busy, load_now, this_machine
+from .configs import (
+    Backend,
+    PreparedNetwork,
+    available_backends,
+    open_backend,
+    parse_precisions,
+    prepare_network,
+    slower_fp16,
+)
+from .paper import PAPER, SCALE, SIDE, TABLES, PaperRow, PaperTable, sizes
 
 ROUNDS, QUICK_ROUNDS = 50, 10
-Watch = Callable[[str, int, int], None]
+STATS = ("best", "p10", "p50", "p90")
+"""Latency statistics in the JSON documents of benchmarks."""
+RunProgress = Callable[[str, int, int], None]
+"""Called with the current step, the number of completed items and their total."""
 
 
-def measure(
+@dataclass(frozen=True)
+class NetworkLatency:
+    """Latencies of one network."""
+
+    weights: str  # zoo model of the weights, or "random"
+    macs: int  # multiply-adds of its convolutions per face
+    latencies_ms: dict[Backend, LatencyStats]  # of a call, with all faces of the batch
+
+
+@dataclass(frozen=True)
+class TableTimings:
+    """Tables of the paper, measured on this machine."""
+
+    machine: Machine
+    when: str  # start, ISO 8601 with time zone
+    load: float | None  # load average of the last minute at the start; None if the system does not report it
+    batch: int  # faces per call
+    threads: int  # CPU threads per call; 0 for one per core
+    rounds: int
+    runtimes: dict[str, str]  # engine -> name and version
+    tables: tuple[PaperTable, ...]
+    networks: dict[tuple[int, int], NetworkLatency]  # by depth and width
+    notes: tuple[str, ...]
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """All backends of all rows, without repetition."""
+        return tuple(dict.fromkeys(backend for network in self.networks.values() for backend in network.latencies_ms))
+
+    def ratio(self, table: PaperTable, row: PaperRow, backend: Backend) -> float | None:
+        """Median latency relative to the table's first row, comparable across machines; none if one is missing."""
+        first, this = (self.networks[r.size].latencies_ms.get(backend) for r in (table.rows[0], row))
+        return this.p50 / first.p50 if first and this else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; ms are rounded to 1 µs."""
+        return {
+            "machine": self.machine.to_dict(),
+            "when": self.when,
+            "load": self.load,
+            "side": SIDE,
+            "scale": SCALE,
+            "batch": self.batch,
+            "threads": self.threads,
+            "rounds": self.rounds,
+            "runtimes": self.runtimes,
+            "paper": PAPER,
+            "notes": list(self.notes),
+            "tables": [
+                {"varies": t.varies, "title": t.title, "rows": [self._row(t, row) for row in t.rows]}
+                for t in self.tables
+            ],
+        }
+
+    def _row(self, table: PaperTable, row: PaperRow) -> dict[str, Any]:
+        network = self.networks[row.size]
+        return {
+            "depth": row.depth,
+            "width": row.width,
+            "weights": network.weights,
+            "gmac_per_face": round(network.macs / 1e9, 4),
+            "gmac_ratio": round(network.macs / self.networks[table.rows[0].size].macs, 4),
+            "paper_ms": row.paper_ms,
+            "paper_ratio": round(row.paper_ms / table.rows[0].paper_ms, 4),
+            "measured": [self._measured(table, row, backend) for backend in network.latencies_ms],
+        }
+
+    def _measured(self, table: PaperTable, row: PaperRow, backend: Backend) -> dict[str, Any]:
+        latency, ratio = self.networks[row.size].latencies_ms[backend], self.ratio(table, row, backend)
+        return {
+            "engine": backend.engine,
+            "precision": backend.precision,
+            **{f"{name}_ms": ms for name, ms in latency.to_dict(STATS).items()},
+            "p50_ms_per_face": round(latency.p50 / self.batch, 3),
+            "ratio": None if ratio is None else round(ratio, 4),
+        }
+
+
+def measure_tables(
     tables: Sequence[PaperTable] = TABLES,
     *,
     precision: str | None = None,
     batch: int = 1,
     threads: int = 0,
     rounds: int = ROUNDS,
-    watch: Watch = lambda what, done, total: None,
-) -> Timing:
-    """Time the networks of tables, all of them in turn.
+    report: RunProgress = lambda step, done, total: None,
+) -> TableTimings:
+    """Time the networks of the tables, all of them interleaved.
 
     Args:
-        tables: what is timed; a network that stands in two of them is timed once.
-        precision: such as "fp32,int8"; none for all, but FP16 only where, on the first network, it is no slower than
-            FP32.
-        batch: faces of a call.
-        threads: CPU threads of a call; 0 for one a core.
-        rounds: that are counted; each network has one turn in each.
-        watch: told what is going on, how much of it is done, and of how much.
+        tables: to measure; a network in both tables is timed once.
+        precision: such as "fp32,int8"; none for all, with FP16 only if it is no slower than FP32 on the first network.
+        batch: faces per call.
+        threads: CPU threads per call; 0 for one per core.
+        rounds: measured rounds.
+        report: see `RunProgress`.
 
     Raises:
-        UnknownNameError, UsageError: a precision that is none.
-        BuildError, EngineError, MissingDependencyError: a network cannot be made or run here.
+        UnknownNameError, UsageError: an invalid precision.
+        BuildError, EngineError, MissingDependencyError: a network cannot be converted or run.
     """
-    who = backends(select_backends(precision))
+    backends = available_backends(parse_precisions(precision))
     machine, load, when = this_machine(), load_now(), datetime.now().astimezone().isoformat(timespec="seconds")
     notes = list(busy(machine, load))
-    wanted = sizes(tables)
-    made: list[Prepared] = []
-    turns: list[tuple[Prepared, Backend, Session]] = []
-    with TemporaryDirectory() as folder, ExitStack() as open_ones:
-        for number, size in enumerate(wanted):
-            watch(f"preparing depth {size[0]}, width {size[1]}", number, len(wanted))
-            network = prepare(size, dict.fromkeys(one.kind for one in who), Path(folder))
-            sessions = {one: opened(network.bundles[one.kind], one, threads, Path(folder)) for one in who}
-            running = {one: session for one, session in sessions.items() if session}
-            for session in running.values():
-                open_ones.callback(session.close)
-            notes += [f"{one} at {size[0]}x{size[1]}: FP16 is faster" for one in sessions if one not in running]
-            if precision is None and not made:
-                slow = slow_halves(network, running)
-                notes += slow.values()
-                who = [one for one in who if one not in slow]
-            made.append(network)
-            turns += [(network, one, session) for one, session in running.items() if one in who]
-        calls = [_call(session, network, batch) for network, _, session in turns]
-        taken = interleaved(calls, rounds, watch=lambda done: watch("timing", done, rounds))
-        runtimes = {one.engine: session.runtime for _, one, session in turns}
-    found = {
-        network.size: Network(
+    network_sizes = sizes(tables)
+    networks: list[PreparedNetwork] = []
+    runs: list[tuple[PreparedNetwork, Backend, Session]] = []
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        for number, size in enumerate(network_sizes):
+            report(f"preparing depth {size[0]}, width {size[1]}", number, len(network_sizes))
+            network = prepare_network(size, dict.fromkeys(b.graph_kind for b in backends), Path(folder))
+            opened = {b: open_backend(network.bundles[b.graph_kind], b, threads, Path(folder)) for b in backends}
+            sessions = {backend: session for backend, session in opened.items() if session}
+            for session in sessions.values():
+                stack.callback(session.close)
+            notes += [f"{b} at {size[0]}x{size[1]}: FP16 is faster" for b in opened if b not in sessions]
+            if precision is None and not networks:
+                skipped = slower_fp16(network, sessions)
+                notes += skipped.values()
+                backends = [backend for backend in backends if backend not in skipped]
+            networks.append(network)
+            runs += [(network, backend, session) for backend, session in sessions.items() if backend in backends]
+        calls = [_call(session, network, batch) for network, _, session in runs]
+        samples = interleaved(calls, rounds, report=lambda done: report("timing", done, rounds))
+        runtimes = {backend.engine: session.runtime for _, backend, session in runs}
+    latencies = {
+        network.size: NetworkLatency(
             network.weights,
             network.macs,
-            {one: latency_stats(ms) for (whose, one, _), ms in zip(turns, taken, strict=True) if whose is network},
+            {b: latency_stats(ms) for (timed, b, _), ms in zip(runs, samples, strict=True) if timed is network},
         )
-        for network in made
+        for network in networks
     }
-    return Timing(machine, when, load, batch, threads, rounds, runtimes, tuple(tables), found, tuple(notes))
+    return TableTimings(machine, when, load, batch, threads, rounds, runtimes, tuple(tables), latencies, tuple(notes))
 
 
-def _call(session: Session, network: Prepared, batch: int) -> Callable[[], object]:
+def _call(session: Session, network: PreparedNetwork, batch: int) -> Callable[[], object]:
     faces = np.ascontiguousarray(network.faces[np.arange(batch) % len(network.faces)])
     return lambda: session.infer(faces)
 
@@ -94,39 +182,35 @@ JSON, PNG = "tables.json", "tables.png"
 
 
 def default_folder(cpu: str, cores: int, when: str) -> Path:
-    """``benchmarks/results/MACHINE-DATE``.
-
-    Args:
-        cpu: name of the processor.
-        cores: that the process may use.
-        when: ISO 8601; its day counts.
-    """
+    """``benchmarks/results/MACHINE-DATE``, with the date of `when`, ISO 8601."""
     name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", cpu.lower())).strip("-")
     return RESULTS / f"{name or 'machine'}-{cores}-{'core' if cores == 1 else 'cores'}-{when[:10]}"
 
 
 def make_folder(folder: Path) -> None:
-    """Make it, for those who would find out after minutes that it cannot be made.
+    """Create a folder before the measurement, so that a failure does not cost minutes.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make {folder}: {error.strerror or error}; choose another folder with -o") from None
+        raise OutputError(f"cannot create {folder}: {error.strerror or error}; choose another folder with -o") from None
 
 
-def save(timing: Timing, folder: Path) -> None:
-    """Write figures and chart; those of an earlier run there are replaced.
+def save_tables(timings: TableTimings, folder: Path) -> None:
+    """Write ``tables.json`` and ``tables.png``; existing files are replaced.
 
     Raises:
-        OutputError: they cannot be written.
+        OutputError: a file cannot be written.
         MissingDependencyError: matplotlib is not installed.
     """
+    from .charts import draw_tables
+
     make_folder(folder)
     try:
-        (folder / JSON).write_text(json.dumps(timing.to_dict(), indent=2, allow_nan=False) + "\n", "utf-8")
+        (folder / JSON).write_text(json.dumps(timings.to_dict(), indent=2, allow_nan=False) + "\n", "utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {folder / JSON}: {error.strerror or error}; choose another folder") from None
-    draw(timing, folder / PNG)
+    draw_tables(timings, folder / PNG)

@@ -1,1 +1,1 @@
-"""The command line: one file a command, each one library call. Only here does anything print or exit."""
+"""Command-line interface: one module per command, each a call of the library. Only this package prints and exits."""

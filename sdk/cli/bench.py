@@ -1,245 +1,220 @@
-"""``facesr-edge bench``: what networks take on this machine, beside what is known of them elsewhere."""
+"""``facesr-edge bench``: latency tables of the IDRN paper, and accuracy against latency, on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from ..bench.paper import PAPER
 from .console import note, progress, put_json, results, say
-from .options import STDOUT, Command, json_option, path_option, threads_option
+from .options import STDOUT, Command, json_option, option, path_option, threads_option
 
 if TYPE_CHECKING:
-    from rich.table import Table as Grid
+    from rich.table import Table
 
     from ..bench.paper import PaperTable
     from ..bench.pareto import ParetoResult
-    from ..bench.results import Timing
+    from ..bench.tables import RunProgress, TableTimings
 
-RATIO = 7
-"""Characters of a ratio in a table."""
+RATIO_WIDTH = 7
+"""Width of a ratio in a table, in characters."""
+batch_option = option("--batch", type=click.IntRange(1, 64), default=1, help="Faces per call.")
 
 
-@click.group("bench", short_help="What networks take here, beside the papers' tables.")
+@click.group("bench", short_help="Benchmarks of the super-resolution networks.")
 def command() -> None:
-    """Time networks on this machine."""
+    """Benchmark super-resolution networks on this machine."""
 
 
-@command.command("tables", cls=Command, short_help="The IDRN paper's timing tables, on this machine.")
-@click.option("--precision", metavar="LIST", help="Of fp32,fp16,int8.  [default: all, FP16 where it is no slower]")
-@click.option("--batch", type=click.IntRange(1, 64), default=1, show_default=True, help="Faces of a call.")
+@command.command("tables", cls=Command, short_help="Timing tables of the IDRN paper, on this machine.")
+@click.option("--precision", metavar="LIST", help="Of fp32,fp16,int8.  [default: all, FP16 unless slower than FP32]")
+@batch_option
 @threads_option
-@click.option("--runs", type=click.IntRange(min=1), default=50, show_default=True, help="Rounds that are counted.")
+@option("--runs", "rounds", type=click.IntRange(min=1), default=50, help="Measured rounds.")
 @click.option("--quick", is_flag=True, help="Ten rounds.")
-@json_option("The figures")
+@json_option("The latencies")
 @path_option("--chart", metavar="FILE", help="Draw the tables into FILE (NAME.png).")
-@click.option("--save", is_flag=True, help="Write figures and chart to benchmarks/results/MACHINE-DATE.")
-@path_option("-o", "--output", metavar="DIR", help="Write figures and chart to DIR.")
+@click.option("--save", is_flag=True, help="Write JSON and chart to benchmarks/results/MACHINE-DATE.")
+@path_option("-o", "--output", metavar="DIR", help="Write JSON and chart to DIR.")
 def tables(
-    precision: str | None,
-    batch: int,
-    threads: int,
-    runs: int,
-    quick: bool,
-    json_file: str | None,
-    chart: Path | None,
-    save: bool,
-    output: Path | None,
+    quick: bool, json_file: str | None, chart: Path | None, save: bool, output: Path | None, **options: Any
 ) -> None:
     """Time IDRN in the depths and widths of its paper, in every runtime and precision that this machine has.
 
-    All networks are timed in turn, in one run. Weights are those of the zoo where it has them, random elsewhere: time
-    does not depend on them. Compare ratios with the paper's, which was measured on another machine.
+    All networks are timed interleaved, in one run. Weights are those of the zoo where available, random otherwise:
+    latency does not depend on them. Compare ratios with the paper's, which was measured on another machine.
 
     \b
     facesr-edge bench tables --quick
     facesr-edge bench tables --precision fp32,int8 --threads 2 --save
     """
-    given = click.get_current_context().get_parameter_source
-    if quick and given("runs") is not ParameterSource.DEFAULT:
+    if quick and click.get_current_context().get_parameter_source("rounds") is not ParameterSource.DEFAULT:
         raise click.UsageError("--quick and --runs exclude each other; give one")
-    from ..bench import table_chart as drawing
-    from ..bench import tables as saving
-    from ..bench.configs import select_backends
+    from ..bench import tables as timing_tables
+    from ..bench.charts import check_chart_path, draw_tables
+    from ..bench.configs import parse_precisions
     from ..bench.paper import TABLES
-    from ..bench.tables import QUICK_ROUNDS, measure
     from ..doctor.machine import this_machine
 
-    select_backends(precision)
+    parse_precisions(options["precision"])
+    if quick:
+        options["rounds"] = timing_tables.QUICK_ROUNDS
     machine = this_machine()
     if save and not output:
-        output = saving.default_folder(machine.cpu, machine.cores, datetime.now().astimezone().isoformat())
+        output = timing_tables.default_folder(machine.cpu, machine.cores, datetime.now().astimezone().isoformat())
     if output:
-        saving.make_folder(output)
-    for path in (chart, output and output / saving.PNG):
+        timing_tables.make_folder(output)
+    for path in (chart, output and output / timing_tables.PNG):
         if path:
-            drawing.check(path)
-    say(f"{machine}: the first minutes go into tracing, then all networks are timed in turn")
-    with watched() as watch:
-        timing = measure(
-            TABLES,
-            precision=precision,
-            batch=batch,
-            threads=threads,
-            rounds=QUICK_ROUNDS if quick else runs,
-            watch=watch,
-        )
-    note(timing.notes)
+            check_chart_path(path)
+    say(f"{machine}: exporting the networks takes minutes, then all are timed interleaved")
+    with run_progress() as report:
+        timings = timing_tables.measure_tables(TABLES, report=report, **options)
+    note(timings.notes)
     if json_file != STDOUT:
-        show(timing)
+        print_tables(timings)
     if json_file:
-        put_json(timing.to_dict(), json_file)
+        put_json(timings.to_dict(), json_file)
     if output:
-        saving.save(timing, output)
+        timing_tables.save_tables(timings, output)
     if chart:
-        drawing.draw(timing, chart)
-    for made in (chart, output):
-        if made:
-            say(f"{made}: written")
+        draw_tables(timings, chart)
+    for path in (chart, output):
+        if path:
+            say(f"{path}: written")
 
 
 @contextmanager
-def watched() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar of what is going on; without a terminal, a line for each thing that begins."""
-    told = set[str]()
+def run_progress() -> Iterator[RunProgress]:
+    """Progress bar of the current step; without a terminal, one line per step."""
+    printed = set[str]()
     with progress("steps") as bar:
         task = bar.add_task("preparing")
 
-        def watch(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-            if bar.disable and what not in told:
-                told.add(what)
-                say(what)
+        def report(step: str, done: int, total: int) -> None:
+            bar.update(task, description=step, completed=done, total=total)
+            if bar.disable and step not in printed:
+                printed.add(step)
+                say(step)
 
-        yield watch
+        yield report
 
 
-@command.command("map", cls=Command, short_help="Quality against time of every network, on this machine.")
-@path_option("--faces", metavar="DIR", help="True faces that quality is measured on.  [default: sample faces]")
-@click.option("--scale", type=click.IntRange(min=2), default=4, show_default=True, help="Of the networks.")
-@click.option("--precision", default="fp32,int8", show_default=True, metavar="LIST", help="Of fp32,fp16,int8.")
-@click.option("--batch", type=click.IntRange(1, 64), default=1, show_default=True, help="Faces of a call.")
+@command.command("pareto", cls=Command, short_help="Accuracy against latency of every network, on this machine.")
+@path_option("--faces", metavar="DIR", help="Ground-truth faces for the accuracy.  [default: sample faces]")
+@option("--scale", type=click.IntRange(min=2), default=4, help="Scale of the networks.")
+@option("--precision", default="fp32,int8", metavar="LIST", help="Of fp32,fp16,int8.")
+@batch_option
 @threads_option
-@click.option("--runs", type=click.IntRange(min=1), default=30, show_default=True, help="Rounds that are counted.")
-@json_option("The figures")
-@path_option("--chart", metavar="FILE", help="Draw the map into FILE (NAME.png).")
-def map_(
-    faces: Path | None,
-    scale: int,
-    precision: str,
-    batch: int,
-    threads: int,
-    runs: int,
-    json_file: str | None,
-    chart: Path | None,
-) -> None:
-    """Measure what each network of the zoo adds to bicubic, and what it takes, in every runtime of this machine.
+@option("--runs", "rounds", type=click.IntRange(min=1), default=30, help="Measured rounds.")
+@json_option("The points")
+@path_option("--chart", metavar="FILE", help="Draw the chart into FILE (NAME.png).")
+def pareto(faces: Path | None, scale: int, json_file: str | None, chart: Path | None, **options: Any) -> None:
+    """Measure PSNR gain over bicubic and latency of each zoo network, in every runtime of this machine.
 
-    Faces are shrunk by bicubic. All networks are timed in turn, in one run. INT8 is what a build tries first: all but
-    the first convolution and a last one of few channels.
+    Faces are downscaled by bicubic. All networks are timed interleaved, in one run. INT8 is the first quantization of a
+    build: all but the first convolution and a last one of few channels.
 
     \b
-    facesr-edge bench map --chart map.png
-    facesr-edge bench map --faces faces/test --batch 8 --json map.json
+    facesr-edge bench pareto --chart pareto.png
+    facesr-edge bench pareto --faces faces/test --batch 8 --json pareto.json
     """
     from ...calibration.data.faces import true_faces
-    from ..bench import pareto as trade_off
-    from ..bench import pareto_chart as trade_off_chart
-    from ..bench.configs import select_backends
-    from ..bench.table_chart import check
+    from ..bench.charts import check_chart_path, draw_pareto
+    from ..bench.configs import parse_precisions
+    from ..bench.pareto import measure_pareto, models_of
 
-    select_backends(precision)
+    parse_precisions(options["precision"])
     if chart:
-        check(chart)
-    models = trade_off.models_of(scale)
-    true, whose = true_faces(faces)
-    with watched() as watch:
-        measured = trade_off.measure(
-            models, true, whose, precision=precision, batch=batch, threads=threads, rounds=runs, watch=watch
-        )
-    note(measured.notes)
+        check_chart_path(chart)
+    models = models_of(scale)
+    images, dataset_name = true_faces(faces)
+    with run_progress() as report:
+        result = measure_pareto(models, images, dataset_name, report=report, **options)
+    note(result.notes)
     if json_file != STDOUT:
-        show_map(measured)
+        print_pareto(result)
     if json_file:
-        put_json(measured.to_dict(), json_file)
+        put_json(result.to_dict(), json_file)
     if chart:
-        trade_off_chart.draw(measured, chart)
+        draw_pareto(result, chart)
         say(f"{chart}: written")
 
 
-def show_map(measured: ParetoResult) -> None:
-    """Print the points, the quickest first; those that nothing beats in bold."""
-    from rich.table import Table as Grid
+def print_pareto(result: ParetoResult) -> None:
+    """Print the points in ascending order of latency, the Pareto frontier in bold."""
+    from rich.table import Table
 
     from ..bench.pareto import OPENCV
 
-    grid = Grid("model", "runs in", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("GMAC", "dB", "over bicubic", "ms", "four in five"):
+    grid = Table("model", "backend", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("GMAC", "PSNR Y, dB", "gain, dB", "median, ms", "p10–p90, ms"):
         grid.add_column(title, justify="right")
-    best = measured.frontier
-    for point in measured.points:
-        cost = f"{point.multiply_adds / 1e9:.3f}" if point.multiply_adds else ""
-        taken = point.taken
+    frontier = result.frontier
+    for point in result.points:
+        latency = point.latency_ms
         grid.add_row(
             point.model,
-            "OpenCV" if point.who.engine == OPENCV else str(point.who),
-            cost,
+            "OpenCV" if point.backend.engine == OPENCV else str(point.backend),
+            f"{point.multiply_adds / 1e9:.3f}" if point.multiply_adds else "",
             f"{point.psnr_y_db:.2f}",
             f"{point.gain_db:+.2f}",
-            f"{taken.p50:.2f}",
-            f"{taken.p10:.2f}–{taken.p90:.2f}",
-            style="bold" if point in best else "",
+            f"{latency.p50:.2f}",
+            f"{latency.p10:.2f}–{latency.p90:.2f}",
+            style="bold" if point in frontier else "",
         )
     console = results()
     console.print(grid)
-    console.print("bold: nothing here is both better and quicker", style="dim")
-    console.print(f"{measured.machine}; quality on {measured.faces}, shrunk by bicubic", style="dim")
+    console.print("bold: Pareto frontier", style="dim")
+    console.print(f"{result.machine}; PSNR on {result.faces}, bicubic downscaling", style="dim")
 
 
-def show(timing: Timing) -> None:
-    """Print the tables, the paper's line above ours."""
+def print_tables(timings: TableTimings) -> None:
+    """Print the tables, with the paper's row above the measured ones."""
     console = results()
-    for table in timing.tables:
-        console.print(_grid(timing, table))
+    for table in timings.tables:
+        console.print(_grid(timings, table))
         console.print()
-    faces = "one face" if timing.batch == 1 else f"{timing.batch} faces"
+    faces = "one face" if timings.batch == 1 else f"{timings.batch} faces"
     console.print(
-        f"ms of a call with {faces}: median of {timing.rounds}, below it the range of four in five; x: over the first "
-        "column, to compare across machines.",
+        f"ms of a call with {faces}: median of {timings.rounds} rounds, below it the 10th to 90th percentile; x: ratio "
+        "to the first column, comparable across machines.",
         style="dim",
     )
     console.print(PAPER, style="dim")
-    console.print(f"{timing.machine}; {'; '.join(timing.runtimes.values())}", style="dim")
+    console.print(f"{timings.machine}; {'; '.join(timings.runtimes.values())}", style="dim")
 
 
-def _grid(timing: Timing, table: PaperTable) -> Grid:
-    """A column for each network."""
-    from rich.table import Table as Grid
+def _grid(timings: TableTimings, table: PaperTable) -> Table:
+    """One column per network."""
+    from rich.table import Table
 
-    grid = Grid(title=table.title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    grid = Table(title=table.title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
     grid.add_column(table.varies)
     for row in table.rows:
         grid.add_column(str(row.depth if table.varies == "depth" else row.width), justify="right")
-    networks = [timing.networks[row.size] for row in table.rows]
+    networks = [timings.networks[row.size] for row in table.rows]
     grid.add_row("GMAC", *_with_ratios([network.macs / 1e9 for network in networks]))
     grid.add_row("paper, ms", *_with_ratios([row.paper_ms for row in table.rows]))
-    for who in timing.contestants:
-        taken = [network.taken.get(who) for network in networks]
-        grid.add_row(f"{who}, ms", *_with_ratios([one.p50 if one else None for one in taken]), style="bold")
-        grid.add_row("", *(f"{one.p10:.2f}–{one.p90:.2f}" + " " * RATIO if one else "" for one in taken), style="dim")
+    for backend in timings.backends:
+        latencies = [network.latencies_ms.get(backend) for network in networks]
+        grid.add_row(f"{backend}, ms", *_with_ratios([ms.p50 if ms else None for ms in latencies]), style="bold")
+        ranges = (f"{ms.p10:.2f}–{ms.p90:.2f}" + " " * RATIO_WIDTH if ms else "" for ms in latencies)
+        grid.add_row("", *ranges, style="dim")
     return grid
 
 
 def _with_ratios(values: list[float | None] | list[float]) -> list[str]:
-    """Each with its ratio to the first."""
+    """Values with their ratios to the first."""
     first = values[0]
     ratios = ["" if value is None or first is None else f"x{value / first:.2f}" for value in values]
     return [
-        "–" if value is None else f"{value:.2f}{ratio:>{RATIO}}" for value, ratio in zip(values, ratios, strict=True)
+        "–" if value is None else f"{value:.2f}{ratio:>{RATIO_WIDTH}}"
+        for value, ratio in zip(values, ratios, strict=True)
     ]

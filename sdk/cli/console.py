@@ -1,4 +1,4 @@
-"""What is shown: words on standard error, results on standard output, JSON alone there."""
+"""Terminal output: status messages on stderr, results and JSON on stdout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any
 
 import click
@@ -24,41 +23,40 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ...engines.errors import FacesrError, OutputError
+from ...engines.errors import FacesrError
 from .options import STDOUT
 
 
 def say(text: str) -> None:
-    """A line of standard error: what is going on, never a result."""
+    """Print a status line to stderr."""
     click.echo(text, err=True)
 
 
 def note(lines: Iterable[str]) -> None:
-    """What a source or sink could not do as asked."""
+    """Print warnings of a source or sink to stderr."""
     for line in lines:
         say(f"{click.style('note:', fg='yellow')} {line}")
 
 
 def results() -> Console:
-    """Standard output, for tables."""
-    width = None if sys.stdout.isatty() else 120  # a pipe has no width; 80 would break rows
+    """Console on stdout, for tables."""
+    width = None if sys.stdout.isatty() else 120  # the default of 80 columns for a pipe would wrap rows
     return Console(width=width, highlight=False)
 
 
 def put_json(document: Any, json_file: str) -> None:
-    """Write a document to standard output or a file.
+    """Write a JSON document to stdout or a file.
 
     Raises:
         OutputError: the file cannot be written.
     """
+    from ..profiling.json_writer import write_text
+
     text = json.dumps(document, indent=2, allow_nan=False)
     if json_file == STDOUT:
         click.echo(text)
-        return
-    try:
-        Path(json_file).write_text(f"{text}\n", "utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {json_file}: {error.strerror or error}; choose another file") from None
+    else:
+        write_text(Path(json_file), f"{text}\n")
 
 
 class _Rate(ProgressColumn):
@@ -67,12 +65,12 @@ class _Rate(ProgressColumn):
         super().__init__()
 
     def render(self, task: Task) -> Text:
-        """Speed of the last half minute."""
+        """Throughput over the last 30 s."""
         return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "", style="cyan")
 
 
 def progress(unit: str = "frames") -> Progress:
-    """A bar on standard error: done, rate, time left. Shows nothing where that is no terminal."""
+    """Progress bar on stderr with count, rate and remaining time; disabled if stderr is not a terminal."""
     console = Console(stderr=True)
     return Progress(
         SpinnerColumn(),
@@ -88,38 +86,36 @@ def progress(unit: str = "frames") -> Progress:
     )
 
 
-class Stopped(FacesrError):  # noqa: N818 (the user wanted it)
-    """The user stopped a command after a part of its work; the text says what is kept."""
+class Stopped(FacesrError):  # noqa: N818 (requested by the user)
+    """The user stopped a command; the message says which output is kept."""
 
 
 class Stop:
-    """While it is open, the first Ctrl-C or SIGTERM asks for an end after the frame at hand; the second interrupts.
+    """Graceful stop: the first Ctrl-C or SIGTERM sets `requested`, the second raises KeyboardInterrupt.
 
     Args:
-        close: called when an end is asked for, so that nobody waits for a camera.
+        close: called on the first signal, to end a wait for a camera.
     """
 
     def __init__(self, close: Callable[[], None]) -> None:
-        self.asked = False
+        self.requested = False
         self._close = close
-        self._before: dict[int, Any] = {}
+        self._handlers: dict[int, Any] = {}
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
         self._close()
 
     def __enter__(self) -> Stop:
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._hear)
-        except ValueError:  # only the main thread may listen to signals
-            self._before = {}
+                self._handlers[number] = signal.signal(number, self._on_signal)
+        except ValueError:  # only the main thread can set signal handlers
+            self._handlers = {}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""``facesr-edge eval``: quality of a super-resolution model on held-out faces, or of a detector on labelled scenes."""
+"""``facesr-edge eval``: accuracy of super-resolution models on held-out faces, or of detectors on labelled scenes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from .options import (
     detector_option,
     engine_option,
     json_option,
+    max_references_option,
     min_face_option,
-    most_option,
+    option,
+    option_name,
     path_option,
     references_option,
     score_option,
@@ -25,117 +27,109 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ...calibration.metrics.evaluate import Measure
+    from ...calibration.metrics.evaluate import Metric
 
-ON_FACES = (
+FACE_OPTIONS = (
     *("faces", "model", "all", "degradation", "lpips_weights", "recognizer", "sheet"),
-    *("references", "most", "ablation"),
+    *("references", "max_references", "ablation"),
 )
-ON_SCENES = ("scenes", "detector", "beside", "split", "review", "misses", "score", "min_face")
-"""Options that belong to one kind of evaluation alone."""
+DETECTOR_OPTIONS = (
+    *("detection_data", "detector", "compare", "split", "label_fixes"),
+    *("error_sheet", "score", "min_face"),
+)
 
 
-@click.command("eval", cls=Command, short_help="Quality of a model on faces, of a detector on labelled scenes.")
-@path_option("--faces", metavar="DIR", help="Pictures of faces, 128x128 or larger, not trained on.")
-@click.option(
+@click.command("eval", cls=Command, short_help="Accuracy of models on faces, of detectors on labelled scenes.")
+@path_option("--faces", metavar="DIR", help="Images of faces, 128x128 or larger, not used for training.")
+@option(
     "--model",
     multiple=True,
     metavar="NAME|FOLDER",
     default=(DEFAULT_MODEL,),
-    show_default=True,
-    help="Zoo name or bundle folder; once for each of several models.",
+    help="Zoo name or bundle folder; repeat for several models.",
 )
-@click.option("--all", is_flag=True, help="Every super-resolution model that ships, in one table.")
-@click.option(
-    "--degradation",
-    metavar="NAME",
-    default="bicubic",
-    show_default=True,
-    help="How faces become small: bicubic as in the papers, or camera.",
-)
-@path_option("--lpips-weights", metavar="FILE", help="AlexNet as torchvision has it (.pth), for LPIPS and MPS.")
-@path_option("--recognizer", metavar="ONNX", help="A network like ArcFace: is it still the same person?")
+@click.option("--all", is_flag=True, help="All included super-resolution models, in one table.")
+@option("--degradation", metavar="NAME", default="bicubic", help="Degradation: bicubic as in the papers, or camera.")
+@path_option("--lpips-weights", metavar="FILE", help="AlexNet weights of torchvision (.pth), for LPIPS and MPS.")
+@path_option("--recognizer", metavar="ONNX", help="Network such as ArcFace, for the identity similarity.")
 @references_option
-@most_option
-@click.option("--ablation", is_flag=True, help="With --references: the figures of the model with 0, 1, … of them.")
-@path_option("--sheet", metavar="FILE", help="Draw some faces beside bicubic and the truth into FILE (NAME.png).")
-@path_option("--scenes", metavar="DIR", help="Labelled pictures to judge a detector on: labels.json and images/.")
+@max_references_option
+@click.option("--ablation", is_flag=True, help="With --references: metrics of the model with 0, 1, … references.")
+@path_option("--sheet", metavar="FILE", help="Contact sheet of faces with bicubic and ground truth (NAME.png).")
+@path_option("--detection-data", metavar="DIR", help="Labelled images for a detector: labels.json and images/.")
 @detector_option
-@click.option("--beside", metavar="NAME|FILE", help="A second detector, measured in the same run.")
-@click.option("--split", default="test", show_default=True, help="Which of the scenes; those of no split always.")
-@path_option("--review", metavar="FILE", help="Labels that are no faces, as a person found: picture -> places, JSON.")
-@path_option("--misses", metavar="FILE", help="Draw the detector's worst misses and false alarms into FILE (NAME.png).")
+@click.option("--compare", metavar="NAME|FILE", help="Second detector, benchmarked in the same run.")
+@option("--split", default="test", help="Split; images without a split are included.")
+@path_option("--label-fixes", metavar="FILE", help="False labels to remove: file name -> label indices (JSON).")
+@path_option("--error-sheet", metavar="FILE", help="Figure of missed faces and false positives (NAME.png).")
 @score_option
 @min_face_option
 @engine_option
 @threads_option
-@json_option("The figures")
+@json_option("The metrics")
 def command(engine: str, threads: int, json_file: str | None, **options: Any) -> None:
-    """Measure models as the papers do: faces are shrunk by bicubic, enlarged again, and compared with themselves.
+    """Evaluate super-resolution models as in the papers: downscale faces by bicubic, upscale, compare with the
+    original.
 
-    Or measure a detector on scenes whose faces are labelled: recall at 90 % precision and average precision by size,
-    landmarks, false alarms, and the time of a frame.
+    Or evaluate detectors on labelled scenes: recall at 90 % precision and average precision by face size, landmark
+    error, false positives, and latency per frame.
 
     \b
+    Examples:
     facesr-edge eval --model idrn-x4 --faces held-out/
     facesr-edge eval --all --faces held-out/ --sheet sheet.png
     facesr-edge eval --model msrnet-x8 --faces held-out/ --references library --ablation
-    facesr-edge eval --scenes labelled/ --misses misses.png
-    facesr-edge eval --scenes labelled/ --detector mine/ --beside detector
+    facesr-edge eval --detection-data labelled/ --error-sheet errors.png
+    facesr-edge eval --detection-data labelled/ --detector my-detector/ --compare detector
     """
     ctx = click.get_current_context()
     given = {name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    on_faces, on_scenes = ([_spelt(name) for name in kind if name in given] for kind in (ON_FACES, ON_SCENES))
-    if on_faces and on_scenes:
+    for_faces, for_detectors = (
+        [option_name(name) for name in names if name in given] for names in (FACE_OPTIONS, DETECTOR_OPTIONS)
+    )
+    if for_faces and for_detectors:
         raise click.UsageError(
-            f"{', '.join(on_faces)} cannot be given with {', '.join(on_scenes)}: "
-            "--faces measures a super-resolution model, --scenes a detector"
+            f"{', '.join(for_faces)} cannot be given with {', '.join(for_detectors)}: "
+            "--faces evaluates super-resolution models, --detection-data detectors"
         )
     if {"model", "all"} <= given:
-        raise click.UsageError("--model cannot be given with --all: name the models, or take every one")
-    if options["faces"] is None and options["scenes"] is None:
-        raise click.UsageError("say what to measure on: --faces DIR for a model, --scenes DIR for a detector")
+        raise click.UsageError("--model cannot be given with --all; give one of them")
+    if options["faces"] is None and options["detection_data"] is None:
+        raise click.UsageError("no data; give --faces DIR for a model, or --detection-data DIR for a detector")
     common: dict[str, Any] = {"engine": engine, "threads": threads, "json_file": json_file}
     if options["ablation"]:
-        _ablate(options, engine, threads, json_file)
+        _evaluate_references(options, **common)
     elif options["faces"] is not None:
-        _evaluate(**{name: options[name] for name in ON_FACES if name != "ablation"}, **common)
+        _evaluate_models(**{name: options[name] for name in FACE_OPTIONS if name != "ablation"}, **common)
     else:
-        _judge(**{name: options[name] for name in ON_SCENES}, **common)
+        _evaluate_detectors(**{name: options[name] for name in DETECTOR_OPTIONS}, **common)
 
 
-def _ablate(options: dict[str, Any], engine: str, threads: int, json_file: str | None) -> None:
-    """One model, its figures by the number of references."""
+def _evaluate_references(options: dict[str, Any], json_file: str | None, **runtime: Any) -> None:
+    """Evaluate one model by the number of references."""
     from ...calibration.data.faces import read_faces
     from ...zoo import catalogue
     from ..evaluation.compare import ablation
-    from .eval_tables import show_ablation
+    from .eval_tables import print_ablation
 
     if options["references"] is None or options["faces"] is None or len(options["model"]) != 1:
         raise click.UsageError("--ablation needs one --model, --faces DIR and --references LIB")
     if options["sheet"] or options["all"] or options["degradation"] != "bicubic":
-        raise click.UsageError("--ablation goes without --sheet, --all and --degradation; leave them out")
+        raise click.UsageError("--ablation cannot be given with --sheet, --all or --degradation")
     bundle, faces = catalogue.find(options["model"][0]), read_faces(options["faces"])
-    measures = _measures(options["lpips_weights"], options["recognizer"], threads)
+    metrics = _metrics(options["lpips_weights"], options["recognizer"], runtime["threads"])
     say(f"{len(faces)} faces of {options['faces']} · {bundle.card.name} {bundle.card.precision}")
-    with progress("turns") as bar:
-        task = bar.add_task("measuring", total=bundle.card.io_spec.references + 1)
-        found = ablation(
-            bundle,
-            options["references"],
-            faces,
-            measures=measures,
-            engine=engine,
-            threads=threads,
-            report=lambda done: bar.update(task, completed=done),
-        )
+    with progress("runs") as bar:
+        task = bar.add_task("evaluating", total=bundle.card.io_spec.references + 1)
+        runtime["report"] = lambda done: bar.update(task, completed=done)
+        result = ablation(bundle, options["references"], faces, metrics=metrics, **runtime)
     if json_file:
-        put_json(found.to_dict(), json_file)
+        put_json(result.to_dict(), json_file)
     if json_file != STDOUT:
-        show_ablation(found)
+        print_ablation(result)
 
 
-def _evaluate(
+def _evaluate_models(
     faces: Path,
     model: tuple[str, ...],
     all: bool,  # noqa: A002 - named as the option
@@ -149,96 +143,90 @@ def _evaluate(
     from ...calibration.data.faces import read_faces
     from ...calibration.metrics.evaluate import SEED
     from ..evaluation.compare import compare, super_resolution_models
-    from ..evaluation.contact_sheet import contact_sheet
-    from ..media.images import write_picture
-    from .eval_tables import show_faces
+    from ..evaluation.figures import contact_sheet
+    from ..media.images import write_image
+    from .eval_tables import print_comparison
 
     _check_png(sheet, "--sheet")
     models = super_resolution_models() if all else list(dict.fromkeys(model))
-    measures = _measures(lpips_weights, recognizer, options["threads"])
-    pictures = read_faces(faces)
-    say(f"{len(pictures)} faces of {faces} · {degradation}, seed {SEED} · {', '.join(models)}")
+    metrics = _metrics(lpips_weights, recognizer, options["threads"])
+    images = read_faces(faces)
+    say(f"{len(images)} faces of {faces} · {degradation}, seed {SEED} · {', '.join(models)}")
     with progress("models") as bar:
-        task = bar.add_task("measuring", total=len(models))
-        compared = compare(
+        task = bar.add_task("evaluating", total=len(models))
+        comparison = compare(
             models,
-            pictures,
+            images,
             degradation=degradation,
-            measures=measures,
+            metrics=metrics,
             report=lambda done: bar.update(task, completed=done),
             **options,
         )
     if json_file != STDOUT:
-        show_faces(compared)
+        print_comparison(comparison)
     if json_file:
-        put_json(compared.to_dict(), json_file)
+        put_json(comparison.to_dict(), json_file)
     if sheet:
-        write_picture(sheet, contact_sheet(compared))
-        say(f"{sheet}: some of the faces, beside bicubic and the truth")
+        write_image(sheet, contact_sheet(comparison))
+        say(f"{sheet}: contact sheet written")
 
 
-def _measures(lpips_weights: Path | None, recognizer: Path | None, threads: int) -> dict[str, Measure]:
-    """What is measured: always PSNR, SSIM and VIF, the rest where its network was given."""
-    from ...calibration.metrics.evaluate import MEASURES
+def _metrics(lpips_weights: Path | None, recognizer: Path | None, threads: int) -> dict[str, Metric]:
+    """The default metrics, and those whose network was given."""
+    from ...calibration.metrics.evaluate import METRICS
     from ...engines.errors import MissingDependencyError
 
-    measures = dict(MEASURES)
+    metrics = dict(METRICS)
     if lpips_weights:
         try:
             from ...networks.perceptual import lpips
         except ImportError:
             raise MissingDependencyError("PyTorch", "build", "LPIPS") from None
-        measures["lpips"] = lpips(lpips_weights)
+        metrics["lpips"] = lpips(lpips_weights)
     if recognizer:
-        from ...calibration.metrics.identity import recognition
+        from ...calibration.metrics.identity import identity_similarity
 
-        measures["recognition"] = recognition(recognizer, threads)
-    return measures
+        metrics["identity"] = identity_similarity(recognizer, threads)
+    return metrics
 
 
-def _judge(
-    scenes: Path,
+def _evaluate_detectors(
+    detection_data: Path,
     detector: str,
-    beside: str | None,
+    compare: str | None,
     split: str,
-    review: Path | None,
-    misses: Path | None,
+    label_fixes: Path | None,
+    error_sheet: Path | None,
     json_file: str | None,
     **options: Any,
 ) -> None:
     from ...calibration.data.detection import read_scenes
+    from ..evaluation import figures
     from ..evaluation.detectors import benchmark_detectors
-    from ..evaluation.error_sheet import error_sheet
-    from ..media.images import write_picture
-    from .eval_tables import show_detectors
+    from ..media.images import write_image
+    from .eval_tables import print_detectors
 
-    _check_png(misses, "--misses")
-    pictures = read_scenes(scenes, split, review)
-    models = [detector, beside] if beside else [detector]
-    labels = f"split {split}, labels reviewed by {review.name}" if review else f"split {split}"
-    say(f"{len(pictures)} pictures of {scenes} · {labels} · {' beside '.join(models)}")
-    with progress("pictures") as bar:
-        task = bar.add_task("judging", total=len(pictures))
-        measured = benchmark_detectors(
-            models, pictures, report=lambda done: bar.update(task, completed=done), **options
-        )
-    if misses:
-        first = measured.detectors[0]
-        title = f"Where {first.name} is wrong: {len(pictures)} pictures of {scenes.resolve().name}, split {split}"
-        write_picture(misses, error_sheet(first, title))
+    _check_png(error_sheet, "--error-sheet")
+    scenes = read_scenes(detection_data, split, label_fixes)
+    models = [detector, compare] if compare else [detector]
+    fixes = f", label fixes of {label_fixes.name}" if label_fixes else ""
+    say(f"{len(scenes)} images of {detection_data} · split {split}{fixes} · {', '.join(models)}")
+    with progress("images") as bar:
+        task = bar.add_task("evaluating", total=len(scenes))
+        results = benchmark_detectors(models, scenes, report=lambda done: bar.update(task, completed=done), **options)
+    if error_sheet:
+        first = results.detectors[0]
+        title = f"Errors of {first.name}: {len(scenes)} images of {detection_data.resolve().name}, split {split}"
+        write_image(error_sheet, figures.error_sheet(first, title))
     if json_file:
-        about = {"scenes": str(scenes), "split": split, "review": str(review) if review else None}
-        put_json({**about, **measured.to_dict()}, json_file)
+        data = {"detection_data": str(detection_data), "split": split}
+        put_json({**data, "label_fixes": str(label_fixes) if label_fixes else None, **results.to_dict()}, json_file)
     if json_file != STDOUT:
-        show_detectors(measured)
-    if misses:
-        say(f"{misses}: missed faces and false alarms, the worst first")
+        print_detectors(results)
+    if error_sheet:
+        say(f"{error_sheet}: missed faces and false positives written")
 
 
 def _check_png(file: Path | None, option: str) -> None:
     if file and file.suffix.lower() != ".png":
         raise click.BadParameter(f"expected a file that ends in .png, got {file}", param_hint=option)
-
-
-def _spelt(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -1,11 +1,11 @@
-"""The table of ``facesr-edge eval --faces``: bicubic and models by scale, the best figure of each scale in bold."""
+"""Tables of ``facesr-edge eval``: models by scale, detectors by face size, and the ablation of references."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...calibration.metrics.detection_report import FROM_12, MAX_FP_PER_SCENE, MIRRORED, SHRINK
+from ...calibration.metrics.detection_report import FROM_12, MAX_FP_PER_SCENE, MIRRORED, MIRRORED_SCALE
 from .console import results, say
 
 if TYPE_CHECKING:
@@ -14,193 +14,156 @@ if TYPE_CHECKING:
     from ..evaluation.compare import Ablation, Comparison, ModelRow, ScaleGroup
     from ..evaluation.detectors import DetectorResult, DetectorResults
 
+HEADINGS = {
+    "psnr_y_db": "PSNR\nY, dB",
+    "psnr_rgb_db": "PSNR\nRGB, dB",
+    "ssim_y": "SSIM\nY",
+    "ssim_rgb": "SSIM\nRGB",
+    "vif": "VIF\nY",
+    "lpips": "LPIPS\n(lower)",
+    "mps": "MPS\n",
+    "identity": "ID cos\n",
+}
+"""Metric -> heading; a metric without one is shown under its name, after these."""
+LOWER_IS_BETTER = ("lpips",)
+
 
 class Column(NamedTuple):
-    """One figure of all rows.
+    """One column of the table of models."""
 
-    Args:
-        heading: its name, and below it what of or in which unit.
-        told: row -> its figure; none where it was not measured.
-        form: how the figure is written.
-        best: of a group's figures; none where none is better than another.
-    """
-
-    heading: str
-    told: Callable[[ModelRow], float | None]
-    form: Callable[[float], str]
-    best: Callable[[list[float]], float] | None = None
+    heading: str  # two lines: metric, and channel or unit
+    value: Callable[[ModelRow], float | None]  # None if it was not measured
+    format: Callable[[float], str]
+    best: Callable[[list[float]], float] | None = None  # max or min; None if no value is better than another
 
 
-def show_faces(comparison: Comparison) -> None:
-    """Print the table; a column whose figure no row has is left out."""
-    columns = [column for column in COLUMNS if any(column.told(row) is not None for row in _rows(comparison))]
-    table = _table(columns)
+def print_comparison(comparison: Comparison) -> None:
+    """Print a table by scale with the best value of each scale in bold, without columns that no row has."""
+    rows = [row for group in comparison.groups for row in group.rows]
+    others = dict.fromkeys(name for row in rows for name in row.metrics if name not in HEADINGS)
+    columns = (*map(_metric, (*HEADINGS, *others)), *COLUMNS)
+    columns = tuple(column for column in columns if any(column.value(row) is not None for row in rows))
+    table = _table("", "")
+    for column in columns:
+        table.add_column(column.heading, justify="right")
     for group in comparison.groups:
         for number, row in enumerate(group.rows):
             scale = "" if number else f"x{group.scale}"
-            table.add_row(scale, row.label, *(_told(column, row, group) for column in columns))
+            table.add_row(scale, row.label, *(_cell(column, row, group) for column in columns))
         table.add_section()
     results().print(table)
-    if not any(row.cost for row in _rows(comparison)):
+    if not any(row.complexity for row in rows):
         say("parameters and multiply-adds need PyTorch and onnx: pip install 'facesr-edge[build]'")
 
 
-def _told(column: Column, row: ModelRow, group: ScaleGroup) -> str:
-    value = column.told(row)
+def _cell(column: Column, row: ModelRow, group: ScaleGroup) -> str:
+    value = column.value(row)
     if value is None:
         return ""
-    others = [told for each in group.rows if (told := column.told(each)) is not None]
-    text = column.form(value)
-    return f"[bold]{text}[/]" if column.best and len(others) > 1 and value == column.best(others) else text
+    values = [v for each in group.rows if (v := column.value(each)) is not None]
+    text = column.format(value)
+    return f"[bold]{text}[/]" if column.best and len(values) > 1 and value == column.best(values) else text
 
 
-def _figure(name: str) -> Callable[[ModelRow], float | None]:
-    return lambda row: row.figures.get(name)
+def _metric(name: str) -> Column:
+    decimals = 2 if name.endswith("_db") else 4
+    heading, best = HEADINGS.get(name, f"{name}\n"), min if name in LOWER_IS_BETTER else max
+    return Column(heading, lambda row: row.metrics.get(name), lambda value: f"{value:.{decimals}f}", best)
 
 
-def _db(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _share(value: float) -> str:
-    return f"{value:.4f}"
-
-
-def _count(value: float) -> str:
+def _parameters(value: float) -> str:
     return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k"
 
 
 COLUMNS = (
-    Column("PSNR\nY, dB", _figure("psnr_y_db"), _db, max),
-    Column("\nRGB, dB", _figure("psnr_rgb_db"), _db, max),
-    Column("SSIM\nY", _figure("ssim_y"), _share, max),
-    Column("\nRGB", _figure("ssim_rgb"), _share, max),
-    Column("VIF\nY", _figure("vif"), _share, max),
-    Column("LPIPS\n(less)", _figure("lpips"), _share, min),
-    Column("MPS\n", _figure("mps"), _share, max),
-    Column("same\nperson", _figure("recognition"), _share, max),
     Column("gain\ndB", lambda row: row.gain_db if row.precision else None, lambda value: f"{value:+.2f}", max),
-    Column("weights\n", lambda row: row.cost.parameters if row.cost else None, _count),
-    Column("GMAC\n32x32", lambda row: row.cost.gmac if row.cost else None, lambda value: f"{value:.3f}"),
+    Column("params\n", lambda row: row.complexity.parameters if row.complexity else None, _parameters),
+    Column("GMAC\n32x32", lambda row: row.complexity.gmacs if row.complexity else None, lambda value: f"{value:.3f}"),
 )
 
 
-def _rows(comparison: Comparison) -> list[ModelRow]:
-    return [row for group in comparison.groups for row in group.rows]
-
-
-def _table(columns: list[Column]) -> Table:
+def _table(*columns: str) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    for heading in ("", ""):
-        table.add_column(heading)
-    for column in columns:
-        table.add_column(column.heading, justify="right")
-    return table
+    return Table(*columns, box=None, padding=(0, 1), header_style="dim", pad_edge=False)
 
 
-GROUPS = {"all": "all pictures", MIRRORED: f"mirrored, x{SHRINK:g}"}
-"""What groups of pictures are called, where not by their kind."""
-Told = Callable[["DetectorResult"], str]
+GROUPS = {"all": "all images", MIRRORED: f"mirrored, x{MIRRORED_SCALE:g}"}
+"""Group of images -> display name; other groups are kinds of scenes."""
+Cell = Callable[["DetectorResult"], str]
 
 
-def show_detectors(measured: DetectorResults) -> None:
-    """Print recall and precision by size of face, then all that is one figure a detector, then the machine."""
+def print_detectors(measured: DetectorResults) -> None:
+    """Print recall and precision by face size, then the other metrics and the latencies, then the machine."""
     console = results()
-    console.print(by_size(measured.detectors))
+    console.print(size_table(measured.detectors))
     console.print()
-    console.print(single_figures(measured))
+    console.print(summary_table(measured))
     console.print(str(measured.machine), style="dim")
 
 
-def by_size(detectors: tuple[DetectorResult, ...]) -> Table:
-    """Recall at 90 % precision and average precision of each group of pictures and band of sizes."""
-    table = _detector_table("", "side")
+def size_table(detectors: tuple[DetectorResult, ...]) -> Table:
+    """Recall at 90 % precision and average precision by group of images and face size."""
+    table = _table("", "side")
     table.add_column("faces", justify="right")
-    for judged in detectors:
-        name = f"{judged.name}\n" if len(detectors) > 1 else ""
+    for result in detectors:
+        name = f"{result.name}\n" if len(detectors) > 1 else ""
         table.add_column(f"{name}recall@90", justify="right")
         table.add_column("AP", justify="right")
     group = ""
-    for rows in zip(*(judged.quality.rows for judged in detectors), strict=True):
+    for rows in zip(*(result.quality.rows for result in detectors), strict=True):
         row = rows[0]
         if group and row.group != group:
             table.add_section()
-        figures = (f"{value:.3f}" for each in rows for value in (each.recall, each.average_precision))
-        words = "" if row.group == group else GROUPS.get(row.group, row.group)
-        table.add_row(words, str(row.band), str(row.faces), *figures)
+        metrics = (f"{value:.3f}" for each in rows for value in (each.recall, each.average_precision))
+        name = "" if row.group == group else GROUPS.get(row.group, row.group)
+        table.add_row(name, str(row.sizes), str(row.faces), *metrics)
         group = row.group
     return table
 
 
-def single_figures(measured: DetectorResults) -> Table:
-    """Figures at the score in use, landmarks, and time; of two detectors also the ratio of their times."""
-    table = _detector_table("")
-    for judged in measured.detectors:
-        table.add_column(judged.name, justify="right")
+def summary_table(measured: DetectorResults) -> Table:
+    """Metrics at the score threshold, landmark errors and latencies; for two detectors also the latency ratio."""
+    table = _table("")
+    for result in measured.detectors:
+        table.add_column(result.name, justify="right")
     if measured.ratios:
         table.add_column("ratio", justify="right")
-    for words, told in _figures(measured.detectors[0]):
-        table.add_row(words, *map(told, measured.detectors))
+    for name, cell in _summary_rows(measured.detectors[0]):
+        table.add_row(name, *map(cell, measured.detectors))
     for size in measured.detectors[0].latencies_ms:
-        times = (f"{judged.latencies_ms[size].p50:.1f} ms" for judged in measured.detectors)
+        latencies = (f"{result.latencies_ms[size].p50:.1f} ms" for result in measured.detectors)
         ratio = (f"{measured.ratios[size]:.2f}",) if measured.ratios else ()
-        table.add_row("{}x{} frame, median".format(*size), *times, *ratio, style="bold")
+        table.add_row("{}x{} frame, median latency".format(*size), *latencies, *ratio, style="bold")
     return table
 
 
-def _figures(judged: DetectorResult) -> Iterator[tuple[str, Told]]:
-    """What a row is called, and what it says of a detector."""
-    quality = judged.quality
-    yield f"faces of {FROM_12} found, at score {quality.score:g}", lambda j: _detector_share(j.quality.recall_from_12)
-    yield f"false alarms in all {quality.pictures} pictures", lambda j: f"{j.quality.false_alarms}"
-    if quality.alarms.pictures:
-        yield f"  in the {quality.alarms.pictures} without faces", lambda j: f"{j.quality.alarms.count}"
-        yield f"  score that leaves 1 in {MAX_FP_PER_SCENE} of these", lambda j: _number(j.quality.alarms.quiet_score)
-    yield "landmark error, of the eyes' distance: mean", lambda j: _detector_share(j.quality.landmarks.mean)
-    yield "  median", lambda j: _detector_share(j.quality.landmarks.median)
-    yield "  mean without profiles", lambda j: _detector_share(j.quality.landmarks.frontal_mean)
+def _summary_rows(first: DetectorResult) -> Iterator[tuple[str, Cell]]:
+    """Name of each row, and its cell for a detector."""
+    quality = first.quality
+    yield f"recall, {FROM_12}, score {quality.score:g}", lambda r: _format(r.quality.recall_from_12)
+    yield f"false positives in {quality.images} images", lambda r: f"{r.quality.false_positives}"
+    if quality.background.images:
+        yield f"  in {quality.background.images} images without faces", lambda r: f"{r.quality.background.count}"
+        name = f"  score threshold for 1 in {MAX_FP_PER_SCENE} of these"
+        yield name, lambda r: _format(r.quality.background.fp_threshold, ".3f")
+    yield "landmark error / eye distance: mean", lambda r: _format(r.quality.landmarks.mean)
+    yield "  median", lambda r: _format(r.quality.landmarks.median)
+    yield "  mean without profiles", lambda r: _format(r.quality.landmarks.frontal_mean)
 
 
-def _detector_table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    for column in columns:
-        table.add_column(column)
-    return table
+def _format(value: float | None, spec: str = ".1%") -> str:
+    return "–" if value is None else f"{value:{spec}}"
 
 
-def _detector_share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-HEADINGS = {
-    "psnr_y_db": "PSNR\nY, dB",
-    "psnr_rgb_db": "\nRGB, dB",
-    "ssim_y": "SSIM\nY",
-    "ssim_rgb": "\nRGB",
-    "vif": "VIF\nY",
-    "lpips": "LPIPS\n(less)",
-    "mps": "MPS\n",
-    "recognition": "same\nperson",
-}
-
-
-def show_ablation(found: Ablation) -> None:
-    """Print the table."""
-    from rich.table import Table
-
-    table = Table("references", box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    for name in found.bicubic:
+def print_ablation(ablation: Ablation) -> None:
+    """Print the metrics by the number of references."""
+    table = _table("references")
+    for name in ablation.bicubic:
         table.add_column(HEADINGS.get(name, name), justify="right")
-    for label, values in (("bicubic", found.bicubic), *((str(n), one) for n, one in enumerate(found.by_references))):
-        table.add_row(label, *(f"{v:.3f}" if name.endswith("_db") else f"{v:.4f}" for name, v in values.items()))
+    rows = {"bicubic": ablation.bicubic, **{str(count): m for count, m in enumerate(ablation.by_references)}}
+    for label, metrics in rows.items():
+        table.add_row(label, *(f"{v:.3f}" if name.endswith("_db") else f"{v:.4f}" for name, v in metrics.items()))
     console = results()
-    console.print(f"{found.model}, {found.faces} faces, a library of {found.entries} entries")
+    console.print(f"{ablation.model}, {ablation.faces} faces, reference library of {ablation.entries} entries")
     console.print(table)

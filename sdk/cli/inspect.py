@@ -1,4 +1,4 @@
-"""``facesr-edge inspect``: a card in words."""
+"""``facesr-edge inspect``: the card of a bundle."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from .console import put_json, results
 from .options import STDOUT, Command, json_option
 
 
-@click.command("inspect", cls=Command, short_help="What is known of a bundle, in words.")
+@click.command("inspect", cls=Command, short_help="Show the card of a bundle.")
 @click.argument("bundle", metavar="BUNDLE|NAME")
 @json_option("The card")
 def command(bundle: str, json_file: str | None) -> None:
-    """Say what is known of a bundle: precision, hashes, parity, quality, training, licence, limits."""
+    """Show the card of a bundle: precision, hashes, parity, evaluations, training, licence, limitations."""
+    from ...engines.bundle.bundle import Bundle, read_card
     from ...zoo import catalogue
     from ..describe import sections
 
-    opened = catalogue.find(bundle)
+    folder = catalogue.locate(bundle)
+    card = read_card(folder)
     if json_file:
-        put_json({"folder": str(opened.folder), **asdict(opened.card)}, json_file)
+        put_json({"folder": str(folder), **asdict(card)}, json_file)
     if json_file == STDOUT:
         return
     from rich.markup import escape
     from rich.table import Table
 
     console = results()
-    for title, rows in sections(opened):
-        console.print(f"[bold]{title}[/bold]")
+    for title, rows in sections(Bundle(folder, card)):
+        console.print(f"[bold]{escape(title)}[/bold]")
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
         table.add_column(style="dim", no_wrap=True)
         table.add_column()

@@ -1,10 +1,11 @@
-"""Options that several commands share, and the kind of command they belong to."""
+"""Options shared by several commands, and the pipeline that they configure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,15 +13,19 @@ from ...engines.onnxruntime.reference_session import MAX_REFERENCES
 from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
 from ..pipeline.tiling import MIN_FACE
 
+if TYPE_CHECKING:
+    from ..media.base import Source
+    from ..pipeline.pipeline import Pipeline
+
 STDOUT = "-"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """A command that knows ``--debug``, and whose ``--json`` takes a file only where one follows.
+    """Command with ``--debug`` and an optional value for ``--json``.
 
-    ``--json`` stands for ``--json -``, unless ``-`` or a name that ends in .json comes after it: so
-    ``run --json clip.mp4`` reads the clip instead of overwriting it.
+    ``--json`` means ``--json -`` unless it is followed by ``-`` or a name that ends in .json: ``run --json clip.mp4``
+    reads the clip and does not overwrite it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -28,16 +33,16 @@ class Command(click.Command):
         self.params.append(_DEBUG)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See click."""
-        followed = zip(args, [*args, ""][1:], strict=True)
-        spelled = [
-            "--json=-" if arg == "--json" and after != STDOUT and not after.endswith(".json") else arg
-            for arg, after in followed
+        """See `click.Command`."""
+        pairs = zip(args, [*args, ""][1:], strict=True)
+        expanded = [
+            "--json=-" if arg == "--json" and value != STDOUT and not value.endswith(".json") else arg
+            for arg, value in pairs
         ]
-        return super().parse_args(ctx, spelled)
+        return super().parse_args(ctx, expanded)
 
 
-def _remember(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+def _set_debug(ctx: click.Context, option: click.Parameter, value: bool) -> None:
     ctx.ensure_object(dict)["debug"] = value
 
 
@@ -46,138 +51,128 @@ _DEBUG = click.Option(
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=_remember,
+    callback=_set_debug,
     help="Show the traceback of an error.",
 )
 
 
-def _json_target(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+def _json_file(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
     if value is not None and value != STDOUT and not value.endswith(".json"):
         raise click.BadParameter(f"expected a file that ends in .json, or '-' for standard output, got {value}")
     return value
 
 
-def json_option(what: str) -> Callable[[F], F]:
-    """``--json [FILE]``.
-
-    Args:
-        what: the document holds, for the help.
-    """
-    text = f"{what} as one JSON document: into FILE (NAME.json), or on standard output and nothing else there."
-    return click.option("--json", "json_file", metavar="[FILE]", callback=_json_target, help=text)
+def json_option(content: str) -> Callable[[F], F]:
+    """``--json [FILE]``; `content` describes the document in the help."""
+    text = f"{content} as JSON, to FILE (.json) or, without any other output, to stdout."
+    return click.option("--json", "json_file", metavar="[FILE]", callback=_json_file, help=text)
 
 
-def path_option(*names: str, help: str, **more: Any) -> Callable[[F], F]:  # noqa: A002
-    """An option that takes a path."""
-    return click.option(*names, type=click.Path(path_type=Path), help=help, **more)
+def path_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:  # noqa: A002
+    """Option with a path as value."""
+    return click.option(*names, type=click.Path(path_type=Path), help=help, **settings)
 
 
-def _settings(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
-    told: dict[str, int] = {}
+def _assignments(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    assignments: dict[str, int] = {}
     for value in values:
         name, _, number = value.partition("=")
         if not (name.isidentifier() and number.lstrip("-").isdecimal()):
             raise click.BadParameter(f"expected NAME=NUMBER with a whole number, e.g. groups=5, got {value}")
-        if name in told:
-            raise click.BadParameter(f"{name} is set twice; leave one out")
-        told[name] = int(number)
-    return told
+        if name in assignments:
+            raise click.BadParameter(f"{name} is set twice; remove one")
+        assignments[name] = int(number)
+    return assignments
 
 
-def set_option(of: str) -> Callable[[F], F]:
-    """``--set NAME=NUMBER``, as often as wanted; the command gets a dict, ``options``.
+def set_option(target: str) -> Callable[[F], F]:
+    """``--set NAME=NUMBER``, repeatable, as the dict ``options``; `target` names the recipe or network in the help."""
+    text = f"Set another option of {target}, e.g. groups=5 for sisn; repeatable."
+    return click.option("--set", "options", metavar="NAME=NUMBER", multiple=True, callback=_assignments, help=text)
 
-    Args:
-        of: what is set, for the help: "the recipe", "the network".
-    """
-    text = f"Another option of {of}, e.g. groups=5 for sisn; may be given again."
-    return click.option("--set", "options", metavar="NAME=NUMBER", multiple=True, callback=_settings, help=text)
+
+def option_name(parameter: str) -> str:
+    """Name of a parameter on the command line."""
+    return "--set" if parameter == "options" else f"--{parameter.replace('_', '-')}"
 
 
 def pipeline_options(function: F) -> F:
-    """The options that choose what is run, for `load` and `load_detector`."""
-    for option in reversed(
-        (
-            model_option(DEFAULT_MODEL),
-            detector_option,
-            engine_option,
-            rebuild_option,
-            click.option(
-                "--outscale",
-                type=click.IntRange(1, 4),
-                default=2,
-                show_default=True,
-                help="How many times larger the output is than the input.",
-            ),
-            min_face_option,
-            score_option,
-            threads_option,
-            references_option,
-            most_option,
-        )
+    """Options of the pipeline, see `load_pipeline`."""
+    for option in (  # click lists options in reverse order of their decorators
+        *(max_references_option, references_option, threads_option, score_option, min_face_option),
+        *(outscale_option, rebuild_option, engine_option, detector_option, model_option),
     ):
         function = option(function)
     return function
 
 
-def model_option(default: str | None = None) -> Callable[[F], F]:
-    """``--model``.
+option = partial(click.option, show_default=True)
+model_option = option("--model", metavar="NAME|FOLDER", default=DEFAULT_MODEL, help="Zoo model or bundle folder.")
+detector_option = option(
+    "--detector", metavar="NAME|FILE", default=DEFAULT_DETECTOR, help="Zoo model, bundle folder or YuNet ONNX file."
+)
+outscale_option = option(
+    "--outscale",
+    type=click.IntRange(1, 4),
+    metavar="N",
+    default=2,
+    help="Scale of the output frame relative to the input.",
+)
+min_face_option = option(
+    "--min-face",
+    type=float,
+    default=MIN_FACE,
+    help="Minimum face size in pixels. From 12 px on, larger values are faster; values below 8 px are slower.",
+)
+score_option = option("--score", type=float, default=DEFAULT_SCORE, help="Minimum detection score, 0 to 1.")
+engine_option = option(
+    "--engine", default="auto", metavar="NAME", help="Runtime: auto, tensorrt, openvino or onnxruntime."
+)
+rebuild_option = click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Build the TensorRT engine of the bundle if it is missing or incompatible with this device.",
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    help="CPU threads per network.  [default: one per core]",
+)
+references_option = click.option(
+    "--references",
+    metavar="LIB",
+    type=click.Path(path_type=Path),
+    help="Reference library for a reference-based model; see facesr-edge references build.",
+)
+max_references_option = option(
+    "--max-references",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=MAX_REFERENCES,
+    help="Maximum number of references per face.",
+)
 
-    Args:
-        default: a name of the zoo; without it the option is required.
-    """
-    known = {"default": default, "show_default": True} if default else {"required": True}
-    return click.option("--model", metavar="NAME|FOLDER", help="Zoo name or bundle folder.", **known)
 
+def load_pipeline(options: dict[str, Any], composite: bool = True) -> Pipeline:
+    """Load the pipeline configured by `pipeline_options`; without `composite` it creates faces only."""
+    from ..load import load, load_detector
 
-def detector_option(function: F) -> F:
-    """``--detector``."""
-    text = "Zoo name, bundle folder or YuNet ONNX file."
-    return click.option("--detector", metavar="NAME|FILE", default=DEFAULT_DETECTOR, show_default=True, help=text)(
-        function
+    common = {name: options[name] for name in ("engine", "threads", "rebuild")}
+    detector = load_detector(options["detector"], score=options["score"], min_face=options["min_face"], **common)
+    return load(
+        options["model"],
+        detector=detector,
+        outscale=options["outscale"],
+        composite=composite,
+        references=options["references"],
+        max_references=options["max_references"],
+        **common,
     )
 
 
-def min_face_option(function: F) -> F:
-    """``--min-face``."""
-    text = "Smallest face of interest in pixels: from 12 on larger is quicker, below 8 smaller is slower."
-    return click.option("--min-face", type=float, default=MIN_FACE, show_default=True, help=text)(function)
-
-
-def score_option(function: F) -> F:
-    """``--score``."""
-    text = "Least score of a face, 0 to 1."
-    return click.option("--score", type=float, default=DEFAULT_SCORE, show_default=True, help=text)(function)
-
-
-def engine_option(function: F) -> F:
-    """``--engine``."""
-    known = "Runtime: auto, tensorrt, openvino or onnxruntime."
-    return click.option("--engine", default="auto", show_default=True, metavar="NAME", help=known)(function)
-
-
-def rebuild_option(function: F) -> F:
-    """``--rebuild``."""
-    text = "Compile a TensorRT engine in the bundle's folder where it has none that runs here."
-    return click.option("--rebuild", is_flag=True, help=text)(function)
-
-
-def threads_option(function: F) -> F:
-    """``--threads``."""
-    return click.option(
-        "--threads", type=click.IntRange(min=0), default=0, help="CPU threads of a network.  [default: one a core]"
-    )(function)
-
-
-def references_option(function: F) -> F:
-    """``--references``."""
-    text = "Library of faces that the model borrows from: facesr-edge references build."
-    return path_option("--references", metavar="LIB", help=text)(function)
-
-
-def most_option(function: F) -> F:
-    """``--most``."""
-    text = "References of a face, with --references."
-    return click.option("--most", type=click.IntRange(min=1), default=MAX_REFERENCES, show_default=True, help=text)(
-        function
-    )
+def run_summary(pipeline: Pipeline, source: Source) -> str:
+    """Source, model and runtime in one line."""
+    size = "{}x{}".format(*source.size_wh) if source.size_wh else source.kind
+    return f"{source.name} ({size}) · {pipeline.card.name} {pipeline.card.precision} · {pipeline.session.runtime}"

@@ -1,4 +1,4 @@
-"""``facesr-edge references``: libraries of faces that a network borrows detail from."""
+"""``facesr-edge references``: reference libraries for reference-based super-resolution."""
 
 from __future__ import annotations
 
@@ -8,110 +8,115 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import progress, put_json, results, say
-from .options import STDOUT, Command, json_option, path_option, threads_option
+from .options import STDOUT, Command, json_option, option, path_option, threads_option
 
 if TYPE_CHECKING:
     from ...engines.onnxruntime.reference_library import Library
 
-MODEL = "msrnet-x8"
+model_option = option(
+    "--model",
+    metavar="NAME|FOLDER",
+    default="msrnet-x8",
+    help="Zoo model or bundle folder of the reference-based network.",
+)
 
 
-def model_option(function: Any) -> Any:
-    """``--model``, of a network that borrows."""
-    text = "Zoo name or bundle folder of the network that will borrow."
-    return click.option("--model", metavar="NAME|FOLDER", default=MODEL, show_default=True, help=text)(function)
-
-
-@click.group("references", short_help="Libraries of faces that a network borrows detail from.")
+@click.group("references", short_help="Build and inspect reference libraries for reference-based models.")
 def command() -> None:
-    """Make libraries of other people's faces, from which a network like MSRNet borrows detail."""
+    """Build and inspect libraries of reference faces for reference-based super-resolution (MSRNet)."""
 
 
-@command.command("build", cls=Command, short_help="Make a library of a folder of faces.")
+@command.command("build", cls=Command, short_help="Build a library from a folder of faces.")
 @click.argument("faces", metavar="FACES", type=click.Path(path_type=Path))
-@path_option("-o", "--output", metavar="LIB", required=True, help="Folder to write.")
+@path_option("-o", "--output", metavar="LIB", required=True, help="Output folder.")
 @model_option
 @path_option(
-    "--embedder", metavar="ONNX", help="A network like ArcFace says how alike faces are, not the model itself."
+    "--embedder",
+    metavar="ONNX",
+    help="Face recognition network (ArcFace) that selects references.  [default: features of the model]",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Most pictures to take, the first by name.  [default: all]")
-@click.option("--mirrored", is_flag=True, help="Keep the mirror image of each face as well.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Use the first N images by name.  [default: all]"
+)
+@click.option("--mirrored", is_flag=True, help="Also add the mirror image of each face.")
 @threads_option
-@json_option("What the library holds")
+@json_option("The summary of the library")
 def build(faces: Path, output: Path, model: str, json_file: str | None, **options: Any) -> None:
-    """Keep what each face of a folder lends: 1.2 MB a face with the model that ships.
+    """Encode the faces of a folder into a reference library; 1.2 MB per face with msrnet-x8.
 
-    Pictures of 128 pixels or more; the middle 128x128 is taken, larger ones are shrunk to 144 first. Nearly alike in
-    pose and light helps most; it need not be the same person.
+    Images need at least 128x128 pixels; larger ones are resized to 144 pixels, then the center 128x128 is used. Faces
+    of similar pose and lighting help most; they need not show the same person.
 
     \b
-    facesr-edge references build faces/train -o library --limit 300
-    facesr-edge run clip.mp4 -o larger.mp4 --model msrnet-x8 --references library
+    Examples:
+      facesr-edge references build faces/train -o library --limit 300
+      facesr-edge run clip.mp4 -o upscaled.mp4 --model msrnet-x8 --references library
     """
     from ...zoo import catalogue
-    from ..media.images import picture_paths
+    from ..media.images import image_paths
     from ..pipeline.references import build_library
 
-    bundle, limit = catalogue.find(model), options["limit"]
+    bundle = catalogue.find(model)
     with progress("faces") as bar:
-        count = len(picture_paths(faces)[:limit])
-        task = bar.add_task("encoding", total=count)
-        made = build_library(faces, output, bundle, report=lambda done: bar.update(task, completed=done), **options)
-    _tell(made, json_file)
+        task = bar.add_task("encoding", total=len(image_paths(faces)[: options["limit"]]))
+        library = build_library(faces, output, bundle, report=lambda done: bar.update(task, completed=done), **options)
+    _show_library(library, json_file)
 
 
-@command.command("inspect", cls=Command, short_help="What a library holds.")
+@command.command("inspect", cls=Command, short_help="Show the contents of a library.")
 @click.argument("library", metavar="LIB", type=click.Path(path_type=Path))
-@json_option("What the library holds")
+@json_option("The summary of the library")
 def inspect(library: Path, json_file: str | None) -> None:
-    """Say what a library holds: faces, whose network made it, what it weighs."""
+    """Show the contents of a library: faces, model and size."""
     from ...engines.onnxruntime.reference_library import open_library
 
-    _tell(open_library(library), json_file)
+    _show_library(open_library(library), json_file)
 
 
-@command.command("show", cls=Command, short_help="A small face, its nearest, and what they add.")
+@command.command("show", cls=Command, short_help="Draw a face with its nearest references and the results.")
 @click.argument("library", metavar="LIB", type=click.Path(path_type=Path))
 @click.argument("face", metavar="FACE", type=click.Path(path_type=Path))
-@path_option("-o", "--output", metavar="FILE", required=True, help="Picture to write (NAME.png).")
-@path_option("--faces", metavar="DIR", required=True, help="The folder that the library was made of.")
+@path_option("-o", "--output", metavar="FILE", required=True, help="Output image (.png).")
+@path_option("--faces", metavar="DIR", required=True, help="Folder from which the library was built.")
 @model_option
 @threads_option
 def show(library: Path, face: Path, output: Path, faces: Path, model: str, threads: int) -> None:
-    """Draw a true face made small, the entries of the library it borrows from, and the results with 0 to 5 of them."""
+    """Draw the downscaled FACE, its nearest references and the results with 0 to 5 references; print their metrics."""
     from ...zoo import catalogue
-    from ..evaluation.reference_sheet import reference_sheet
-    from ..media.images import read_picture, write_picture
+    from ..evaluation.figures import reference_sheet
+    from ..media.images import read_image, write_image
 
-    sheet, said = reference_sheet(catalogue.find(model), library, read_picture(face), face, faces, threads)
-    write_picture(output, sheet)
-    for line in said:
+    sheet, metrics = reference_sheet(catalogue.find(model), library, read_image(face), face, faces, threads)
+    write_image(output, sheet)
+    for line in metrics:
         click.echo(line)
-    say(f"{output}: above the small face, the truth and the nearest; below the results with 0 references and more")
+    say(f"{output}: top row input, ground truth and nearest references; bottom row results with 0 and more references")
 
 
-def _tell(library: Library, json_file: str | None) -> None:
-    about = library.about
+def _show_library(library: Library, json_file: str | None) -> None:
+    manifest = library.manifest
     size = sum(path.stat().st_size for path in library.folder.iterdir())
-    pictures = len({entry.file for entry in about.entries})
-    mirrored = any(entry.mirrored for entry in about.entries)
-    told = {
-        "library": str(library.folder),
-        "model": about.model,
-        "pictures": pictures,
-        "entries": len(library),
-        "bytes": size,
-        "embedder": about.embedder or "the model's own features",
-        "positions": library.keys.shape[1],
-        "key": library.keys.shape[2],
-        "value": library.values.shape[2],
-    }
+    images = len({entry.file for entry in manifest.entries})
+    mirrored = any(entry.mirrored for entry in manifest.entries)
     if json_file:
-        put_json({**told, "files": [entry.file for entry in about.entries]}, json_file)
+        document = {
+            "library": str(library.folder),
+            "model": manifest.model,
+            "images": images,
+            "entries": len(library),
+            "bytes": size,
+            "embedder": manifest.embedder or "features of the model",
+            "positions": library.keys.shape[1],
+            "key": library.keys.shape[2],
+            "value": library.values.shape[2],
+            "files": [entry.file for entry in manifest.entries],
+        }
+        put_json(document, json_file)
     if json_file != STDOUT:
-        by = f"chosen by a network {about.embedder[:12]}…" if about.embedder else "chosen by the model's own features"
+        size_mb = size / 1e6
+        selection = f"embedder {manifest.embedder[:12]}…" if manifest.embedder else "features of the model"
         results().print(
-            f"{library.folder}: {pictures} faces{', and their mirror images' if mirrored else ''}, made with "
-            f"{about.model}, {by}, {size / 1e6:.1f} MB ({size / 1e6 / len(library):.2f} MB an entry)",
+            f"{library.folder}: {images} faces{' and their mirror images' if mirrored else ''}, built with "
+            f"{manifest.model}, selection by {selection}, {size_mb:.1f} MB ({size_mb / len(library):.2f} MB per entry)",
             soft_wrap=True,
         )

@@ -1,4 +1,4 @@
-"""``facesr-edge run``: faces made larger, from any source into a file of the same kind."""
+"""``facesr-edge run``: upscale the faces of a source and write an output of the same kind."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .console import Stop, Stopped, note, progress, say
-from .options import STDOUT, Command, json_option, path_option, pipeline_options
-from .pipeline_options import introduction, pipeline_from
+from .options import STDOUT, Command, json_option, load_pipeline, path_option, pipeline_options, run_summary
 
 if TYPE_CHECKING:
     from ..media.base import Sink, Source
@@ -20,36 +19,38 @@ if TYPE_CHECKING:
     from ..profiling.json_writer import JsonWriter
 
 
-@click.command("run", cls=Command, short_help="Make the faces of a picture, folder, video or camera larger.")
+@click.command("run", cls=Command, short_help="Upscale the faces of an image, folder, video or live stream.")
 @click.argument("source", metavar="INPUT")
-@path_option("-o", "--output", help="File or folder to write, of the same kind as INPUT.")
+@path_option("-o", "--output", help="Output file or folder, of the same kind as INPUT.")
 @pipeline_options
-@json_option("Faces and timings of every frame")
+@json_option("Faces and timings of each frame")
 def command(source: str, output: Path | None, json_file: str | None, **options: Any) -> None:
-    """Make the faces of INPUT larger: a picture, a folder of pictures, a video, a camera's number, or a URL.
+    """Upscale the faces of INPUT: an image, a folder of images, a video, a camera index or a URL.
 
     \b
-    facesr-edge run group.jpg -o larger.jpg
-    facesr-edge run clip.mp4 -o larger.mp4 --outscale 3
-    facesr-edge run rtsp://camera/stream -o larger.mp4
-    facesr-edge run clip.mp4 --json faces.json
+    Examples:
+      facesr-edge run group.jpg -o upscaled.jpg
+      facesr-edge run clip.mp4 -o upscaled.mp4 --outscale 3
+      facesr-edge run rtsp://camera/stream -o upscaled.mp4
+      facesr-edge run clip.mp4 --json faces.json
     """
     if output is None and json_file is None:
-        raise click.UsageError("nothing would be written; give -o OUTPUT, --json [FILE], or both")
+        raise click.UsageError("no output; give -o OUTPUT, --json [FILE] or both")
     from ..media.sinks import open_sink
     from ..media.sources import open_source
     from ..profiling.json_writer import JsonWriter
 
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source))
-        pipeline = stack.enter_context(pipeline_from(options, composite=output is not None))
+        pipeline = stack.enter_context(load_pipeline(options, composite=output is not None))
         sink = stack.enter_context(open_sink(output, opened, outscale=pipeline.outscale)) if output else None
         head = _head(pipeline, opened, options["detector"])
-        record = stack.enter_context(JsonWriter(_target(json_file), head)) if json_file else None
-        say(introduction(pipeline, opened))
-        said = _frames(pipeline, opened, sink, record)
+        destination = sys.stdout if json_file == STDOUT else Path(json_file or "")
+        writer = stack.enter_context(JsonWriter(destination, head)) if json_file else None
+        say(run_summary(pipeline, opened))
+        summary = _process(pipeline, opened, sink, writer)
     note([*opened.notes, *(sink.notes if sink else ())])
-    click.echo(said if sink is None else f"{said} → {sink.path}", err=json_file == STDOUT)
+    click.echo(summary if sink is None else f"{summary} → {sink.path}", err=json_file == STDOUT)
 
 
 def _head(pipeline: Pipeline, source: Source, detector: str) -> dict[str, Any]:
@@ -66,12 +67,8 @@ def _head(pipeline: Pipeline, source: Source, detector: str) -> dict[str, Any]:
     }
 
 
-def _target(json_file: str) -> Path | TextIO:
-    return sys.stdout if json_file == STDOUT else Path(json_file)
-
-
-def _frames(pipeline: Pipeline, source: Source, sink: Sink | None, record: JsonWriter | None) -> str:
-    """Run all frames; what was done, in words."""
+def _process(pipeline: Pipeline, source: Source, sink: Sink | None, writer: JsonWriter | None) -> str:
+    """Process all frames and return a one-line summary."""
     from ...engines.errors import FacesrError
     from ..pipeline.run import run
 
@@ -82,28 +79,28 @@ def _frames(pipeline: Pipeline, source: Source, sink: Sink | None, record: JsonW
         try:
             for result in run(pipeline, source, sink):
                 frames, faces = frames + 1, faces + len(result.faces)
-                if record is not None:
-                    record.add(result)
+                if writer is not None:
+                    writer.add(result)
                 bar.advance(task)
-                if stop.asked:
+                if stop.requested:
                     break
         except (FacesrError, KeyboardInterrupt):
             bar.stop()
-            note(_kept(frames, source, sink, record))
+            note(_kept_output(frames, source, sink, writer))
             raise
-        if stop.asked and source.kind != "live":  # a camera has no other end
-            raise Stopped("stopped; " + (_kept(frames, source, sink, record) or ["no frame was done"])[0])
-    took = time.perf_counter() - start
-    dropped = f", {source.dropped} frames dropped to keep up" if source.dropped else ""
+        if stop.requested and source.kind != "live":  # stopping is the regular end of a live source
+            raise Stopped("stopped; " + (_kept_output(frames, source, sink, writer) or ["no frame was processed"])[0])
+    duration_s = time.perf_counter() - start
+    dropped = f", {source.dropped} frames dropped" if source.dropped else ""
     return (
         f"{frames} {'frame' if frames == 1 else 'frames'}, {faces} {'face' if faces == 1 else 'faces'}, "
-        f"{took:.1f} s ({frames / took:.1f} frames/s){dropped}"
+        f"{duration_s:.1f} s ({frames / duration_s:.1f} frames/s){dropped}"
     )
 
 
-def _kept(frames: int, source: Source, sink: Sink | None, record: JsonWriter | None) -> list[str]:
-    where = sink.path if sink else "the JSON document" if record else None
-    if where is None or frames == 0:
+def _kept_output(frames: int, source: Source, sink: Sink | None, writer: JsonWriter | None) -> list[str]:
+    destination = sink.path if sink else "the JSON document" if writer else None
+    if destination is None or frames == 0:
         return []
-    of = f" of {source.frame_count}" if source.frame_count else ""
-    return [f"{frames}{of} {'frame is' if frames == 1 and not of else 'frames are'} in {where}"]
+    total = f" of {source.frame_count}" if source.frame_count else ""
+    return [f"{frames}{total} {'frame is' if frames == 1 and not total else 'frames are'} in {destination}"]

@@ -1,1 +1,1 @@
-"""What this machine can run, and what is missing."""
+"""Diagnostics: what this machine can run, and what is missing."""

@@ -1,4 +1,4 @@
-"""What this machine can run, and what is missing."""
+"""All checks of ``facesr-edge doctor``: machine, GPU, packages and models."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ REINSTALL = "pip install --force-reinstall --no-deps facesr-edge"
 
 
 def examine(root: Path = ROOT) -> list[Check]:
-    """Look at everything; takes no longer than to hash the models and to open a GPU.
+    """Run all checks. The slowest are hashing the models and opening the GPU.
 
     Args:
-        root: of the file system that tells of board, driver and CUDA.
+        root: of the file system in which Jetson, driver and CUDA are looked up.
     """
-    return [*_machine(), *gpu_checks(root), *_packages(), *_models()]
+    return [*_machine_checks(), *gpu_checks(root), *_package_checks(), *_model_checks()]
 
 
-def _machine() -> Iterator[Check]:
+def _machine_checks() -> Iterator[Check]:
     machine = this_machine()
     yield Check("facesr-edge", "ok", __version__)
     yield Check("Python", "ok", f"{machine.python}, {machine.system}")
@@ -33,10 +33,10 @@ def _machine() -> Iterator[Check]:
     yield Check("instructions", "ok", " ".join(machine.instructions) or "not known on this system")
 
 
-def _packages() -> Iterator[Check]:
+def _package_checks() -> Iterator[Check]:
     for package in PACKAGES:
         if package.extra == "tensorrt":
-            continue  # told of with the GPU, and of no use without one
+            continue  # covered by the GPU checks, and of no use without a GPU
         if package.version:
             yield Check(package.name, "ok", f"{package.version}, for {package.purpose}")
         else:
@@ -44,15 +44,15 @@ def _packages() -> Iterator[Check]:
             yield Check(package.name, state, f"not installed; for {package.purpose}", package.remedy)
 
 
-def _models() -> Iterator[Check]:
+def _model_checks() -> Iterator[Check]:
     names = catalogue.names()
-    for needed in (catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR):
-        if needed not in names:
-            yield Check(f"model {needed}", "broken", "not in this installation", REINSTALL)
+    for required in (catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR):
+        if required not in names:
+            yield Check(f"model {required}", "broken", "not in this installation", REINSTALL)
     for name in names:
         try:
             card = catalogue.find(name).card
         except BundleError as error:
             yield Check(f"model {name}", "broken", str(error), REINSTALL)
         else:
-            yield Check(f"model {name}", "ok", f"{card.io_spec.task}, {card.precision}, hashes agree")
+            yield Check(f"model {name}", "ok", f"{card.io_spec.task}, {card.precision}, hashes match")

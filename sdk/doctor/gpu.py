@@ -1,12 +1,12 @@
-"""What this machine has for networks on a GPU: the board, the GPU and its driver, CUDA, and TensorRT."""
+"""Checks of what networks on a GPU need: Jetson software, GPU and driver, CUDA bindings, NVRTC and TensorRT."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ...engines.cuda.device import Gpu
 from ...engines.errors import EngineError, MissingDependencyError
@@ -14,132 +14,124 @@ from ...engines.jetson import ROOT, Jetson, run_tool, this_jetson
 from ...engines.tensorrt.api import version as tensorrt_version
 from .checks import NVRTC, TENSORRT, Check
 
-NVIDIA, DISPLAY = "0x10de", "0x03"
-"""Vendor and class of a graphics card, as PCI has them."""
+NVIDIA_VENDOR, DISPLAY_CLASS = "0x10de", "0x03"
+"""PCI vendor ID, and prefix of the PCI class of display controllers."""
 EXTRA = "pip install 'facesr-edge[tensorrt]'"
 JETPACK = "sudo apt install nvidia-jetpack"
-ON_JETSON = "sudo apt install python3-libnvinfer && python3 -m venv --system-site-packages .venv"
+JETSON_TENSORRT = "sudo apt install python3-libnvinfer && python3 -m venv --system-site-packages .venv"
 
 
 def gpu_checks(root: Path = ROOT) -> Iterator[Check]:
-    """Look at everything that a network on a GPU needs; a machine without a GPU has one line.
+    """Check what networks on a GPU need; without a GPU there is one result.
 
     Args:
-        root: of the file system; files and tools are looked for below it.
+        root: of the file system in which files and tools are looked up.
     """
-    board = this_jetson(root)
-    if board:
-        yield from _board(board)
-    told = smi_says(root)
-    gpu = _asked()
-    if not (board or told or gpu.name):
+    jetson = this_jetson(root)
+    if jetson:
+        yield from _jetson_checks(jetson)
+    smi = nvidia_smi(root)
+    gpu = _open_gpu()
+    if not (jetson or smi or gpu.name):
         yield _no_gpu(root)
         if TENSORRT.version:
             yield _tensorrt(None)
         return
-    yield Check("NVIDIA GPU", "ok", gpu.name or told or "the Jetson's own; it tells more with CUDA bindings")
-    yield _bindings(gpu, board)
-    yield _nvrtc(root, board)
-    yield _tensorrt(board)
+    yield Check("NVIDIA GPU", "ok", gpu.name or smi or "integrated GPU of the Jetson; CUDA bindings report more")
+    yield _bindings(gpu, jetson)
+    yield _nvrtc(root, jetson)
+    yield _tensorrt(jetson)
 
 
-def smi_says(root: Path = ROOT) -> str:
-    """Name, compute capability, memory and driver of the first GPU, as nvidia-smi says; "" without one."""
+def nvidia_smi(root: Path = ROOT) -> str:
+    """Name, compute capability, memory and driver of the first GPU from nvidia-smi; "" without one."""
     query = "--query-gpu=name,compute_cap,memory.total,driver_version"
     lines = run_tool("nvidia-smi", query, "--format=csv,noheader", root=root).splitlines()
     fields = [field.strip() for field in lines[0].split(",")] if lines else []
     if len(fields) != 4:
         return ""
-    words = ("{}", "compute capability {}", "{}", "driver {}")
-    return ", ".join(word.format(field) for word, field in zip(words, fields, strict=True) if "N/A" not in field)
+    labels = ("{}", "compute capability {}", "{}", "driver {}")
+    return ", ".join(label.format(field) for label, field in zip(labels, fields, strict=True) if "N/A" not in field)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What a GPU said when it was opened through the CUDA bindings.
+class _GpuInfo(NamedTuple):
+    """Properties of the GPU, read through the CUDA bindings."""
 
-    Args:
-        name: what it is; "" where it could not be opened.
-        bindings: those in use, and what the driver serves; "" without bindings.
-        graphs: whether these bindings capture CUDA graphs.
-        problem: why it could not be opened.
-    """
-
-    name: str = ""
-    bindings: str = ""
-    graphs: bool = True
-    problem: str = ""
+    name: str = ""  # with compute capability and memory; "" if the GPU could not be opened
+    bindings: str = ""  # driver and bindings; "" without bindings
+    graphs: bool = True  # whether the bindings support CUDA graphs
+    problem: str = ""  # why the GPU could not be opened
 
 
-def _asked() -> _Asked:
-    """Open the first GPU, ask it, and close it again."""
+def _open_gpu() -> _GpuInfo:
+    """Open the first GPU, read its properties, and close it."""
     try:
         with Gpu() as gpu:
             name = f"{gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_bytes / 1e9:.0f} GB"
-            return _Asked(name, f"driver for CUDA {gpu.driver}, {gpu.runtime}", gpu.graphs)
+            return _GpuInfo(name, f"driver for CUDA {gpu.driver}, {gpu.runtime}", gpu.graphs)
     except MissingDependencyError:
-        return _Asked()
+        return _GpuInfo()
     except EngineError as error:
-        return _Asked(problem=str(error).partition(";")[0])
+        return _GpuInfo(problem=str(error).partition(";")[0])
 
 
 def _no_gpu(root: Path) -> Check:
     for device in sorted((root / "sys/bus/pci/devices").glob("*")):
         with suppress(OSError):
-            vendor, kind = ((device / name).read_text("ascii").strip() for name in ("vendor", "class"))
-            if vendor == NVIDIA and kind.startswith(DISPLAY):
-                return Check("NVIDIA GPU", "missing", "there, without a driver", "sudo ubuntu-drivers install")
+            vendor, pci_class = ((device / name).read_text("ascii").strip() for name in ("vendor", "class"))
+            if vendor == NVIDIA_VENDOR and pci_class.startswith(DISPLAY_CLASS):
+                return Check("NVIDIA GPU", "missing", "no driver installed", "sudo ubuntu-drivers install")
     return Check("NVIDIA GPU", "missing", "none; networks run on the CPU")
 
 
-def _board(board: Jetson) -> Iterator[Check]:
-    software = f"JetPack {board.jetpack}, " if board.jetpack else "no JetPack packages, "
-    detail = f"{board.model or 'unknown model'}, {software}Jetson Linux {board.l4t}"
-    yield Check("Jetson", "ok", detail, "" if board.jetpack else JETPACK)
-    clocks = [", ".join(map(str, board.clocks))] if board.clocks else []
-    settings = "; ".join([board.power_mode or "not known (sudo nvpmodel -q)", *clocks])
-    steady = "" if board.locked or not board.clocks else "sudo jetson_clocks"
-    yield Check("power mode", "ok", settings + (", not locked" if steady else ""), steady)
-    cores = {0: "none", 1: "1 core"}.get(board.dla_cores, f"{board.dla_cores} cores")
-    yield Check("DLA", "ok" if board.dla_cores else "missing", cores)
+def _jetson_checks(jetson: Jetson) -> Iterator[Check]:
+    software = f"JetPack {jetson.jetpack}, " if jetson.jetpack else "no JetPack packages, "
+    detail = f"{jetson.model or 'unknown model'}, {software}Jetson Linux {jetson.l4t}"
+    yield Check("Jetson", "ok", detail, "" if jetson.jetpack else JETPACK)
+    clocks = [", ".join(map(str, jetson.clocks))] if jetson.clocks else []
+    settings = "; ".join([jetson.power_mode or "not known (sudo nvpmodel -q)", *clocks])
+    remedy = "" if jetson.locked or not jetson.clocks else "sudo jetson_clocks"
+    yield Check("power mode", "ok", settings + (", not locked" if remedy else ""), remedy)
+    cores = {0: "none", 1: "1 core"}.get(jetson.dla_cores, f"{jetson.dla_cores} cores")
+    yield Check("DLA", "ok" if jetson.dla_cores else "missing", cores)
 
 
-def cuda_python_for(board: Jetson | None) -> str:
-    """The command that installs CUDA bindings; on a Jetson those of its CUDA: 12 up to JetPack 6, 13 from 7 on."""
-    if board is None:
+def cuda_python_for(jetson: Jetson | None) -> str:
+    """The command that installs CUDA bindings; on a Jetson for its CUDA: 12 up to JetPack 6, 13 from JetPack 7."""
+    if jetson is None:
         return EXTRA
-    release = re.match(r"\d+", board.l4t)
+    release = re.match(r"\d+", jetson.l4t)
     major = 13 if release and int(release.group()) >= 38 else 12
     return f"pip install 'cuda-python=={major}.*'"
 
 
-def _bindings(gpu: _Asked, board: Jetson | None) -> Check:
+def _bindings(gpu: _GpuInfo, jetson: Jetson | None) -> Check:
     if gpu.bindings and not gpu.graphs:
-        return Check("CUDA", "ok", f"{gpu.bindings}: no CUDA graphs", cuda_python_for(board))
+        return Check("CUDA", "ok", f"{gpu.bindings}: no CUDA graphs", cuda_python_for(jetson))
     if gpu.bindings:
         return Check("CUDA", "ok", gpu.bindings)
     detail = gpu.problem or "no bindings; for running on the GPU"
-    return Check("CUDA", "missing", detail, "" if gpu.problem else cuda_python_for(board))
+    return Check("CUDA", "missing", detail, "" if gpu.problem else cuda_python_for(jetson))
 
 
-def _nvrtc(root: Path, board: Jetson | None) -> Check:
-    """NVRTC compiles the kernels for the GPU at hand; it comes as a package, or with the CUDA toolkit."""
+def _nvrtc(root: Path, jetson: Jetson | None) -> Check:
+    """NVRTC compiles the CUDA kernels; it is a Python package or part of the CUDA toolkit."""
     if NVRTC.version:
         return Check("NVRTC", "ok", NVRTC.version)
-    places = ("usr/local/cuda*/lib64", "usr/local/cuda*/targets/*/lib", "usr/lib/*-linux-gnu")
-    found = sorted(path.resolve().name for place in places for path in root.glob(f"{place}/libnvrtc.so.*"))
-    if found:
-        return Check("NVRTC", "ok", f"{found[-1].partition('.so.')[2]}, of the CUDA toolkit")
-    return Check("NVRTC", "missing", "no libnvrtc; for kernels", JETPACK if board else EXTRA)
+    folders = ("usr/local/cuda*/lib64", "usr/local/cuda*/targets/*/lib", "usr/lib/*-linux-gnu")
+    names = sorted(path.resolve().name for folder in folders for path in root.glob(f"{folder}/libnvrtc.so.*"))
+    if names:
+        return Check("NVRTC", "ok", f"{names[-1].partition('.so.')[2]}, of the CUDA toolkit")
+    return Check("NVRTC", "missing", "no libnvrtc; for CUDA kernels", JETPACK if jetson else EXTRA)
 
 
-def _tensorrt(board: Jetson | None) -> Check:
-    """Whether TensorRT can be imported, and why not."""
+def _tensorrt(jetson: Jetson | None) -> Check:
+    """Whether TensorRT can be imported."""
     try:
         return Check("TensorRT", "ok", f"{tensorrt_version()}, for engines")
     except MissingDependencyError:
-        remedy = ON_JETSON if board else EXTRA
+        remedy = JETSON_TENSORRT if jetson else EXTRA
         return Check("TensorRT", "missing", "not installed; for engines on this GPU", remedy)
     except EngineError as error:
         problem, _, remedy = str(error).partition("; ")
-        return Check("TensorRT", "missing", f"{TENSORRT.version or 'there'}: {problem} ({remedy})")
+        return Check("TensorRT", "missing", f"{TENSORRT.version or 'installed'}: {problem} ({remedy})")

@@ -1,4 +1,4 @@
-"""The machine that a number was measured on."""
+"""Processor, memory, system and load of this machine, for reports of measurements."""
 
 from __future__ import annotations
 
@@ -11,44 +11,31 @@ from typing import Any
 
 from ...engines.jetson import ROOT, this_jetson
 
-_TELLING = (
+_INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
     *("amx_bf16", "amx_int8", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"),
 )
-"""Instruction sets that decide how fast a network runs."""
-
-
-BUSY = 0.5
-"""Processes that want a core, from which on times are too long."""
+"""Instruction sets that determine the speed of a network."""
+MAX_LOAD = 0.5
+"""Load average above which measured times are unreliable."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What runs here.
+    """The machine of a measurement."""
 
-    Args:
-        cpu: its name.
-        cores: that this process may use.
-        instructions: instruction sets that matter to networks.
-        memory_gb: of the machine; 0 where nobody knows.
-        system: operating system and architecture.
-        python: version.
-        board: of a Jetson, its release, power mode and clocks; "" elsewhere.
-    """
-
-    cpu: str
-    cores: int
-    instructions: tuple[str, ...]
-    memory_gb: float
-    system: str
-    python: str
-    board: str = ""
+    cpu: str  # name of the processor
+    cores: int  # available to this process
+    instructions: tuple[str, ...]  # relevant instruction sets
+    memory_gb: float  # total memory
+    system: str  # operating system and architecture
+    python: str  # version
+    jetson: str = ""  # release, power mode and clocks; "" if it is no Jetson
 
     def __str__(self) -> str:
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
-        memory = f", {self.memory_gb:.0f} GB" if self.memory_gb else ""
-        board = f", {self.board}" if self.board else ""
-        return f"{self.cpu}, {cores}{memory}, {self.system}{board}"
+        jetson = f", {self.jetson}" if self.jetson else ""
+        return f"{self.cpu}, {cores}, {self.memory_gb:.0f} GB, {self.system}{jetson}"
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -56,37 +43,32 @@ class Machine:
 
 
 def this_machine(root: Path = ROOT) -> Machine:
-    """Look at the machine that this runs on.
+    """Describe this machine.
 
     Args:
-        root: of the file system, for what the kernel tells of processor and board.
+        root: of the file system in which processor and Jetson are looked up.
     """
+    import psutil  # not needed to import the package
+
     info = _cpuinfo(root)
-    board = this_jetson(root)
+    jetson = this_jetson(root)
     flags = set(info.get("flags", info.get("Features", "")).split())
     return Machine(
-        cpu=info.get("model name") or _model(root) or platform.processor() or platform.machine(),
+        cpu=info.get("model name") or _device_tree_model(root) or platform.processor() or platform.machine(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        instructions=tuple(name for name in _TELLING if name in flags),
-        memory_gb=_memory_gb(),
+        instructions=tuple(name for name in _INSTRUCTION_SETS if name in flags),
+        memory_gb=psutil.virtual_memory().total / 1e9,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
-        board=str(board) if board else "",
+        jetson=str(jetson) if jetson else "",
     )
 
 
-def peak_memory_mb() -> float | None:
-    """The most resident memory that this process ever had, in MB; None where the system does not say."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
-
-
 def _cpuinfo(root: Path) -> dict[str, str]:
-    """The first processor's lines of Linux's /proc/cpuinfo; empty elsewhere."""
+    """The fields of the first processor in Linux's /proc/cpuinfo; empty on other systems.
+
+    py-cpuinfo reads the same file, but its get_cpu_info() also runs CPUID in a subprocess: 1.2 s instead of 1 ms.
+    """
     try:
         first = (root / "proc/cpuinfo").read_text("utf-8").split("\n\n")[0]
     except OSError:
@@ -95,31 +77,33 @@ def _cpuinfo(root: Path) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _model(root: Path) -> str:
-    """An ARM board's name, which its /proc/cpuinfo leaves out."""
+def _device_tree_model(root: Path) -> str:
+    """Name of an ARM board, whose /proc/cpuinfo has no processor name."""
     try:
         return (root / "proc/device-tree/model").read_text("utf-8").strip("\0 \n")
     except OSError:
         return ""
 
 
-def _memory_gb() -> float:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    except (AttributeError, ValueError, OSError):
-        return 0.0
-
-
-def load_now() -> float | None:
-    """Processes that wanted a core, mean of the last minute; none where the system does not say."""
-    try:
-        return round(os.getloadavg()[0], 2)
-    except (AttributeError, OSError):
+def peak_memory_mb() -> float | None:
+    """Peak resident memory of this process, in MB; None on Windows."""
+    if sys.platform == "win32":
         return None
+    import resource  # psutil reports no peak on Linux
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def load_now() -> float:
+    """Load average of the last minute."""
+    import psutil
+
+    return round(float(psutil.getloadavg()[0]), 2)
 
 
 def busy(machine: Machine, load: float | None) -> tuple[str, ...]:
-    """A note where other processes were at work as a measurement began."""
-    if load is None or load <= BUSY:
+    """A note if other processes were running when a measurement started."""
+    if load is None or load <= MAX_LOAD:
         return ()
-    return (f"other processes were at work (load {load:.1f} on {machine.cores} cores): times are too long",)
+    return (f"other processes were running (load {load:.1f} on {machine.cores} cores): measured times are too long",)

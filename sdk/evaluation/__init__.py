@@ -1,1 +1,1 @@
-"""Comparison of models and of detectors."""
+"""Evaluation of super-resolution models and face detectors."""

@@ -1,1 +1,1 @@
-"""The same stages on a GPU."""
+"""The stages of a frame on a GPU."""

@@ -1,130 +1,194 @@
-"""The first stage on a GPU: a frame that lies there -> detections."""
+"""The stages of a pipeline on a GPU: a frame is uploaded once, the results are downloaded once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.cuda.array import DeviceArray
-from ...engines.postprocess import NMS_IOU, Detections, decode, suppress
-from ..pipeline.crop import Crops, Window, by_side
-from ..pipeline.detect import Detector, merged
+from ...engines.errors import EngineError
+from ...engines.postprocess import NMS_IOU, Detections, decode, nms
+from ...engines.session import Session
+from ..pipeline.crop import Crops, Window, group_by_side
+from ..pipeline.detect import Detector, merge_overview
 from ..pipeline.frame import Frame
+from ..pipeline.paste import FEATHER, paste
 from ..pipeline.results import Face
-from ..pipeline.upscale import faces_of
-from ..profiling.timing import Stopwatch
-from .context import DeviceSession, GpuContext
-from .frame import GpuFrame
-
-
-def detect_on_gpu(
-    bench: GpuContext, detector: Detector, session: DeviceSession, there: GpuFrame, watch: Stopwatch
-) -> tuple[Frame, Detections]:
-    """Find the faces of a frame: on the GPU what is looked at whole and at full size, all else from the host's frame.
-
-    Waits for the stream, since boxes are decoded on the host.
-
-    Args:
-        bench: where the work is queued.
-        detector: finds the faces.
-        session: of the detector.
-        there: the frame; downloaded if it came on the GPU.
-        watch: where the time of looks from the host's frame is put down, as "detect.network".
-
-    Returns:
-        The frame as the host has it, and its faces, best first.
-    """
-    maps = None if there.network_input is None else _queued(bench, session, there.network_input)
-    if there.source is None:
-        with bench.clock.stage("detect.download"):
-            pixels = bench.download("source", there.picture)
-    bench.stream.synchronize()
-    frame = there.source or Frame(pixels.copy())
-    if there.network_input is None or maps is None:
-        return frame, detector(frame.pixels, watch)
-    near = decode(maps[0], there.network_input.shape[1], there.network_input.shape[2], detector.score)
-    if there.plan.overview:
-        near = merged(near, detector.look(frame.pixels, there.plan.overview, watch), there.plan)
-    return frame, suppress(near, NMS_IOU)
-
-
-def _queued(bench: GpuContext, session: DeviceSession, network_input: DeviceArray) -> NDArray[Any]:
-    """The network's maps, (1, A, 15) float32, once the stream has passed."""
-    with bench.clock.stage("detect.network"):
-        maps = bench.gpu.view(session.infer_on_device(network_input), bench.stream)
-    return bench.download("maps", maps)
+from ..pipeline.upscale import faces_from
+from ..profiling.timing import Span
+from .context import DeviceSession, GpuContext, GpuTimer
+from .frame import FrameUploader, GpuFrame, is_gpu_frame
 
 
 @dataclass(frozen=True, eq=False)
 class GpuCrops:
-    """The crops of one size on the GPU.
+    """A batch of crops of one size on the GPU."""
 
-    Args:
-        members: index of the detection -> window.
-        pixels: (n, S, S, 3) uint8 BGR.
-    """
-
-    members: dict[int, Window]
-    pixels: DeviceArray
+    windows: dict[int, Window]  # by the index of the detection
+    pixels: DeviceArray  # (n, S, S, 3) uint8 BGR
 
 
 @dataclass(frozen=True, eq=False)
 class GpuFaces:
-    """What became of the crops of one size.
+    """Upscaled crops of one size."""
+
+    crops: Crops  # in page-locked memory, once the stream is synchronized
+    pixels: DeviceArray  # (n, k·S, k·S, 3) uint8 BGR
+    host_pixels: NDArray[np.uint8]  # `pixels` in page-locked memory, once the stream is synchronized
+
+
+class GpuStages:
+    """`Stages` on a GPU; the results equal those of `CpuStages`, to a grey level of the composite.
+
+    A frame is uploaded once, through page-locked memory, or used where it is in GPU memory. The detector reads it there
+    if it sees the whole frame at full size. Resized passes, tiles and the overview are made from the frame in host
+    memory, and so is every pass over a frame in GPU memory whose width must be padded. Boxes are decoded on the host.
+    A frame in GPU memory is downloaded once, for `FrameResult.source` and those passes: "detect.download" in the
+    timings. If outscale exceeds the network's scale, faces are pasted on the host.
+
+    Stages are timed by CUDA events on the stream; work of the host alone (passes from host memory, consistency, copies
+    out of page-locked memory) by the host's clock. Parts in addition to those of `CpuStages` are "detect.upload",
+    "detect.download" and "paste.download".
 
     Args:
-        crops: that they were made of.
-        pixels: (n, k·S, k·S, 3) uint8 BGR.
-        crops_here: the crops in page-locked memory, once the stream has passed.
-        pixels_here: and the faces.
+        session: a super-resolution engine on a GPU.
+        detector: its session is on the same GPU.
+        outscale: ratio of the composite's size to the frame's.
+
+    Raises:
+        EngineError: a session is not on a GPU, or on another one, or the kernels do not compile for it.
     """
 
-    crops: GpuCrops
-    pixels: DeviceArray
-    crops_here: NDArray[np.uint8]
-    pixels_here: NDArray[np.uint8]
+    def __init__(self, session: Session, detector: Detector, outscale: int) -> None:
+        detector_session = detector.session
+        if not isinstance(session, DeviceSession) or not isinstance(detector_session, DeviceSession):
+            raise EngineError(
+                f"expected two engines on a GPU, got {session.runtime} and {detector_session.runtime}; "
+                "compile both bundles"
+            )
+        if session.gpu.index != detector_session.gpu.index:
+            raise EngineError(
+                f"expected both engines on one GPU, got {session.gpu.index} and {detector_session.gpu.index}; "
+                "load both on one"
+            )
+        self._session, self._detector, self._detector_session = session, detector, detector_session
+        self._outscale, self._host_paste = outscale, outscale > session.io_spec.scale
+        self._context = GpuContext(session.gpu)
+        self._timer = self._context.timer
+        self._uploader = FrameUploader(self._context, detector.plan)
 
-    @property
-    def placed(self) -> list[tuple[tuple[int, int, int], DeviceArray]]:
-        """Left, top and side of each window, and its face."""
-        return [((w.x, w.y, w.side), self.pixels[n]) for n, w in enumerate(self.crops.members.values())]
+    def accepts(self, frame: Any) -> bool:
+        """See `Stages.accepts`; a frame in GPU memory."""
+        return is_gpu_frame(frame)
 
+    @contextmanager
+    def timed(self, spans: Iterable[Span]) -> Iterator[GpuTimer]:
+        """See `Stages.timed`."""
+        self._context.check_open()
+        self._timer.begin(spans)
+        try:
+            yield self._timer
+        except BaseException:
+            with suppress(EngineError):  # the first error is raised; queued work may still read the frame
+                self._context.stream.synchronize()
+            raise
 
-def gathered(bench: GpuContext, picture: DeviceArray, windows: dict[int, Window]) -> list[GpuCrops]:
-    """Queue the copies of the windows out of a frame, one batch for each side.
+    def load(self, frame: Any) -> GpuFrame:
+        """See `Stages.load`."""
+        with self._timer.stage("detect.upload"):
+            return self._uploader.from_host(frame) if isinstance(frame, Frame) else self._uploader.from_gpu(frame)
 
-    Args:
-        bench: where the work is queued.
-        picture: (H, W, 3) uint8 BGR.
-        windows: index of the detection -> window.
-    """
-    batches = []
-    for side, members in by_side(windows):
-        pixels = bench.room.on_gpu(f"crops of {side}", (len(members), side, side, 3))
-        bench.stages.gather(picture, [(window.x, window.y) for window in members.values()], pixels)
-        batches.append(GpuCrops(members, pixels))
-    return batches
+    def detect(self, frame: GpuFrame) -> tuple[Frame, Detections]:
+        """See `Stages.detect`. Synchronizes the stream, since boxes are decoded on the host."""
+        context, network_input = self._context, frame.network_input
+        maps = None if network_input is None else self._queue_detector(network_input)
+        if frame.source is None:
+            with self._timer.stage("detect.download"):
+                pixels = context.download("source", frame.pixels)
+        context.stream.synchronize()
+        source = frame.source or Frame(pixels.copy())
+        if network_input is None or maps is None:
+            return source, self._detector.detect(source.pixels, infer=self._host_maps)
+        height, width = network_input.shape[1:3]
+        detections = decode(maps[0], height, width, self._detector.score)
+        if frame.plan.overview:
+            overview = self._detector.run_pass(source.pixels, frame.plan.overview, self._host_maps)
+            detections = merge_overview(detections, overview, frame.plan)
+        return source, nms(detections, NMS_IOU)
 
+    def _queue_detector(self, network_input: DeviceArray) -> NDArray[Any]:
+        """Output maps, (1, A, 15) float32, once the stream is synchronized."""
+        context = self._context
+        with self._timer.stage("detect.network"):
+            maps = context.gpu.view(self._detector_session.infer_on_device(network_input), context.stream)
+        return context.download("maps", maps)
 
-def super_resolved(bench: GpuContext, session: DeviceSession, crops: GpuCrops) -> GpuFaces:
-    """Queue the network on the crops of one size, and the download of both."""
-    with bench.clock.stage("super_resolve.network"):
-        result = bench.gpu.view(session.infer_on_device(crops.pixels), bench.stream)
-    side = crops.pixels.shape[1]
-    pixels = bench.room.on_gpu(f"faces of {side}", result.shape)
-    bench.gpu.copy(result, pixels, bench.stream)  # the session's own memory is valid until its next call only
-    crops_here = bench.download(f"crops of {side}", crops.pixels)
-    return GpuFaces(crops, pixels, crops_here, bench.download(f"faces of {side}", pixels))
+    def _host_maps(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
+        with self._timer.host_stage("detect.network"):
+            return self._detector_session.infer(batch)
 
+    def crop(self, frame: GpuFrame, windows: dict[int, Window]) -> list[GpuCrops]:
+        """See `Stages.crop`."""
+        batches = []
+        for side, group in group_by_side(windows):
+            pixels = self._context.buffers.device(f"crops of {side}", (len(group), side, side, 3))
+            self._context.ops.gather(frame.pixels, [(window.x, window.y) for window in group.values()], pixels)
+            batches.append(GpuCrops(group, pixels))
+        return batches
 
-def faces_from(batches: list[GpuFaces], found: Detections) -> tuple[Face, ...]:
-    """The faces in memory of their own, in the order of the detections; after the stream was waited for."""
-    faces: dict[int, Face] = {}
-    for batch in batches:
-        members = batch.crops.members
-        crops = Crops(tuple(members), tuple(members.values()), batch.crops_here.copy())
-        faces |= faces_of(crops, batch.pixels_here.copy(), found)
-    return tuple(faces[index] for index in sorted(faces))
+    def upscale(self, crops: list[GpuCrops], detections: Detections) -> list[GpuFaces]:
+        """See `Stages.upscale`."""
+        return [self._queue_network(batch) for batch in crops]
+
+    def _queue_network(self, crops: GpuCrops) -> GpuFaces:
+        """Queue the network on the crops of one size, and the download of both."""
+        context, side = self._context, crops.pixels.shape[1]
+        with self._timer.stage("upscale.network"):
+            output = context.gpu.view(self._session.infer_on_device(crops.pixels), context.stream)
+        pixels = context.buffers.device(f"faces of {side}", output.shape)
+        context.gpu.copy(output, pixels, context.stream)  # the output is valid until the session's next call only
+        host_crops = context.download(f"crops of {side}", crops.pixels)
+        host_pixels = context.download(f"faces of {side}", pixels)
+        return GpuFaces(Crops(tuple(crops.windows), tuple(crops.windows.values()), host_crops), pixels, host_pixels)
+
+    def paste(self, frame: GpuFrame, faces: list[GpuFaces]) -> NDArray[np.uint8]:
+        """See `Stages.paste`; without the faces that the host pastes."""
+        context, scale = self._context, self._outscale
+        height, width = frame.pixels.shape[:2]
+        composite = context.buffers.device("composite", (scale * height, scale * width, 3))
+        with self._timer.stage("paste.enlarge"):
+            context.ops.enlarge(frame.pixels, composite)
+        if not self._host_paste:
+            placed = [
+                ((window.x, window.y, window.side), batch.pixels[n])
+                for batch in faces
+                for n, window in enumerate(batch.crops.windows)
+            ]
+            context.ops.paste(composite, placed, scale, FEATHER)
+        with self._timer.stage("paste.download"):
+            return context.download("composite", composite)
+
+    def collect(
+        self, faces: list[GpuFaces], detections: Detections, composite: NDArray[np.uint8] | None
+    ) -> tuple[tuple[Face, ...], NDArray[np.uint8] | None]:
+        """See `Stages.collect`."""
+        self._context.stream.synchronize()
+        self._timer.resolve()
+        with self._timer.host_stage("upscale"):
+            owned = ((replace(b.crops, pixels=b.crops.pixels.copy()), b.host_pixels.copy()) for b in faces)
+            collected = faces_from(owned, detections)
+        if composite is not None and self._outscale > 1:
+            with self._timer.host_stage("paste"):
+                composite = composite.copy()
+                if self._host_paste:
+                    paste(composite, collected, self._outscale)
+        return collected, composite
+
+    def close(self) -> None:
+        """See `Stages.close`."""
+        self._context.close()

@@ -1,1 +1,1 @@
-"""Pictures, videos and live streams: what stands behind `open_source` and `open_sink`."""
+"""Media input and output: images, folders, videos, cameras and network streams."""

@@ -1,4 +1,4 @@
-"""What a source of frames is: the one contract of pictures, folders, videos and cameras."""
+"""Abstract base classes of frame sources and sinks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 import numpy as np
@@ -15,22 +14,21 @@ from numpy.typing import NDArray
 from ...engines.errors import UsageError
 from ..pipeline.frame import Frame
 
-Kind = Literal["picture", "folder", "video", "live"]
+Kind = Literal["image", "folder", "video", "live"]
 
 
 class Source(ABC):
-    """Frames, one at a time; a context manager, and an iterable that starts anew for files.
+    """Iterable of frames and context manager; sources of files can be iterated repeatedly.
 
     Attributes:
-        kind: what it reads.
-        name: what to call it in a message; a password in a URL is masked.
-        frame_count: frames to come, as the file says; None where nobody knows.
-        rate: frames a second on average; None for pictures, or where nobody knows.
-        size_wh: width and height of the upright frames in pixels; None where they differ.
-        path: the file or folder; None for a camera or a URL.
-        dropped: frames a live source has left out because newer ones had come.
-        exhausted: whether the last iteration came to the end by itself.
-        notes: one line for each thing that was not read as it stands.
+        name: name for messages; a password in a URL is masked.
+        frame_count: number of frames according to the file header; None if unknown.
+        rate: average frame rate in frames/s; None for images and where it is unknown.
+        size_wh: width and height in pixels after rotation; None if frames differ in size.
+        path: file or folder; None for a camera or URL.
+        dropped: frames that a live source dropped because the consumer was too slow.
+        exhausted: whether the last iteration reached the end of the source.
+        notes: one-line warnings, e.g. skipped packets.
     """
 
     kind: Kind
@@ -48,34 +46,32 @@ class Source(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
-        """Give the frames in order.
+        """Yield the frames in order.
 
         Raises:
-            InputError: what comes is not readable, or came to an end too early.
+            InputError: a frame cannot be read, or the data is truncated.
         """
 
     def close(self) -> None:
-        """Let go of files and devices; iterations under way end at their next frame."""
+        """Release files and devices; running iterations stop at their next frame."""
         self._closed = True
 
     def __enter__(self) -> Source:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
 class Sink(ABC):
-    """Takes composites in the order of their frames; a context manager.
+    """Writes composites in frame order; a context manager.
 
-    Left through an exception, an interrupt included, it keeps what was written so far as a readable file.
+    If the ``with`` block ends with an exception or an interrupt, the frames written so far remain as a readable file.
 
     Attributes:
-        path: the file or folder that is there once it is closed.
-        frames_written: composites taken so far.
-        notes: one line for each thing that differs from the source: sound left out, a size made even.
+        path: output file or folder.
+        frames_written: number of composites written.
+        notes: one-line warnings where the output differs from the source, e.g. dropped audio or padding to even sides.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,38 +80,36 @@ class Sink(ABC):
         self.notes: list[str] = []
 
     def write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
-        """Write the composite of a frame.
+        """Write the composite of one frame.
 
         Args:
-            frame: where the name and the timestamp come from.
-            pixels: (H, W, 3) uint8 BGR.
+            frame: input frame, for its name and timestamp.
+            pixels: (H, W, 3) uint8 BGR composite.
 
         Raises:
-            UsageError: no such pixels, or of another size than the first ones of a video.
+            UsageError: wrong shape or dtype, or a size that differs from the first frame of the video.
             OutputError: the file cannot be written.
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-            raise UsageError(f"a composite is (H, W, 3) uint8 BGR, not {pixels.shape} {pixels.dtype}")
+            raise UsageError(f"expected a composite of (H, W, 3) uint8 BGR, got {pixels.shape} {pixels.dtype}")
         self._write(frame, pixels)
         self.frames_written += 1
 
     @abstractmethod
     def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None: ...
 
-    def close(self, complete: bool = True) -> None:  # noqa: B027 (pictures have nothing left to do)
+    def close(self, complete: bool = True) -> None:  # noqa: B027 (image sinks have nothing to finish)
         """Finish the file.
 
         Args:
-            complete: False after an exception: then nothing is added beyond the last frame.
+            complete: False after an exception: audio is not copied beyond the last frame.
 
         Raises:
-            OutputError: the rest cannot be written.
+            OutputError: the file cannot be finished.
         """
 
     def __enter__(self) -> Sink:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.close(complete=error is None)

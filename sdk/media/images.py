@@ -1,4 +1,4 @@
-"""Picture files: read upright as BGR, written whole or not at all."""
+"""Image files: decoding to upright BGR, and atomic writing."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.data.faces import PICTURE_SUFFIXES
+from ...calibration.data.faces import IMAGE_SUFFIXES
 from ...engines.errors import InputError, OutputError
+from ...engines.files import write_atomic
 from ..pipeline.frame import bgr_from
-from .image_header import picture_header
+from .image_header import image_header
 
-LARGEST_MEGAPIXELS = 100
+MAX_MEGAPIXELS = 100
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Read a JPEG, PNG, WebP, BMP or TIFF picture, turned upright as its EXIF orientation says.
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read a JPEG, PNG, WebP, BMP or TIFF image and apply its EXIF orientation.
 
     Args:
-        path: the file; its content decides what it is, not its suffix.
+        path: image file; the format is identified by content, not by suffix.
 
     Returns:
-        (H, W, 3) uint8 BGR; alpha is dropped, and of 16 bits the upper eight are kept.
+        (H, W, 3) uint8 BGR; alpha is dropped, 16-bit samples are reduced to their upper 8 bits.
 
     Raises:
-        InputError: missing, empty, cut short, damaged, not a picture, or larger than 100 megapixels.
+        InputError: missing, empty, truncated, damaged, not an image, or larger than 100 megapixels.
     """
     data = read_bytes(path)
-    header = picture_header(data)
+    header = image_header(data)
     if header is None:
-        raise InputError(f"{path} is not a picture; expected JPEG, PNG, WebP, BMP or TIFF")
+        raise InputError(f"{path} is not an image; expected JPEG, PNG, WebP, BMP or TIFF")
     width, height = header.size_wh
-    if width * height > LARGEST_MEGAPIXELS * 1_000_000:
+    if width * height > MAX_MEGAPIXELS * 1_000_000:
         raise InputError(
-            f"{path} is {width}x{height}, {width * height / 1e6:.0f} megapixels; "
-            f"at most {LARGEST_MEGAPIXELS} are read, shrink it or cut it into parts"
+            f"{path} has {width}x{height} pixels, {width * height / 1e6:.0f} megapixels; "
+            f"the limit is {MAX_MEGAPIXELS}, resize or crop it"
         )
-    damaged = f"{path} is a {header.format} picture that is cut short or damaged; copy it again"
-    if not header.intact:
+    damaged = f"{path} is a truncated or damaged {header.format} image; copy it again"
+    if not header.complete:
         raise InputError(damaged)
-    with _quiet_opencv():
-        # From bytes, because imread cannot open every name on every system. IMREAD_COLOR turns the picture upright.
+    with _silent_opencv():
+        # Decoded from memory because imread fails on non-ASCII names on some systems. IMREAD_COLOR applies the EXIF
+        # orientation.
         try:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         except cv2.error as error:
@@ -58,80 +60,75 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"{path}: {error}") from error
 
 
-def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write a picture under a temporary name beside, then rename it: whoever looks sees a whole file.
+def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write an image atomically.
 
     Args:
-        path: its suffix names the format.
+        path: destination; the suffix selects the format.
         pixels: (H, W, 3) uint8 BGR.
 
     Raises:
-        OutputError: the format cannot hold the picture, or the file cannot be written; nothing is left behind then.
+        OutputError: the format does not support this size, or the file cannot be written; `path` is unchanged.
     """
     try:
-        with _quiet_opencv():
-            done, data = cv2.imencode(path.suffix.lower(), pixels)
+        with _silent_opencv():
+            encoded, data = cv2.imencode(path.suffix.lower(), pixels)
     except cv2.error:
-        done = False
-    if not done:
+        encoded = False
+    if not encoded:
         size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        raise OutputError(f"{path}: {path.suffix} cannot hold {size} pixels; use .png or .tif, or a smaller outscale")
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        raise OutputError(f"{path}: {path.suffix} cannot store {size} pixels; use .png or .tif, or a smaller outscale")
     try:
-        partial.write_bytes(data.tobytes())
-        partial.replace(path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OutputError(why_not_written(path, error)) from error
-        raise
+        write_atomic(path, data.tobytes())
+    except OSError as error:
+        raise OutputError(write_error(path, error)) from error
 
 
-def picture_paths(folder: Path) -> list[Path]:
-    """List the pictures of a folder, not of folders inside it, by sorted name.
+def image_paths(folder: Path) -> list[Path]:
+    """List the images of a folder, not of its subfolders, sorted by name.
 
     Raises:
-        InputError: the folder cannot be listed, or holds no picture.
+        InputError: the folder cannot be listed or holds no images.
     """
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     except OSError as error:
-        raise InputError(f"{folder} cannot be listed: {why(error)}") from error
+        raise InputError(f"{folder} cannot be listed: {error_reason(error)}") from error
     if not paths:
-        raise InputError(f"no picture in {folder}; expected {', '.join(sorted(PICTURE_SUFFIXES))}")
+        raise InputError(f"no images in {folder}; expected {', '.join(sorted(IMAGE_SUFFIXES))}")
     return paths
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file that must not be empty.
+    """Read a non-empty file.
 
     Raises:
-        InputError: it is missing, empty, or not to be read.
+        InputError: missing, empty or not readable.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {why(error)}") from error
+        raise InputError(f"{path} cannot be read: {error_reason(error)}") from error
     if not data:
         raise InputError(f"{path} is empty (0 bytes); copy it again")
     return data
 
 
-def why(error: Exception) -> str:
-    """Say in a few words why the system or FFmpeg refused."""
+def error_reason(error: Exception) -> str:
+    """First line of a system or FFmpeg error, in lower case."""
     return str(getattr(error, "strerror", None) or error).lower().splitlines()[0]
 
 
-def why_not_written(path: Path, error: Exception) -> str:
-    """Say in one line why a file was not written, and what to do."""
+def write_error(path: Path, error: Exception) -> str:
+    """Message for a failed write: the reason and what to do, in one line."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "free some space or choose another folder" if full else "choose another folder or kind of file"
-    return f"cannot write {path}: {why(error)}; {remedy}"
+    remedy = "free some space or choose another folder" if full else "choose another folder or file format"
+    return f"cannot write {path}: {error_reason(error)}; {remedy}"
 
 
 @contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV from printing what an error says already; its level is put back afterwards."""
+def _silent_opencv() -> Iterator[None]:
+    """Suppress OpenCV's own log messages, which would repeat the raised error."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

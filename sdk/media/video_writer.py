@@ -1,4 +1,4 @@
-"""Composites into a video file, with the source's timestamps and sound."""
+"""Video encoding with the timestamps and audio of the source."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ from typing import cast
 import av
 import numpy as np
 from av.filter import Graph
-from av.video.format import VideoFormat as PixelFormat
+from av.video.format import VideoFormat
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ...engines.errors import OutputError, UsageError
 from ..pipeline.frame import Frame
-from .audio import SoundCopy
+from .audio import AudioCopy
 from .base import Sink, Source
-from .images import why, why_not_written
+from .images import error_reason, write_error
 from .video_reader import VideoSource
 
 
 class VideoSink(Sink):
-    """Encodes to a temporary file beside, `NAME.partial.SUFFIX`, which is renamed when closed.
+    """Encodes to the temporary file `NAME.partial.SUFFIX`, which is renamed to `path` when the sink is closed.
 
-    The first composite fixes the size. 4:2:0 video has even sides: an odd one is lengthened by one row or column that
-    repeats the last, and a note says so. Timestamps equal the source's, to 1 ms in Matroska and WebM and 10 ms in GIF,
-    whose units these are. AVI has no timestamps: frames go to the nearest place on the grid of the average rate, and
-    readers may count from one frame later.
+    The first composite sets the size. 4:2:0 video requires even sides: an odd side is padded by repeating the last row
+    or column, with a note. Timestamps equal those of the source, rounded to 1 ms in Matroska and WebM and 10 ms in GIF.
+    AVI has no timestamps: frames are placed on the grid of the average frame rate, and some readers start the grid one
+    frame later.
 
     Args:
-        path: the file to be.
-        source: where rate, timestamps, colours and sound come from.
-        format: how to write it.
+        path: output file.
+        source: source of frame rate, timestamps, color metadata and audio.
+        format: container format, codec and settings.
     """
 
-    def __init__(self, path: Path, source: Source, format: VideoFormat) -> None:  # noqa: A002
+    def __init__(self, path: Path, source: Source, format: ContainerFormat) -> None:  # noqa: A002
         super().__init__(path)
         self.partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         self._source, self._format = source, format
         self._encoder: VideoEncoder | None = None
-        self._sound: SoundCopy | None = None
+        self._audio: AudioCopy | None = None
         self._first_s: Fraction | None = None
 
     def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
         try:
             encoder = self._encoder or self._open(pixels)
             if pixels.shape != encoder.shape:
-                raise UsageError(f"a video keeps its size: expected pixels {encoder.shape}, got {pixels.shape}")
+                raise UsageError(f"expected pixels of {encoder.shape} as in the first frame, got {pixels.shape}")
             time_s = encoder.write(self._time_s(frame), pixels)
-            if self._sound:
-                self._sound.copy_until(time_s)
+            if self._audio:
+                self._audio.copy_until(time_s)
         except (av.FFmpegError, OSError) as error:
-            raise OutputError(why_not_written(self.path, error)) from error
+            raise OutputError(write_error(self.path, error)) from error
 
     def _time_s(self, frame: Frame) -> Fraction:
-        if self._source.kind == "live":  # a camera may count from its own beginning; the file starts at 0
+        if self._source.kind == "live":  # the first timestamp of a camera is arbitrary; the file starts at 0
             time_s = Fraction(frame.time_s)
             self._first_s = time_s if self._first_s is None else self._first_s
             return max(Fraction(0), time_s - self._first_s)
@@ -67,31 +67,30 @@ class VideoSink(Sink):
         return Fraction(frame.time_s)
 
     def _open(self, pixels: NDArray[np.uint8]) -> VideoEncoder:
-        sound_from = self._source.location if isinstance(self._source, VideoSource) else None
+        audio_location = self._source.location if isinstance(self._source, VideoSource) else None
         try:
-            self._start(pixels, sound_from)
+            return self._start(pixels, audio_location)
         except (av.FFmpegError, OSError, ValueError) as error:
             self._discard()
-            if not self._sound:
-                raise OutputError(why_not_written(self.path, error)) from error
-            # A container may refuse a sound that it claims to take, and tells only when its header is written.
-            self.notes.append(f"sound left out: {self.path.suffix} refuses it ({why(error)})")
-            self._sound = None
+            if not self._audio:
+                raise OutputError(write_error(self.path, error)) from error
+            # A container may reject an audio codec that it lists as supported, but only when its header is written.
+            self.notes.append(f"audio dropped: {self.path.suffix} rejects it ({error_reason(error)})")
+            self._audio = None
             try:
-                self._start(pixels, None)
-            except (av.FFmpegError, OSError, ValueError) as again:
+                return self._start(pixels, None)
+            except (av.FFmpegError, OSError, ValueError) as second_error:
                 self._discard()
-                raise OutputError(why_not_written(self.path, again)) from again
-        assert self._encoder is not None
-        return self._encoder
+                raise OutputError(write_error(self.path, second_error)) from second_error
 
-    def _start(self, pixels: NDArray[np.uint8], sound_from: str | None) -> None:
-        self._encoder = VideoEncoder(self.partial, self._format, self._source, pixels.shape)
-        if sound_from:
-            sound = SoundCopy(sound_from, self._encoder.container, self.path.suffix, self.notes)
-            self._sound = sound if sound.any else None
-        self._encoder.container.start_encoding()
-        self.notes += self._encoder.notes
+    def _start(self, pixels: NDArray[np.uint8], audio_location: str | None) -> VideoEncoder:
+        self._encoder = encoder = VideoEncoder(self.partial, self._format, self._source, pixels.shape)
+        if audio_location:
+            audio = AudioCopy(audio_location, encoder.container, self.path.suffix, self.notes)
+            self._audio = audio if audio.has_streams else None
+        encoder.container.start_encoding()
+        self.notes += encoder.notes
+        return encoder
 
     def _discard(self) -> None:
         if self._encoder:
@@ -102,21 +101,21 @@ class VideoSink(Sink):
             self.partial.unlink(missing_ok=True)
 
     def close(self, complete: bool = True) -> None:
-        """Finish the file and give it its name; where no frame was written, none is left.
+        """Finish the file and rename it to `path`; without any frame, no file is created.
 
         Args:
-            complete: copy the sound to its end, if the source was read to its end; False: only up to the last frame.
+            complete: copy the audio to its end if the source was read to its end; False: only up to the last frame.
 
         Raises:
-            OutputError: the rest cannot be written; what is playable is kept.
+            OutputError: the file cannot be finished; the playable part is kept.
         """
         encoder, self._encoder = self._encoder, None
         if encoder is None:
             return
         try:
             encoder.finish()
-            if self._sound and complete and self._source.exhausted:
-                self._sound.copy_until(None)
+            if self._audio and complete and self._source.exhausted:
+                self._audio.copy_until(None)
             encoder.container.close()
             self.partial.replace(self.path)
         except (av.FFmpegError, OSError) as error:
@@ -124,76 +123,74 @@ class VideoSink(Sink):
                 encoder.container.close()
             kept = self._keep_if_playable()
             if complete:
-                raise OutputError(why_not_written(self.path, error) + kept) from error
+                suffix = "; the frames written so far are kept" if kept else ""
+                raise OutputError(write_error(self.path, error) + suffix) from error
         finally:
-            if self._sound:
-                self._sound.close()
+            if self._audio:
+                self._audio.close()
 
-    def _keep_if_playable(self) -> str:
+    def _keep_if_playable(self) -> bool:
         try:
             with av.open(str(self.partial.absolute())) as container:
                 playable = next(container.decode(video=0), None) is not None
             if playable:
                 self.partial.replace(self.path)
-                return "; what was written so far is kept there"
+                return True
         except (av.FFmpegError, OSError, IndexError):
             pass
         with suppress(OSError):
             self.partial.unlink(missing_ok=True)
-        return ""
+        return False
 
 
-_USUAL_RATE = Fraction(25)
-_LIVE_TICK = Fraction(1, 90_000)
+_DEFAULT_RATE = Fraction(25)
+_LIVE_TIME_BASE = Fraction(1, 90_000)
 _BT709, _LIMITED, _UNSPECIFIED = 1, 1, 2
-# swscale's flags: bilinear, accurate rounding, all input chroma; the default darkens by one to two levels.
-_EXACT = 0x2 | 0x40000 | 0x4000
+# swscale flags: bilinear, accurate rounding, full chroma input; the default darkens by one to two levels.
+_ACCURATE = 0x2 | 0x40000 | 0x4000
 
 
 class VideoEncoder:
-    """Owns an output file and its video stream.
+    """Encoder of one video stream in an output container.
 
     Args:
-        path: the file to write.
-        format: container, codec and settings.
-        source: where rate, time base, colours and the shape of a pixel come from.
+        path: output file.
+        format: container format, codec and settings.
+        source: source of frame rate, time base, color metadata and pixel aspect ratio.
         shape: (H, W, 3) of the composites.
 
     Attributes:
-        container: FFmpeg's output, to which sound may be added before the first frame.
-        shape: as given.
-        notes: one line for what differs from the source.
+        container: FFmpeg output container; audio streams may be added before the first frame.
+        notes: one-line warnings where the output differs from the source.
     """
 
-    def __init__(self, path: Path, format: VideoFormat, source: Source, shape: tuple[int, ...]) -> None:  # noqa: A002
+    def __init__(self, path: Path, format: ContainerFormat, source: Source, shape: tuple[int, ...]) -> None:  # noqa: A002
         self.shape = shape
         self.notes: list[str] = []
         self._format = format
         height, width = shape[:2]
-        self._pad = (height % 2, width % 2) if format.even else (0, 0)
+        self._pad = (height % 2, width % 2) if format.even_sides else (0, 0)
         height, width = height + self._pad[0], width + self._pad[1]
         if any(self._pad):
-            self.notes.append(
-                f"{shape[1]}x{shape[0]} is odd; widened to {width}x{height}, because video has even sides"
-            )
-        rate = (source.rate or _USUAL_RATE).limit_denominator(1 << 16)
+            self.notes.append(f"{shape[1]}x{shape[0]} padded to {width}x{height}: video requires even sides")
+        rate = (source.rate or _DEFAULT_RATE).limit_denominator(1 << 16)
         video = source if isinstance(source, VideoSource) else None
-        tick = format.tick or (video.time_base if video else _LIVE_TICK)
-        self._tick = 1 / rate if format.container == "avi" else tick
-        # An absolute path, because FFmpeg takes "a:b.mp4" for a protocol named "a".
+        time_base = format.time_base or (video.time_base if video else _LIVE_TIME_BASE)
+        self._time_base = 1 / rate if format.container == "avi" else time_base
+        # An absolute path because FFmpeg parses "a:b.mp4" as a URL with the protocol "a".
         self.container = av.open(str(path.absolute()), "w", format=format.container, options=format.container_options)
         stream = self.container.add_stream(format.codec, rate=rate, options=dict(format.codec_options))
         self._stream = cast(VideoStream, stream)
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, format.pixel_format
-        context.time_base = self._tick
+        context.time_base = self._time_base
         if format.pixel_format != "pal8":
             context.colorspace, context.color_range = _BT709, _LIMITED
-            context.color_primaries = _told(video.primaries) if video else _BT709
-            context.color_trc = _told(video.transfer) if video else _BT709
+            context.color_primaries = _bt709_if_unknown(video.primaries) if video else _BT709
+            context.color_trc = _bt709_if_unknown(video.transfer) if video else _BT709
         if video and video.pixel_aspect != 1:
             context.sample_aspect_ratio = video.pixel_aspect
-        self._palette = Palette(width, height, self._tick) if format.pixel_format == "pal8" else None
+        self._palette = Palette(width, height, self._time_base) if format.pixel_format == "pal8" else None
         self._reformatter = VideoReformatter()
         self._last_pts: int | None = None
 
@@ -201,55 +198,55 @@ class VideoEncoder:
         """Encode one composite.
 
         Args:
-            time_s: its presentation time.
+            time_s: presentation time in seconds.
             pixels: (H, W, 3) uint8 BGR.
 
         Returns:
-            The time it got: the nearest that the file can tell, and later than the one before.
+            Presentation time in the file: rounded to its time base, and later than the previous frame.
         """
-        pts = round(time_s / self._tick)
+        pts = round(time_s / self._time_base)
         if self._last_pts is not None:
             pts = max(pts, self._last_pts + 1)
         self._last_pts = pts
         if any(self._pad):
             pixels = np.pad(pixels, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "bgr24")
-        frame.pts, frame.time_base = pts, self._tick
+        frame.pts, frame.time_base = pts, self._time_base
         if self._palette:
-            coded = self._palette(frame)
+            encoded = self._palette(frame)
         else:
-            coded = self._reformatter.reformat(
+            encoded = self._reformatter.reformat(
                 frame,
                 format=self._format.pixel_format,
                 dst_colorspace=_BT709,
                 dst_color_range=_LIMITED,
-                interpolation=_EXACT,
+                interpolation=_ACCURATE,
             )
-        coded.pts, coded.time_base = pts, self._tick
-        self.container.mux(self._stream.encode(coded))
-        return pts * self._tick
+        encoded.pts, encoded.time_base = pts, self._time_base
+        self.container.mux(self._stream.encode(encoded))
+        return pts * self._time_base
 
     def finish(self) -> None:
-        """Write the frames that the encoder still holds."""
+        """Flush the encoder."""
         self.container.mux(self._stream.encode(None))
 
 
-def _told(number: int) -> int:
-    return number if number not in (0, _UNSPECIFIED) else _BT709
+def _bt709_if_unknown(code: int) -> int:
+    return code if code not in (0, _UNSPECIFIED) else _BT709
 
 
 @dataclass(frozen=True)
-class VideoFormat:
-    """One way to write a video.
+class ContainerFormat:
+    """Container format with its codec and settings.
 
     Args:
-        container: FFmpeg's name of the file format.
-        codec: FFmpeg's name of the encoder.
-        container_options, codec_options: passed to FFmpeg.
-        pixel_format: what the encoder takes.
-        tick: the only timestamps that the format has, in seconds; None where the source's own are kept.
-        largest: longest side in pixels.
-        even: whether both sides must be even.
+        container: FFmpeg name of the container format.
+        codec: FFmpeg name of the encoder.
+        container_options, codec_options: FFmpeg options.
+        pixel_format: input pixel format of the encoder.
+        time_base: fixed time base of the format in seconds; None to use that of the source.
+        max_side: maximum width and height in pixels.
+        even_sides: whether width and height must be even.
     """
 
     container: str
@@ -257,50 +254,43 @@ class VideoFormat:
     container_options: dict[str, str] = field(default_factory=dict)
     codec_options: dict[str, str] = field(default_factory=dict)
     pixel_format: str = "yuv420p"
-    tick: Fraction | None = None
-    largest: int = 16_384
-    even: bool = True
+    time_base: Fraction | None = None
+    max_side: int = 16_384
+    even_sides: bool = True
 
 
-# Timestamps below zero (the priming of AAC) stay as they are: shifting every stream would move the picture too.
-_KEEP = {"avoid_negative_ts": "disabled", "flush_packets": "1"}
-# Fragments of a second while writing, so that even a killed run leaves a playable file; an ordinary index at the end.
-# Before FFmpeg 8.1 that last step loses frames where the index waits for the first ones (delay_moov, which alone tells
-# their times exactly), so there the file stays in fragments.
-_INDEXED = av.library_versions["libavformat"] >= (62, 12, 0)
-_FRAGMENTS = "+delay_moov+hybrid_fragmented" if _INDEXED else "+delay_moov+frag_keyframe"
-_MP4 = _KEEP | {"movflags": _FRAGMENTS, "frag_duration": "1000000"}
-_MATROSKA = _KEEP | {"cluster_time_limit": "1000"}
-# Without B frames packets leave in the order of their frames, and every container keeps every timestamp.
+# Keep negative timestamps (AAC priming): FFmpeg would shift all streams, including the video.
+_COMMON = {"avoid_negative_ts": "disabled", "flush_packets": "1"}
+# Fragments of 1 s while writing, so that a killed process leaves a playable file, and a regular index at the end.
+# Before FFmpeg 8.1, writing that index with delay_moov, which exact start times require, loses frames; there the file
+# stays fragmented.
+_HYBRID = av.library_versions["libavformat"] >= (62, 12, 0)
+_FRAGMENTS = "+delay_moov+hybrid_fragmented" if _HYBRID else "+delay_moov+frag_keyframe"
+_MP4 = _COMMON | {"movflags": _FRAGMENTS, "frag_duration": "1000000"}
+_GIF = {"flush_packets": "1"}
+_MATROSKA = _COMMON | {"cluster_time_limit": "1000"}
+# Without B-frames, packets are in presentation order and every container keeps every timestamp.
 _X264 = {"preset": "veryfast", "crf": "18", "bf": "0"}
 _VP9 = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
 
-VIDEO_FORMATS = {
-    ".mp4": VideoFormat("mp4", "libx264", _MP4, _X264),
-    ".m4v": VideoFormat("mp4", "libx264", _MP4, _X264),
-    ".mov": VideoFormat("mov", "libx264", _MP4, _X264),
-    ".mkv": VideoFormat("matroska", "libx264", _MATROSKA, _X264),
-    ".avi": VideoFormat("avi", "libx264", _KEEP, _X264),
-    ".webm": VideoFormat("webm", "libvpx-vp9", _MATROSKA, _VP9, even=False),
-    ".gif": VideoFormat(
-        "gif", "gif", {"flush_packets": "1"}, pixel_format="pal8", tick=Fraction(1, 100), largest=65_535, even=False
-    ),
+CONTAINER_FORMATS = {
+    ".mp4": ContainerFormat("mp4", "libx264", _MP4, _X264),
+    ".m4v": ContainerFormat("mp4", "libx264", _MP4, _X264),
+    ".mov": ContainerFormat("mov", "libx264", _MP4, _X264),
+    ".mkv": ContainerFormat("matroska", "libx264", _MATROSKA, _X264),
+    ".avi": ContainerFormat("avi", "libx264", _COMMON, _X264),
+    ".webm": ContainerFormat("webm", "libvpx-vp9", _MATROSKA, _VP9, even_sides=False),
+    ".gif": ContainerFormat("gif", "gif", _GIF, {}, "pal8", Fraction(1, 100), 65_535, even_sides=False),
 }
 
 
 class Palette:
-    """FFmpeg's palettegen and paletteuse, set up once; one frame in, one frame out, none held back.
-
-    Args:
-        width, height: of the frames, in pixels.
-        time_base: seconds a unit of their timestamps.
-    """
+    """Conversion to a 256-color palette per frame with FFmpeg's filters palettegen and paletteuse."""
 
     def __init__(self, width: int, height: int, time_base: Fraction) -> None:
         self._graph = Graph()
-        source = self._graph.add_buffer(
-            width=width, height=height, format=PixelFormat("bgr24"), time_base=time_base, name="in"
-        )
+        bgr = VideoFormat("bgr24")
+        source = self._graph.add_buffer(width=width, height=height, format=bgr, time_base=time_base, name="in")
         split = self._graph.add("split")
         generate = self._graph.add("palettegen", "stats_mode=single")
         use = self._graph.add("paletteuse", "new=1")
@@ -313,6 +303,6 @@ class Palette:
         self._graph.configure()
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Turn a bgr24 frame into pal8."""
+        """Convert a bgr24 frame to pal8."""
         self._graph.vpush(frame)
         return self._graph.vpull()

@@ -1,31 +1,25 @@
-"""The second stage: detections -> crops on the frame's own pixel grid."""
+"""Stage 2: crop a square window around each face, on the pixel grid of the frame."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engines.padding import copy_window
 from ...engines.postprocess import Detections
 
 MARGIN = 1.5
-"""A window's side is at least this many times the face box's longer side."""
+"""Minimum ratio of the window's side to the longer side of the face box."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A square of the frame. Where the frame is smaller than the window it reaches past the frame's edges.
+    """A square of the frame, in pixels. It reaches past the edges of a frame that is smaller."""
 
-    Args:
-        x: left column.
-        y: top row.
-        side: columns and rows.
-    """
-
-    x: int
-    y: int
+    x: int  # left column
+    y: int  # top row
     side: int
 
     @property
@@ -36,94 +30,77 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """The crops of one size, to be super-resolved in one call.
+    """A batch of crops of one size."""
 
-    Args:
-        indices: which detection each belongs to.
-        windows: where each lies in the frame.
-        pixels: (n, S, S, 3) uint8 BGR, a copy of the frame's pixels.
-    """
-
-    indices: tuple[int, ...]
+    indices: tuple[int, ...]  # of their detections
     windows: tuple[Window, ...]
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]  # (n, S, S, 3) BGR, copied from the frame
 
 
 def windows_for(
-    found: Detections, frame_shape: tuple[int, ...], sides: tuple[int, ...]
+    detections: Detections, frame_shape: tuple[int, ...], sides: tuple[int, ...]
 ) -> tuple[dict[int, Window], list[int]]:
-    """Choose each face's window.
+    """Choose a window for each face.
 
     Args:
-        found: faces of the frame.
+        detections: faces of the frame.
         frame_shape: (H, W, ...).
-        sides: the sides that the engine takes.
+        sides: crop sizes of the engine, pixels.
 
     Returns:
-        Index of the detection -> window; and the indices of the faces that are too large for all sides.
+        Index of the detection -> window; and the indices of the faces that are too large for every side.
     """
-    chosen = [window_for(box, (frame_shape[1], frame_shape[0]), sides) for box in found.boxes_xyxy]
-    fitting = {i: window for i, window in enumerate(chosen) if window is not None}
-    return fitting, [i for i, window in enumerate(chosen) if window is None]
+    frame_wh = frame_shape[1], frame_shape[0]
+    windows = [window_for(box, frame_wh, sides) for box in detections.boxes_xyxy]
+    too_large = [index for index, window in enumerate(windows) if window is None]
+    return {index: window for index, window in enumerate(windows) if window is not None}, too_large
+
+
+def window_for(box_xyxy: NDArray[np.float32], frame_wh: tuple[int, int], sides: tuple[int, ...]) -> Window | None:
+    """Choose the smallest window that holds a face box with `MARGIN`, shifted into the frame.
+
+    Args:
+        box_xyxy: (4,) in frame pixels.
+        frame_wh: width and height of the frame, pixels.
+        sides: crop sizes of the engine, pixels.
+
+    Returns:
+        The window; None if the face is too large for every side.
+    """
+    left, top, right, bottom = (float(v) for v in box_xyxy)
+    min_side = MARGIN * max(right - left, bottom - top)
+    side = min((s for s in sides if s >= min_side), default=None)
+    if side is None:
+        return None
+    x = _start((left + right) / 2, side, frame_wh[0])
+    y = _start((top + bottom) / 2, side, frame_wh[1])
+    return Window(x, y, side)
+
+
+def _start(center: float, side: int, length: int) -> int:
+    """First pixel of a window around a center, within 0..length; a frame smaller than the window is centered in it."""
+    if length < side:
+        return (length - side) // 2
+    return min(max(round(center - side / 2), 0), length - side)
+
+
+def group_by_side(windows: dict[int, Window]) -> list[tuple[int, dict[int, Window]]]:
+    """Side and windows of each batch, smallest side first."""
+    sides = sorted({window.side for window in windows.values()})
+    return [(side, {i: window for i, window in windows.items() if window.side == side}) for side in sides]
 
 
 def crops_of(frame: NDArray[np.uint8], windows: dict[int, Window]) -> list[Crops]:
-    """Copy the windows out of a frame, one batch for each side.
+    """Copy windows out of a frame, one batch for each side.
 
     Args:
         frame: (H, W, 3) uint8 BGR.
         windows: index of the detection -> window.
     """
     batches = []
-    for side, members in by_side(windows):
-        pixels = np.empty((len(members), side, side, 3), np.uint8)
-        for window, crop in zip(members.values(), pixels, strict=True):
-            _cut(frame, window, crop)
-        batches.append(Crops(tuple(members), tuple(members.values()), pixels))
+    for side, group in group_by_side(windows):
+        pixels = np.empty((len(group), side, side, 3), np.uint8)
+        for window, crop in zip(group.values(), pixels, strict=True):
+            copy_window(frame, window.x, window.y, crop)
+        batches.append(Crops(tuple(group), tuple(group.values()), pixels))
     return batches
-
-
-def by_side(windows: dict[int, Window]) -> list[tuple[int, dict[int, Window]]]:
-    """Side and windows of each batch, the smallest first."""
-    sides = sorted({window.side for window in windows.values()})
-    return [(side, {i: window for i, window in windows.items() if window.side == side}) for side in sides]
-
-
-def window_for(box_xyxy: NDArray[np.float32], frame_wh: tuple[int, int], sides: tuple[int, ...]) -> Window | None:
-    """Choose the window of one face: the smallest side that holds its box with a margin, shifted to lie in the frame.
-
-    Args:
-        box_xyxy: (4,) in frame pixels.
-        frame_wh: width and height of the frame.
-        sides: the sides that the engine takes.
-
-    Returns:
-        The window; none if the face is too large for all of them.
-    """
-    left, top, right, bottom = (float(v) for v in box_xyxy)
-    needed = MARGIN * max(right - left, bottom - top)
-    side = min((s for s in sides if s >= needed), default=None)
-    if side is None:
-        return None
-    x = _place((left + right) / 2, side, frame_wh[0])
-    y = _place((top + bottom) / 2, side, frame_wh[1])
-    return Window(x, y, side)
-
-
-def _place(centre: float, side: int, length: int) -> int:
-    """First pixel of a window around a centre, inside of 0..length; centred on a frame that is smaller."""
-    if length < side:
-        return (length - side) // 2
-    return min(max(round(centre - side / 2), 0), length - side)
-
-
-def _cut(frame: NDArray[np.uint8], window: Window, out: NDArray[np.uint8]) -> None:
-    """Copy one window into `out`; what lies outside of the frame repeats its edge."""
-    height, width = frame.shape[:2]
-    x0, y0, x1, y1 = window.xyxy
-    left, top, right, bottom = max(-x0, 0), max(-y0, 0), max(x1 - width, 0), max(y1 - height, 0)
-    inside = frame[y0 + top : y1 - bottom, x0 + left : x1 - right]
-    if left or top or right or bottom:
-        out[:] = cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    else:
-        out[:] = inside

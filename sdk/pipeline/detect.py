@@ -1,37 +1,40 @@
-"""The first stage: frame -> detections."""
+"""Stage 1: detect the faces of a frame."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.errors import EngineError, UsageError
-from ...engines.postprocess import NMS_IOU, Detections, decode, join, suppress, within
+from ...engines.padding import fill_grey
+from ...engines.postprocess import NMS_IOU, Detections, decode, nms
 from ...engines.session import Session
 from ...zoo.catalogue import DEFAULT_SCORE
-from ..profiling.timing import Stopwatch
 from .frame import bgr_from
 from .tiling import MAX_FACE, MIN_FACE, DetectorPass, Plan, check_min_face, plan_for
 
-INSIDE = 0.8
+Infer = Callable[[NDArray[np.uint8]], NDArray[Any]]
+
+MIN_CONTAINED = 0.8
 """A box lies inside another if this share of its area does."""
 
 
 class Detector:
-    """Finds faces in frames of any size.
+    """Face detector for frames of any size.
 
     Args:
         session: a face-detection engine.
-        score: least score, 0..1, of what is returned.
-        min_face: smallest face of interest, in pixels, where a call says nothing else. From 12 on the frame is
-            shrunk accordingly before it is looked at, which is faster; below 8 it is enlarged, up to twice, which is
-            slower. The boxes are given in the frame's own pixels all the same.
+        score: minimum score of the returned faces, 0..1.
+        min_face: side of the smallest face of interest, frame pixels; the default of each call. From 12 on the frame is
+            downscaled before detection, which is faster; below 8 it is enlarged, up to twice, which is slower. Boxes
+            are returned in frame pixels in any case.
 
     Raises:
-        UsageError: a score outside 0..1, or a smallest face below one pixel.
+        UsageError: a score outside 0..1, or min_face below one pixel.
         EngineError: the session is not a detector.
     """
 
@@ -45,102 +48,109 @@ class Detector:
         self._buffer = np.empty(0, np.uint8)
 
     def plan(self, width: int, height: int, min_face: float | None = None) -> Plan:
-        """How a frame would be looked at, and what that costs.
+        """The passes over a frame, and their cost.
 
         Args:
-            width: of the frame, pixels.
-            height: of the frame, pixels.
-            min_face: as in a call.
+            width, height: of the frame, pixels.
+            min_face: see `__call__`.
 
         Raises:
-            UsageError: a smallest face below one pixel.
+            UsageError: min_face is below one pixel.
         """
         return plan_for(width, height, self.min_face if min_face is None else min_face, self.session.io_spec)
 
-    def __call__(
-        self, frame: NDArray[np.uint8], watch: Stopwatch | None = None, *, min_face: float | None = None
-    ) -> Detections:
-        """Detect.
+    def __call__(self, frame: NDArray[Any], *, min_face: float | None = None) -> Detections:
+        """Detect faces.
 
         Args:
-            frame: (H, W, 3) uint8 BGR; grey and BGRA are taken as well.
-            watch: where the network's share of the time is put down, as "detect.network".
-            min_face: smallest face of interest in this frame, in pixels; the detector's own where nothing is said.
-                Smaller ones may be returned too, where they are seen.
+            frame: (H, W, 3) uint8 BGR, or another layout that `bgr_from` converts.
+            min_face: side of the smallest face of interest in this frame, pixels; None for the detector's. Smaller
+                faces may be returned too.
 
         Returns:
             Faces in frame pixels, best first.
 
         Raises:
-            UsageError: a smallest face below one pixel.
+            InputError: another shape or dtype.
+            UsageError: min_face is below one pixel.
         """
-        frame = bgr_from(frame)
+        return self.detect(bgr_from(frame), min_face=min_face)
+
+    def detect(
+        self, frame: NDArray[np.uint8], *, min_face: float | None = None, infer: Infer | None = None
+    ) -> Detections:
+        """Detect faces in a frame that is known to be valid; see `__call__`.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR.
+            min_face: see `__call__`.
+            infer: called in place of the session's `infer`, for instance to time it.
+        """
+        infer = infer or self.session.infer
         plan = self.plan(frame.shape[1], frame.shape[0], min_face)
-        near = join([self.look(frame, look, watch) for look in plan.looks])
+        detections = Detections.merge([self.run_pass(frame, tile_pass, infer) for tile_pass in plan.passes])
         if plan.overview:
-            far = self.look(frame, plan.overview, watch)
-            near = merged(near, far, plan)
-        return suppress(near, NMS_IOU)
+            detections = merge_overview(detections, self.run_pass(frame, plan.overview, infer), plan)
+        return nms(detections, NMS_IOU)
 
-    def look(self, frame: NDArray[np.uint8], look: DetectorPass, watch: Stopwatch | None = None) -> Detections:
-        """One look of a plan: what it finds, in frame pixels, before suppression."""
-        picture = self._picture(frame, look)
-        with watch.stage("detect.network") if watch else nullcontext():
-            maps = self.session.infer(picture[None])[0]
-        found = decode(maps, picture.shape[0], picture.shape[1], self.score)
-        tile = look.tile
+    def run_pass(self, frame: NDArray[np.uint8], detector_pass: DetectorPass, infer: Infer) -> Detections:
+        """Detections of one pass in frame pixels, before suppression."""
+        image = self._network_input(frame, detector_pass)
+        detections = decode(infer(image[None])[0], image.shape[0], image.shape[1], self.score)
+        tile, (width, height) = detector_pass.tile, detector_pass.resized_wh
         corner = np.array([tile.x, tile.y], np.float32)
-        scale = np.array([tile.width / look.seen_wh[0], tile.height / look.seen_wh[1]], np.float32)
-        boxes = found.boxes_xyxy * np.tile(scale, 2) + np.tile(corner, 2)
-        counted = np.flatnonzero(tile.counts(boxes))
-        return Detections(boxes, found.scores, found.landmarks * scale + corner)[counted]
+        scale = np.array([tile.width / width, tile.height / height], np.float32)
+        boxes = detections.boxes_xyxy * np.tile(scale, 2) + np.tile(corner, 2)
+        owned = np.flatnonzero(tile.owns(boxes))
+        return Detections(boxes, detections.scores, detections.landmarks * scale + corner)[owned]
 
-    def _picture(self, frame: NDArray[np.uint8], look: DetectorPass) -> NDArray[np.uint8]:
-        """What the network is shown: the frame itself where it fits, else a buffer that is used again and again."""
-        tile, (width, height) = look.tile, look.seen_wh
-        part = frame[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-        if part.shape[:2] == look.network_hw == (height, width) and part.flags.c_contiguous:
-            return part
-        count = 3 * look.network_hw[0] * look.network_hw[1]
-        if self._buffer.size < count:
-            self._buffer = np.empty(count, np.uint8)
-        picture = self._buffer[:count].reshape(*look.network_hw, 3)
-        space = within(picture, height, width)
-        if part.shape[:2] == (height, width):
-            space[:] = part
+    def _network_input(self, frame: NDArray[np.uint8], detector_pass: DetectorPass) -> NDArray[np.uint8]:
+        """The tile, resized and padded with grey in a reused buffer; a view of the frame if it needs neither."""
+        tile, (width, height) = detector_pass.tile, detector_pass.resized_wh
+        window = frame[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+        if window.shape[:2] == detector_pass.network_hw == (height, width) and window.flags.c_contiguous:
+            return window
+        size = 3 * detector_pass.network_hw[0] * detector_pass.network_hw[1]
+        if self._buffer.size < size:
+            self._buffer = np.empty(size, np.uint8)
+        image = self._buffer[:size].reshape(*detector_pass.network_hw, 3)
+        resized = fill_grey(image, height, width)
+        if window.shape[:2] == (height, width):
+            resized[:] = window
         else:
             method = cv2.INTER_AREA if width <= tile.width and height <= tile.height else cv2.INTER_LINEAR
-            cv2.resize(part, (width, height), dst=space, interpolation=method)
-        return picture
+            cv2.resize(window, (width, height), dst=resized, interpolation=method)
+        return image
 
     def close(self) -> None:
-        """Give the engine's memory back."""
+        """Release the engine and the buffer."""
         self.session.close()
         self._buffer = np.empty(0, np.uint8)
 
 
-def merged(near: Detections, far: Detections, plan: Plan) -> Detections:
-    """Put together what a plan's looks found and what its overview found, before suppression.
+def merge_overview(tiles: Detections, overview: Detections, plan: Plan) -> Detections:
+    """Merge the detections of a plan's tile passes with those of its overview, before suppression.
 
     Args:
-        near: of the looks, in frame pixels. Boxes larger than the network is made for do not count, nor do those that
-            lie in a better far box which is larger than `Plan.largest_face` and more than twice as large as they are:
-            parts of a large face, taken for faces.
-        far: of the overview. Boxes below half of `Plan.largest_face` do not count: the looks saw them better.
-        plan: that both follow.
+        tiles: of the passes, in frame pixels. Removed are boxes larger than `MAX_FACE`, and boxes inside an overview
+            box that has a better score, is larger than `Plan.largest_face` and has more than twice their area: they are
+            parts of a large face.
+        overview: of the overview, in frame pixels. Removed are boxes below half of `Plan.largest_face`, which the tiles
+            show at a higher resolution.
+        plan: of both.
     """
-    far = far[np.flatnonzero(_sides(far) > plan.largest_face / 2)]
-    kept = _sides(near) <= MAX_FACE / plan.scale
-    areas = (near.boxes_xyxy[:, 2:] - near.boxes_xyxy[:, :2]).prod(1)
-    large = _sides(far) > plan.largest_face
-    for box, score in zip(far.boxes_xyxy[large], far.scores[large], strict=True):
-        shared = np.minimum(near.boxes_xyxy[:, 2:], box[2:]) - np.maximum(near.boxes_xyxy[:, :2], box[:2])
-        inside = np.clip(shared, 0, None).prod(1) >= INSIDE * areas
-        kept &= ~(inside & (2 * areas < (box[2:] - box[:2]).prod()) & (near.scores < score))
-    return join([near[np.flatnonzero(kept)], far])
+    overview = overview[np.flatnonzero(_longer_sides(overview) > plan.largest_face / 2)]
+    kept = _longer_sides(tiles) <= MAX_FACE / plan.scale
+    areas = (tiles.boxes_xyxy[:, 2:] - tiles.boxes_xyxy[:, :2]).prod(1)
+    large = _longer_sides(overview) > plan.largest_face
+    for box, score in zip(overview.boxes_xyxy[large], overview.scores[large], strict=True):
+        shared = np.minimum(tiles.boxes_xyxy[:, 2:], box[2:]) - np.maximum(tiles.boxes_xyxy[:, :2], box[:2])
+        contained = np.clip(shared, 0, None).prod(1) >= MIN_CONTAINED * areas
+        kept &= ~(contained & (2 * areas < (box[2:] - box[:2]).prod()) & (tiles.scores < score))
+    return Detections.merge([tiles[np.flatnonzero(kept)], overview])
 
 
-def _sides(found: Detections) -> NDArray[np.float32]:
+def _longer_sides(detections: Detections) -> NDArray[np.float32]:
     """The longer side of each box, (N,)."""
-    longer: NDArray[np.float32] = (found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]).max(1, initial=0)
-    return longer
+    sides: NDArray[np.float32] = (detections.boxes_xyxy[:, 2:] - detections.boxes_xyxy[:, :2]).max(1, initial=0)
+    return sides

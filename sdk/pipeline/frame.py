@@ -1,4 +1,4 @@
-"""A frame: pixels of a picture or a video at one moment."""
+"""A frame: the pixels of an image or a video at one moment."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from ...engines.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture, or one moment of a video.
+    """An image, or one frame of a video.
 
     Args:
         pixels: (H, W, 3) uint8 BGR.
-        index: position in its source, counted from 0.
-        time_s: presentation time in seconds; 0 for a picture.
-        name: file name of a picture, to be kept in a folder of results; "" in a video.
-        pts: the video's own time stamp, in units of `time_base`.
-        time_base: seconds a unit of `pts`.
+        index: position in its source, from 0.
+        time_s: presentation time in seconds; 0 for an image.
+        name: file name of an image, which outputs in a folder reuse; "" in a video.
+        pts: presentation timestamp of the video, in units of `time_base`.
+        time_base: seconds per unit of `pts`.
+
+    Raises:
+        InputError: pixels of another shape or dtype.
     """
 
     pixels: NDArray[np.uint8]
@@ -35,26 +38,27 @@ class Frame:
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
             raise InputError(
-                f"a frame is (H, W, 3) uint8 BGR, not {self.pixels.shape} {self.pixels.dtype}; see bgr_from"
+                f"expected a frame of (H, W, 3) uint8 BGR, got {self.pixels.shape} {self.pixels.dtype}; "
+                "convert it with bgr_from"
             )
 
 
 def bgr_from(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring a picture to (H, W, 3) BGR without touching one that is so already.
+    """Convert an image to (H, W, 3) uint8 BGR, without a copy if it has this layout.
 
     Args:
-        pixels: (H, W) or (H, W, 1) grey, (H, W, 3) BGR, or (H, W, 4) BGRA (the alpha is dropped), uint8; or uint16,
-            whose upper eight bits are kept.
+        pixels: (H, W) or (H, W, 1) grey, (H, W, 3) BGR, or (H, W, 4) BGRA (alpha is dropped), uint8; or uint16, of
+            which the upper eight bits are kept.
 
     Returns:
-        (H, W, 3) uint8 BGR; the same array where nothing had to change.
+        (H, W, 3) uint8 BGR.
 
     Raises:
-        InputError: another shape or dtype, or no pixel at all.
+        InputError: another shape or dtype, or no pixels.
     """
     pixels = np.asarray(pixels)
     if pixels.size == 0 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
-        raise InputError(f"expected a picture of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {pixels.shape}")
+        raise InputError(f"expected an image of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {pixels.shape}")
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:

@@ -1,9 +1,10 @@
-"""The fourth stage: the enlarged frame, with the faces pasted in by cached feathers, each in its own rectangle only."""
+"""Stage 4: enlarge the frame and blend the upscaled faces into it, each within its own window only."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from .results import Face
 
 FEATHER = 0.1
-"""Width of the seam, as a part of the window's side."""
+"""Width of the blended border, as a share of the window's side."""
 
 
 @lru_cache(maxsize=32)
 def feather(side: int) -> NDArray[np.float32]:
-    """Weight of a pasted face: 0 at the rim, 1 inside, a smooth step between.
+    """Weights of a pasted face: 0 at the border, 1 inside, smoothstep between them.
 
     Returns:
         (side, side) float32, read-only.
@@ -30,54 +31,63 @@ def feather(side: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=32)
-def _remainder(side: int) -> NDArray[np.float32]:
+def _inverse_feather(side: int) -> NDArray[np.float32]:
     return 1 - feather(side)
 
 
 def enlarge(frame: NDArray[np.uint8], outscale: int) -> NDArray[np.uint8]:
-    """The background: the frame by bicubic interpolation, pixel centres at x' = k·x + (k - 1) / 2."""
+    """Enlarge a frame by bicubic interpolation, pixel centers at x' = k·x + (k - 1) / 2."""
     height, width = frame.shape[:2]
     size = (width * outscale, height * outscale)
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
 def paste(background: NDArray[np.uint8], faces: tuple[Face, ...], outscale: int) -> None:
-    """Lay the faces into the enlarged frame.
+    """Blend faces into an enlarged frame.
 
-    Where several overlap, each counts by its feather's weight and the sum is normalised: their order never matters.
+    Where several overlap, each is weighted by its feather and the sum is normalized: the result is independent of
+    their order.
 
     Args:
         background: (outscale·H, outscale·W, 3) uint8 BGR, changed in place.
         faces: of the frame.
-        outscale: how much larger the background is than the frame.
+        outscale: ratio of the background's size to the frame's.
     """
-    for group in _touching([face.window_xyxy for face in faces]):
+    for group in _overlapping_groups([face.window_xyxy for face in faces]):
         if len(group) == 1:
             _paste_one(background, faces[group[0]], outscale)
         else:
-            ordered = sorted(group, key=lambda i: faces[i].window_xyxy)  # sums round alike whatever order they came in
+            ordered = sorted(group, key=lambda i: faces[i].window_xyxy)  # the order decides how sums are rounded
             _paste_group(background, [faces[i] for i in ordered], outscale)
 
 
-def _touching(windows: list[tuple[int, int, int, int]]) -> list[list[int]]:
+def _overlapping_groups(windows: list[tuple[int, int, int, int]]) -> list[list[int]]:
     """Indices of windows, in groups that overlap directly or through others."""
     groups: list[list[int]] = []
     for index, (x0, y0, x1, y1) in enumerate(windows):
-        near = [
+        joined = [
             group
             for group in groups
             if any(
                 x0 < windows[i][2] and windows[i][0] < x1 and y0 < windows[i][3] and windows[i][1] < y1 for i in group
             )
         ]
-        groups = [group for group in groups if group not in near] + [[*chain.from_iterable(near), index]]
+        groups = [group for group in groups if group not in joined] + [[*chain.from_iterable(joined), index]]
     return groups
 
 
-def _placed(
-    background: NDArray[np.uint8], face: Face, outscale: int
-) -> tuple[NDArray[np.uint8], slice, slice, slice, slice]:
-    """The face at the composite's scale, its rows and columns in the background, and those of its own there."""
+Region = tuple[slice, slice]
+
+
+class _Placement(NamedTuple):
+    """A face at the scale of the composite, and the part of it that lies in the background."""
+
+    pixels: NDArray[np.uint8]
+    region: Region  # of the background
+    inside: Region  # of the pixels
+
+
+def _place(background: NDArray[np.uint8], face: Face, outscale: int) -> _Placement:
     side = outscale * face.original.shape[0]
     pixels = face.pixels
     if pixels.shape[0] != side:
@@ -86,34 +96,28 @@ def _placed(
     left, top = (outscale * v for v in face.window_xyxy[:2])
     rows = slice(max(top, 0), min(top + side, background.shape[0]))
     columns = slice(max(left, 0), min(left + side, background.shape[1]))
-    return (
-        pixels,
-        rows,
-        columns,
-        slice(rows.start - top, rows.stop - top),
-        slice(columns.start - left, columns.stop - left),
-    )
+    inside = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+    return _Placement(pixels, (rows, columns), inside)
 
 
 def _paste_one(background: NDArray[np.uint8], face: Face, outscale: int) -> None:
-    pixels, rows, columns, own_rows, own_columns = _placed(background, face, outscale)
-    side = pixels.shape[0]
-    region = background[rows, columns]
-    mine, theirs = feather(side)[own_rows, own_columns], _remainder(side)[own_rows, own_columns]
-    region[:] = cv2.blendLinear(pixels[own_rows, own_columns], region, mine, theirs)
+    pixels, region, inside = _place(background, face, outscale)
+    side, target = pixels.shape[0], background[region]
+    target[:] = cv2.blendLinear(pixels[inside], target, feather(side)[inside], _inverse_feather(side)[inside])
 
 
 def _paste_group(background: NDArray[np.uint8], faces: list[Face], outscale: int) -> None:
-    placed = [_placed(background, face, outscale) for face in faces]
-    top, bottom = min(p[1].start for p in placed), max(p[1].stop for p in placed)
-    left, right = min(p[2].start for p in placed), max(p[2].stop for p in placed)
+    placements = [_place(background, face, outscale) for face in faces]
+    (top, bottom), (left, right) = (
+        (min(p.region[axis].start for p in placements), max(p.region[axis].stop for p in placements)) for axis in (0, 1)
+    )
     weight = np.zeros((bottom - top, right - left, 1), np.float32)
     total = np.zeros((bottom - top, right - left, 3), np.float32)
-    for pixels, rows, columns, own_rows, own_columns in placed:
-        here = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
-        mine = feather(pixels.shape[0])[own_rows, own_columns, None]
-        weight[here] += mine
-        total[here] += mine * pixels[own_rows, own_columns]
+    for pixels, (rows, columns), inside in placements:
+        part = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+        face_weight = feather(pixels.shape[0])[inside][..., None]
+        weight[part] += face_weight
+        total[part] += face_weight * pixels[inside]
     region = background[top:bottom, left:right]
     total += np.maximum(1 - weight, 0) * region
     region[:] = np.rint(total / np.maximum(weight, 1))

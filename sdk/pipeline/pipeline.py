@@ -1,47 +1,54 @@
-"""The stages in their order: frame -> detect -> crop -> super-resolve -> paste -> result."""
+"""The pipeline of a frame: detect → crop → upscale → paste."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from types import TracebackType
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.bundle.card import Card
-from ...engines.errors import EngineError, InputError, UsageError
+from ...engines.errors import EngineError, UsageError
 from ...engines.session import Session
-from ..profiling.timing import Span, Stopwatch
-from .crop import crops_of, windows_for
+from ..profiling.timing import Span
+from .crop import windows_for
 from .detect import Detector
 from .frame import Frame, bgr_from
-from .paste import enlarge, paste
-from .results import Face, FrameResult
-from .upscale import super_resolve
+from .results import FrameResult
+from .stages import CpuStages, Stages
+from .upscale import upscale_crops
 
 OUTSCALES = (1, 2, 3, 4)
 
 
 class Pipeline:
-    """Face super-resolution of frames; one thread at a time. Use it as a context manager, or `close` it.
+    """Face super-resolution of frames; a context manager. Not thread-safe.
 
     Args:
         session: a super-resolution engine.
-        card: what is known of it.
-        detector: finds the faces.
-        outscale: how many times larger the composite is than the frame, 1 to 4. At 1 it is the frame itself, since a
-            face that agrees with the camera is the camera's own pixels again.
-        composite: make the composite; without it only the faces are.
+        card: of its bundle.
+        detector: a face detector.
+        outscale: ratio of the composite's size to the frame's, 1 to 4. At 1 the composite is the frame itself, since
+            a consistent face downscaled to the frame's grid equals the camera's pixels.
+        composite: make the composite; False for faces only.
+        stages: builds the stages from session, detector and outscale: `CpuStages` or `GpuStages`.
 
     Raises:
         UsageError: another outscale.
-        EngineError: the session is not for super-resolution.
+        EngineError: the session is not for super-resolution, or the stages cannot run the engines.
     """
 
     def __init__(
-        self, session: Session, card: Card, detector: Detector, outscale: int = 2, composite: bool = True
+        self,
+        session: Session,
+        card: Card,
+        detector: Detector,
+        outscale: int = 2,
+        composite: bool = True,
+        *,
+        stages: Callable[[Session, Detector, int], Stages[Any, Any, Any]] = CpuStages,
     ) -> None:
         if session.io_spec.task != "super-resolution":
             raise EngineError(f"expected a super-resolution bundle, got one for {session.io_spec.task}")
@@ -49,20 +56,27 @@ class Pipeline:
             raise UsageError(f"outscale is {outscale}, expected one of {', '.join(map(str, OUTSCALES))}")
         self.session, self.card, self.detector = session, card, detector
         self.outscale, self.composite = outscale, composite
+        self.stages = stages(session, detector, outscale)
 
-    def __call__(self, frame: NDArray[Any] | Frame) -> FrameResult:
-        """Super-resolve the faces of one frame.
+    def __call__(self, frame: Any) -> FrameResult:
+        """Upscale the faces of one frame.
 
         Args:
-            frame: (H, W, 3) uint8 BGR; grey and BGRA are taken as well.
+            frame: (H, W, 3) uint8 BGR, or another layout that `bgr_from` converts; or a `Frame`. With engines on a GPU
+                also (H, W, 3) uint8 BGR on the GPU with ``__dlpack__`` or ``__cuda_array_interface__``, or `Nv12`. It
+                may be changed once this returns.
 
         Returns:
-            Composite, faces and timings.
+            Composite, faces and timings, in host memory.
+
+        Raises:
+            InputError: another shape or dtype.
+            EngineError: the engine failed, the frame is on another GPU, or the pipeline is closed.
         """
-        return self._process(frame if isinstance(frame, Frame) else Frame(bgr_from(frame)), [])
+        return self._process(frame, [])
 
     def stream(self, source: Iterable[Frame]) -> Iterator[FrameResult]:
-        """Super-resolve frame after frame; the time that the source took stands in the results as "decode"."""
+        """Upscale the faces of every frame of a source; "decode" in the timings is the time of the source."""
         frames = iter(source)
         while True:
             start = time.perf_counter_ns()
@@ -72,11 +86,10 @@ class Pipeline:
             yield self._process(frame, [Span("decode", start, time.perf_counter_ns() - start)])
 
     def upscale(self, crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The network alone, without detection.
+        """Upscale crops without detection; see `upscale_crops`.
 
         Args:
-            crops: (N, h, w, 3) uint8 BGR faces, at most the largest window high and wide. A size between the windows is
-                padded by its edge and cut back.
+            crops: (N, h, w, 3) uint8 BGR, h and w at most the largest crop size of the engine.
 
         Returns:
             (N, k·h, k·w, 3) uint8 BGR.
@@ -84,60 +97,41 @@ class Pipeline:
         Raises:
             InputError: another shape or dtype, or too large.
         """
-        io_spec = self.session.io_spec
-        if crops.ndim != 4 or crops.shape[3] != 3 or crops.dtype != np.uint8 or 0 in crops.shape[1:]:
-            raise InputError(f"expected crops of (N, h, w, 3) uint8 BGR, got {crops.shape} {crops.dtype}")
-        n, height, width, _ = crops.shape
-        side = min((s for s in io_spec.windows if s >= max(height, width)), default=None)
-        if side is None:
-            raise InputError(
-                f"crops are {width}x{height} px, at most {max(io_spec.windows)} is taken; shrink or split them"
-            )
-        k = io_spec.scale
-        if n == 0:
-            return np.zeros((0, k * height, k * width, 3), np.uint8)
-        if (height, width) != (side, side):
-            crops = np.pad(crops, ((0, 0), (0, side - height), (0, side - width), (0, 0)), mode="edge")
-        out: NDArray[np.uint8] = self.session.infer(crops)[:, : k * height, : k * width]
-        return out
+        return upscale_crops(self.session, crops)
 
-    def _process(self, frame: Frame, spans: list[Span]) -> FrameResult:
-        watch = Stopwatch(spans)
-        with watch.stage("detect"):
-            found = self.detector(frame.pixels, watch)
-        with watch.stage("crop"):
-            fitting, too_large = windows_for(found, frame.pixels.shape, self.session.io_spec.windows)
-            batches = crops_of(frame.pixels, fitting)
-        with watch.stage("super_resolve"):
-            faces = super_resolve(self.session, batches, found, watch)
-        composite = None
-        if self.composite:
-            with watch.stage("paste"):
-                composite = self._compose(frame.pixels, faces, watch)
-        return FrameResult(frame, composite, faces, found[too_large], tuple(watch.spans))
-
-    def _compose(self, frame: NDArray[np.uint8], faces: tuple[Face, ...], watch: Stopwatch) -> NDArray[np.uint8]:
-        if self.outscale == 1:
-            return frame
-        with watch.stage("paste.enlarge"):
-            background = enlarge(frame, self.outscale)
-        paste(background, faces, self.outscale)
-        return background
+    def _process(self, frame: Any, spans: list[Span]) -> FrameResult:
+        stages = self.stages
+        if not isinstance(frame, Frame) and not stages.accepts(frame):
+            frame = Frame(bgr_from(frame))
+        with stages.timed(spans) as timer:
+            with timer.stage("detect"):
+                loaded = stages.load(frame)
+                source, detections = stages.detect(loaded)
+            with timer.stage("crop"):
+                windows, too_large = windows_for(detections, source.pixels.shape, self.session.io_spec.crop_sizes)
+                crops = stages.crop(loaded, windows)
+            with timer.stage("upscale"):
+                upscaled = stages.upscale(crops, detections)
+            composite = None
+            if self.composite:
+                with timer.stage("paste"):
+                    composite = source.pixels if self.outscale == 1 else stages.paste(loaded, upscaled)
+            faces, composite = stages.collect(upscaled, detections, composite)
+        return FrameResult(source, composite, faces, detections[too_large], tuple(timer.spans))
 
     def warm_up(self) -> None:
-        """Make every shape ready, so that the first frame takes no longer than the others."""
+        """Run every shape of both engines once, so that the first frame is not slower than the others."""
         self.session.warm_up()
         self.detector.session.warm_up()
 
     def close(self) -> None:
-        """Give the engines' memory back."""
+        """Release the stages and both engines; idempotent."""
+        self.stages.close()
         self.session.close()
         self.detector.close()
 
     def __enter__(self) -> Pipeline:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()

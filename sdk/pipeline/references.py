@@ -1,10 +1,11 @@
-"""Libraries of reference faces: made from a folder of pictures, and opened beside a network that borrows from them."""
+"""Build libraries of reference faces from a folder of images, and open sessions that use them."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...calibration.data.faces import center_crop, low_resolution
-from ...calibration.metrics.evaluate import enlarged_by_bicubic
-from ...calibration.metrics.identity import embedder as recogniser
+from ...calibration.metrics.evaluate import upscale_bicubic
+from ...calibration.metrics.identity import embedder as identity_embedder
 from ...engines.bundle.bundle import EMBEDDING, REFERENCES, Bundle
 from ...engines.bundle.io_spec import IOSpec
 from ...engines.errors import EngineError, InputError, UsageError
@@ -32,15 +33,15 @@ from ...engines.onnxruntime.reference_library import (
 from ...engines.onnxruntime.reference_session import MAX_REFERENCES, Describe, ReferenceSession, check_max_references
 from ...engines.onnxruntime.session import OrtGraph
 from ...engines.registry import choose_engine
-from ..media.images import picture_paths, read_picture
+from ..media.images import image_paths, read_image
 
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 
-CHUNK = 4
+BATCH = 4
 """Faces that are encoded at a time."""
-ROOM = 9 / 8
-"""A picture larger than that times the network's result is shrunk to it, and its middle is taken: as the faces are
-framed that networks are trained on, of 144 pixels for 128."""
+TRAINING_FRAME = 9 / 8
+"""Ratio of the image to its center crop: larger images are downscaled to it first, as for the training faces, which are
+crops of 128 pixels out of 144."""
 
 
 def build_library(
@@ -54,132 +55,132 @@ def build_library(
     threads: int = 0,
     report: Callable[[int], None] = lambda done: None,
 ) -> Library:
-    """Make a library of faces.
+    """Build a library of reference faces.
 
     Args:
-        faces: folder of pictures, each of a face, at least as large as the network's result (128×128).
-        folder: destination; an older library there is replaced.
-        bundle: of a network that borrows from references.
-        embedder: ONNX file of a face recogniser that says how alike faces are; none for the network's own features.
-        limit: most pictures to take, the first by name; none for all.
-        mirrored: keep each face's mirror image as well.
-        threads: CPU threads of one call; 0 for one a core.
-        report: told how many pictures are done.
+        faces: folder of images, each of one face, at least as large as the network's output (128×128).
+        folder: destination; a library in it is replaced.
+        bundle: of a network that takes references.
+        embedder: ONNX file of a face recognition network whose embeddings measure similarity; None for the network's
+            own features.
+        limit: maximum number of images, the first by name; None for all.
+        mirrored: add the mirror image of each face.
+        threads: CPU threads of one call; 0 for one per core.
+        report: called with the number of images that are done.
 
     Raises:
-        InputError, EngineError, OutputError: the text says what and what to do.
+        InputError, EngineError, OutputError: the message says what to do.
     """
-    made_by = model_fingerprint(bundle)
-    paths = picture_paths(faces)[:limit]
-    describe = recognised(embedder, threads) if embedder else None
+    fingerprint, io_spec = model_fingerprint(bundle), bundle.card.io_spec
+    paths = image_paths(faces)[:limit]
+    describe = embed_with(embedder, threads) if embedder else None
     entries: list[Entry] = []
 
-    def loans() -> Iterator[ReferenceFeatures]:
-        graphs = [OrtGraph(bundle.folder / name, threads) for name in (REFERENCES, EMBEDDING)]
-        for start in range(0, len(paths), CHUNK):
-            part = paths[start : start + CHUNK]
-            large = np.stack([fit_crop(read_picture(path), path, bundle.card.io_spec) for path in part])
-            turns = (False, True) if mirrored else (False,)
-            for turn in turns:
-                seen = np.ascontiguousarray(large[:, :, ::-1]) if turn else large
-                entries.extend(Entry(path.name, fingerprint(face), turn) for path, face in zip(part, seen, strict=True))
-                yield _loan(seen, graphs, bundle.card.io_spec, describe)
-            report(start + len(part))
-        for graph in graphs:
-            graph.close()
+    def features() -> Iterator[ReferenceFeatures]:
+        with ExitStack() as stack:
+            names = (REFERENCES, EMBEDDING)
+            graphs = [stack.enter_context(closing(OrtGraph(bundle.folder / name, threads))) for name in names]
+            for start in range(0, len(paths), BATCH):
+                batch = paths[start : start + BATCH]
+                large = np.stack([fit_crop(read_image(path), path, io_spec) for path in batch])
+                for mirror in (False, True) if mirrored else (False,):
+                    views = np.ascontiguousarray(large[:, :, ::-1]) if mirror else large
+                    entries.extend(Entry(p.name, pixel_hash(v), mirror) for p, v in zip(batch, views, strict=True))
+                    yield _features(views, graphs, io_spec, describe)
+                report(start + len(batch))
 
     with library_folder(folder) as new:
-        write_arrays(new, len(paths) * (1 + mirrored), loans())
+        write_arrays(new, len(paths) * (1 + mirrored), features())
         if embedder:
             shutil.copyfile(embedder, new / EMBEDDER)
         digest = hashlib.sha256(embedder.read_bytes()).hexdigest() if embedder else ""
-        write_manifest(new, Manifest(bundle.card.name, made_by, tuple(entries), digest))
+        write_manifest(new, Manifest(bundle.card.name, fingerprint, tuple(entries), digest))
     return open_library(folder, bundle)
 
 
 def open_with_references(
-    bundle: Bundle, references: str | Path, most: int = MAX_REFERENCES, engine: str = "auto", threads: int = 0
+    bundle: Bundle, references: str | Path, max_references: int = MAX_REFERENCES, engine: str = "auto", threads: int = 0
 ) -> ReferenceSession:
-    """A session that borrows from a library.
+    """Open a session that uses a library of reference faces.
 
     Args:
-        bundle: of a network that borrows from references.
+        bundle: of a network that takes references.
         references: folder of the library.
-        most: references of a face.
+        max_references: maximum number of references per face.
         engine: "auto" or "onnxruntime".
-        threads: CPU threads of one call; 0 for one a core.
+        threads: CPU threads of one call; 0 for one per core.
 
     Raises:
-        InputError: no library, or one of another network.
-        EngineError, UsageError, UnknownNameError: an engine that runs no references, or a number that cannot be.
+        InputError: the network takes no references; no library, or one of another network.
+        EngineError, UsageError, UnknownNameError: the engine supports no references, or max_references is out of range.
     """
-    model_fingerprint(bundle)  # whether it borrows at all
-    check_max_references(bundle, most)
+    model_fingerprint(bundle)  # raises if the network takes no references
+    check_max_references(bundle, max_references)
     if choose_engine(bundle, engine).engine != "onnxruntime":
-        raise EngineError(f"references run in ONNX Runtime, not in {engine}; leave --engine out")
+        raise EngineError(f"references are supported by ONNX Runtime only, not by {engine}; omit --engine")
     library = open_library(references, bundle)
-    describe = _described_by(library, bundle.card.io_spec.scale, threads)
-    return ReferenceSession(bundle, library, most, threads, describe)
+    describe = _describe_small(library, bundle.card.io_spec.scale, threads)
+    return ReferenceSession(bundle, library, max_references, threads, describe)
 
 
-def fit_crop(picture: Pictures, path: Path, io_spec: IOSpec) -> Pictures:
-    """The middle of a picture, (S, S, 3), S the side of the network's result; see `ROOM` for larger ones.
+def fit_crop(image: Images, path: Path, io_spec: IOSpec) -> Images:
+    """Center crop, (S, S, 3), S the side of the network's output; larger images are downscaled, see `TRAINING_FRAME`.
 
     Raises:
-        InputError: it is smaller.
+        InputError: the image is smaller.
     """
-    side = io_spec.scale * io_spec.windows[0]
-    height, width = picture.shape[:2]
+    side = io_spec.scale * io_spec.crop_sizes[0]
+    height, width = image.shape[:2]
     if min(height, width) < side:
         raise InputError(f"{path} is {width}x{height} px, at least {side}x{side} is needed; remove it, or enlarge it")
-    shrink = side * ROOM / min(height, width)
-    if shrink < 1:
-        size = max(side, round(width * shrink)), max(side, round(height * shrink))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.ascontiguousarray(center_crop(picture, side))
+    factor = side * TRAINING_FRAME / min(height, width)
+    if factor < 1:
+        size = max(side, round(width * factor)), max(side, round(height * factor))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.ascontiguousarray(center_crop(image, side))
 
 
-def fingerprint(face: Pictures) -> str:
+def pixel_hash(face: Images) -> str:
     """SHA-256 of a face's pixels."""
     return hashlib.sha256(np.ascontiguousarray(face).tobytes()).hexdigest()
 
 
-def recognised(recogniser_onnx: Path, threads: int = 0) -> Describe:
-    """Faces of any size -> where a face recogniser sees them, (N, E) float32."""
-    embedding = recogniser(recogniser_onnx, threads)
+def embed_with(embedder: Path, threads: int = 0) -> Describe:
+    """A function from faces of any size to the embeddings of a face recognition network, (N, E) float32."""
+    embedding = identity_embedder(embedder, threads)
     return lambda faces: np.stack([embedding(face) for face in faces]).astype(np.float32)
 
 
-def _loan(large: Pictures, graphs: list[OrtGraph], io_spec: IOSpec, describe: Describe | None) -> ReferenceFeatures:
-    lends, stands = graphs
-    side = lends.inputs["pixels"].shape[1]
-    keys, values = lends.run(low_resolution(large, large.shape[1] // side))
-    points = describe(large) if describe else stands.run(low_resolution(large, io_spec.scale))[0]
-    return ReferenceFeatures(keys, values, points)
+def _features(large: Images, graphs: list[OrtGraph], io_spec: IOSpec, describe: Describe | None) -> ReferenceFeatures:
+    references, embedding = graphs
+    side = references.inputs["pixels"].shape[1]
+    keys, values = references.run(low_resolution(large, large.shape[1] // side))
+    embeddings = describe(large) if describe else embedding.run(low_resolution(large, io_spec.scale))[0]
+    return ReferenceFeatures(keys, values, embeddings)
 
 
-def _described_by(library: Library, scale: int, threads: int) -> Describe | None:
-    """How small faces are compared with a library that another network has described: enlarged by bicubic first."""
-    if not library.about.embedder:
+def _describe_small(library: Library, scale: int, threads: int) -> Describe | None:
+    """Embed small faces with the library's embedder, after bicubic upscaling; None if it has none of its own."""
+    if not library.manifest.embedder:
         return None
     path = library.folder / EMBEDDER
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != library.about.embedder:
-        raise InputError(f"{path} is missing or was altered; make the library again: facesr-edge references build")
-    see = recognised(path, threads)
-    return lambda small: see(enlarged_by_bicubic(small, scale))
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != library.manifest.embedder:
+        raise InputError(f"{path} is missing or was altered; build the library again: facesr-edge references build")
+    embed = embed_with(path, threads)
+    return lambda small: embed(upscale_bicubic(small, scale))
 
 
-def check_leakage(library: Library, faces: Pictures) -> None:
-    """Refuse to measure on faces that lie in the library: they would borrow from themselves.
+def check_leakage(library: Library, faces: Images) -> None:
+    """Raise an error if faces of the evaluation are in the library.
 
     Args:
-        library: what is borrowed from.
-        faces: (N, S, S, 3) uint8 BGR, the true ones.
+        library: of reference faces.
+        faces: (N, S, S, 3) uint8 BGR, the high-resolution faces of the evaluation.
 
     Raises:
-        UsageError: some of them do.
+        UsageError: some of them are in the library.
     """
-    known = {entry.sha256 for entry in library.about.entries}
-    own = sum(fingerprint(face) in known or fingerprint(face[:, ::-1]) in known for face in faces)
-    if own:
-        raise UsageError(f"{own} of {len(faces)} faces are in {library.folder} themselves; give a library of others")
+    hashes = {entry.sha256 for entry in library.manifest.entries}
+    leaked = sum(pixel_hash(face) in hashes or pixel_hash(face[:, ::-1]) in hashes for face in faces)
+    if leaked:
+        raise UsageError(f"{leaked} of {len(faces)} faces are in {library.folder}; give a library of other faces")

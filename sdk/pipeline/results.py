@@ -1,4 +1,4 @@
-"""A face: a detection with its super-resolved pixels; and what a frame gives in all."""
+"""Results of the pipeline: an upscaled face, and all results of a frame."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .frame import Frame
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One super-resolved face.
+    """An upscaled face.
 
     Args:
         box_xyxy: (4,) float32 in frame pixels.
         score: of the detector, 0..1.
         landmarks: (5, 2) float32 x, y in frame pixels.
-        window_xyxy: the crop in frame pixels, integers; it may reach past a frame that is smaller than a window.
-        original: (S, S, 3) uint8 BGR, the crop as the camera saw it.
-        pixels: (k·S, k·S, 3) uint8 BGR, the network's estimate; lies exactly on the k-fold grid of the frame.
-        consistency_db: PSNR between `original` and `pixels` shrunk back to its size. High: the added detail agrees with
-            the camera's own pixels. inf where they agree to the last bit.
+        window_xyxy: integer window of the crop in frame pixels; reaches past a frame that is smaller than the window.
+        original: (S, S, 3) uint8 BGR, the crop of the frame.
+        pixels: (k·S, k·S, 3) uint8 BGR, the network's estimate, on the k-fold pixel grid of the frame.
+        consistency_db: PSNR between `original` and `pixels` downscaled to its size. High: the added detail agrees with
+            the camera's pixels. inf if they are equal.
     """
 
     box_xyxy: NDArray[np.float32]
@@ -39,20 +39,20 @@ class Face:
 
     @property
     def scale(self) -> int:
-        """How many times larger `pixels` is than `original`."""
+        """Ratio of the size of `pixels` to that of `original`."""
         return int(self.pixels.shape[0] // self.original.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
 class FrameResult:
-    """What the pipeline makes of one frame.
+    """Results of one frame.
 
     Args:
-        source: the frame as it came.
-        frame: (outscale·H, outscale·W, 3) uint8 BGR composite with the faces pasted back; none if it was not asked for.
-        faces: the super-resolved ones, best detection first.
-        too_large: faces larger than the largest window: large already, left as they are.
-        spans: what took how long.
+        source: the input frame.
+        frame: (outscale·H, outscale·W, 3) uint8 BGR composite with the faces pasted in; None without `composite`.
+        faces: upscaled faces, best detection first.
+        too_large: faces larger than the largest crop, which are not upscaled.
+        spans: time of each stage and part.
     """
 
     source: Frame
@@ -67,7 +67,7 @@ class FrameResult:
         return milliseconds(self.spans)
 
     def to_dict(self) -> dict[str, Any]:
-        """Faces and timings without pixels, ready for JSON; an unlimited consistency is null."""
+        """Faces and timings for JSON, without pixels; an infinite consistency is null."""
         return {
             "index": self.source.index,
             "name": self.source.name,

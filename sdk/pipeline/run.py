@@ -1,4 +1,4 @@
-"""The run loop: source -> pipeline -> sink, one frame in memory at a time."""
+"""Run a pipeline over a source and write the composites, with one frame in memory at a time."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from .results import FrameResult
 
 
 class Writer(Protocol):
-    """What takes the composites: a sink, or anything like it."""
+    """Takes the composites: a sink, or an object with the same method."""
 
     def write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
-        """Take the composite of one frame."""
+        """Write the composite of one frame."""
 
 
 def run(pipeline: Pipeline, source: Iterable[Frame], sink: Writer | None = None) -> Iterator[FrameResult]:
-    """Super-resolve frame after frame and write the composites as they come.
+    """Upscale the faces of every frame and write the composites.
 
     Args:
-        pipeline: what is done with each frame.
+        pipeline: to run.
         source: frames.
-        sink: where the composites go; none where only the faces count.
+        sink: destination of the composites; None for faces only.
 
     Returns:
-        Results, lazily: nothing is done before the next one is asked for, and none is kept. What the sink took stands
-        in their timings as "encode".
+        A lazy iterator of results: a frame is read when its result is requested, and none is kept. The time of the sink
+        is the "encode" of the timings.
 
     Raises:
-        UsageError: there is a sink, but the pipeline makes no composite.
+        UsageError: a sink is given, but the pipeline makes no composite.
     """
     if sink is not None and not pipeline.composite:
-        raise UsageError("there is an output, but the pipeline was loaded with composite=False; load it without")
+        raise UsageError("expected a pipeline that makes composites for this output; load it without composite=False")
     for result in pipeline.stream(source):
-        yield written(result, sink) if sink is not None else result
+        yield _write(result, sink) if sink is not None else result
 
 
-def written(result: FrameResult, sink: Writer) -> FrameResult:
-    """Write a composite, and put down what that took as "encode"."""
+def _write(result: FrameResult, sink: Writer) -> FrameResult:
+    """Write a composite, and return the result with the span "encode" added."""
     if result.frame is None:
-        raise UsageError("this result has no composite to write")
+        raise UsageError("expected a result with a composite; load the pipeline without composite=False")
     start = time.perf_counter_ns()
     sink.write(result.source, result.frame)
     return replace(result, spans=(*result.spans, Span("encode", start, time.perf_counter_ns() - start)))

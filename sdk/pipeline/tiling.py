@@ -1,4 +1,4 @@
-"""How a frame is looked at: at which scale, in how many pieces, and what that costs."""
+"""Detector passes over a frame: scale, tiles, overview, and their cost in pixels."""
 
 from __future__ import annotations
 
@@ -16,174 +16,168 @@ from ...engines.bundle.io_spec import IOSpec
 from ...engines.errors import UsageError
 
 MIN_FACE = 8
-"""Side in pixels of the smallest face that the network is made for."""
-ARRIVAL = 10
-"""Side in pixels at which the smallest face asked for reaches a network that is shown another size than the frame's.
-Of faces from 24 px, at a least face of 20 px, YuNet finds 97.0 % if it arrives with 8 px, 97.4 % with 10, 98.5 % with
-12 for 1.4 times the pixels, and 98.9 % in the whole frame; of faces from 40 px, at 40, it is 90.9, 95.7 and 97.6 %."""
-LEAST_SHRUNK = 12
-"""Below this face the frame is seen as it is: shrinking it by less than a sixth takes as long as the network saves."""
+"""Side in pixels of the smallest face that the network is trained for."""
 MAX_FACE = 320
-"""Side in pixels of the largest face that the network takes for one; of a larger one it sees parts."""
+"""Side in pixels of the largest face that the network is trained for; of a larger one it detects parts."""
+TARGET_FACE = 10
+"""Side in network pixels of the smallest requested face, if the frame is resized. Of faces from 24 px with min_face
+20, YuNet finds 97.0 % if the smallest becomes 8 px, 97.4 % at 10, 98.5 % at 12 for 1.4 times the pixels, and 98.9 % in
+the full frame; of faces from 40 px with min_face 40 it finds 90.9, 95.7 and 97.6 %."""
+MIN_DOWNSCALE_FACE = 12
+"""Below this min_face the frame is not downscaled: resizing by less than a sixth takes as long as the network saves."""
 MAX_UPSCALE = 2.0
 MAX_TILE_WH = (2048, 1152)
-"""Most that a network of any size is shown at once, in its own pixels: a 1080p frame, or a quarter of a 4K one."""
+"""Largest input, in network pixels, of a network that takes any size: a 1080p frame, or a quarter of a 4K one."""
 OVERLAP = 128
-"""Pixels of the network that neighbouring tiles share: more than the largest face that is super-resolved."""
+"""Network pixels that neighboring tiles share: more than the largest face that is upscaled."""
 
 
 @dataclass(frozen=True)
 class DetectorPass:
-    """One picture that the network is shown.
+    """One call of the detector.
 
     Args:
-        tile: the window of the frame.
-        seen_wh: width and height that it is scaled to.
-        network_hw: height and width of the picture that it is padded to.
+        tile: window of the frame.
+        resized_wh: width and height in pixels that the tile is resized to.
+        network_hw: height and width in pixels of the network input, after grey padding.
     """
 
     tile: Tile
-    seen_wh: tuple[int, int]
+    resized_wh: tuple[int, int]
     network_hw: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a frame is looked at.
+    """Detector passes over one frame.
 
     Args:
-        size_wh: of the frame.
-        scale: pixels of the network for one of the frame, 1 where it is seen as it is.
-        smallest_face: that can be hoped for, in pixels of the frame.
-        looks: that together cover the frame.
-        overview: one more, at the whole frame made small, for faces that are cut by tiles or too large; or none.
+        size_wh: width and height of the frame, pixels.
+        scale: network pixels per frame pixel; 1 if the frame is not resized.
+        smallest_face: side of the smallest face that can be detected, frame pixels.
+        passes: together they cover the frame.
+        overview: one more pass over the whole downscaled frame, for faces that tiles cut or that are larger than
+            `MAX_FACE`; None if no face can be.
     """
 
     size_wh: tuple[int, int]
     scale: float
     smallest_face: float
-    looks: tuple[DetectorPass, ...]
+    passes: tuple[DetectorPass, ...]
     overview: DetectorPass | None
 
     @property
     def kind(self) -> str:
-        """One of "full", "reduced", "tiles" (at full size or reduced) and "enlarged" (in one piece or in tiles)."""
+        """One of "full", "reduced", "tiles" (at full size or reduced) and "enlarged" (in one pass or in tiles)."""
         if self.scale > 1:
             return "enlarged"
-        return "tiles" if len(self.looks) > 1 else "reduced" if self.scale < 1 else "full"
+        return "tiles" if len(self.passes) > 1 else "reduced" if self.scale < 1 else "full"
 
     @property
     def megapixels(self) -> float:
-        """Millions of pixels that the network is shown a frame, padding included; its time grows with them."""
-        looks = [*self.looks, *([self.overview] if self.overview else [])]
-        return sum(look.network_hw[0] * look.network_hw[1] for look in looks) / 1e6
+        """Millions of network input pixels a frame, padding included; the detector's time is proportional."""
+        passes = [*self.passes, *([self.overview] if self.overview else [])]
+        return sum(one.network_hw[0] * one.network_hw[1] for one in passes) / 1e6
 
     @property
     def largest_face(self) -> float:
-        """Side of the largest face, in pixels of the frame, that the looks are sure to see in one piece."""
-        return (MAX_FACE if len(self.looks) == 1 else OVERLAP) / self.scale
+        """Side in frame pixels of the largest face that at least one of the passes contains uncut."""
+        return (MAX_FACE if len(self.passes) == 1 else OVERLAP) / self.scale
 
     def __str__(self) -> str:
         size = "full size" if self.scale == 1 else f"{self.scale:.2g} of its size"
         if self.scale > 1:
             size = f"{self.scale:.2g} times its size"
-        height, width = self.looks[0].network_hw
-        pieces = "whole" if len(self.looks) == 1 else f"in {len(self.looks)} tiles of {width}x{height}"
-        overview = ", large faces at {}x{}".format(*self.overview.seen_wh) if self.overview else ""
+        height, width = self.passes[0].network_hw
+        tiles = "whole" if len(self.passes) == 1 else f"in {len(self.passes)} tiles of {width}x{height}"
+        overview = ", large faces at {}x{}".format(*self.overview.resized_wh) if self.overview else ""
         frame = "{}x{}".format(*self.size_wh)
-        return (
-            f"{frame} {pieces} at {size}{overview}, {self.megapixels:.2f} Mpx, faces from {self.smallest_face:.3g} px"
-        )
+        return f"{frame} {tiles} at {size}{overview}, {self.megapixels:.2f} Mpx, faces from {self.smallest_face:.3g} px"
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Values for JSON."""
         return {
             "kind": self.kind,
             "scale": round(self.scale, 4),
-            "looks": len(self.looks),
-            "look_wh": list(reversed(self.looks[0].network_hw)),
-            "overview_wh": list(self.overview.seen_wh) if self.overview else None,
+            "passes": len(self.passes),
+            "pass_wh": list(reversed(self.passes[0].network_hw)),
+            "overview_wh": list(self.overview.resized_wh) if self.overview else None,
             "megapixels": round(self.megapixels, 3),
             "smallest_face": round(self.smallest_face, 2),
         }
 
 
 def check_min_face(min_face: float) -> None:
-    """Refuse a smallest face that cannot be meant.
-
-    Raises:
-        UsageError: below one pixel, or no number.
-    """
+    """Raise UsageError if `min_face` is below one pixel or not finite."""
     if not 1 <= min_face < math.inf:
         raise UsageError(f"min_face is {min_face}, expected pixels, 1 or more")
 
 
 @lru_cache(maxsize=64)
 def plan_for(width: int, height: int, min_face: float, io_spec: IOSpec) -> Plan:
-    """Choose the cheapest way of looking at a frame that shows the smallest face asked for.
+    """Plan the fewest detector pixels that show the smallest requested face.
 
     Args:
-        width: of the frame, pixels.
-        height: of the frame, pixels.
-        min_face: smallest face of interest, in pixels of the frame, 1 or more.
-        contract: of the detector.
+        width, height: of the frame, pixels.
+        min_face: side of the smallest face of interest, frame pixels, 1 or more.
+        io_spec: of the detector.
 
     Raises:
-        UsageError: a smallest face below one pixel, or no number.
+        UsageError: min_face is below one pixel, or not finite.
     """
     check_min_face(min_face)
-    scale = 1.0 if MIN_FACE <= min_face < LEAST_SHRUNK else min(MAX_UPSCALE, ARRIVAL / min_face)
-    most_wh = io_spec.largest_hw[::-1] if io_spec.largest_hw else MAX_TILE_WH
-    overlap = min(OVERLAP, min(most_wh) // 2)
-    cover = tiles(width, height, _scaled(most_wh, 1 / scale, math.floor), math.ceil(overlap / scale))
+    scale = 1.0 if MIN_FACE <= min_face < MIN_DOWNSCALE_FACE else min(MAX_UPSCALE, TARGET_FACE / min_face)
+    max_wh = io_spec.largest_hw[::-1] if io_spec.largest_hw else MAX_TILE_WH
+    overlap = min(OVERLAP, min(max_wh) // 2)
+    tiles = tile_frame(width, height, _scaled(max_wh, 1 / scale, math.floor), math.ceil(overlap / scale))
     return Plan(
         size_wh=(width, height),
         scale=scale,
         smallest_face=max(min_face, MIN_FACE / scale),
-        looks=tuple(_look(tile, scale, io_spec) for tile in cover),
-        overview=_overview(width, height, scale, len(cover), io_spec),
+        passes=tuple(_pass(tile, scale, io_spec) for tile in tiles),
+        overview=_overview(width, height, scale, len(tiles), io_spec),
     )
 
 
-def _overview(width: int, height: int, scale: float, looks: int, io_spec: IOSpec) -> DetectorPass | None:
-    """A look at the whole frame, made a whole number of times smaller, which is the quickest way of shrinking.
+def _overview(width: int, height: int, scale: float, tiles: int, io_spec: IOSpec) -> DetectorPass | None:
+    """A pass over the whole frame, downscaled by a whole number, which is the fastest resize.
 
-    For that it may leave out the last few rows and columns, fewer than would make one of its own.
+    It omits the last rows and columns where the size is not a multiple of that number.
     """
-    if looks == 1 and min(width, height) * scale <= 2 * MAX_FACE:
+    if tiles == 1 and min(width, height) * scale <= 2 * MAX_FACE:
         return None
-    smaller = math.ceil(min(width, height) / MAX_FACE)  # the largest face that fits is one that the network knows
-    smaller = min(smaller, int(0.75 * OVERLAP / scale / ARRIVAL))  # and one that tiles may cut is large enough
-    smaller = max(smaller, math.ceil(2 / scale))
+    factor = math.ceil(min(width, height) / MAX_FACE)  # the largest face in the frame becomes MAX_FACE at most
+    factor = min(factor, int(0.75 * OVERLAP / scale / TARGET_FACE))  # faces cut by tiles stay large enough
+    factor = max(factor, math.ceil(2 / scale))
     if io_spec.largest_hw:
-        high, wide = io_spec.largest_hw
-        smaller = max(smaller, math.ceil(width / wide), math.ceil(height / high))
-    width, height = (side - side % smaller or side for side in (width, height))
-    return _look(whole(width, height), 1 / smaller, io_spec)
+        max_height, max_width = io_spec.largest_hw
+        factor = max(factor, math.ceil(width / max_width), math.ceil(height / max_height))
+    width, height = (side - side % factor or side for side in (width, height))
+    return _pass(full_frame_tile(width, height), 1 / factor, io_spec)
 
 
-def _look(tile: Tile, scale: float, io_spec: IOSpec) -> DetectorPass:
+def _pass(tile: Tile, scale: float, io_spec: IOSpec) -> DetectorPass:
     width, height = _scaled((tile.width, tile.height), scale, round)
     return DetectorPass(tile, (width, height), io_spec.padded_hw(height, width))
 
 
-def _scaled(size_wh: tuple[int, int], scale: float, rounded: Callable[[float], int]) -> tuple[int, int]:
-    width, height = (max(1, rounded(side * scale)) for side in size_wh)
+def _scaled(size_wh: tuple[int, int], scale: float, rounding: Callable[[float], int]) -> tuple[int, int]:
+    width, height = (max(1, rounding(side * scale)) for side in size_wh)
     return width, height
 
 
-SLACK = 8
-"""Pixels of the frame: a centre may lie so far outside of its core, since two tiles do not place a face alike; and an
-edge so near to the tile's, and the box counts as cut."""
+TOLERANCE = 8
+"""Frame pixels: distance of a box center outside of a core that is still accepted, since two tiles do not place a face
+identically; and distance of a box from the border of its tile below which it counts as cut."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A window of the frame, and the part of it whose detections count.
+    """A window of the frame, and its core: the part whose detections are kept.
 
     Args:
-        x, y, width, height: the window, in frame pixels.
-        core_xyxy: a detection counts if its centre lies here; the cores of all tiles cover the plane without overlap.
+        x, y, width, height: the window, frame pixels.
+        core_xyxy: a detection is kept if its center lies here; the cores of all tiles cover the plane without overlap.
     """
 
     x: int
@@ -192,44 +186,43 @@ class Tile:
     height: int
     core_xyxy: tuple[float, float, float, float]
 
-    def counts(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which boxes are this tile's to report: centred in its core, and not cut by a neighbour's border.
+    def owns(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Select the boxes that are centered in the core and not cut by the border to a neighboring tile.
 
         Args:
             boxes_xyxy: (N, 4) in frame pixels.
 
         Returns:
-            (N,); a box at the border between two cores may count in both.
+            (N,); of a box at the border between two cores, both tiles may be owners.
         """
         core = np.array(self.core_xyxy)
-        ends = np.array((self.x, self.y, self.x + self.width, self.y + self.height), np.float64)
-        ends[~np.isfinite(core)] = core[~np.isfinite(core)]  # the frame's own edges cut nothing that could be seen
+        borders = np.array((self.x, self.y, self.x + self.width, self.y + self.height), np.float64)
+        borders[~np.isfinite(core)] = core[~np.isfinite(core)]  # the edges of the frame cut nothing visible
         low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
-        centre = (low + high) / 2
-        central = (centre >= core[:2] - SLACK) & (centre < core[2:] + SLACK)
-        uncut = (low > ends[:2] + SLACK) & (high < ends[2:] - SLACK)
+        center = (low + high) / 2
+        central = (center >= core[:2] - TOLERANCE) & (center < core[2:] + TOLERANCE)
+        uncut = (low > borders[:2] + TOLERANCE) & (high < borders[2:] - TOLERANCE)
         return np.asarray((central & uncut).all(1), np.bool_)
 
 
-def whole(width: int, height: int) -> Tile:
-    """A frame as its only tile."""
+def full_frame_tile(width: int, height: int) -> Tile:
+    """A single tile that covers the frame and owns every box."""
     return Tile(0, 0, width, height, (float("-inf"), float("-inf"), float("inf"), float("inf")))
 
 
-def tiles(width: int, height: int, tile_wh: tuple[int, int], overlap: int) -> list[Tile]:
-    """Cover a frame with as few tiles as will do, all of one size and no larger than needed.
+def tile_frame(width: int, height: int, tile_wh: tuple[int, int], overlap: int) -> list[Tile]:
+    """Cover a frame with the fewest tiles, all of one size and no larger than needed.
 
     Args:
-        width: of the frame.
-        height: of the frame.
-        tile_wh: largest width and height of a tile.
-        overlap: pixels that neighbours share at least; as large as the largest face that must not be cut.
+        width, height: of the frame, pixels.
+        tile_wh: maximum width and height of a tile.
+        overlap: minimum number of pixels that neighbors share: the side of the largest face that must not be cut.
 
     Returns:
-        One tile where the frame fits in it.
+        One tile if the frame fits into it.
     """
-    columns = _spans(width, tile_wh[0], overlap)
-    rows = _spans(height, tile_wh[1], overlap)
+    columns = _tile_axis(width, tile_wh[0], overlap)
+    rows = _tile_axis(height, tile_wh[1], overlap)
     return [
         Tile(x0, y0, x1 - x0, y1 - y0, (left, top, right, bottom))
         for y0, y1, top, bottom in rows
@@ -237,12 +230,12 @@ def tiles(width: int, height: int, tile_wh: tuple[int, int], overlap: int) -> li
     ]
 
 
-def _spans(length: int, largest: int, overlap: int) -> list[tuple[int, int, float, float]]:
-    """Start, end and core of each tile along one axis; tiles lie evenly, cores meet in the middle of the overlap."""
-    if length <= largest:
+def _tile_axis(length: int, max_tile: int, overlap: int) -> list[tuple[int, int, float, float]]:
+    """Start, end and core of each tile along one axis; tiles are evenly spaced, cores meet mid-overlap."""
+    if length <= max_tile:
         return [(0, length, float("-inf"), float("inf"))]
-    count = 1 + -(-(length - largest) // max(1, largest - overlap))
-    tile = min(largest, -(-(length + (count - 1) * overlap) // count))
+    count = 1 + -(-(length - max_tile) // max(1, max_tile - overlap))
+    tile = min(max_tile, -(-(length + (count - 1) * overlap) // count))
     starts = [round(i * (length - tile) / (count - 1)) for i in range(count)]
     cuts = [float("-inf"), *((a + tile + b) / 2 for a, b in pairwise(starts)), float("inf")]
     return [(start, start + tile, cuts[i], cuts[i + 1]) for i, start in enumerate(starts)]

@@ -1,98 +1,110 @@
-"""The third stage: crops, batched by size -> super-resolved pixels, and how far they agree with the camera."""
+"""Stage 3: upscale the crops, batched by size, and measure the consistency of each face with the camera's pixels."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.metrics.image import psnr
+from ...engines.errors import InputError
+from ...engines.padding import pad_edge
 from ...engines.postprocess import Detections
 from ...engines.session import Session
 from ...networks.layers.bicubic import bicubic_matrix
-from ..profiling.timing import Stopwatch
 from .crop import Crops
 from .results import Face
 
 
-def super_resolve(session: Session, batches: list[Crops], found: Detections, watch: Stopwatch) -> tuple[Face, ...]:
-    """Super-resolve every crop of a frame, one call a size.
+def upscale_crops(session: Session, crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Upscale crops of any one size, without detection.
 
     Args:
         session: a super-resolution engine.
-        batches: the crops, by size.
-        found: the detections that they belong to.
-        watch: where the network's share of the time is put down, as "super_resolve.network".
+        crops: (N, h, w, 3) uint8 BGR, h and w at most the largest crop size of the engine. Other sizes than the
+            engine's are padded by repeating the edge; the result is cut back.
 
     Returns:
-        One face a crop, in the order of the detections.
+        (N, k·h, k·w, 3) uint8 BGR.
+
+    Raises:
+        InputError: another shape or dtype, or too large.
+    """
+    io_spec, scale = session.io_spec, session.io_spec.scale
+    if crops.ndim != 4 or crops.shape[3] != 3 or crops.dtype != np.uint8 or 0 in crops.shape[1:]:
+        raise InputError(f"expected crops of (N, h, w, 3) uint8 BGR, got {crops.shape} {crops.dtype}")
+    n, height, width, _ = crops.shape
+    side = min((s for s in io_spec.crop_sizes if s >= max(height, width)), default=None)
+    if side is None:
+        raise InputError(
+            f"expected crops of at most {max(io_spec.crop_sizes)} px, got {width}x{height}; downscale them"
+        )
+    if n == 0:
+        return np.zeros((0, scale * height, scale * width, 3), np.uint8)
+    upscaled: NDArray[np.uint8] = session.infer(pad_edge(crops, side))[:, : scale * height, : scale * width]
+    return upscaled
+
+
+def faces_from(batches: Iterable[tuple[Crops, NDArray[np.uint8]]], detections: Detections) -> tuple[Face, ...]:
+    """Build the faces of a frame.
+
+    Args:
+        batches: crops of one size, and their upscaled pixels, (n, k·S, k·S, 3) uint8 BGR.
+        detections: of the frame.
+
+    Returns:
+        One face for each crop, in the order of the detections.
     """
     faces: dict[int, Face] = {}
-    for crops in batches:
-        with watch.stage("super_resolve.network"):
-            pixels = session.infer(crops.pixels)
-        faces |= faces_of(crops, pixels, found)
+    for crops, pixels in batches:
+        decibels = consistency_db(crops.pixels, pixels)
+        for n, (index, window) in enumerate(zip(crops.indices, crops.windows, strict=True)):
+            faces[index] = Face(
+                detections.boxes_xyxy[index],
+                float(detections.scores[index]),
+                detections.landmarks[index],
+                window.xyxy,
+                crops.pixels[n],
+                pixels[n],
+                float(decibels[n]),
+            )
     return tuple(faces[index] for index in sorted(faces))
 
 
-def faces_of(crops: Crops, pixels: NDArray[np.uint8], found: Detections) -> dict[int, Face]:
-    """What was made of the crops of one size, with how far each agrees with the camera.
-
-    Args:
-        crops: n of one size.
-        pixels: (n, k·S, k·S, 3) uint8 BGR, what the network made of them.
-        found: the detections that they belong to.
-
-    Returns:
-        Index of the detection -> face.
-    """
-    agreement = consistency_db(crops.pixels, pixels)
-    return {
-        index: Face(
-            found.boxes_xyxy[index],
-            float(found.scores[index]),
-            found.landmarks[index],
-            window.xyxy,
-            crops.pixels[n],
-            pixels[n],
-            float(agreement[n]),
-        )
-        for n, (index, window) in enumerate(zip(crops.indices, crops.windows, strict=True))
-    }
-
-
-_NOTHING = np.zeros((0, 0), np.float32)
-
-
-@lru_cache(maxsize=16)
-def _shrink(large: int, small: int) -> NDArray[np.float32]:
-    return np.ascontiguousarray(bicubic_matrix(large, small), dtype=np.float32)
-
-
 def consistency_db(original: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """How far super-resolved faces agree with the camera: PSNR after shrinking them back.
+    """PSNR between crops and their upscaled pixels after downscaling these by antialiased bicubic interpolation.
 
     Args:
         original: (N, S, S, 3) uint8 crops.
         pixels: (N, k·S, k·S, 3) uint8.
 
     Returns:
-        (N,) dB.
+        (N,) dB, peak 255; inf if they are equal.
     """
-    small = original.shape[1]
-    return psnr(original, np.stack([_shrunken(face, small) for face in pixels]))
+    downscaled = np.stack([_downscale(face, original.shape[1]) for face in pixels])
+    squared = (original.astype(np.float64) - downscaled.astype(np.float64)) ** 2
+    with np.errstate(divide="ignore"):
+        return np.asarray(10 * np.log10(255**2 / squared.reshape(len(squared), -1).mean(1)))
 
 
-def _shrunken(face: NDArray[np.uint8], small: int) -> NDArray[np.float32]:
-    """One face, (kS, kS, 3), shrunk to (S, S, 3) by antialiased bicubic.
+_NO_ADDEND = np.zeros((0, 0), np.float32)
 
-    By OpenCV's product, not numpy's: BLAS threads that meet a busy core wait for it, 200 ms where this takes 6.
+
+@lru_cache(maxsize=16)
+def _downscale_matrix(large: int, small: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(bicubic_matrix(large, small), dtype=np.float32)
+
+
+def _downscale(face: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """Resize one face, (kS, kS, 3), to (S, S, 3) by antialiased bicubic interpolation.
+
+    By OpenCV's matrix product instead of numpy's: BLAS threads wait for a busy core, 200 ms where this takes 6 ms.
     """
     large, _, c = face.shape
-    matrix = _shrink(large, small)
-    rows = cv2.gemm(matrix, face.reshape(large, large * c).astype(np.float32), 1, _NOTHING, 0)  # (S, kS·C)
-    turned = np.ascontiguousarray(rows.reshape(small, large, c).transpose(0, 2, 1)).reshape(small * c, large)
-    again = cv2.gemm(turned, matrix, 1, _NOTHING, 0, flags=cv2.GEMM_2_T)  # (S·C, S)
-    return np.asarray(again.reshape(small, c, small).transpose(0, 2, 1), dtype=np.float32)
+    matrix = _downscale_matrix(large, side)  # (S, kS)
+    rows = cv2.gemm(matrix, face.reshape(large, large * c).astype(np.float32), 1, _NO_ADDEND, 0)  # (S, kS·C)
+    transposed = np.ascontiguousarray(rows.reshape(side, large, c).transpose(0, 2, 1)).reshape(side * c, large)
+    product = cv2.gemm(transposed, matrix, 1, _NO_ADDEND, 0, flags=cv2.GEMM_2_T)  # (S·C, S)
+    return np.asarray(product.reshape(side, c, side).transpose(0, 2, 1), dtype=np.float32)

@@ -1,1 +1,1 @@
-"""Timings, profiles, traces and reports."""
+"""Per-stage timing, profiles, traces and HTML reports."""

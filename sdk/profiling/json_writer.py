@@ -1,26 +1,32 @@
-"""Faces and timings of every frame as one JSON document, written frame by frame."""
+"""Streaming JSON output: faces and timings of each frame."""
 
 from __future__ import annotations
 
 import json
-import os
+from contextlib import ExitStack, suppress
+from io import TextIOWrapper
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ...engines.errors import OutputError
-from ..pipeline.results import FrameResult
+from ...engines.files import atomic_file
+
+if TYPE_CHECKING:
+    from ..pipeline.results import FrameResult
 
 
 class JsonWriter:
-    """A JSON document ``{..., "frames": [...]}``; a context manager. It holds no frames: a long video costs no memory.
+    """Writes a JSON document ``{..., "frames": [...]}`` frame by frame, in constant memory; a context manager.
 
-    A file appears under its name only when the document is complete; if the run is broken off, the frames that were
-    done make a complete document too. If none was done, an older file stays as it was.
+    A file is written atomically. If the ``with`` block ends with an exception, the document is completed with the
+    frames added so far; without any frame, an existing file stays unchanged.
 
     Args:
-        destination: a file, or a stream such as standard output.
-        head: what stands before the frames, e.g. ``{"model": "idrn-x4"}``.
+        destination: file or text stream.
+        head: fields before the frames, e.g. ``{"model": "idrn-x4"}``.
+
+    Attributes:
+        count: number of frames written.
 
     Raises:
         OutputError: the file cannot be written.
@@ -29,23 +35,22 @@ class JsonWriter:
     def __init__(self, destination: Path | TextIO, head: dict[str, Any]) -> None:
         self.count = 0
         self._head = json.dumps({**head, "frames": []}, indent=1, allow_nan=False).removesuffix("[]\n}")
-        self._path = destination if isinstance(destination, Path) else None
-        self._partial = self._path.with_name(f".{self._path.name}.{os.getpid()}") if self._path else None
-        try:
-            self._stream = destination if not isinstance(destination, Path) else self._opened()
-        except OSError as error:
-            raise self._refusal(error) from None
+        self._name = destination if isinstance(destination, Path) else "standard output"
+        self._file = ExitStack()
+        self._stream = self._open(destination) if isinstance(destination, Path) else destination
 
-    def _opened(self) -> TextIO:
-        assert self._path is not None and self._partial is not None
-        if self._path.is_dir():
-            raise OutputError(f"{self._path} is a folder; give the name of a .json file")
-        return self._partial.open("w", encoding="utf-8")
+    def _open(self, path: Path) -> TextIO:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; give a .json file")
+        try:
+            return TextIOWrapper(self._file.enter_context(atomic_file(path)), "utf-8", write_through=True)
+        except OSError as error:
+            raise self._write_error(error) from None
 
     def add(self, result: FrameResult) -> None:
-        """Put down one frame."""
-        opening = ",\n" if self.count else f"{self._head}[\n"
-        self._write(f"{opening}  {json.dumps(result.to_dict(), allow_nan=False)}")
+        """Append one frame."""
+        prefix = ",\n" if self.count else f"{self._head}[\n"
+        self._write(f"{prefix}  {json.dumps(result.to_dict(), allow_nan=False)}")
         self.count += 1
 
     def _write(self, text: str) -> None:
@@ -54,32 +59,37 @@ class JsonWriter:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise self._refusal(error) from None
+            raise self._write_error(error) from None
 
-    def _refusal(self, error: OSError) -> OutputError:
-        where = self._path or "standard output"
-        return OutputError(f"cannot write {where}: {error.strerror or error}; free some space or choose another file")
+    def _write_error(self, error: OSError) -> OutputError:
+        reason = error.strerror or error
+        return OutputError(f"cannot write {self._name}: {reason}; free some space or choose another file")
 
     def __enter__(self) -> JsonWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        keep = self.count > 0 or kind is None
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        if self.count == 0 and kind is not None:
+            with suppress(OSError):
+                self._file.__exit__(kind, error, trace)  # discards the temporary file
+            return
         try:
-            if keep and kind is not BrokenPipeError:
-                self._write("\n ]\n}\n" if self.count else f"{self._head}[]\n}}\n")
-                self._stream.flush()
-            if self._path is not None and self._partial is not None:
-                os.fsync(self._stream.fileno())
-                self._stream.close()
-                if keep:
-                    self._partial.replace(self._path)
+            with self._file:
+                if kind is not BrokenPipeError:
+                    self._write("\n ]\n}\n" if self.count else f"{self._head}[]\n}}\n")
+                    self._stream.flush()
         except OSError as failure:
             if kind is None:
-                raise self._refusal(failure) from None
-        finally:
-            if self._partial is not None:
-                self._stream.close()
-                self._partial.unlink(missing_ok=True)
+                raise self._write_error(failure) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None

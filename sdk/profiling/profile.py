@@ -1,4 +1,4 @@
-"""What frames cost: every stage of every frame, its percentiles, and how much of it is this package's own work."""
+"""Latency of each pipeline stage: per frame, as percentiles, and the overhead of this package."""
 
 from __future__ import annotations
 
@@ -15,44 +15,45 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...calibration.timing import LatencyStats, latency_stats
 from ...engines.bundle.card import Card
 from ...engines.errors import InputError
 from ..doctor.machine import Machine, peak_memory_mb, this_machine
 from ..media.base import Source
-from ..media.images import read_picture
+from ..media.images import read_image
 from ..media.sinks import open_sink
 from ..pipeline.frame import Frame
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.results import Face, FrameResult
 from ..pipeline.run import Writer, run
 from ..pipeline.tiling import Plan
-from .layers import LayerTimes, layers_of
-from .timing import PROFILE_ROWS, FrameTiming, Latency, latency
+from .layers import LayerTimes, time_layers
+from .timing import PROFILE_ROWS, FrameTiming
 
-FRAMES = {"picture": 30, "folder": 30, "video": 100, "live": 100}
-"""How many frames are measured where nothing is said."""
+FRAMES = {"image": 30, "folder": 30, "video": 100, "live": 100}
+"""Kind of source -> default number of measured frames."""
 WARM_UP = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What was measured, where, and with what.
+    """Measurements of one profiling run, with machine and configuration.
 
     Args:
         source: name of the input.
-        size_wh: of its frames, or where they differ of the one with the most faces.
-        outscale: how much larger the composite was.
-        model: name of the super-resolution engine.
-        card: what is known of it.
-        plan: how the detector looked at its frames, and at what cost.
-        runtimes: "super_resolve" and "detect" -> what ran them.
+        size_wh: frame size in pixels; if frames differ, that of the frame with the most faces.
+        outscale: size of the composite relative to the frame.
+        model: name of the super-resolution model.
+        card: card of the super-resolution model.
+        plan: detection plan: scale, tiles and megapixels of the detector input.
+        runtimes: "upscale" and "detect" -> runtime.
         versions: package -> version.
-        machine: that it ran on.
-        peak_memory_mb: the most memory that the process ever had; None where the system does not say.
-        warm_up: frames that were done before and do not count.
-        timeline: the frames that count, in order.
-        faces: those of the frame that had the most, to look at.
-        layers: what each layer of the networks takes; empty where nobody asked.
+        machine: machine that ran it.
+        peak_memory_mb: peak resident memory of the process in MB; None if the system does not report it.
+        warm_up: number of warm-up frames, which are not measured.
+        timeline: timings of the measured frames, in order.
+        faces: faces of the frame with the most faces, shown in the report.
+        layers: latency of each layer of the networks; empty unless requested.
     """
 
     source: str
@@ -71,33 +72,33 @@ class Profile:
     layers: LayerTimes
 
     @property
-    def stages(self) -> dict[str, Latency]:
+    def stages(self) -> dict[str, LatencyStats]:
         """Latency of each of `PROFILE_ROWS`."""
         frames = [timing.milliseconds for timing in self.timeline]
-        return {name: latency([ms[name] for ms in frames]) for name in PROFILE_ROWS}
+        return {name: latency_stats([ms[name] for ms in frames]) for name in PROFILE_ROWS}
 
     @property
-    def overhead(self) -> Latency:
-        """Latency of this package's own work: all but networks, codecs and the enlargement of the background."""
-        return latency([timing.overhead_ms for timing in self.timeline])
+    def overhead(self) -> LatencyStats:
+        """Total latency minus networks, decoding, encoding and background resizing."""
+        return latency_stats([timing.overhead_ms for timing in self.timeline])
 
     @property
     def overhead_share(self) -> float:
-        """Its part of the total, 0..1, of the means."""
+        """Mean overhead relative to the mean total, 0..1."""
         return self.overhead.mean / self.stages["total"].mean
 
     @property
     def faces_per_frame(self) -> float:
-        """Mean number of faces that were super-resolved."""
+        """Mean number of upscaled faces per frame."""
         return float(np.mean([timing.faces for timing in self.timeline]))
 
     @property
     def fps(self) -> float:
-        """Frames a second, one after the other."""
+        """Sequential throughput in frames/s."""
         return 1e3 / self.stages["total"].mean
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON, without pixels and spans."""
+        """JSON document without pixels and spans."""
         return {
             "source": self.source,
             "size_wh": list(self.size_wh),
@@ -110,7 +111,7 @@ class Profile:
             "faces_per_frame": round(self.faces_per_frame, 3),
             "fps": round(self.fps, 2),
             "stages_ms": {name: value.to_dict() for name, value in self.stages.items()},
-            "own_work_ms": {**self.overhead.to_dict(), "share_of_total": round(self.overhead_share, 4)},
+            "overhead_ms": {**self.overhead.to_dict(), "share_of_total": round(self.overhead_share, 4)},
             "frames_ms": [round(timing.milliseconds["total"], 3) for timing in self.timeline],
             "layers": {part: [asdict(layer) for layer in times] for part, times in self.layers.items()},
             "peak_memory_mb": None if self.peak_memory_mb is None else round(self.peak_memory_mb, 1),
@@ -130,40 +131,37 @@ def profile(
     layers: bool = False,
     report: Callable[[int], None] = lambda done: None,
 ) -> Profile:
-    """Measure a pipeline on a source.
+    """Profile a pipeline on a source.
 
     Args:
-        pipeline: what is measured.
-        source: pictures are read again and again until there are enough frames; a video may end before.
-        frames: how many count; none for 30 of pictures, 100 of videos.
-        warm_up: frames before, which do not count.
-        encode: write the composites too: pictures as JPEG into memory, videos into a file that is thrown away.
-        layers: time every layer of the networks as well, after the frames.
-        report: told how many frames are done, the warm-up included.
+        pipeline: pipeline to measure.
+        source: input; images are decoded repeatedly until there are enough frames, a video may end earlier.
+        frames: number of measured frames; None for 30 of images, 100 of videos and live sources.
+        warm_up: number of frames before the measurement.
+        encode: include encoding: images as JPEG in memory, videos to a temporary file.
+        layers: also measure each layer of the networks, after the frames.
+        report: called with the number of processed frames, including warm-up.
 
     Raises:
-        InputError: the source gives no frame, or not one more than the warm-up takes.
+        InputError: the source has no frames beyond the warm-up.
     """
-    wanted = frames or FRAMES[source.kind]
-    if source.kind != "picture":  # whose frames are all alike: the first ones make ready what the others need
+    count = warm_up + (frames or FRAMES[source.kind])
+    if source.kind != "image":  # frames of one image have the same crop sizes, which the first frame warms up
         pipeline.warm_up()
     with ExitStack() as stack:
-        sink = stack.enter_context(_thrown_away(pipeline, source)) if encode and pipeline.composite else None
-        results = run(pipeline, _repeated(source, warm_up + wanted), sink)
+        sink = stack.enter_context(_discarding_sink(pipeline, source)) if encode and pipeline.composite else None
         timeline: list[FrameTiming] = []
-        fullest: FrameResult | None = None
-        for count, result in enumerate(results, start=1):
-            report(count)
-            if count <= warm_up:
+        best: FrameResult | None = None
+        for done, result in enumerate(run(pipeline, _frames(source, count), sink), start=1):
+            report(done)
+            if done <= warm_up:
                 continue
-            timeline.append(FrameTiming(count - warm_up - 1, len(result.faces), result.spans))
-            if fullest is None or len(result.faces) > len(fullest.faces):
-                fullest = result
-    if fullest is None:
-        raise InputError(
-            f"{source.name} ends within the {warm_up} frames of the warm-up; give --warm-up 0, or a longer one"
-        )
-    height, width = fullest.source.pixels.shape[:2]
+            timeline.append(FrameTiming(done - warm_up - 1, len(result.faces), result.spans))
+            if best is None or len(result.faces) > len(best.faces):
+                best = result
+    if best is None:
+        raise InputError(f"{source.name} ends within the {warm_up} warm-up frames; use --warm-up 0 or a longer input")
+    height, width = best.source.pixels.shape[:2]
     plan = pipeline.detector.plan(width, height)
     return Profile(
         source=source.name,
@@ -172,38 +170,38 @@ def profile(
         model=pipeline.card.name,
         card=pipeline.card,
         plan=plan,
-        runtimes={"super_resolve": pipeline.session.runtime, "detect": pipeline.detector.session.runtime},
-        versions=versions(),
+        runtimes={"upscale": pipeline.session.runtime, "detect": pipeline.detector.session.runtime},
+        versions=package_versions(),
         machine=this_machine(),
         peak_memory_mb=peak_memory_mb(),
         warm_up=warm_up,
         timeline=tuple(timeline),
-        faces=fullest.faces,
-        layers=layers_of(pipeline, plan, fullest.faces) if layers else {},
+        faces=best.faces,
+        layers=time_layers(pipeline, plan, best.faces) if layers else {},
     )
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a frame goes through."""
-    found = {}
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that process a frame."""
+    versions = {}
     for name in ("facesr-edge", "onnxruntime", "opencv-python-headless", "av", "numpy"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 class _JpegInMemory:
-    """A sink that encodes pictures and forgets them."""
+    """Sink that encodes to JPEG and discards the result."""
 
     def write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
         cv2.imencode(".jpg", pixels)
 
 
 @contextmanager
-def _thrown_away(pipeline: Pipeline, source: Source) -> Iterator[Writer]:
-    if source.kind in ("picture", "folder"):
+def _discarding_sink(pipeline: Pipeline, source: Source) -> Iterator[Writer]:
+    if source.kind in ("image", "folder"):
         yield _JpegInMemory()
         return
     with (
@@ -213,14 +211,14 @@ def _thrown_away(pipeline: Pipeline, source: Source) -> Iterator[Writer]:
         yield sink
 
 
-def _repeated(source: Source, count: int) -> Iterator[Frame]:
-    """So many frames; pictures over and over, read anew each time, so that decoding is measured as well."""
-    return islice(_forever(source) if source.kind in ("picture", "folder") else iter(source), count)
+def _frames(source: Source, count: int) -> Iterator[Frame]:
+    """The first `count` frames; images are decoded again for each repetition, so that decoding is measured."""
+    return islice(_repeat(source) if source.kind in ("image", "folder") else iter(source), count)
 
 
-def _forever(source: Source) -> Iterator[Frame]:
+def _repeat(source: Source) -> Iterator[Frame]:
     while True:
-        if source.kind == "picture" and source.path:  # the source itself reads it once
-            yield Frame(read_picture(source.path), name=source.path.name)
+        if source.kind == "image" and source.path:  # the source itself decodes its image only once
+            yield Frame(read_image(source.path), name=source.path.name)
         else:
             yield from source

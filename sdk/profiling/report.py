@@ -1,4 +1,4 @@
-"""A profile as one HTML page that needs nothing else: no network, no script, no file beside it."""
+"""Profile as a self-contained HTML page: no scripts, no external resources."""
 
 from __future__ import annotations
 
@@ -13,48 +13,46 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.errors import OutputError
+from ...calibration.timing import LatencyStats
 from ..describe import quality_line
 from ..pipeline.results import Face
+from .json_writer import write_text
 from .profile import Profile
-from .timing import BREAKDOWN, FrameTiming, Latency
+from .timing import BREAKDOWN, FrameTiming
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MAX_FACES = 4
 MAX_LAYERS = 10
 ESTIMATE = "Added detail is an estimate: plausible, not evidence."
+MAX_BARS = 240
+"""Longer timelines are averaged in groups of frames, so that a bar is wide enough to be seen."""
+COLORS = {name: f"c{n}" for n, name in enumerate(BREAKDOWN)}
+"""Component of the breakdown -> CSS class."""
 
 
 def report_from_profile(profile: Profile) -> str:
-    """Make the page.
-
-    Args:
-        profile: as measured.
-
-    Returns:
-        HTML with its pictures, drawings and styles inside.
-    """
-    pieces = [timing.breakdown_ms for timing in profile.timeline]
-    means = {name: float(np.mean([ms[name] for ms in pieces])) for name in BREAKDOWN}
-    own = profile.overhead
+    """Render the page, with images, charts and styles inlined."""
+    breakdowns = [timing.breakdown_ms for timing in profile.timeline]
+    means_ms = {name: float(np.mean([ms[name] for ms in breakdowns])) for name in BREAKDOWN}
+    overhead = profile.overhead
     return Template(TEMPLATE.read_text("utf-8")).substitute(
         title=escape(f"{Path(profile.source).name} · facesr-edge profile"),
         source=escape(Path(profile.source).name or profile.source),
         subtitle=escape(_subtitle(profile)),
         tiles=_tiles(profile),
-        share=share_bar(means),
-        legend=legend(means),
+        share=share_bar(means_ms),
+        legend=legend(means_ms),
         timeline=timeline(profile.timeline),
         rows=_rows(profile),
-        own_ms=_ms(own.mean),
-        own_share=f"{profile.overhead_share:.1%}",
-        own_share_css=f"{100 * profile.overhead_share:.2f}%",
-        own_p50=_ms(own.p50),
-        own_p99=_ms(own.p99),
+        overhead_ms=_ms(overhead.mean),
+        overhead_share=f"{profile.overhead_share:.1%}",
+        overhead_share_css=f"{100 * profile.overhead_share:.2f}%",
+        overhead_p50=_ms(overhead.p50),
+        overhead_p99=_ms(overhead.p99),
         faces=_faces(profile.faces),
         layers=_layers(profile),
-        card=_pairs(_card(profile)),
-        machine=_pairs(_machine(profile)),
+        card=_definitions(_card(profile)),
+        machine=_definitions(_machine(profile)),
         measured_at=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
 
@@ -65,28 +63,25 @@ def write_report(profile: Profile, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
-        path.write_text(report_from_profile(profile), "utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
+    write_text(path, report_from_profile(profile))
 
 
 def _subtitle(profile: Profile) -> str:
     width, height = profile.size_wh
-    larger = f"{width * profile.outscale}×{height * profile.outscale}"
-    return f"{width}×{height} → {larger} · {profile.model} {profile.card.precision} · {profile.machine}"
+    output = f"{width * profile.outscale}×{height * profile.outscale}"
+    return f"{width}×{height} → {output} · {profile.model} {profile.card.precision} · {profile.machine}"
 
 
 def _tiles(profile: Profile) -> str:
-    total, own = profile.stages["total"], profile.overhead
+    total, overhead = profile.stages["total"], profile.overhead
     tiles = [
-        ("key", f"{profile.fps:.1f}", "frames/s", f"over {len(profile.timeline)} frames"),
-        ("", _ms(total.p50), "ms", f"a frame, median; p99 {_ms(total.p99)}"),
-        ("", f"{profile.faces_per_frame:.1f}", "", "faces a frame"),
-        ("", _ms(own.mean), "ms", f"own work, {profile.overhead_share:.1%}"),
+        ("key", f"{profile.fps:.1f}", "frames/s", f"mean of {len(profile.timeline)} frames"),
+        ("", _ms(total.p50), "ms", f"per frame, median; p99 {_ms(total.p99)}"),
+        ("", f"{profile.faces_per_frame:.1f}", "", "faces per frame"),
+        ("", _ms(overhead.mean), "ms", f"overhead, {profile.overhead_share:.1%}"),
     ]
     if profile.peak_memory_mb is not None:
-        tiles.append(("", f"{profile.peak_memory_mb:.0f}", "MB", "memory, at most"))
+        tiles.append(("", f"{profile.peak_memory_mb:.0f}", "MB", "peak memory"))
     return "".join(
         f'<div class="tile {kind}"><b>{value}<small>{unit}</small></b><span>{escape(text)}</span></div>'
         for kind, value, unit, text in tiles
@@ -94,25 +89,25 @@ def _tiles(profile: Profile) -> str:
 
 
 def _ms(value: float) -> str:
-    """Three digits, and no more than the clock is worth."""
+    """Three significant digits, at most two decimals."""
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def _rows(profile: Profile) -> str:
     stages, rows = profile.stages, []
-    for name, figures in stages.items():
+    for name, latency in stages.items():
         kind = "part" if "." in name else "total" if name == "total" else ""
         label = name.partition(".")[2] or name.replace("_", "-")
-        numbers = (_ms(v) for v in (figures.p50, figures.p90, figures.p99, figures.mean))
+        numbers = (_ms(v) for v in (latency.p50, latency.p90, latency.p99, latency.mean))
         cells = "".join(f"<td>{number}</td>" for number in numbers)
-        share = f"<td>{figures.mean / stages['total'].mean:.1%}</td>"
-        drawn = f'<td class="drawn">{span(figures, stages["total"].p99)}</td>'
-        rows.append(f'<tr class="{kind}"><td>{escape(label)}</td>{cells}{share}{drawn}</tr>')
+        share = f"<td>{latency.mean / stages['total'].mean:.1%}</td>"
+        chart = f'<td class="chart">{percentile_bar(latency, stages["total"].p99)}</td>'
+        rows.append(f'<tr class="{kind}"><td>{escape(label)}</td>{cells}{share}{chart}</tr>')
     return "".join(rows)
 
 
 def _layers(profile: Profile) -> str:
-    """The layers of each network that take longest; "" where nobody timed them."""
+    """Slowest layers of each network; "" if layers were not measured."""
     parts = []
     for part, times in profile.layers.items():
         slowest = sorted(times, key=lambda layer: -layer.ms)[:MAX_LAYERS]
@@ -132,8 +127,8 @@ def _faces(faces: tuple[Face, ...]) -> str:
         return ""
     largest = sorted(faces, key=lambda face: face_side(face), reverse=True)[:MAX_FACES]
     return (
-        "<section><h2>Camera and network</h2>"
-        f'<p class="warning">{ESTIMATE} Shrunk back, it agrees with the camera to the decibels given.</p>'
+        "<section><h2>Faces</h2>"
+        f'<p class="warning">{ESTIMATE} Consistency is the PSNR between the input and the downscaled output.</p>'
         f"{''.join(_face(face) for face in largest)}</section>"
     )
 
@@ -141,30 +136,29 @@ def _faces(faces: tuple[Face, ...]) -> str:
 def _face(face: Face) -> str:
     side = face.pixels.shape[0]
     bicubic = np.asarray(cv2.resize(face.original, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
-    agreement = f"{face.consistency_db:.1f} dB" if np.isfinite(face.consistency_db) else "to the last bit"
+    consistency = f"{face.consistency_db:.1f} dB" if np.isfinite(face.consistency_db) else "exact"
     views = (
-        _figure(face.original, "the camera's own pixels", "raw", ""),
+        _figure(face.original, "input", "raw", ""),
         _figure(bicubic, f"bicubic ×{face.scale}", "", ""),
-        _figure(face.pixels, f"the network's estimate ×{face.scale}", "", "estimate"),
+        _figure(face.pixels, f"network estimate ×{face.scale}", "", "estimate"),
     )
     return (
         f'<div class="face"><div class="views">{"".join(views)}</div>'
-        f"<p>a face of {face_side(face):.0f} px, found with a score of {face.score:.2f}; "
-        f"agreement with the camera {agreement}</p></div>"
+        f"<p>{face_side(face):.0f} px, detection score {face.score:.2f}, consistency {consistency}</p></div>"
     )
 
 
 def face_side(face: Face) -> float:
-    """The longer side of a face's box, in pixels of the frame."""
+    """Longer side of the face box in frame pixels."""
     left, top, right, bottom = (float(v) for v in face.box_xyxy)
     return max(right - left, bottom - top)
 
 
-def _figure(pixels: NDArray[np.uint8], caption: str, kind: str, figure_kind: str) -> str:
+def _figure(pixels: NDArray[np.uint8], caption: str, image_class: str, figure_class: str) -> str:
     _, png = cv2.imencode(".png", pixels)
     data = base64.b64encode(png.tobytes()).decode()
-    image = f'<img class="{kind}" alt="{escape(caption)}" src="data:image/png;base64,{data}">'
-    return f'<figure class="{figure_kind}">{image}<figcaption>{escape(caption)}</figcaption></figure>'
+    image = f'<img class="{image_class}" alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+    return f'<figure class="{figure_class}">{image}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def _card(profile: Profile) -> Iterable[tuple[str, str]]:
@@ -176,53 +170,43 @@ def _card(profile: Profile) -> Iterable[tuple[str, str]]:
     yield "licence", card.licence or "not stated"
     for name, digest in card.files.items():
         yield name, f"SHA-256 {digest[:16]}…"
-    for limit in card.limits:
-        yield "limit", limit
+    for limitation in card.limitations:
+        yield "limitation", limitation
 
 
 def _machine(profile: Profile) -> Iterable[tuple[str, str]]:
     machine = profile.machine
     yield "processor", f"{machine.cpu}, {machine.cores} cores"
-    yield "instructions", ", ".join(machine.instructions) or "not known"
-    yield "memory", f"{machine.memory_gb:.0f} GB" if machine.memory_gb else "not known"
+    yield "instructions", ", ".join(machine.instructions) or "unknown"
+    yield "memory", f"{machine.memory_gb:.0f} GB" if machine.memory_gb else "unknown"
     yield "system", f"{machine.system}, Python {machine.python}"
-    yield "super-resolution", profile.runtimes["super_resolve"]
+    yield "super-resolution", profile.runtimes["upscale"]
     yield "detection", profile.runtimes["detect"]
-    yield "frames seen", str(profile.plan)
+    yield "detector input", str(profile.plan)
     yield "versions", ", ".join(f"{name} {version}" for name, version in profile.versions.items())
 
 
-def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+def _definitions(pairs: Iterable[tuple[str, str]]) -> str:
     return "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in pairs)
 
 
-MAX_BARS = 240
-"""More frames than this are averaged in groups: a bar of half a pixel tells nothing."""
-COLOURS = {name: f"c{n}" for n, name in enumerate(BREAKDOWN)}
-"""Piece -> its class in the style sheet."""
-
-
 def share_bar(means_ms: dict[str, float]) -> str:
-    """One frame as a single bar, its pieces side by side.
-
-    Args:
-        means_ms: piece -> mean ms.
-    """
+    """Stacked horizontal bar of the mean frame; `means_ms` is the mean of each component in ms."""
     total = sum(means_ms.values()) or 1.0
-    x, drawn = 0.0, []
+    x, rects = 0.0, []
     for name, ms in means_ms.items():
         width = 100 * ms / total
         title = f"<title>{escape(name)}: {ms:.2f} ms, {width:.1f} %</title>"
-        drawn.append(f'<rect class="{COLOURS[name]}" x="{x:.3f}" width="{width:.3f}" height="10">{title}</rect>')
+        rects.append(f'<rect class="{COLORS[name]}" x="{x:.3f}" width="{width:.3f}" height="10">{title}</rect>')
         x += width
-    return f'<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none" role="img">{"".join(drawn)}</svg>'
+    return f'<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none" role="img">{"".join(rects)}</svg>'
 
 
 def legend(means_ms: dict[str, float]) -> str:
-    """Colour, name, ms and share of each piece."""
+    """Color, name, ms and share of each component."""
     total = sum(means_ms.values()) or 1.0
     rows = (
-        f'<li><i class="{COLOURS[name]}"></i><span>{escape(name)}</span>'
+        f'<li><i class="{COLORS[name]}"></i><span>{escape(name)}</span>'
         f"<b>{ms:.2f}</b><small>{100 * ms / total:.1f}&thinsp;%</small></li>"
         for name, ms in means_ms.items()
     )
@@ -230,50 +214,49 @@ def legend(means_ms: dict[str, float]) -> str:
 
 
 def timeline(frames: tuple[FrameTiming, ...]) -> str:
-    """Every frame as a stacked bar, in order, with the median across."""
+    """Stacked bar per frame, with a dashed line at the median."""
     group = -(-len(frames) // MAX_BARS)
     bars = [frames[i : i + group] for i in range(0, len(frames), group)]
     totals = [timing.milliseconds["total"] for timing in frames]
-    top = _round_up(max(totals))
-    drawn = "".join(_bar(n, bar, top) for n, bar in enumerate(bars))
-    median = 100 - 100 * float(np.median(totals)) / top
-    drawn += f'<line class="median" x1="0" x2="{len(bars)}" y1="{median:.2f}" y2="{median:.2f}"/>'
-    ticks = "".join(f'<span style="bottom:{25 * n}%">{top * n / 4:g}</span>' for n in range(5))
+    y_max = _axis_limit(max(totals))
+    rects = "".join(_bar(n, bar, y_max) for n, bar in enumerate(bars))
+    median = 100 - 100 * float(np.median(totals)) / y_max
+    rects += f'<line class="median" x1="0" x2="{len(bars)}" y1="{median:.2f}" y2="{median:.2f}"/>'
+    ticks = "".join(f'<span style="bottom:{25 * n}%">{y_max * n / 4:g}</span>' for n in range(5))
     lines = "".join(f'<line class="grid" x1="0" x2="{len(bars)}" y1="{25 * n}" y2="{25 * n}"/>' for n in range(4))
     box = f"0 0 {len(bars)} 100"
-    svg = f'<svg viewBox="{box}" preserveAspectRatio="none" role="img">{lines}{drawn}</svg>'
-    each = f"a bar is the mean of {group} frames" if group > 1 else "a bar is a frame"
+    svg = f'<svg viewBox="{box}" preserveAspectRatio="none" role="img">{lines}{rects}</svg>'
+    unit = f"one bar per {group} frames (mean)" if group > 1 else "one bar per frame"
     return (
         f'<div class="timeline"><div class="ticks">{ticks}</div>{svg}</div>'
-        f'<p class="axis">ms; {each}, {len(frames)} in order; dashed: the median, {np.median(totals):.1f} ms</p>'
+        f'<p class="axis">ms; {unit}, {len(frames)} frames; dashed: median, {np.median(totals):.1f} ms</p>'
     )
 
 
-def span(figures: Latency, largest_ms: float) -> str:
-    """p50 to p99 of a stage as a stroke on a scale that all stages share; the dot is the median."""
-    left, middle, right = (100 * value / (largest_ms or 1) for value in (figures.p50, figures.p90, figures.p99))
+def percentile_bar(latency: LatencyStats, max_ms: float) -> str:
+    """Bar from p50 to p99 of a stage, on a scale common to all stages, with a dot at the median."""
+    left, middle, right = (100 * value / (max_ms or 1) for value in (latency.p50, latency.p90, latency.p99))
     return (
         f'<div class="span"><i style="left:{left:.2f}%;width:{right - left:.2f}%"></i>'
         f'<i style="left:{left:.2f}%;width:{middle - left:.2f}%"></i><b style="left:{left:.2f}%"></b></div>'
     )
 
 
-def _bar(n: int, group: tuple[FrameTiming, ...], top: float) -> str:
-    pieces = [timing.breakdown_ms for timing in group]
+def _bar(n: int, group: tuple[FrameTiming, ...], y_max: float) -> str:
+    breakdowns = [timing.breakdown_ms for timing in group]
     y, rects = 100.0, []
     for name in BREAKDOWN:
-        height = 100 * sum(ms[name] for ms in pieces) / len(pieces) / top
+        height = 100 * sum(ms[name] for ms in breakdowns) / len(breakdowns) / y_max
         y -= height
         if height > 0.05:
-            rects.append(
-                f'<rect class="{COLOURS[name]}" x="{n + 0.06}" width="0.88" y="{y:.2f}" height="{height:.2f}"/>'
-            )
+            box = f'x="{n + 0.06}" width="0.88" y="{y:.2f}" height="{height:.2f}"'
+            rects.append(f'<rect class="{COLORS[name]}" {box}/>')
     total = sum(timing.milliseconds["total"] for timing in group) / len(group)
     faces = f"{group[0].faces} {'face' if group[0].faces == 1 else 'faces'}"
     return f"<g><title>frame {group[0].index}: {total:.2f} ms, {faces}</title>{''.join(rects)}</g>"
 
 
-def _round_up(value: float) -> float:
-    """To the next number that four ticks divide nicely."""
+def _axis_limit(value: float) -> float:
+    """Round up to a limit that four ticks divide into round numbers."""
     step = 10 ** np.floor(np.log10(max(value, 1e-3)))
     return float(next(step * factor for factor in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * factor >= value))

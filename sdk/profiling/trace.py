@@ -1,4 +1,4 @@
-"""Spans of the frames as a trace that Perfetto (ui.perfetto.dev) and Chrome (chrome://tracing) open."""
+"""Profile as a Chrome trace for Perfetto (ui.perfetto.dev) or chrome://tracing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...engines.errors import OutputError
+from .json_writer import write_text
 from .profile import Profile
 from .timing import FrameTiming
 
@@ -14,58 +14,48 @@ PROCESS, THREAD = 1, 1
 
 
 def trace_from_profile(profile: Profile) -> dict[str, Any]:
-    """Make the trace: a slice a frame, in it one a stage, in these one a part; and the number of faces as a counter.
-
-    Args:
-        profile: as measured.
+    """Convert a profile to nested slices (frame, stage, part) and a counter of faces.
 
     Returns:
-        The document; times in microseconds from the first span on.
+        Document of the Chrome trace event format; times in us relative to the first span.
     """
     events: list[dict[str, Any]] = [
-        _name("process_name", f"facesr-edge: {profile.model} on {profile.source}"),
-        _name("thread_name", "frames, stages, parts"),
+        _metadata_event("process_name", f"facesr-edge: {profile.model} on {profile.source}"),
+        _metadata_event("thread_name", "frames, stages, parts"),
     ]
     origin = min((span.start_ns for timing in profile.timeline for span in timing.spans), default=0)
     for timing in profile.timeline:
         events += _events(timing, origin)
-    about = {"machine": str(profile.machine), **profile.runtimes, **profile.versions}
-    return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": about}
+    metadata = {"machine": str(profile.machine), **profile.runtimes, **profile.versions}
+    return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": metadata}
 
 
 def write_trace(profile: Profile, path: Path) -> None:
-    """Write the trace.
+    """Write the trace as JSON.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
-        path.write_text(json.dumps(trace_from_profile(profile)), "utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
+    write_text(path, json.dumps(trace_from_profile(profile)))
 
 
-def _name(kind: str, name: str) -> dict[str, Any]:
+def _metadata_event(kind: str, name: str) -> dict[str, Any]:
     return {"ph": "M", "name": kind, "pid": PROCESS, "tid": THREAD, "args": {"name": name}}
 
 
 def _events(timing: FrameTiming, origin: int) -> list[dict[str, Any]]:
     start = min(span.start_ns for span in timing.spans)
     end = max(span.start_ns + span.duration_ns for span in timing.spans)
-    faces = {"index": timing.index, "faces": timing.faces}
-    # A viewer nests slices by time alone, and those that begin together in the order of the file: the longer first.
+    frame_args = {"index": timing.index, "faces": timing.faces}
+    # Viewers nest slices by time; slices with the same start in file order, so the longer one must come first.
     spans = sorted(timing.spans, key=lambda span: (span.start_ns, -span.duration_ns))
     return [
-        _slice(f"frame {timing.index}", "frame", start - origin, end - start, faces),
-        *(_slice(s.name, _kind(s.name), s.start_ns - origin, s.duration_ns, {}) for s in spans),
+        _slice(f"frame {timing.index}", "frame", start - origin, end - start, frame_args),
+        *(_slice(s.name, "part" if "." in s.name else "stage", s.start_ns - origin, s.duration_ns, {}) for s in spans),
         {"ph": "C", "name": "faces", "pid": PROCESS, "ts": (start - origin) / 1e3, "args": {"faces": timing.faces}},
     ]
 
 
-def _kind(name: str) -> str:
-    return "part" if "." in name else "stage"
-
-
-def _slice(name: str, kind: str, start_ns: int, duration_ns: int, args: dict[str, Any]) -> dict[str, Any]:
+def _slice(name: str, category: str, start_ns: int, duration_ns: int, args: dict[str, Any]) -> dict[str, Any]:
     times = {"ts": start_ns / 1e3, "dur": duration_ns / 1e3}
-    return {"ph": "X", "name": name, "cat": kind, "pid": PROCESS, "tid": THREAD, **times, "args": args}
+    return {"ph": "X", "name": name, "cat": category, "pid": PROCESS, "tid": THREAD, **times, "args": args}

@@ -1,7 +1,7 @@
-"""The tables' networks, traced in a second each: for a fixed size, by the tracer that does without symbols.
+"""Networks of the timing tables, exported for a fixed size with the TorchScript exporter in about one second each.
 
-A build's own tracer leaves batch and size open and takes a quarter of a minute for each; what ONNX Runtime makes of the
-two graphs once the size is known is the same arithmetic, and the multiply-adds are compared in a test.
+The exporter of a build keeps batch and size dynamic and takes about 15 s per network. With known sizes ONNX Runtime
+executes the same arithmetic for both graphs; a test compares their multiply-adds.
 """
 
 import logging
@@ -13,7 +13,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def bundle_of(tmp_path_factory):
-    """Depth and width -> a bundle of IDRN with random weights, for one face of 32 px; each is made once."""
+    """Depth and width -> cached bundle of IDRN with random weights, for one face of 32 px."""
 
     @cache
     def made(size):
@@ -33,7 +33,7 @@ def bundle_of(tmp_path_factory):
         example = torch.zeros((1, SIDE, SIDE, 3), dtype=torch.uint8)
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes becoming constants, which is what is wanted here
+            warnings.simplefilter("ignore")  # sizes become constants, as intended
             torch.onnx.export(
                 network,
                 (example,),
@@ -50,28 +50,28 @@ def bundle_of(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def session_of(bundle_of):
-    """Depth and width -> a session on one thread, warmed up on one face; each is made once."""
+    """Depth and width -> cached session with one thread, warmed up with one face."""
     import numpy as np
     from facesr_edge.engines.onnxruntime.session import OrtSession
     from facesr_edge.sdk.bench.paper import SIDE
 
-    opened = []
+    sessions = []
 
     @cache
     def made(size):
         session = OrtSession(bundle_of(size), 1)
         session.infer(np.zeros((1, SIDE, SIDE, 3), np.uint8))
-        opened.append(session)
+        sessions.append(session)
         return session
 
     yield made
-    for session in opened:
+    for session in sessions:
         session.close()
 
 
 @pytest.fixture(scope="session")
 def face():
-    """(1, 32, 32, 3) of noise: time does not depend on what is seen."""
+    """(1, 32, 32, 3) noise: latency does not depend on the pixels."""
     import numpy as np
 
     return np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The samples as a reader runs them: in a process of their own, with what is there and with what is not."""
+"""Samples, each run in a process of its own, with and without optional packages."""
 
 import ast
 import ctypes
@@ -20,7 +20,7 @@ ELEMENTS = ("videotestsrc", "videoconvert", "appsink", "appsrc", "jpegenc", "avi
 
 
 def run(sample, *arguments, path="", code=None):
-    """Run a sample; `code` instead of its module, with `sample` as its first argument."""
+    """Run a sample, or `code` with the sample's name as first argument."""
     program = ["-c", code, sample] if code else ["-m", f"facesr_edge.samples.{sample}"]
     command = [sys.executable, *program, *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -29,10 +29,10 @@ def run(sample, *arguments, path="", code=None):
 
 @pytest.fixture(scope="module")
 def gi_folder(tmp_path_factory):
-    """A folder with GStreamer's Python alone, for PYTHONPATH; empty where this Python has it anyway."""
+    """Folder for PYTHONPATH with only the system's GStreamer bindings; empty if this Python already has them."""
     folder = tmp_path_factory.mktemp("gi")
     if importlib.util.find_spec("gi") is None and SYSTEM_GI.is_dir():
-        (folder / "gi").symlink_to(SYSTEM_GI)  # of the system's Python, which may be another version
+        (folder / "gi").symlink_to(SYSTEM_GI)  # built for the system's Python, possibly another version
     code = (
         "import gi; [gi.require_version(n, '1.0') for n in ('Gst', 'GstApp', 'GstVideo')]\n"
         "from gi.repository import Gst, GstApp, GstVideo; Gst.init(None)\n"
@@ -48,57 +48,57 @@ def gi_folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_a_sample_says_how_it_is_run_and_refuses_what_it_does_not_know(sample):
+def test_sample_has_help_and_rejects_unknown_options(sample):
     shown = run(sample, "--help")
     assert shown.returncode == 0 and shown.stdout.startswith("usage:")
-    refused = run(sample, "--nonsense", "a", "b", "c")
-    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    rejected = run(sample, "--nonsense", "a", "b", "c")
+    assert rejected.returncode == 2 and "Traceback" not in rejected.stderr
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_a_sample_is_short_and_tells_the_line_that_runs_it(sample):
+def test_sample_is_short_and_documents_its_command_line(sample):
     text = (ROOT / "samples" / f"{sample}.py").read_text("utf-8")
     assert f"python -m facesr_edge.samples.{sample}" in ast.get_docstring(ast.parse(text))
     assert len(text.splitlines()) <= 140
 
 
 @pytest.mark.parametrize(
-    ("sample", "arguments", "without", "said"),
+    ("sample", "arguments", "missing", "expected"),
     [
         ("gstreamer_appsink", ["videotestsrc"], "gi", "no GStreamer for this Python"),
         ("deepstream_probe", ["file:///a.mp4", "faces.txt", "idrn-x4"], "pyds", "needs DeepStream with pyds"),
-        ("torch_shared", ["idrn-x4", "picture.png"], "torch", "needs PyTorch with CUDA"),
+        ("torch_shared", ["idrn-x4", "image.png"], "torch", "needs PyTorch with CUDA"),
     ],
 )
-def test_a_sample_without_its_packages_says_so_in_a_line(sample, arguments, without, said):
+def test_missing_package_is_reported_in_one_line(sample, arguments, missing, expected):
     code = (
         "import sys, runpy\n"
-        f"sys.modules[{without!r}] = None\n"
+        f"sys.modules[{missing!r}] = None\n"
         "name = sys.argv.pop(1)\n"
         "runpy.run_module(f'facesr_edge.samples.{name}', run_name='__main__', alter_sys=True)"
     )
     done = run(sample, *arguments, code=code)
     (line,) = done.stderr.strip().splitlines()
-    assert done.returncode == 1 and said in line and "install" in line
+    assert done.returncode == 1 and expected in line and "install" in line
 
 
-def test_torch_without_a_gpu_is_told_in_a_line():
+def test_missing_gpu_is_reported_in_one_line():
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    done = run("torch_shared", "idrn-x4", "picture.png")
-    assert done.returncode == 1 and done.stderr.startswith("PyTorch sees no GPU; ")
+    done = run("torch_shared", "idrn-x4", "image.png")
+    assert done.returncode == 1 and done.stderr.startswith("PyTorch finds no GPU; ")
 
 
-def test_an_opencv_without_windows_is_told_before_a_camera_is_opened():
+def test_missing_gui_support_is_reported_before_the_camera_is_opened():
     if not any(line.split() == ["GUI:", "NONE"] for line in cv2.getBuildInformation().splitlines()):
-        pytest.skip("this OpenCV has windows")
+        pytest.skip("this OpenCV has GUI support")
     done = run("embed_opencv", "0")
-    assert done.returncode == 1 and done.stderr.startswith("this OpenCV has no windows; ")
+    assert done.returncode == 1 and done.stderr.startswith("OpenCV has no GUI support; ")
 
 
-def test_faces_of_a_folder_are_written_beside_the_cameras_pixels(tmp_path, put_face):
+def test_faces_are_written_next_to_the_input_pixels(tmp_path, put_face):
     frame = np.full((240, 320, 3), 118, np.uint8)
     put_face(frame, 60, 40, 40)
     (tmp_path / "in").mkdir()
@@ -110,8 +110,8 @@ def test_faces_of_a_folder_are_written_beside_the_cameras_pixels(tmp_path, put_f
     assert width == 2 * height >= 4 * 48
 
 
-def test_gstreamer_frames_come_out_twice_as_large_with_their_times(gi_folder, tmp_path, put_face):
-    frame = np.full((130, 161, 3), 118, np.uint8)  # rows that GStreamer pads, in and out
+def test_gstreamer_frames_are_upscaled_by_two_with_their_timestamps(gi_folder, tmp_path, put_face):
+    frame = np.full((130, 161, 3), 118, np.uint8)  # GStreamer pads the rows of this width
     put_face(frame, 20, 20, 40)
     cv2.imwrite(str(tmp_path / "face.png"), frame)
     out = tmp_path / "larger.avi"
@@ -127,24 +127,24 @@ def test_gstreamer_frames_come_out_twice_as_large_with_their_times(gi_folder, tm
         frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
     assert len(frames) == 6 and frames[0].shape == (260, 322, 3)
     enlarged = cv2.resize(frame, (322, 260), interpolation=cv2.INTER_CUBIC)
-    assert np.abs(frames[0].astype(int) - enlarged).mean() < 6  # its rows are neither sheared nor swapped
+    assert np.abs(frames[0].astype(int) - enlarged).mean() < 6  # correct row stride and channel order
 
 
 @pytest.mark.parametrize("source", ["nosuchelement", "videotestsrc num-buffers=x !! "])
-def test_a_pipeline_that_cannot_be_is_told_in_a_line(gi_folder, source):
+def test_invalid_pipeline_is_reported_in_one_line(gi_folder, source):
     done = run("gstreamer_appsink", source, "fakesink", path=gi_folder)
-    assert done.returncode == 1 and "GStreamer cannot make this pipeline: " in done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "GStreamer cannot create this pipeline: " in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
-def test_a_source_that_fails_is_told_in_a_line(gi_folder, tmp_path):
+def test_failing_source_is_reported_in_one_line(gi_folder, tmp_path):
     source = f"filesrc location={tmp_path}/missing.png ! pngdec"
     done = run("gstreamer_appsink", source, "fakesink", path=gi_folder)
     (line,) = done.stderr.strip().splitlines()
     assert done.returncode == 1 and line.startswith("GStreamer stopped: ")
 
 
-def test_a_sink_that_fails_is_told_in_a_line(gi_folder, tmp_path):
+def test_failing_sink_is_reported_in_one_line(gi_folder, tmp_path):
     source = "videotestsrc num-buffers=40 ! video/x-raw,width=64,height=48"
     sink = f"jpegenc ! filesink location={tmp_path}/no/such/folder.mjpg"
     done = run("gstreamer_appsink", source, sink, path=gi_folder)
@@ -159,14 +159,14 @@ def deepstream():
     return deepstream_probe
 
 
-def test_a_surface_is_shown_to_cuda_where_it_lies(deepstream):
+def test_surface_exposes_its_memory_as_a_cuda_array(deepstream):
     make = ctypes.pythonapi.PyCapsule_New
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     capsule = make(0x7F0000001000, None, None)
     surface = deepstream.Surface([1080, 1920, 4], [7936, 4, 1], capsule, "it")
-    told = surface.__cuda_array_interface__
-    assert (told["shape"], told["strides"], told["typestr"]) == ((1080, 1920, 4), (7936, 4, 1), "|u1")
-    assert told["data"] == (0x7F0000001000, False) and told["version"] == 3 and surface.owner == "it"
+    interface = surface.__cuda_array_interface__
+    assert (interface["shape"], interface["strides"], interface["typestr"]) == ((1080, 1920, 4), (7936, 4, 1), "|u1")
+    assert interface["data"] == (0x7F0000001000, False) and interface["version"] == 3 and surface.owner == "it"
 
 
 @pytest.mark.parametrize(
@@ -179,11 +179,11 @@ def test_a_surface_is_shown_to_cuda_where_it_lies(deepstream):
         ((100, 100, 90, 60), None),
     ],
 )
-def test_a_window_holds_the_face_and_lies_within_the_frame(deepstream, box, window):
-    assert deepstream.window_of(*box, (32, 48, 64, 96, 128)) == window
+def test_window_contains_the_face_and_lies_within_the_frame(deepstream, box, window):
+    assert deepstream.crop_window(*box, (32, 48, 64, 96, 128)) == window
 
 
-def test_a_list_of_deepstream_is_gone_through_to_its_end(deepstream):
+def test_deepstream_list_is_iterated_to_its_end(deepstream):
     class Link:
         def __init__(self, data, after):
             self.data, self._after = data, after
@@ -194,5 +194,5 @@ def test_a_list_of_deepstream_is_gone_through_to_its_end(deepstream):
                 raise StopIteration
             return self._after
 
-    assert list(deepstream.each(Link(1, Link(2, None)), lambda data: 10 * data)) == [10, 20]
-    assert list(deepstream.each(None, int)) == []
+    assert list(deepstream.iterate(Link(1, Link(2, None)), lambda data: 10 * data)) == [10, 20]
+    assert list(deepstream.iterate(None, int)) == []

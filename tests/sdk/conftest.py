@@ -1,9 +1,9 @@
-"""The pipeline as it ships, and frames with real faces in them."""
+"""The shipped pipeline, frames with real faces, and a small network with a library of reference faces."""
 
 import facesr_edge
 import numpy as np
 import pytest
-from facesr_edge.calibration.data.faces import astronaut as sample_picture
+from facesr_edge.calibration.data.faces import astronaut
 
 
 @pytest.fixture(scope="session")
@@ -14,8 +14,8 @@ def sr():
 
 @pytest.fixture(scope="session")
 def portrait():
-    """(256, 256, 3): the upper middle of the sample picture, its face about 100 px high."""
-    return sample_picture()[0:256, 96:352]
+    """(256, 256, 3): the top center of the sample image, with a face about 100 px high."""
+    return astronaut()[0:256, 96:352]
 
 
 @pytest.fixture
@@ -24,10 +24,11 @@ def grey_frame():
 
 
 @pytest.fixture(scope="session")
-def borrower(tmp_path_factory):
-    """A tiny MSRNet, loud enough for what it borrows to be seen, as a bundle; and its file of weights."""
+def msrnet(tmp_path_factory, export_cache):
+    """The bundle and the weights file of a tiny MSRNet whose output depends visibly on its references."""
     import torch
     from facesr_edge.converters.build import build
+    from facesr_edge.converters.options import BuildOptions
     from facesr_edge.networks import build_network
     from facesr_edge.networks.weights import Provenance, weights_bytes
 
@@ -36,14 +37,15 @@ def borrower(tmp_path_factory):
         torch.manual_seed(0)
         network = build_network("msrnet", config)
     network.tail.weight.data.mul_(20)
-    folder = tmp_path_factory.mktemp("borrower")
+    folder = tmp_path_factory.mktemp("msrnet")
     (weights := folder / "w.safetensors").write_bytes(weights_bytes(network, "msrnet", config, Provenance()))
-    return build("msrnet", folder / "bundle", weights=weights, target="onnxruntime"), weights
+    options = BuildOptions(engine="onnxruntime")
+    return build("msrnet", folder / "bundle", options, weights=weights), weights
 
 
 @pytest.fixture(scope="session")
-def msrnet_bundle(borrower):
-    return borrower[0]
+def msrnet_bundle(msrnet):
+    return msrnet[0]
 
 
 @pytest.fixture(scope="session")

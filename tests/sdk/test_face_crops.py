@@ -1,4 +1,4 @@
-"""Faces as a camera saw them: whole windows of the frames, no more than asked for."""
+"""Crops of the faces in frames: unresampled windows, up to a maximum number."""
 
 import numpy as np
 import pytest
@@ -17,14 +17,14 @@ def frame(put_face):
 
 
 def test_crops_are_windows_of_the_frame_pixel_by_pixel(frame):
-    found = face_crops([frame], load_detector())
-    assert len(found) == 2 and {crop.shape[0] for crop in found} <= {*CROP_SIZES}
-    for crop in found:
+    crops = face_crops([frame], load_detector())
+    assert len(crops) == 2 and {crop.shape[0] for crop in crops} <= {*CROP_SIZES}
+    for crop in crops:
         views = np.lib.stride_tricks.sliding_window_view(frame.pixels, crop.shape)[:, :, 0]
         assert (views == crop).all(axis=(2, 3, 4)).any()
 
 
-def test_no_more_frames_are_read_than_it_takes(frame):
+def test_reading_stops_at_the_maximum_number_of_crops(frame):
     read = []
 
     def frames():
@@ -32,5 +32,5 @@ def test_no_more_frames_are_read_than_it_takes(frame):
             read.append(n)
             yield frame
 
-    assert len(face_crops(frames(), load_detector(), most=5)) == 5 and len(read) == 3
+    assert len(face_crops(frames(), load_detector(), max_crops=5)) == 5 and len(read) == 3
     assert face_crops([], load_detector()) == []

@@ -1,16 +1,18 @@
-"""A run of the tables: what is made of each network, and that all of them take part in turn."""
+"""Timing tables: which networks and precisions are timed, ratios, and the output folder."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.bundle import FP16_ONNX, WEIGHTS, Bundle
+from facesr_edge.engines.bundle.bundle import Bundle
+from facesr_edge.engines.errors import OutputError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.sdk.bench import tables
-from facesr_edge.sdk.bench.configs import Backend, Prepared, prepare
+from facesr_edge.sdk.bench.configs import Backend, PreparedNetwork
 from facesr_edge.sdk.bench.paper import PaperRow, PaperTable
+from facesr_edge.sdk.bench.tables import default_folder, measure_tables, save_tables
 
-pytest.importorskip("torch", reason="needs PyTorch to make the networks; pip install 'facesr-edge[build]'")
+from .conftest import INT8
 
 FACES = np.zeros((2, 32, 32, 3), np.uint8)
 SMALL = (
@@ -20,77 +22,96 @@ SMALL = (
 
 
 @pytest.fixture
-def one_for_all(monkeypatch, tiny_bundle):
-    """Every network is the tiny one, in ONNX Runtime; what was asked for, and what was run on how many faces."""
-    asked, run = [], []
+def tiny_networks(monkeypatch, tiny_bundle):
+    """Replace every network by the tiny one, in ONNX Runtime; returns prepared networks and batch sizes."""
+    prepared, batches = [], []
     bundle = tiny_bundle()
 
-    def prepared(size, kinds, folder):
-        asked.append((size, [precision for precision, _ in kinds]))
+    def prepare(size, kinds, folder):
+        prepared.append((size, [precision for precision, _ in kinds]))
         bundles = {kind: Bundle(bundle.folder, replace(bundle.card, precision=kind[0])) for kind in kinds}
-        return Prepared(size, "random", 1000 * size[0] * size[1], bundles, FACES)
+        return PreparedNetwork(size, "random", 1000 * size[0] * size[1], bundles, FACES)
 
     infer = OrtSession.infer
     monkeypatch.setattr("facesr_edge.sdk.bench.configs.installed", lambda: False)  # OpenVINO
-    monkeypatch.setattr(tables, "prepare", prepared)
-    monkeypatch.setattr(OrtSession, "infer", lambda session, batch: run.append(len(batch)) or infer(session, batch))
-    return asked, run
+    monkeypatch.setattr(tables, "prepare_network", prepare)
+    monkeypatch.setattr(OrtSession, "infer", lambda session, batch: batches.append(len(batch)) or infer(session, batch))
+    return prepared, batches
 
 
-def test_every_network_is_timed_once_in_every_precision(one_for_all):
-    asked, run = one_for_all
-    timing = tables.measure(SMALL, precision="int8,fp32", batch=3, threads=1, rounds=2)
-    assert asked == [(size, ["fp32", "int8"]) for size in ((1, 8), (2, 8), (1, 16))]
-    ours = [Backend("onnxruntime", precision) for precision in ("fp32", "int8")]
-    assert [[who for who in network.taken if who in ours] for network in timing.networks.values()] == [ours] * 3
-    turns = len(ours) * len(timing.networks)
-    assert run == [3] * (2 * turns * (2 + 2))  # twice a turn; two rounds to warm up, two that count
-    assert timing.to_dict()["tables"][1]["rows"][1]["gmac_ratio"] == 2
+def test_every_network_is_timed_once_in_every_precision(tiny_networks):
+    prepared, batches = tiny_networks
+    timings = measure_tables(SMALL, precision="int8,fp32", batch=3, threads=1, rounds=2)
+    assert prepared == [(size, ["fp32", "int8"]) for size in ((1, 8), (2, 8), (1, 16))]
+    backends = [Backend("onnxruntime", precision) for precision in ("fp32", "int8")]
+    assert [[b for b in network.latencies_ms if b in backends] for network in timings.networks.values()] == [
+        backends
+    ] * 3
+    turns = len(backends) * len(timings.networks)
+    assert batches == [3] * (2 * turns * (2 + 2))  # two calls per turn; two warm-up and two measured rounds
+    assert timings.to_dict()["tables"][1]["rows"][1]["gmac_ratio"] == 2
 
 
-def test_fp16_that_is_slower_is_made_of_the_first_network_alone(one_for_all, monkeypatch):
-    asked, _ = one_for_all
-    half = Backend("onnxruntime", "fp16")
-    monkeypatch.setattr(tables, "slow_halves", lambda network, sessions: {half: "FP16 is left out"})
-    timing = tables.measure(SMALL, threads=1, rounds=1)
-    assert [precisions for _, precisions in asked] == [["fp32", "fp16", "int8"], ["fp32", "int8"], ["fp32", "int8"]]
-    assert half not in timing.contestants and "FP16 is left out" in timing.notes
+def test_slower_fp16_is_prepared_for_the_first_network_only(tiny_networks, monkeypatch):
+    prepared, _ = tiny_networks
+    fp16 = Backend("onnxruntime", "fp16")
+    monkeypatch.setattr(tables, "slower_fp16", lambda network, sessions: {fp16: "FP16 is skipped"})
+    timings = measure_tables(SMALL, threads=1, rounds=1)
+    assert [precisions for _, precisions in prepared] == [["fp32", "fp16", "int8"], ["fp32", "int8"], ["fp32", "int8"]]
+    assert fp16 not in timings.backends and "FP16 is skipped" in timings.notes
 
 
-def test_fp16_that_was_asked_for_is_timed_whatever_it_takes(one_for_all, monkeypatch):
-    monkeypatch.setattr(tables, "slow_halves", None)
-    timing = tables.measure(SMALL[:1], precision="fp16", threads=1, rounds=1)
-    assert timing.contestants[0] == Backend("onnxruntime", "fp16")
+def test_requested_fp16_is_always_timed(tiny_networks, monkeypatch):
+    monkeypatch.setattr(tables, "slower_fp16", None)
+    timings = measure_tables(SMALL[:1], precision="fp16", threads=1, rounds=1)
+    assert timings.backends[0] == Backend("onnxruntime", "fp16")
 
 
-def test_what_is_going_on_is_told(one_for_all):
-    told = []
-    tables.measure(SMALL, precision="fp32", threads=1, rounds=2, watch=lambda *what: told.append(what))
-    assert told[:3] == [
+def test_steps_are_reported(tiny_networks):
+    reported = []
+    measure_tables(SMALL, precision="fp32", threads=1, rounds=2, report=lambda *step: reported.append(step))
+    assert reported[:3] == [
         ("preparing depth 1, width 8", 0, 3),
         ("preparing depth 2, width 8", 1, 3),
         ("preparing depth 1, width 16", 2, 3),
     ]
-    assert told[-1] == ("timing", 2, 2)
+    assert reported[-1] == ("timing", 2, 2)
 
 
-def test_the_network_that_ships_is_taken_as_it_is(tmp_path):
-    from facesr_edge.zoo import catalogue
+def test_ratios_are_relative_to_the_first_row_of_each_table(timings):
+    for table in timings.to_dict()["tables"]:
+        first = table["rows"][0]
+        assert (first["paper_ratio"], first["gmac_ratio"], first["measured"][0]["ratio"]) == (1, 1, 1)
+        for row in table["rows"]:
+            assert row["paper_ratio"] == pytest.approx(row["paper_ms"] / first["paper_ms"], abs=1e-4)
+            fp32 = row["measured"][0]
+            assert fp32["ratio"] == pytest.approx(row["gmac_ratio"], abs=1e-3)  # latency is proportional to MACs here
+            assert fp32["best_ms"] < fp32["p10_ms"] < fp32["p50_ms"] < fp32["p90_ms"]
 
-    made = prepare((8, 64), [("fp32", "cpu")], tmp_path)
-    assert made.weights == "idrn-x4" and made.macs == 1024 * (27 * 64 + 27 * 8 * 64**2 + 180 * 64**2 + 432 * 64)
-    assert made.bundles["fp32", "cpu"].onnx.read_bytes() == catalogue.find("idrn-x4").onnx.read_bytes()
+
+def test_row_without_a_backend_has_no_ratio(timings):
+    width = timings.tables[1]
+    assert timings.ratio(width, width.rows[2], INT8) is None and timings.ratio(width, width.rows[1], INT8) > 1
 
 
-def test_a_network_that_nobody_trained_goes_to_int8_for_both_kinds_of_device(tmp_path):
-    made = prepare((1, 8), [("fp32", "cpu"), ("int8", "cpu"), ("int8", "tensorrt")], tmp_path)
-    assert made.weights == "random"
-    full, cpu, gpu = made.bundles.values()
-    assert FP16_ONNX in gpu.card.files and FP16_ONNX not in cpu.card.files
-    assert all(WEIGHTS in bundle.card.files for bundle in (full, cpu, gpu))
-    for bundle in (cpu, gpu):
-        assert b"QuantizeLinear" in bundle.onnx.read_bytes()
-    assert b"QuantizeLinear" not in full.onnx.read_bytes()
-    enlarged = [OrtSession(bundle, 1).infer(made.faces).astype(int) for bundle in (full, cpu, gpu)]
-    assert enlarged[0].shape == (len(made.faces), 128, 128, 3)
-    assert all(0 < np.abs(enlarged[0] - other).mean() < 8 for other in enlarged[1:])
+def test_json_has_ms_per_face_of_a_batch(timings):
+    (row, *_) = replace(timings, batch=4).to_dict()["tables"][0]["rows"]
+    assert all(4 * one["p50_ms_per_face"] == pytest.approx(one["p50_ms"], abs=0.01) for one in row["measured"])
+
+
+def test_folder_that_cannot_be_created_raises(timings, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OutputError, match=r"taken: .* choose another folder with -o"):
+        save_tables(timings, tmp_path / "taken")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "cores", "folder"),
+    [
+        ("AMD EPYC 9B45", 2, "amd-epyc-9b45-2-cores-2026-01-31"),
+        ("Intel(R) Core(TM) i7-8650U CPU @ 1.90GHz", 1, "intel-core-i7-8650u-cpu-1-90ghz-1-core-2026-01-31"),
+        ("", 4, "machine-4-cores-2026-01-31"),
+    ],
+)
+def test_default_folder_is_named_by_machine_and_date(cpu, cores, folder):
+    assert default_folder(cpu, cores, "2026-01-31T12:00:00").as_posix() == f"benchmarks/results/{folder}"

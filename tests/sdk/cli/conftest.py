@@ -1,4 +1,4 @@
-"""The command line as a user meets it: exit code, standard output, standard error; and small inputs that are quick."""
+"""Runner for commands (exit code, stdout, stderr) and small inputs."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from facesr_edge.sdk.cli.main import main
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     code: int
     out: str
     err: str
 
     @property
     def error(self):
-        """What stands after "error:", which must be one line and the last."""
+        """Message after "error:", which must be a single line, the last one."""
         lines = self.err.strip().splitlines()
         assert [line for line in lines if "error:" in line] == lines[-1:], self.err
         assert "Traceback" not in self.err
@@ -30,10 +30,10 @@ def facesr(capfd):
 
     def call(*arguments):
         capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exit_info:
             main([str(argument) for argument in arguments])
         out, err = capfd.readouterr()
-        return Said(left.value.code, out, err)
+        return CommandResult(exit_info.value.code, out, err)
 
     return call
 
@@ -47,32 +47,34 @@ def small_frame(put_face):
 
 
 @pytest.fixture
-def picture(tmp_path, small_frame):
-    path = tmp_path / "picture.png"
+def image_file(tmp_path, small_frame):
+    path = tmp_path / "image.png"
     cv2.imwrite(str(path), small_frame)
     return path
 
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory, small_frame):
-    """Number of frames -> a video of so many."""
+    """Function: number of frames -> video file."""
 
-    def made(frames):
+    def make(frames):
         path = tmp_path_factory.mktemp("clips") / f"{frames}.mp4"
         with av.open(str(path), "w") as container:
             stream = container.add_stream("libx264", rate=25)
             stream.height, stream.width = small_frame.shape[:2]
             stream.pix_fmt = "yuv420p"
-            stream.codec_context.gop_size = 10  # bytes all along, however many cores encode it
+            stream.codec_context.gop_size = (
+                10  # spreads the data over the file, independent of the number of encoder threads
+            )
             for _ in range(frames):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(small_frame, "bgr24")))
             container.mux(stream.encode(None))
         return path
 
-    return made
+    return make
 
 
 @pytest.fixture(scope="session")
 def bundle(tiny_bundle):
-    """Folder of a bundle that runs quickly and adds nothing."""
+    """Folder of a bundle with a tiny network."""
     return tiny_bundle().folder

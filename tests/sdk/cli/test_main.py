@@ -1,4 +1,4 @@
-"""What becomes of an error, a signal, a closed pipe; and what every command has in common."""
+"""Exit codes, error messages, closed pipes, and the help of every command."""
 
 import errno
 import json
@@ -14,16 +14,16 @@ ROOT = Path(facesr_edge.__file__).parent
 
 
 def test_version(facesr):
-    said = facesr("--version")
-    assert (said.code, said.out) == (0, f"facesr-edge {facesr_edge.__version__}\n")
+    result = facesr("--version")
+    assert (result.code, result.out) == (0, f"facesr-edge {facesr_edge.__version__}\n")
 
 
-def test_help_names_every_command_and_loads_no_library():
+def test_help_lists_every_command_and_imports_no_heavy_library():
     code = (
         "import sys; sys.argv = ['facesr-edge', '--help']\n"
         "from facesr_edge.sdk.cli.main import main\n"
         "try: main()\n"
-        "except SystemExit as left: assert left.code == 0\n"
+        "except SystemExit as error: assert error.code == 0\n"
         "heavy = {'cv2', 'onnxruntime', 'torch', 'av', 'skimage'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -34,9 +34,9 @@ def test_help_names_every_command_and_loads_no_library():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(facesr, command):
-    said = facesr(command, "--help")
-    assert said.code == 0 and said.out.startswith(f"Usage: facesr-edge {command}")
-    assert said.err == ""
+    result = facesr(command, "--help")
+    assert result.code == 0 and result.out.startswith(f"Usage: facesr-edge {command}")
+    assert result.err == ""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -44,39 +44,39 @@ def test_every_command_is_in_the_readme(command):
     assert f"facesr-edge {command}" in (ROOT / "README.md").read_text("utf-8")
 
 
-def test_without_a_command_there_is_help_and_wrong_usage(facesr):
-    said = facesr()
-    assert said.code == 2 and "Commands:" in said.err and said.out == ""
+def test_missing_command_shows_the_help_and_is_a_usage_error(facesr):
+    result = facesr()
+    assert result.code == 2 and "Commands:" in result.err and result.out == ""
 
 
-def test_a_misspelt_command_gets_a_suggestion(facesr):
-    said = facesr("profle")
-    assert said.code == 2 and "did you mean 'profile'?" in said.error
+def test_misspelled_command_gets_a_suggestion(facesr):
+    result = facesr("profle")
+    assert result.code == 2 and "did you mean 'profile'?" in result.error
 
 
-def test_an_unknown_option_is_wrong_usage(facesr):
-    said = facesr("models", "--colour")
-    assert said.code == 2 and "--colour" in said.error
+def test_unknown_option_is_a_usage_error(facesr):
+    result = facesr("models", "--colour")
+    assert result.code == 2 and "--colour" in result.error
 
 
 @pytest.mark.parametrize(
     ("raised", "expected"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "/x/y.png"), "the disk is full for /x/y.png"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y.png"), "no space left on the device for /x/y.png"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: permission denied"),
-        (MemoryError(), "there is not enough memory"),
+        (MemoryError(), "out of memory"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), "pip install 'facesr-edge[build]'"),
-        (KeyboardInterrupt(), "stopped before anything was done"),
-        (RuntimeError("two\nlines"), "unexpected RuntimeError: two lines; run again with --debug"),
+        (KeyboardInterrupt(), "interrupted before any output was written"),
+        (RuntimeError("two\nlines"), "unexpected RuntimeError: two lines; use --debug"),
     ],
 )
-def test_any_exception_is_one_line(facesr, monkeypatch, raised, expected):
+def test_exception_is_reported_in_one_line(facesr, monkeypatch, raised, expected):
     def fail():
         raise raised
 
     monkeypatch.setattr("facesr_edge.zoo.catalogue.names", fail)
-    said = facesr("models")
-    assert said.code == 1 and expected in said.error
+    result = facesr("models")
+    assert result.code == 1 and expected in result.error
 
 
 def test_debug_shows_the_traceback(monkeypatch):
@@ -90,7 +90,7 @@ def test_debug_shows_the_traceback(monkeypatch):
         main(["models", "--debug"])
 
 
-def test_a_reader_that_leaves_is_not_an_error():
+def test_closed_stdout_prints_no_error():
     command = [sys.executable, "-m", "facesr_edge", "models", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
@@ -98,6 +98,6 @@ def test_a_reader_that_leaves_is_not_an_error():
     assert process.returncode in (0, 1)
 
 
-def test_as_a_module_it_is_the_same_program():
+def test_python_m_runs_the_same_program():
     done = subprocess.run([sys.executable, "-m", "facesr_edge", "models", "--json"], capture_output=True, check=True)
     assert {model["name"] for model in json.loads(done.stdout)} >= {"idrn-x4", "detector"}

@@ -1,8 +1,28 @@
-"""``facesr-edge profile`` says how the detector looked at the frames."""
+"""``facesr-edge profile``: table, report, trace, JSON; and --min-face."""
 
 import json
 
 import pytest
+
+
+def test_profile_prints_a_table_and_writes_report_and_trace(facesr, image_file, bundle, tmp_path):
+    html, trace = tmp_path / "p.html", tmp_path / "t.json"
+    options = ["--frames", 4, "--warm-up", 1, "--model", bundle, "--html", html, "--trace", trace]
+    result = facesr("profile", image_file, *options)
+    assert result.code == 0 and "overhead" in result.out and "total" in result.out
+    assert html.read_text().startswith("<!doctype html>")
+    assert sum(event.get("cat") == "frame" for event in json.loads(trace.read_text())["traceEvents"]) == 4
+
+
+def test_profile_writes_json(facesr, clips, bundle):
+    result = facesr("profile", clips(8), "--frames", 4, "--json", "--model", bundle)
+    document = json.loads(result.out)
+    assert document["frames"] == 4 and document["stages_ms"]["encode"]["mean"] > 0
+
+
+def test_profile_of_a_video_shorter_than_the_warm_up_is_reported_in_one_line(facesr, clips, bundle):
+    result = facesr("profile", clips(2), "--warm-up", 3, "--model", bundle)
+    assert result.code == 1 and "--warm-up" in result.error
 
 
 @pytest.mark.parametrize(
@@ -13,17 +33,19 @@ import pytest
         (5, "detect: 160x120 whole at 2 times its size, 0.08 Mpx, faces from 5 px"),
     ],
 )
-def test_the_smallest_face_asked_for_sets_what_the_detector_is_shown(facesr, picture, bundle, min_face, expected):
-    said = facesr("profile", picture, "--frames", 1, "--warm-up", 0, "--model", bundle, "--min-face", min_face)
-    assert said.code == 0 and expected in said.out
+def test_min_face_sets_the_detector_input(facesr, image_file, bundle, min_face, expected):
+    result = facesr("profile", image_file, "--frames", 1, "--warm-up", 0, "--model", bundle, "--min-face", min_face)
+    assert result.code == 0 and expected in result.out
 
 
-def test_the_cost_of_detection_stands_in_the_json_too(facesr, picture, bundle):
-    document = json.loads(facesr("profile", picture, "--frames", 1, "--json", "--model", bundle, "--min-face", 20).out)
+def test_json_has_the_detector_input(facesr, image_file, bundle):
+    document = json.loads(
+        facesr("profile", image_file, "--frames", 1, "--json", "--model", bundle, "--min-face", 20).out
+    )
     assert document["detect"]["kind"] == "reduced" and document["detect"]["scale"] == 0.5
 
 
 @pytest.mark.parametrize("min_face", ["0", "-3", "nan", "inf", "small"])
-def test_a_smallest_face_that_cannot_be_is_wrong_usage(facesr, picture, bundle, min_face):
-    said = facesr("profile", picture, "--model", bundle, "--min-face", min_face)
-    assert said.code == 2 and ("1 or more" in said.error or "not a valid float" in said.error)
+def test_invalid_min_face_is_a_usage_error(facesr, image_file, bundle, min_face):
+    result = facesr("profile", image_file, "--model", bundle, "--min-face", min_face)
+    assert result.code == 2 and ("1 or more" in result.error or "not a valid float" in result.error)

@@ -1,4 +1,4 @@
-"""Many models on the same faces: rows, their order, what is left out, and that chance repeats."""
+"""Comparison of models on the same faces: order of rows, metrics, examples, JSON, and reproducibility."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from facesr_edge.calibration.data.faces import sample_faces
-from facesr_edge.calibration.metrics.evaluate import MEASURES, evaluate
+from facesr_edge.calibration.metrics.evaluate import METRICS, evaluate
 from facesr_edge.engines.bundle.bundle import ONNX, write_bundle
 from facesr_edge.engines.bundle.card import Card
 from facesr_edge.engines.bundle.io_spec import IOSpec
@@ -22,27 +22,27 @@ from onnx import TensorProto, helper, numpy_helper
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """Name, scale and how pixels are repeated -> a bundle that runs; its network is one that nobody knows."""
+    """Make a bundle of an unknown network that resizes with a given scale and mode."""
 
     def made(name, scale, mode="cubic"):
-        steps = [
-            helper.make_node("Cast", ["x"], ["real"], to=TensorProto.FLOAT),
-            helper.make_node("Transpose", ["real"], ["first"], perm=[0, 3, 1, 2]),
-            helper.make_node("Resize", ["first", "", "scales"], ["large"], mode=mode, cubic_coeff_a=-0.75),
-            helper.make_node("Transpose", ["large"], ["last"], perm=[0, 2, 3, 1]),
-            helper.make_node("Clip", ["last", "least", "most"], ["clipped"]),
-            helper.make_node("Round", ["clipped"], ["whole"]),
-            helper.make_node("Cast", ["whole"], ["y"], to=TensorProto.UINT8),
+        nodes = [
+            helper.make_node("Cast", ["x"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+            helper.make_node("Resize", ["nchw", "", "scales"], ["resized"], mode=mode, cubic_coeff_a=-0.75),
+            helper.make_node("Transpose", ["resized"], ["nhwc"], perm=[0, 2, 3, 1]),
+            helper.make_node("Clip", ["nhwc", "min", "max"], ["clipped"]),
+            helper.make_node("Round", ["clipped"], ["rounded"]),
+            helper.make_node("Cast", ["rounded"], ["y"], to=TensorProto.UINT8),
         ]
-        held = {"scales": np.array([1, 1, scale, scale], np.float32), "least": np.float32(0), "most": np.float32(255)}
-        tensors = [numpy_helper.from_array(np.asarray(value), key) for key, value in held.items()]
-        given = helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", "height", "width", 3])
+        constants = {"scales": np.array([1, 1, scale, scale], np.float32), "min": np.float32(0), "max": np.float32(255)}
+        tensors = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()]
+        graph_input = helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", "height", "width", 3])
         out = helper.make_tensor_value_info("y", TensorProto.UINT8, ["n", "h", "w", 3])
-        graph = helper.make_graph(steps, "resize", [given], [out], tensors)
+        graph = helper.make_graph(nodes, "resize", [graph_input], [out], tensors)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         onnx.checker.check_model(model)
-        io_spec = IOSpec("super-resolution", scale=scale, windows=(16, 32, 48, 64), batches=(1, 8))
-        card = Card(name, io_spec, "fp32", "nobody's", {})
+        io_spec = IOSpec("super-resolution", scale=scale, crop_sizes=(16, 32, 48, 64), batches=(1, 8))
+        card = Card(name, io_spec, "fp32", "unknown", {})
         return write_bundle(tmp_path_factory.mktemp("models") / name, card, {ONNX: model.SerializeToString()}).folder
 
     return made
@@ -54,31 +54,28 @@ def models(bundle):
 
 
 @pytest.fixture(scope="module")
-def compared(models):
+def comparison(models):
     return compare([*models, "idrn-x4"], sample_faces(), threads=1)
 
 
-def test_models_stand_by_scale_bicubic_first_and_the_best_last(compared):
-    names = [(group.scale, [row.name for row in group.rows]) for group in compared.groups]
+def test_rows_are_grouped_by_scale_with_bicubic_first_and_ascending_psnr(comparison):
+    names = [(group.scale, [row.name for row in group.rows]) for group in comparison.groups]
     assert names == [(2, ["bicubic", "nearest-x2"]), (4, ["bicubic", "nearest-x4", "cubic-x4", "idrn-x4"])]
-    for group in compared.groups:
-        qualities = [row.figures["psnr_y_db"] for row in group.rows[1:]]
-        assert qualities == sorted(qualities)
-        assert (
-            group.rows[0].gain_db == 0
-            and group.rows[-1].gain_db == qualities[-1] - (group.rows[0].figures["psnr_y_db"])
-        )
+    for group in comparison.groups:
+        bicubic_db, *psnrs_db = (row.metrics["psnr_y_db"] for row in group.rows)
+        assert psnrs_db == sorted(psnrs_db)
+        assert group.rows[0].gain_db == 0 and group.rows[-1].gain_db == psnrs_db[-1] - bicubic_db
 
 
-def test_each_row_is_what_the_model_alone_has(compared):
-    (_, group) = compared.groups
-    alone = evaluate(open_session(catalogue.find("idrn-x4"), threads=1), sample_faces())
-    assert group.rows[-1].figures == alone.model and group.rows[0].figures == alone.bicubic
-    assert group.rows[2].gain_db == pytest.approx(0, abs=0.01)  # the graph's cubic is OpenCV's
+def test_row_equals_the_evaluation_of_the_model_alone(comparison):
+    (_, group) = comparison.groups
+    evaluation = evaluate(open_session(catalogue.find("idrn-x4"), threads=1), sample_faces())
+    assert group.rows[-1].metrics == evaluation.model and group.rows[0].metrics == evaluation.bicubic
+    assert group.rows[2].gain_db == pytest.approx(0, abs=0.01)  # cubic-x4 equals OpenCV's bicubic
 
 
-def test_examples_are_what_goes_in_and_what_comes_out(compared):
-    (_, group) = compared.groups
+def test_examples_are_inputs_outputs_and_ground_truth(comparison):
+    (_, group) = comparison.groups
     assert group.small.shape == (6, 32, 32, 3) and group.true.shape == (6, 128, 128, 3)
     nearest = group.small.repeat(4, axis=1).repeat(4, axis=2)
     assert np.abs(group.rows[1].examples.astype(int) - nearest).mean() < 3
@@ -87,75 +84,73 @@ def test_examples_are_what_goes_in_and_what_comes_out(compared):
     assert (group.rows[0].examples[2] == bicubic).all()
 
 
-def test_the_cost_of_what_is_known_is_counted_and_of_the_rest_left_out(compared):
-    (_, group) = compared.groups
-    assert group.rows[0].cost is None and group.rows[2].cost is None
-    assert group.rows[3].cost.parameters == 1184707 and 1.6 < group.rows[3].cost.gmac < 1.8
-    kinds = [row.to_dict().keys() & {"parameters", "multiply_adds"} for row in group.rows]
-    assert [len(kind) for kind in kinds] == [0, 0, 0, 2]
+def test_complexity_of_known_networks_is_counted(comparison):
+    (_, group) = comparison.groups
+    assert group.rows[0].complexity is None and group.rows[2].complexity is None
+    assert group.rows[3].complexity.parameters == 1184707 and 1.6 < group.rows[3].complexity.gmacs < 1.8
+    keys = [row.to_dict().keys() & {"parameters", "multiply_adds"} for row in group.rows]
+    assert [len(row) for row in keys] == [0, 0, 0, 2]
 
 
-def test_more_than_one_model_is_one_document_by_scale(compared):
-    document = json.loads(json.dumps(compared.to_dict(), allow_nan=False))
+def test_json_of_several_models_is_grouped_by_scale(comparison):
+    document = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
     assert (document["faces"], document["degradation"], document["seed"]) == (8, "bicubic", 0)
     assert [scale["scale"] for scale in document["scales"]] == [2, 4]
     best = document["scales"][1]["models"][-1]
     assert best["model"] == "idrn-x4" and best["precision"] == "fp32" and "ONNX Runtime" in best["engine"]
-    assert set(MEASURES) <= set(best) and set(document["scales"][1]["bicubic"]) == set(MEASURES)
+    assert set(METRICS) <= set(best) and set(document["scales"][1]["bicubic"]) == set(METRICS)
     assert best["gain_db"] == pytest.approx(best["psnr_y_db"] - document["scales"][1]["bicubic"]["psnr_y_db"], abs=2e-4)
 
 
-def test_a_model_alone_is_one_flat_document(models):
+def test_json_of_one_model_is_flat(models):
     document = compare(models[:1], sample_faces()[:2], threads=1).to_dict()
-    assert (
-        document.items()
-        >= evaluate(open_session(catalogue.find(models[0]), threads=1), sample_faces()[:2]).to_dict().items()
-    )
+    evaluation = evaluate(open_session(catalogue.find(models[0]), threads=1), sample_faces()[:2])
+    assert document.items() >= evaluation.to_dict().items()
     assert document["model"] == "cubic-x4" and "scales" not in document
 
 
-def test_what_is_not_measured_is_in_no_row(models):
-    measures = {"psnr_y_db": MEASURES["psnr_y_db"], "lpips": lambda a, b: np.array([0.25] * len(a))}
-    document = compare(models[1:], sample_faces()[:2], measures=measures, threads=1).to_dict()
+def test_metrics_that_were_not_measured_are_omitted(models):
+    metrics = {"psnr_y_db": METRICS["psnr_y_db"], "lpips": lambda a, b: np.array([0.25] * len(a))}
+    document = compare(models[1:], sample_faces()[:2], metrics=metrics, threads=1).to_dict()
     for scale in document["scales"]:
         assert set(scale["bicubic"]) == {"psnr_y_db", "lpips"}
-        assert not {"ssim_y", "vif", "mps", "recognition"} & set(scale["models"][0])
+        assert not {"ssim_y", "vif", "mps", "identity"} & set(scale["models"][0])
 
 
-def test_a_degradation_with_chance_in_it_repeats(models):
+def test_random_degradation_is_reproducible(models):
     first, again = (compare(models[:2], sample_faces()[:3], degradation="camera", threads=1) for _ in range(2))
     assert first.to_dict() == again.to_dict() and first.to_dict()["degradation"] == "camera"
     assert (first.groups[0].small == again.groups[0].small).all()
-    plain = compare(models[:2], sample_faces()[:3], threads=1)
-    assert first.groups[0].rows[0].figures["psnr_y_db"] < plain.groups[0].rows[0].figures["psnr_y_db"]
+    bicubic = compare(models[:2], sample_faces()[:3], threads=1)
+    assert first.groups[0].rows[0].metrics["psnr_y_db"] < bicubic.groups[0].rows[0].metrics["psnr_y_db"]
 
 
-def test_progress_is_told_after_each_model(models):
-    told = []
-    compare(models, sample_faces()[:1], threads=1, report=told.append)
-    assert told == [1, 2, 3]
+def test_completed_models_are_reported(models):
+    reported = []
+    compare(models, sample_faces()[:1], threads=1, report=reported.append)
+    assert reported == [1, 2, 3]
 
 
-def test_the_zoo_is_measured_without_its_detectors():
+def test_super_resolution_models_exclude_detectors():
     names = super_resolution_models()
     assert "idrn-x4" in names and "detector" not in names and set(names) <= set(catalogue.names())
 
 
 @pytest.mark.parametrize(
-    ("models", "options", "error", "told"),
+    ("models", "options", "error", "message"),
     [
-        (["idrn-x4", "detector"], {}, EngineError, "detector is no super-resolution network"),
+        (["idrn-x4", "detector"], {}, EngineError, "detector is not a super-resolution network"),
         (["idrn-x5"], {}, UnknownNameError, "did you mean 'idrn-x4'?"),
         (["idrn-x4"], {"degradation": "cubic"}, UnknownNameError, "did you mean 'bicubic'?"),
     ],
 )
-def test_what_cannot_be_compared_is_told_in_one_line(models, options, error, told):
-    with pytest.raises(error, match=told.replace("?", r"\?")) as raised:
+def test_invalid_comparison_raises_a_one_line_error(models, options, error, message):
+    with pytest.raises(error, match=message.replace("?", r"\?")) as raised:
         compare(models, sample_faces()[:1], **options)
     assert "\n" not in str(raised.value)
 
 
-def test_without_pytorch_and_onnx_all_is_measured_but_the_cost(models, tmp_path):
+def test_metrics_need_neither_pytorch_nor_onnx(models, tmp_path):
     cv2.imwrite(str(tmp_path / "face.png"), sample_faces()[0])
     program = (
         "import sys, json\n"

@@ -1,4 +1,4 @@
-"""Runs the tests of this folder where there is a GPU, or one played by the CPU, as those of the GPU itself are."""
+"""Runs the tests of this folder on a real or emulated GPU, with the fixtures of ``tests/engines/cuda/gpu``."""
 
 import importlib.util
 from pathlib import Path
@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 from facesr_edge.zoo import catalogue
 
-SEATS = Path(__file__).parents[2] / "engines" / "cuda" / "gpu" / "conftest.py"
-spec = importlib.util.spec_from_file_location("seats", SEATS)
-seats = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(seats)
+GPU_FIXTURES = Path(__file__).parents[2] / "engines" / "cuda" / "gpu" / "conftest.py"
+spec = importlib.util.spec_from_file_location("gpu_fixtures", GPU_FIXTURES)
+gpu_fixtures = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(gpu_fixtures)
 
-library, workers, bindings, gpu, machine, played = (
-    getattr(seats, name) for name in ("library", "workers", "bindings", "gpu", "machine", "played")
+library, workers, bindings, gpu, machine, emulated = (
+    getattr(gpu_fixtures, name) for name in ("library", "workers", "bindings", "gpu", "machine", "emulated")
 )
-pytest_generate_tests, pytest_pyfunc_call = seats.pytest_generate_tests, seats.pytest_pyfunc_call
+pytest_generate_tests, pytest_pyfunc_call = gpu_fixtures.pytest_generate_tests, gpu_fixtures.pytest_pyfunc_call
 
 
 @pytest.fixture(scope="session")
 def network(request):
-    """Folder of a network that makes faces four times larger: a tiny one, or the shipped one where none can be made."""
+    """Folder of a ×4 bundle: a tiny one, or the shipped one if bundles cannot be built here."""
     if importlib.util.find_spec("onnxsim") is None:
         return str(catalogue.find("idrn-x4").folder)
     return str(request.getfixturevalue("tiny_bundle")(4).folder)
@@ -27,6 +27,6 @@ def network(request):
 
 @pytest.fixture(scope="session")
 def network_x2(request):
-    """A tiny one for twice."""
+    """Folder of a tiny ×2 bundle."""
     pytest.importorskip("onnxsim")
     return str(request.getfixturevalue("tiny_bundle")(2).folder)

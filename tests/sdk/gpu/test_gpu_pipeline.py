@@ -1,5 +1,5 @@
-"""The whole way of a frame with the real kernels, against `Pipeline`. The networks are ONNX Runtime's behind the GPU's
-memory, a stand-in for compiled engines: everything around them is what runs on a device."""
+"""The GPU stages with the real kernels against the CPU stages. ONNX Runtime behind GPU memory stands in for compiled
+engines; everything around them is what runs on a device."""
 
 import gc
 import resource
@@ -18,16 +18,17 @@ from facesr_edge.engines.cuda.frame_ops import Nv12
 from facesr_edge.engines.errors import EngineError, InputError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.registry import ENGINES
-from facesr_edge.sdk.gpu.pipeline import GpuPipeline
+from facesr_edge.sdk.gpu.stages import GpuStages
 from facesr_edge.sdk.load import load, load_detector
 from facesr_edge.sdk.pipeline.detect import Detector
 from facesr_edge.sdk.pipeline.frame import Frame
 from facesr_edge.sdk.pipeline.pipeline import Pipeline
+from facesr_edge.sdk.pipeline.stages import CpuStages
 from facesr_edge.zoo import catalogue
 
 
-class OrtBehindGpu(OrtSession):
-    """ONNX Runtime that takes and gives arrays on the GPU, on a stream of its own, always in the same memory."""
+class OrtOnGpuArrays(OrtSession):
+    """ONNX Runtime that takes and returns arrays on the GPU, on a stream of its own and in one reused buffer."""
 
     def __init__(self, bundle, gpu):
         super().__init__(bundle, threads=1)
@@ -43,30 +44,28 @@ class OrtBehindGpu(OrtSession):
         if self.fails:
             raise EngineError("the network failed")
         out = self.infer(host)
-        seen = {"shape": out.shape, "typestr": out.dtype.str, "data": (self._out.pointer, False), "strides": None}
-        result = self.gpu.view(type("Out", (), {"__cuda_array_interface__": seen, "whole": self._out})())
+        interface = {"shape": out.shape, "typestr": out.dtype.str, "data": (self._out.pointer, False), "strides": None}
+        result = self.gpu.view(type("Out", (), {"__cuda_array_interface__": interface, "owner": self._out})())
         self.gpu.upload(out, result, self._stream)
         return result
 
 
 @contextmanager
 def pipelines(gpu, network, outscale=2, composite=True, **options):
-    """`Pipeline` and `GpuPipeline` of the same networks."""
-    bundle, finder = open_bundle(network), catalogue.find(catalogue.DEFAULT_DETECTOR)
-    with ExitStack() as open_:
-        plain = Detector(OrtSession(finder, 1), **options)
-        there = Detector(OrtBehindGpu(finder, gpu), **options)
+    """Pipelines of the same networks: `on_cpu` and `on_gpu`."""
+    bundle, detector_bundle = open_bundle(network), catalogue.find(catalogue.DEFAULT_DETECTOR)
+    with ExitStack() as stack:
+        cpu_detector = Detector(OrtSession(detector_bundle, 1), **options)
+        gpu_detector = Detector(OrtOnGpuArrays(detector_bundle, gpu), **options)
+        settings = outscale, composite
         try:
-            made = GpuPipeline(OrtBehindGpu(bundle, gpu), bundle.card, there, outscale, composite)
+            on_gpu = Pipeline(OrtOnGpuArrays(bundle, gpu), bundle.card, gpu_detector, *settings, stages=GpuStages)
         except EngineError as error:
-            if "no NVRTC here" in str(error) or "nvcc" in str(error):
+            if "NVRTC not found" in str(error) or "nvcc" in str(error):
                 pytest.skip(str(error))
             raise
-        open_.callback(made.close)
-        yield (
-            open_.enter_context(Pipeline(OrtSession(bundle, 1), bundle.card, plain, outscale, composite)),
-            made,
-        )
+        stack.callback(on_gpu.close)
+        yield stack.enter_context(Pipeline(OrtSession(bundle, 1), bundle.card, cpu_detector, *settings)), on_gpu
 
 
 def scene(name):
@@ -94,40 +93,42 @@ def scene(name):
     return frame
 
 
-def check_alike(ours, plain):
-    """The same result, but for a grey level of the composite."""
-    assert (ours.frame is None) == (plain.frame is None)
-    if plain.frame is not None:
-        assert ours.frame.shape == plain.frame.shape
-        assert np.abs(ours.frame.astype(int) - plain.frame.astype(int)).max() <= 1
-    assert [f.window_xyxy for f in ours.faces] == [f.window_xyxy for f in plain.faces]
-    assert np.array_equal(ours.too_large.boxes_xyxy, plain.too_large.boxes_xyxy)
-    assert np.array_equal(ours.source.pixels, plain.source.pixels)
-    for one, other in zip(ours.faces, plain.faces, strict=True):
-        assert np.array_equal(one.original, other.original) and np.array_equal(one.pixels, other.pixels)
-        assert (one.score, one.consistency_db) == (other.score, other.consistency_db)
-        assert np.array_equal(one.box_xyxy, other.box_xyxy) and np.array_equal(one.landmarks, other.landmarks)
+def assert_same(result, expected):
+    """Equal results, except for one grey level of the composite."""
+    assert (result.frame is None) == (expected.frame is None)
+    if expected.frame is not None:
+        assert result.frame.shape == expected.frame.shape
+        assert np.abs(result.frame.astype(int) - expected.frame.astype(int)).max() <= 1
+    assert [f.window_xyxy for f in result.faces] == [f.window_xyxy for f in expected.faces]
+    assert np.array_equal(result.too_large.boxes_xyxy, expected.too_large.boxes_xyxy)
+    assert np.array_equal(result.source.pixels, expected.source.pixels)
+    for face, expected_face in zip(result.faces, expected.faces, strict=True):
+        assert np.array_equal(face.original, expected_face.original)
+        assert np.array_equal(face.pixels, expected_face.pixels)
+        assert (face.score, face.consistency_db) == (expected_face.score, expected_face.consistency_db)
+        assert np.array_equal(face.box_xyxy, expected_face.box_xyxy)
+        assert np.array_equal(face.landmarks, expected_face.landmarks)
 
 
 def uploaded(gpu, host, stream, gap=0):
-    """An array on the GPU, with so many bytes behind each row, that is only queued."""
+    """An array on the GPU whose upload is only queued, with rows padded by `gap` bytes."""
     rows = np.zeros((len(host), host[0].size + gap), np.uint8)
     rows[:, : host[0].size] = host.reshape(len(host), -1)
-    whole = gpu.empty(rows.shape, np.uint8)
-    gpu.upload(rows, whole, stream)
-    return whole, Surface(whole, host.shape, (rows.shape[1], *host.strides[1:]), stream)
+    owner = gpu.empty(rows.shape, np.uint8)
+    gpu.upload(rows, owner, stream)
+    return Surface(owner, host.shape, (rows.shape[1], *host.strides[1:]), stream)
 
 
 class Surface:
-    """Memory of another library, described as Numba, CuPy and DeepStream do."""
+    """Memory of another library with the CUDA array interface, as of Numba, CuPy and DeepStream."""
 
-    def __init__(self, whole, shape, strides, stream):
-        self.whole = whole
-        seen = {"shape": shape, "strides": strides, "typestr": "|u1", "version": 3, "stream": stream.handle}
-        self.__cuda_array_interface__ = {**seen, "data": (whole.pointer, False)}
+    def __init__(self, owner, shape, strides, stream):
+        self.owner = owner
+        interface = {"shape": shape, "strides": strides, "typestr": "|u1", "version": 3, "stream": stream.handle}
+        self.__cuda_array_interface__ = {**interface, "data": (owner.pointer, False)}
 
 
-SCENES = {  # faces found and super-resolved, too large
+SCENES = {  # number of upscaled faces, number of too large ones
     "one": (1, 0),
     "none": (0, 0),
     "padded": (2, 0),
@@ -142,225 +143,227 @@ SCENES = {  # faces found and super-resolved, too large
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_frame_comes_out_as_it_does_on_the_cpu(gpu, network, name):
-    with pipelines(gpu, network) as (plain, ours):
+def test_gpu_stages_give_the_result_of_cpu_stages(gpu, network, name):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
         frame = scene(name)
-        wanted = plain(frame)
-        assert (len(wanted.faces), len(wanted.too_large)) == SCENES[name]
-        check_alike(ours(frame), wanted)
-        assert ours.detector.session.calls == 1, "the detector read the frame on the GPU"
+        expected = on_cpu(frame)
+        assert (len(expected.faces), len(expected.too_large)) == SCENES[name]
+        assert_same(on_gpu(frame), expected)
+        assert on_gpu.detector.session.calls == 1, "the detector reads the frame on the GPU"
 
 
 @pytest.mark.parametrize("outscale", [1, 2, 3, 4])
-def test_the_composite_is_as_large_as_was_asked(gpu, network, outscale):
-    with pipelines(gpu, network, outscale) as (plain, ours):
+def test_the_composite_has_the_size_of_outscale(gpu, network, outscale):
+    with pipelines(gpu, network, outscale) as (on_cpu, on_gpu):
         frame = scene("overlapping")
-        result = ours(frame)
-        check_alike(result, plain(frame))
+        result = on_gpu(frame)
+        assert_same(result, on_cpu(frame))
         if outscale == 1:
             assert result.frame is result.source.pixels and np.shares_memory(result.frame, frame)
 
 
-def test_faces_are_enlarged_further_than_the_network_does(gpu, network_x2):
-    with pipelines(gpu, network_x2, 3) as (plain, ours):
-        check_alike(ours(scene("overlapping")), plain(scene("overlapping")))
+def test_outscale_may_exceed_the_scale_of_the_network(gpu, network_x2):
+    with pipelines(gpu, network_x2, 3) as (on_cpu, on_gpu):
+        assert_same(on_gpu(scene("overlapping")), on_cpu(scene("overlapping")))
 
 
-def test_without_a_composite_only_the_faces_are_made(gpu, network):
-    with pipelines(gpu, network, composite=False) as (plain, ours):
-        result = ours(scene("one"))
-        check_alike(result, plain(scene("one")))
+def test_without_a_composite_only_the_faces_are_upscaled(gpu, network):
+    with pipelines(gpu, network, composite=False) as (on_cpu, on_gpu):
+        result = on_gpu(scene("one"))
+        assert_same(result, on_cpu(scene("one")))
         assert result.frame is None and "paste" not in result.timings_ms
 
 
 @pytest.mark.parametrize(("min_face", "kind"), [(20, "reduced"), (5, "enlarged")])
-def test_a_frame_shown_at_another_size_is_looked_at_by_the_host(gpu, network, min_face, kind):
-    with pipelines(gpu, network, min_face=min_face) as (plain, ours):
+def test_a_resized_frame_is_detected_from_host_memory(gpu, network, min_face, kind):
+    with pipelines(gpu, network, min_face=min_face) as (on_cpu, on_gpu):
         frame, stream = scene("one"), gpu.stream()
-        assert ours.detector.plan(320, 256).kind == kind
-        wanted = plain(frame)
-        check_alike(ours(frame), wanted)
-        check_alike(ours(uploaded(gpu, frame, stream)[1]), wanted)
-        assert ours.detector.session.calls == 0
+        assert on_gpu.detector.plan(320, 256).kind == kind
+        expected = on_cpu(frame)
+        assert_same(on_gpu(frame), expected)
+        assert_same(on_gpu(uploaded(gpu, frame, stream)), expected)
+        assert on_gpu.detector.session.calls == 0
 
 
-def test_a_frame_in_tiles_is_looked_at_by_the_host(gpu, network):
-    with pipelines(gpu, network) as (plain, ours):
-        for pipeline in (plain, ours):
+def test_a_tiled_frame_is_detected_from_host_memory(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        for pipeline in (on_cpu, on_gpu):
             session = pipeline.detector.session
             session.io_spec = replace(session.io_spec, sizes_hw=((256, 256),))
-        assert ours.detector.plan(512, 352).kind == "tiles"
-        check_alike(ours(scene("many")), plain(scene("many")))
+        assert on_gpu.detector.plan(512, 352).kind == "tiles"
+        assert_same(on_gpu(scene("many")), on_cpu(scene("many")))
 
 
 @pytest.mark.parametrize("name", ["one", "padded", "upright", "overview"])
 @pytest.mark.parametrize("protocol", ["dlpack", "interface", "gaps"])
-def test_a_frame_on_the_gpu_is_taken_where_it_lies(gpu, network, name, protocol):
-    with pipelines(gpu, network) as (plain, ours):
+def test_a_frame_in_gpu_memory_is_used_without_an_upload(gpu, network, name, protocol):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
         frame, stream = scene(name), gpu.stream()
         if protocol == "dlpack":
-            there = gpu.empty(frame.shape, np.uint8)
-            gpu.upload(frame, there, stream)
+            gpu_frame = gpu.empty(frame.shape, np.uint8)
+            gpu.upload(frame, gpu_frame, stream)
         else:
-            _, there = uploaded(gpu, frame, stream, gap=24 if protocol == "gaps" else 0)
-        result = ours(there)
-        check_alike(result, plain(frame))
+            gpu_frame = uploaded(gpu, frame, stream, gap=24 if protocol == "gaps" else 0)
+        result = on_gpu(gpu_frame)
+        assert_same(result, on_cpu(frame))
         assert result.timings_ms["detect.download"] > 0
 
 
 @pytest.mark.parametrize("name", ["one", "upright", "many"])
-def test_an_nv12_frame_is_the_picture_that_opencv_makes_of_it(gpu, network, name):
-    with pipelines(gpu, network) as (plain, ours):
+def test_an_nv12_frame_is_converted_as_by_opencv(gpu, network, name):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
         frame, stream = scene(name), gpu.stream()
         height, width = frame.shape[:2]
         planar = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420)
         chroma = planar[height:].reshape(2, -1).T.reshape(height // 2, width)
-        picture = cv2.cvtColor(np.vstack((planar[:height], chroma)), cv2.COLOR_YUV2BGR_NV12)
-        views = [gpu.view(uploaded(gpu, plane, stream, gap=16)[1], stream) for plane in (planar[:height], chroma)]
+        opencv_bgr = cv2.cvtColor(np.vstack((planar[:height], chroma)), cv2.COLOR_YUV2BGR_NV12)
+        views = [gpu.view(uploaded(gpu, plane, stream, gap=16), stream) for plane in (planar[:height], chroma)]
         for view in views:
             view.stream = stream
-        result = ours(Nv12(*views, "bt601"))
-        apart = np.abs(result.source.pixels.astype(int) - picture.astype(int))
-        assert apart.mean() < 1.5 and np.percentile(apart, 99) <= 12  # OpenCV repeats chroma, the kernel interpolates
-        wanted = plain(result.source.pixels)
-        assert len(wanted.faces) == SCENES[name][0]
-        check_alike(result, wanted)
+        result = on_gpu(Nv12(*views, "bt601"))
+        difference = np.abs(result.source.pixels.astype(int) - opencv_bgr.astype(int))
+        assert difference.mean() < 1.5  # OpenCV repeats chroma, the kernel interpolates
+        assert np.percentile(difference, 99) <= 12
+        expected = on_cpu(result.source.pixels)
+        assert len(expected.faces) == SCENES[name][0]
+        assert_same(result, expected)
 
 
-def test_a_later_frame_of_another_size_leaves_nothing_behind(gpu, network):
-    with pipelines(gpu, network) as (plain, ours):
+def test_frames_of_changing_sizes_do_not_affect_each_other(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
         stream = gpu.stream()
         for name in ("many", "one", "padded", "too large", "one", "many", "none"):
             frame = scene(name)
-            check_alike(ours(frame), plain(frame))
+            assert_same(on_gpu(frame), on_cpu(frame))
             shorter = np.ascontiguousarray(frame[:-7])
-            check_alike(ours(uploaded(gpu, shorter, stream)[1]), plain(shorter))
+            assert_same(on_gpu(uploaded(gpu, shorter, stream)), on_cpu(shorter))
 
 
-def test_results_are_the_callers_own(gpu, network):
-    with pipelines(gpu, network) as (plain, ours):
-        result, wanted = ours(scene("many")), plain(scene("many"))
-        ours(np.zeros_like(scene("many")))
-        ours(scene("many")[::-1, ::-1])
-        check_alike(result, wanted)
+def test_a_result_is_not_overwritten_by_later_frames(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        result, expected = on_gpu(scene("many")), on_cpu(scene("many"))
+        on_gpu(np.zeros_like(scene("many")))
+        on_gpu(scene("many")[::-1, ::-1])
+        assert_same(result, expected)
 
 
 def test_memory_stays_flat_over_many_frames(gpu, machine, network):
-    with pipelines(gpu, network) as (_, ours):
+    with pipelines(gpu, network) as (_, on_gpu):
         stream = gpu.stream()
         frames = [scene(name) for name in ("upright", "one", "overlapping")]
-        frames += [uploaded(gpu, frame, stream)[1] for frame in frames]
+        frames += [uploaded(gpu, frame, stream) for frame in frames]
         for frame in frames:
-            ours(frame)
+            on_gpu(frame)
         gc.collect()
-        held, before = machine.held(), 0
+        held, before = machine.live_objects(), 0
         for n in range(50):
-            ours(frames[n % len(frames)])
+            on_gpu(frames[n % len(frames)])
             if n == 20:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        assert machine.held() == held
+        assert machine.live_objects() == held
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4096  # KiB
 
 
-PARTS = {
-    *("detect", "detect.upload", "detect.network", "crop", "super_resolve", "super_resolve.network"),
+TIMINGS = {
+    *("detect", "detect.upload", "detect.network", "crop", "upscale", "upscale.network"),
     *("paste", "paste.enlarge", "paste.download", "total"),
 }
 
 
-def test_every_stage_is_timed_and_parts_lie_within_their_stage(gpu, network):
-    with pipelines(gpu, network) as (_, ours):
-        ours(scene("many"))
+def test_every_stage_is_timed_and_contains_its_parts(gpu, network):
+    with pipelines(gpu, network) as (_, on_gpu):
+        on_gpu(scene("many"))
         start = time.perf_counter_ns()
-        result = ours(scene("many"))
+        result = on_gpu(scene("many"))
         end = time.perf_counter_ns()
     ms = result.timings_ms
-    assert set(ms) == PARTS and min(ms.values()) > 0
+    assert set(ms) == TIMINGS and min(ms.values()) > 0
     assert ms["total"] == pytest.approx(sum(v for k, v in ms.items() if "." not in k and k != "total"))
     assert ms["total"] <= (end - start) / 1e6
-    slack = 1000  # ns, of events whose times are rounded
+    tolerance = 1000  # ns, since event times are rounded
     stages = [span for span in result.spans if "." not in span.name]
     for part in (span for span in result.spans if "." in span.name):
         assert any(
             part.name.split(".")[0] == stage.name
-            and stage.start_ns - slack <= part.start_ns
-            and part.start_ns + part.duration_ns <= stage.start_ns + stage.duration_ns + slack
+            and stage.start_ns - tolerance <= part.start_ns
+            and part.start_ns + part.duration_ns <= stage.start_ns + stage.duration_ns + tolerance
             for stage in stages
         ), part
     stages.sort(key=lambda span: span.start_ns)
-    for one, then in pairwise(stages):
-        assert one.start_ns + one.duration_ns <= then.start_ns + slack, "stages do not overlap"
-    assert start <= stages[0].start_ns + slack and stages[-1].start_ns + stages[-1].duration_ns <= end
+    for earlier, later in pairwise(stages):
+        assert earlier.start_ns + earlier.duration_ns <= later.start_ns + tolerance, "stages do not overlap"
+    assert start <= stages[0].start_ns + tolerance and stages[-1].start_ns + stages[-1].duration_ns <= end
 
 
 def test_a_stream_of_frames_keeps_their_order(gpu, network):
-    with pipelines(gpu, network) as (plain, ours):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
         frames = [Frame(scene(name), index=n) for n, name in enumerate(("one", "many"))]
-        for ours_, wanted in zip(ours.stream(frames), plain.stream(frames), strict=True):
-            assert ours_.source is wanted.source and ours_.timings_ms["decode"] > 0
-            check_alike(ours_, wanted)
+        for result, expected in zip(on_gpu.stream(frames), on_cpu.stream(frames), strict=True):
+            assert result.source is expected.source and result.timings_ms["decode"] > 0
+            assert_same(result, expected)
 
 
-def test_grey_pictures_and_networks_alone_work_as_on_the_cpu(gpu, network):
-    with pipelines(gpu, network) as (plain, ours):
+def test_grey_images_and_upscale_give_the_results_of_the_cpu(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
         grey = scene("one")[..., 1]
-        check_alike(ours(grey), plain(grey))
+        assert_same(on_gpu(grey), on_cpu(grey))
         crops = scene("one")[None, :30, :40]
-        assert np.array_equal(ours.upscale(crops), plain.upscale(crops))
+        assert np.array_equal(on_gpu.upscale(crops), on_cpu.upscale(crops))
 
 
-def test_a_frame_that_fails_is_told_and_the_next_one_works(gpu, network):
-    with pipelines(gpu, network) as (plain, ours):
-        for session in (ours.session, ours.detector.session):
+def test_after_an_engine_error_the_next_frame_succeeds(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        for session in (on_gpu.session, on_gpu.detector.session):
             session.fails = True
             with pytest.raises(EngineError, match="the network failed"):
-                ours(scene("one"))
+                on_gpu(scene("one"))
             session.fails = False
-            check_alike(ours(scene("one")), plain(scene("one")))
+            assert_same(on_gpu(scene("one")), on_cpu(scene("one")))
 
 
 @pytest.mark.parametrize("shape", [(9, 9), (9, 9, 4), (0, 9, 3), (1, 9, 9, 3)])
-def test_a_frame_on_the_gpu_of_another_shape_is_told(gpu, network, shape):
-    with pipelines(gpu, network) as (_, ours), pytest.raises(InputError, match=r"expected a frame of \(H, W, 3\)"):
-        ours(gpu.empty(shape, np.uint8))
+def test_a_frame_in_gpu_memory_of_another_shape_is_rejected(gpu, network, shape):
+    with pipelines(gpu, network) as (_, on_gpu), pytest.raises(InputError, match=r"expected a frame of \(H, W, 3\)"):
+        on_gpu(gpu.empty(shape, np.uint8))
 
 
-def test_a_closed_pipeline_says_so_and_holds_nothing(gpu, machine, network):
-    empty = machine.held()
-    with pipelines(gpu, network) as (_, ours):
-        ours(scene("one"))
-        ours.close()
-        ours.close()
+def test_a_closed_pipeline_raises_and_holds_no_memory(gpu, machine, network):
+    before = machine.live_objects()
+    with pipelines(gpu, network) as (_, on_gpu):
+        on_gpu(scene("one"))
+        on_gpu.close()
+        on_gpu.close()
         with pytest.raises(EngineError, match="the pipeline is closed; load it again"):
-            ours(scene("one"))
-        ours.session = ours.detector.session = ours._finder = None
+            on_gpu(scene("one"))
+        on_gpu.session = on_gpu.detector.session = on_gpu.stages = None
         gc.collect()
-        assert machine.held() == empty
-        ours.session = ours.detector.session = OrtSession(open_bundle(network), 1)
+        assert machine.live_objects() == before
+        on_gpu.session = on_gpu.detector.session = OrtSession(open_bundle(network), 1)
+        on_gpu.stages = CpuStages(on_gpu.session, on_gpu.detector, 2)
 
 
-def test_engines_that_are_not_on_one_gpu_are_refused(gpu, played, network):
-    played.make(gpus=2)
-    bundle, finder = open_bundle(network), catalogue.find(catalogue.DEFAULT_DETECTOR)
-    there = OrtBehindGpu(bundle, gpu)
+def test_engines_that_are_not_on_one_gpu_are_rejected(gpu, emulated, network):
+    emulated.configure(gpus=2)
+    bundle, detector_bundle = open_bundle(network), catalogue.find(catalogue.DEFAULT_DETECTOR)
+    session = OrtOnGpuArrays(bundle, gpu)
     with pytest.raises(EngineError, match=r"expected two engines on a GPU, got ONNX .* and ONNX .*; compile both"):
-        GpuPipeline(there, bundle.card, Detector(OrtSession(finder, 1)))
-    with Gpu(1) as other, pytest.raises(EngineError, match="on one GPU, got 0 and 1"):
-        GpuPipeline(there, bundle.card, Detector(OrtBehindGpu(finder, other)))
+        Pipeline(session, bundle.card, Detector(OrtSession(detector_bundle, 1)), stages=GpuStages)
+    with Gpu(1) as second_gpu, pytest.raises(EngineError, match="on one GPU, got 0 and 1"):
+        Pipeline(session, bundle.card, Detector(OrtOnGpuArrays(detector_bundle, second_gpu)), stages=GpuStages)
     with pytest.raises(UsageError, match="outscale is 5"):
-        GpuPipeline(there, bundle.card, Detector(OrtBehindGpu(finder, gpu)), 5)
+        Pipeline(session, bundle.card, Detector(OrtOnGpuArrays(detector_bundle, gpu)), 5, stages=GpuStages)
 
 
-@pytest.mark.parametrize(("engines", "kind"), [("both", "GpuPipeline"), ("network", "Pipeline"), ("none", "Pipeline")])
-def test_load_stays_on_the_gpu_where_both_networks_are_there(gpu, network, engines, kind):
-    usual = ENGINES["onnxruntime"]
+@pytest.mark.parametrize(("engines", "stages"), [("both", GpuStages), ("network", CpuStages), ("none", CpuStages)])
+def test_load_uses_gpu_stages_if_both_engines_are_on_the_gpu(gpu, network, engines, stages):
+    open_on_cpu = ENGINES["onnxruntime"]
     try:
-        on_cpu = load_detector(threads=1)
+        cpu_detector = load_detector(threads=1)
         if engines != "none":
-            ENGINES["onnxruntime"] = lambda bundle, threads: OrtBehindGpu(bundle, gpu)
-        detector = load_detector() if engines == "both" else on_cpu
-        with load(network, detector=detector, threads=1) as made:
-            assert type(made).__name__ == kind
-            assert len(made(scene("one")).faces) == 1
+            ENGINES["onnxruntime"] = lambda bundle, threads: OrtOnGpuArrays(bundle, gpu)
+        detector = load_detector() if engines == "both" else cpu_detector
+        with load(network, detector=detector, threads=1) as pipeline:
+            assert type(pipeline.stages) is stages
+            assert len(pipeline(scene("one")).faces) == 1
     finally:
-        ENGINES["onnxruntime"] = usual
+        ENGINES["onnxruntime"] = open_on_cpu

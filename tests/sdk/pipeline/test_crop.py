@@ -1,4 +1,4 @@
-"""Where the crops lie."""
+"""Crop windows, and the crops copied from a frame."""
 
 import numpy as np
 import pytest
@@ -12,30 +12,30 @@ FRAME_WH = (640, 360)
     ("side", "window"),
     [(8, 32), (21, 32), (22, 48), (32, 48), (33, 64), (42, 64), (43, 96), (64, 96), (65, 128), (85, 128)],
 )
-def test_the_smallest_window_that_holds_the_face_is_taken(side, window):
+def test_the_smallest_window_that_holds_the_face_with_its_margin_is_chosen(side, window):
     chosen = window_for(np.array([200, 100, 200 + side * 0.8, 100 + side], np.float32), FRAME_WH, CROP_SIZES)
     assert chosen.side == window >= MARGIN * side
 
 
 @pytest.mark.parametrize("side", [86, 200, 1000])
-def test_a_larger_face_has_no_window(side):
+def test_a_face_larger_than_every_window_has_none(side):
     assert window_for(np.array([10, 10, 10 + side, 10 + side], np.float32), FRAME_WH, CROP_SIZES) is None
 
 
 @pytest.mark.parametrize("x", [-6, 0, 300, 632, 640])
 @pytest.mark.parametrize("y", [-6, 0, 180, 352, 360])
-def test_windows_stay_inside_of_the_frame_and_hold_what_is_in_it(x, y):
+def test_windows_are_shifted_into_the_frame_and_hold_the_visible_part_of_the_face(x, y):
     window = window_for(np.array([x - 8, y - 8, x + 8, y + 8], np.float32), FRAME_WH, CROP_SIZES)
     left, top, right, bottom = window.xyxy
     assert (left, top) >= (0, 0) and right <= 640 and bottom <= 360
     assert left <= min(max(x, 0), 639) <= right and top <= min(max(y, 0), 359) <= bottom
 
 
-def test_a_window_is_centred_on_its_face():
+def test_a_window_is_centered_on_its_face():
     assert window_for(np.array([90, 90, 110, 110], np.float32), FRAME_WH, CROP_SIZES) == Window(84, 84, 32)
 
 
-def test_crops_are_the_frames_own_pixels_grouped_by_side():
+def test_crops_are_copies_of_the_frames_pixels_grouped_by_side():
     frame = np.random.default_rng(1).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     batches = crops_of(frame, {0: Window(3, 5, 48), 2: Window(0, 0, 32), 5: Window(88, 68, 32)})
     assert [(b.indices, b.pixels.shape) for b in batches] == [((2, 5), (2, 32, 32, 3)), ((0,), (1, 48, 48, 3))]

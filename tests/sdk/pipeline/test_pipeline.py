@@ -1,4 +1,4 @@
-"""The whole way of a frame, with the models that ship."""
+"""The pipeline, with the shipped models."""
 
 import threading
 
@@ -7,19 +7,20 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import EngineError, InputError, UsageError
-from facesr_edge.sdk.pipeline.frame import Frame
+from facesr_edge.sdk.pipeline import pipeline as pipeline_module
+from facesr_edge.sdk.pipeline.frame import Frame, bgr_from
 from facesr_edge.sdk.pipeline.upscale import consistency_db
 
 
-def centres(result):
+def centers(result):
     return np.array([(f.box_xyxy[:2] + f.box_xyxy[2:]) / 2 for f in result.faces]).reshape(-1, 2)
 
 
-def test_a_small_face_comes_out_four_times_larger(sr, grey_frame, put_face):
-    where = put_face(grey_frame, 100, 60, 40)
+def test_a_small_face_is_upscaled_four_times(sr, grey_frame, put_face):
+    center = put_face(grey_frame, 100, 60, 40)
     result = sr(grey_frame)
     (face,) = result.faces
-    assert np.abs(centres(result)[0] - where).max() < 12
+    assert np.abs(centers(result)[0] - center).max() < 12
     assert face.pixels.shape == tuple(np.array(face.original.shape) * [4, 4, 1]) and face.scale == 4
     x0, y0, x1, y1 = face.window_xyxy
     assert (face.original == grey_frame[y0:y1, x0:x1]).all()
@@ -27,15 +28,14 @@ def test_a_small_face_comes_out_four_times_larger(sr, grey_frame, put_face):
     assert face.consistency_db > 45
 
 
-def test_the_network_adds_detail_that_bicubic_has_not(sr, portrait):
-    true = cv2.resize(portrait[40:200, 48:208], (128, 128), interpolation=cv2.INTER_AREA)
-    small = cv2.resize(true, (32, 32), interpolation=cv2.INTER_AREA)
-    ours = sr.upscale(small[None])[0]
-    bicubic = cv2.resize(small, (128, 128), interpolation=cv2.INTER_CUBIC)
-    assert cv2.PSNR(ours, true) > cv2.PSNR(bicubic, true) + 1
+def test_the_network_exceeds_bicubic_by_1_db(sr, portrait):
+    hr = cv2.resize(portrait[40:200, 48:208], (128, 128), interpolation=cv2.INTER_AREA)
+    lr = cv2.resize(hr, (32, 32), interpolation=cv2.INTER_AREA)
+    bicubic = cv2.resize(lr, (128, 128), interpolation=cv2.INTER_CUBIC)
+    assert cv2.PSNR(sr.upscale(lr[None])[0], hr) > cv2.PSNR(bicubic, hr) + 1
 
 
-def test_a_frame_without_a_face_is_enlarged_and_nothing_else(sr, grey_frame):
+def test_a_frame_without_a_face_is_only_enlarged(sr, grey_frame):
     result = sr(grey_frame)
     assert result.faces == () and len(result.too_large) == 0
     assert (result.frame == 118).all() and result.timings_ms["total"] > 0
@@ -44,8 +44,8 @@ def test_a_frame_without_a_face_is_enlarged_and_nothing_else(sr, grey_frame):
 @pytest.mark.parametrize(
     ("x", "y"), [(0, 0), (280, 0), (569, 0), (0, 150), (569, 150), (0, 289), (280, 289), (569, 289)]
 )
-def test_faces_at_each_border_and_corner_are_found_and_pasted(sr, grey_frame, portrait, x, y):
-    face = cv2.resize(portrait[40:218, 39:217], (71, 71), interpolation=cv2.INTER_AREA)  # the face fills it
+def test_faces_at_each_border_and_corner_are_detected_and_pasted(sr, grey_frame, portrait, x, y):
+    face = cv2.resize(portrait[40:218, 39:217], (71, 71), interpolation=cv2.INTER_AREA)  # cropped to the face
     grey_frame[y : y + 71, x : x + 71] = face
     result = sr(grey_frame)
     assert len(result.faces) == 1
@@ -63,7 +63,7 @@ def test_overlapping_windows_are_all_pasted(sr, grey_frame, put_face):
     assert lefts[1] - lefts[0] < result.faces[0].original.shape[0], "the windows overlap"
 
 
-def test_a_face_too_large_is_named_and_left_alone(sr, portrait):
+def test_a_face_that_is_too_large_is_reported_and_not_upscaled(sr, portrait):
     frame = np.full((720, 720, 3), 118, np.uint8)
     frame[100:356, 100:356] = portrait
     result = sr(frame)
@@ -72,22 +72,32 @@ def test_a_face_too_large_is_named_and_left_alone(sr, portrait):
 
 
 @pytest.mark.parametrize("side", [20, 31, 40])
-def test_a_frame_smaller_than_a_window_gives_a_composite_of_its_own_size(sr, portrait, side):
+def test_a_frame_smaller_than_a_window_keeps_its_size_in_the_composite(sr, portrait, side):
     frame = cv2.resize(portrait[40:200, 48:208], (side, side), interpolation=cv2.INTER_AREA)
     result = sr(frame)
     assert result.frame.shape == (2 * side, 2 * side, 3)
     assert all(face.pixels.shape[0] == 4 * face.original.shape[0] for face in result.faces)
 
 
-@pytest.mark.parametrize("turn", [lambda f: f[..., 1], lambda f: np.dstack((f, f[..., :1])), lambda f: f[..., 1:2]])
-def test_grey_and_four_channel_pictures_are_taken(sr, grey_frame, put_face, turn):
+@pytest.mark.parametrize("convert", [lambda f: f[..., 1], lambda f: np.dstack((f, f[..., :1])), lambda f: f[..., 1:2]])
+def test_grey_and_bgra_images_are_accepted(sr, grey_frame, put_face, convert):
     put_face(grey_frame, 100, 60, 40)
-    result = sr(np.ascontiguousarray(turn(grey_frame)))
+    result = sr(np.ascontiguousarray(convert(grey_frame)))
     assert len(result.faces) == 1 and result.frame.shape == (720, 1280, 3)
 
 
+def test_a_frame_is_validated_once(sr, grey_frame, monkeypatch):
+    calls = []
+    monkeypatch.setattr(pipeline_module, "bgr_from", lambda pixels: calls.append("pipeline") or bgr_from(pixels))
+    monkeypatch.setattr("facesr_edge.sdk.pipeline.detect.bgr_from", lambda pixels: calls.append("detector"))
+    sr(grey_frame)
+    assert calls == ["pipeline"]
+    sr(Frame(grey_frame))
+    assert calls == ["pipeline"]
+
+
 @pytest.mark.parametrize("outscale", [1, 2, 3, 4])
-def test_outscale_says_how_large_the_composite_is(sr, grey_frame, put_face, outscale):
+def test_the_composite_has_the_size_of_outscale(sr, grey_frame, put_face, outscale):
     put_face(grey_frame, 100, 60, 40)
     with facesr_edge.load("idrn-x4", detector=sr.detector, outscale=outscale) as pipeline:
         result = pipeline(grey_frame)
@@ -97,47 +107,38 @@ def test_outscale_says_how_large_the_composite_is(sr, grey_frame, put_face, outs
             assert result.frame is result.source.pixels
 
 
-def test_without_a_composite_only_the_faces_are_made(sr, grey_frame, put_face):
+def test_without_a_composite_only_the_faces_are_upscaled(sr, grey_frame, put_face):
     put_face(grey_frame, 100, 60, 40)
     with facesr_edge.load("idrn-x4", detector=sr.detector, composite=False) as pipeline:
         result = pipeline(grey_frame)
     assert result.frame is None and len(result.faces) == 1 and "paste" not in result.timings_ms
 
 
-def test_the_frame_itself_is_never_changed(sr, grey_frame, put_face):
+def test_the_input_frame_is_not_modified(sr, grey_frame, put_face):
     put_face(grey_frame, 100, 60, 40)
     before = grey_frame.copy()
     sr(grey_frame)
     assert (grey_frame == before).all()
 
 
-def test_a_stream_keeps_order_and_times_every_stage(sr, grey_frame, put_face):
+def test_a_stream_keeps_the_order_and_times_every_stage(sr, grey_frame, put_face):
     put_face(grey_frame, 100, 60, 40)
     results = list(sr.stream(Frame(grey_frame, index=i, time_s=i / 10) for i in range(3)))
     assert [r.source.index for r in results] == [0, 1, 2]
-    stages = {
-        "decode",
-        "detect",
-        "detect.network",
-        "crop",
-        "super_resolve",
-        "super_resolve.network",
-        "paste",
-        "paste.enlarge",
-    }
-    assert set(results[0].timings_ms) == {*stages, "total"}
     ms = results[0].timings_ms
+    stages = {"decode", "detect", "detect.network", "crop", "upscale", "upscale.network", "paste", "paste.enlarge"}
+    assert set(ms) == {*stages, "total"}
     assert ms["total"] == pytest.approx(sum(v for k, v in ms.items() if "." not in k and k != "total"))
-    assert ms["super_resolve.network"] <= ms["super_resolve"]
+    assert ms["upscale.network"] <= ms["upscale"]
 
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 32), (40, 33), (128, 128), (1, 1)])
-def test_upscale_takes_any_size_up_to_the_largest_window(sr, size):
+def test_upscale_accepts_any_size_up_to_the_largest_window(sr, size):
     crops = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
     assert sr.upscale(crops).shape == (2, 4 * size[0], 4 * size[1], 3)
 
 
-def test_upscale_of_none_is_none(sr):
+def test_upscale_of_an_empty_batch_is_empty(sr):
     assert sr.upscale(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0, 128, 128, 3)
 
 
@@ -145,19 +146,21 @@ def test_upscale_of_none_is_none(sr):
     "crops",
     [np.zeros((1, 129, 40, 3), np.uint8), np.zeros((32, 32, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)],
 )
-def test_upscale_refuses_what_it_cannot_take(sr, crops):
-    with pytest.raises(InputError, match="crops"):
+def test_upscale_rejects_other_shapes_and_dtypes(sr, crops):
+    with pytest.raises(InputError, match="expected crops of"):
         sr.upscale(crops)
 
 
 def test_consistency_is_measured_against_the_crop(sr, portrait):
     crop = cv2.resize(portrait[40:200, 48:208], (32, 32), interpolation=cv2.INTER_AREA)[None]
-    ours = consistency_db(crop, sr.upscale(crop))[0]
-    shifted = consistency_db(crop, np.clip(sr.upscale(crop).astype(int) + 10, 0, 255).astype(np.uint8))[0]
-    assert ours > 50 and shifted == pytest.approx(28.1, abs=1.5)
+    upscaled = sr.upscale(crop)
+    brighter = np.clip(upscaled.astype(int) + 10, 0, 255).astype(np.uint8)
+    assert consistency_db(crop, upscaled)[0] > 50
+    assert consistency_db(crop, brighter)[0] == pytest.approx(28.1, abs=1.5)
+    assert consistency_db(np.zeros_like(crop), np.zeros_like(upscaled))[0] == np.inf
 
 
-def test_options_that_cannot_be_meant_are_refused(sr):
+def test_invalid_options_are_rejected(sr):
     with pytest.raises(UsageError, match="outscale is 5"):
         facesr_edge.load("idrn-x4", detector=sr.detector, outscale=5)
     with pytest.raises(UsageError, match="did you mean 'idrn-x4'"):

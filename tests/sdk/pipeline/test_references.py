@@ -1,6 +1,7 @@
-"""Libraries of references: made, opened, refused; and sessions that borrow from them."""
+"""Building, opening and validating libraries of reference faces; sessions that use them."""
 
 import json
+from contextlib import closing
 
 import cv2
 import facesr_edge
@@ -17,6 +18,7 @@ from facesr_edge.engines.onnxruntime.reference_library import (
     KEYS,
     MANIFEST,
     Library,
+    Manifest,
     ReferenceFeatures,
     open_library,
 )
@@ -33,206 +35,201 @@ from support.onnx_rules import unsupported
 
 @pytest.fixture(scope="session")
 def small():
-    """(8, 16, 16, 3): the sample faces, small."""
+    """(8, 16, 16, 3): the sample faces at low resolution."""
     return low_resolution(np.stack(sample_faces()), 8)
 
 
-def only(library, entries):
-    """The library with some of its entries, in an order."""
-    about = type(library.about)("m", library.about.made_by, tuple(library.about.entries[at] for at in entries))
-    kept = ReferenceFeatures(library.keys[entries], library.values[entries], library.embeddings[entries])
-    return Library(library.folder, about, kept)
+def subset(library, entries):
+    """The library with some of its entries, in this order."""
+    manifest = Manifest("m", library.manifest.made_by, tuple(library.manifest.entries[at] for at in entries))
+    features = ReferenceFeatures(library.keys[entries], library.values[entries], library.embeddings[entries])
+    return Library(library.folder, manifest, features)
 
 
-def enlarged(msrnet_bundle, library, small, most=4):
-    session = ReferenceSession(msrnet_bundle, library, most, threads=1)
-    try:
+def upscale(msrnet_bundle, library, small, max_references=4):
+    with closing(ReferenceSession(msrnet_bundle, library, max_references, threads=1)) as session:
         return session.infer(small).astype(int)
-    finally:
-        session.close()
 
 
-def test_the_three_graphs_are_tensorrts_and_agree_with_pytorch(msrnet_bundle):
+def test_the_three_graphs_suit_tensorrt_and_agree_with_pytorch(msrnet_bundle):
     for name in (ONNX, REFERENCES, EMBEDDING):
         assert unsupported(onnx.load(msrnet_bundle.folder / name)) == ()
     parity = msrnet_bundle.card.parity
-    assert parity["simplified_largest_departure"] <= 1e-3
-    assert parity["references_largest_departure"] <= 1e-3 and parity["embedding_largest_departure"] <= 1e-3
+    assert parity["simplified_pre_round_max_error"] <= 1e-3
+    assert parity["references_max_rel_error"] <= 1e-3 and parity["embedding_max_rel_error"] <= 1e-3
     io_spec = msrnet_bundle.card.io_spec
-    assert (io_spec.windows, io_spec.references) == ((16,), 5) and open_bundle(
-        msrnet_bundle.folder
-    ).card == msrnet_bundle.card
+    assert (io_spec.crop_sizes, io_spec.references) == ((16,), 5)
+    assert open_bundle(msrnet_bundle.folder).card == msrnet_bundle.card
 
 
-def test_references_that_are_absent_change_nothing(msrnet_bundle, library, small):
-    graph, plain = OrtGraph(msrnet_bundle.onnx, 1), OrtSession(msrnet_bundle, 1)
-    alone = plain.infer(small[:2])
+def test_empty_reference_slots_do_not_change_the_output(msrnet_bundle, library, small):
+    graph, session = OrtGraph(msrnet_bundle.onnx, 1), OrtSession(msrnet_bundle, 1)
+    without = session.infer(small[:2])
     for slots in (1, 5):
-        keys, values = (np.tile(part[0], (2, slots, 1, 1)) for part in (library.keys, library.values))
+        keys, values = (np.tile(array[0], (2, slots, 1, 1)) for array in (library.keys, library.values))
         absent = np.zeros((2, slots), np.float32)
-        assert np.array_equal(graph.run(small[:2], keys, values, absent)[0], alone)
-        assert not np.array_equal(graph.run(small[:2], keys, values, absent + 1)[0], alone)
+        assert np.array_equal(graph.run(small[:2], keys, values, absent)[0], without)
+        assert not np.array_equal(graph.run(small[:2], keys, values, absent + 1)[0], without)
 
 
-def test_a_session_gives_what_the_network_gives_with_the_same_references(borrower, library, small):
-    msrnet_bundle, weights = borrower
-    read = read_weights(weights)
-    network = network_from(read, read.network, read.config)
+def test_a_session_agrees_with_the_network_on_the_same_references(msrnet, library, small):
+    msrnet_bundle, path = msrnet
+    weights = read_weights(path)
+    network = network_from(weights, weights.network, weights.config)
     network.load_state_dict({key: value.half().float() for key, value in network.state_dict().items()})
     session = ReferenceSession(msrnet_bundle, library, 3, threads=1)
-    near = session.near(small[:3])
+    nearest = session.nearest(small[:3])
     rgb = torch.from_numpy(small[:3, ..., ::-1].copy()).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():
-        points = torch.cdist(network.embedding(rgb), torch.from_numpy(library.embeddings), p=1)
-        assert near.tolist() == points.topk(3, largest=False).indices.tolist()
-        lent = [torch.from_numpy(part[near].astype(np.float32)) for part in (library.keys, library.values)]
-        wanted = Uint8SRWrapper(network, 8)(torch.from_numpy(small[:3]), *lent, torch.ones(3, 3)).numpy()
-    got = session.infer(small[:3])
-    assert np.abs(wanted.astype(int) - got).max() <= 1
+        distances = torch.cdist(network.embedding(rgb), torch.from_numpy(library.embeddings), p=1)
+        assert nearest.tolist() == distances.topk(3, largest=False).indices.tolist()
+        features = [torch.from_numpy(array[nearest].astype(np.float32)) for array in (library.keys, library.values)]
+        expected = Uint8SRWrapper(network, 8)(torch.from_numpy(small[:3]), *features, torch.ones(3, 3)).numpy()
+    assert np.abs(expected.astype(int) - session.infer(small[:3])).max() <= 1
     session.close()
 
 
-def test_a_library_comes_back_as_it_was_written_and_stays_on_disk(msrnet_bundle, library):
-    again = open_library(library.folder, msrnet_bundle)
-    assert isinstance(again.keys, np.memmap) and isinstance(again.values, np.memmap)
-    assert again.keys.dtype == again.values.dtype == np.float16 and len(again) == 6
-    assert [entry.file for entry in again.about.entries] == [f"{n}.png" for n in range(6)]
+def test_a_library_is_read_as_it_was_written_and_memory_mapped(msrnet_bundle, library):
+    opened = open_library(library.folder, msrnet_bundle)
+    assert isinstance(opened.keys, np.memmap) and isinstance(opened.values, np.memmap)
+    assert opened.keys.dtype == opened.values.dtype == np.float16 and len(opened) == 6
+    assert [entry.file for entry in opened.manifest.entries] == [f"{n}.png" for n in range(6)]
     faces = np.stack(sample_faces()[2:])
     keys, values = OrtGraph(msrnet_bundle.folder / REFERENCES).run(faces)
-    assert np.allclose(again.keys, keys, atol=2e-3) and np.allclose(again.values, values, atol=2e-3, rtol=2e-3)
-    points = OrtGraph(msrnet_bundle.folder / EMBEDDING).run(low_resolution(faces, 8))[0]
-    assert np.allclose(again.embeddings, points, atol=1e-4)
-    assert again.nearest(points, 1)[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.allclose(opened.keys, keys, atol=2e-3) and np.allclose(opened.values, values, atol=2e-3, rtol=2e-3)
+    embeddings = OrtGraph(msrnet_bundle.folder / EMBEDDING).run(low_resolution(faces, 8))[0]
+    assert np.allclose(opened.embeddings, embeddings, atol=1e-4)
+    assert opened.nearest(embeddings, 1)[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_mirror_images_are_entries_of_their_own(msrnet_bundle, reference_faces, tmp_path):
-    made = build_library(reference_faces, tmp_path / "both", msrnet_bundle, mirrored=True, limit=2, threads=1)
-    assert [(entry.file, entry.mirrored) for entry in made.about.entries] == [
+def test_mirror_images_are_separate_entries(msrnet_bundle, reference_faces, tmp_path):
+    library = build_library(reference_faces, tmp_path / "both", msrnet_bundle, mirrored=True, limit=2, threads=1)
+    assert [(entry.file, entry.mirrored) for entry in library.manifest.entries] == [
         *(("0.png", False), ("1.png", False), ("0.png", True), ("1.png", True))
     ]
-    swapped = cv2.imread(str(reference_faces / "0.png"))[:, ::-1]
-    keys, _ = OrtGraph(msrnet_bundle.folder / REFERENCES).run(np.ascontiguousarray(swapped)[None])
-    assert np.allclose(made.keys[2], keys[0], atol=2e-3)
+    mirrored = cv2.imread(str(reference_faces / "0.png"))[:, ::-1]
+    keys, _ = OrtGraph(msrnet_bundle.folder / REFERENCES).run(np.ascontiguousarray(mirrored)[None])
+    assert np.allclose(library.keys[2], keys[0], atol=2e-3)
 
 
 def test_the_order_of_entries_does_not_matter(msrnet_bundle, library, small):
-    straight, turned = (enlarged(msrnet_bundle, only(library, order), small) for order in ([0, 2, 4, 5], [5, 4, 2, 0]))
-    assert np.abs(straight - turned).max() <= 1
+    a, b = (upscale(msrnet_bundle, subset(library, order), small) for order in ([0, 2, 4, 5], [5, 4, 2, 0]))
+    assert np.abs(a - b).max() <= 1
 
 
-def test_five_identical_references_are_nearly_one(msrnet_bundle, library, small):
-    five, one = (enlarged(msrnet_bundle, only(library, [0] * count), small, 5) for count in (5, 1))
-    plain = OrtSession(msrnet_bundle, 1).infer(small).astype(int)
-    assert np.abs(five - one).mean() < np.abs(one - plain).mean()  # they outvote "none", that is all
+def test_five_identical_references_have_nearly_the_effect_of_one(msrnet_bundle, library, small):
+    five, one = (upscale(msrnet_bundle, subset(library, [0] * count), small, 5) for count in (5, 1))
+    none = OrtSession(msrnet_bundle, 1).infer(small).astype(int)
+    assert np.abs(five - one).mean() < np.abs(one - none).mean()  # only the weight of "no reference" differs
 
 
-def test_a_batch_is_what_its_faces_are_alone(msrnet_bundle, library, small):
-    together = enlarged(msrnet_bundle, library, small[:7])
-    alone = np.concatenate([enlarged(msrnet_bundle, library, small[n : n + 1]) for n in range(7)])
-    assert np.abs(together - alone).max() <= 1
+def test_a_batch_equals_its_faces_one_by_one(msrnet_bundle, library, small):
+    batch = upscale(msrnet_bundle, library, small[:7])
+    single = np.concatenate([upscale(msrnet_bundle, library, small[n : n + 1]) for n in range(7)])
+    assert np.abs(batch - single).max() <= 1
 
 
-def test_the_result_shrinks_to_the_cameras_own_pixels(msrnet_bundle, library, small):
-    large = enlarged(msrnet_bundle, library, small)
-    assert (
-        np.abs(low_resolution(large.astype(np.uint8), 8).astype(int) - small).mean() < 2.5
-    )  # without the projection 10 and more
+def test_the_downscaled_output_agrees_with_the_input(msrnet_bundle, library, small):
+    large = upscale(msrnet_bundle, library, small).astype(np.uint8)
+    error = np.abs(low_resolution(large, 8).astype(int) - small)
+    assert error.mean() < 2.5  # 10 and more without the consistency projection
 
 
-def test_another_networks_library_is_refused(msrnet_bundle, library, reference_faces, tmp_path):
-    with pytest.raises(InputError, match="borrows from no references"):
+def test_a_damaged_library_or_one_of_another_network_is_rejected(msrnet_bundle, library, reference_faces, tmp_path):
+    with pytest.raises(InputError, match="uses no references"):
         build_library(reference_faces, tmp_path / "made", catalogue.find("idrn-x4"))
-    said = json.loads((library.folder / MANIFEST).read_text("utf-8"))
-    strange = tmp_path / "strange"
-    strange.mkdir()
+    manifest = json.loads((library.folder / MANIFEST).read_text("utf-8"))
+    copy = tmp_path / "copy"
+    copy.mkdir()
     for path in library.folder.iterdir():
-        (strange / path.name).write_bytes(path.read_bytes())
-    (strange / MANIFEST).write_text(json.dumps({**said, "made_by": "0" * 64, "model": "another"}))
-    with pytest.raises(InputError, match=r"was made with another, its weights are not those of msrnet-x8"):
-        open_with_references(msrnet_bundle, strange)
-    (strange / MANIFEST).write_text(json.dumps({**said, "entries": said["entries"][:-1]}))
+        (copy / path.name).write_bytes(path.read_bytes())
+    (copy / MANIFEST).write_text(json.dumps({**manifest, "made_by": "0" * 64, "model": "another"}))
+    with pytest.raises(InputError, match=r"was built with another, whose weights are not those of msrnet-x8"):
+        open_with_references(msrnet_bundle, copy)
+    (copy / MANIFEST).write_text(json.dumps({**manifest, "entries": manifest["entries"][:-1]}))
     with pytest.raises(InputError, match="its files differ in length"):
-        open_library(strange)
-    (strange / KEYS).write_bytes(b"no array")
+        open_library(copy)
+    (copy / KEYS).write_bytes(b"no array")
     with pytest.raises(InputError, match="is damaged"):
-        open_library(strange)
-    with pytest.raises(InputError, match=r"is no library, it has no library\.json"):
+        open_library(copy)
+    with pytest.raises(InputError, match=r"is not a library, it has no library\.json"):
         open_library(reference_faces)
 
 
-def test_a_library_replaces_an_older_one_and_nothing_else(msrnet_bundle, reference_faces, tmp_path):
+def test_only_a_library_is_replaced_and_errors_leave_the_old_one(msrnet_bundle, reference_faces, tmp_path):
     build_library(reference_faces, tmp_path / "library", msrnet_bundle, limit=2, threads=1)
     assert len(build_library(reference_faces, tmp_path / "library", msrnet_bundle, limit=3, threads=1)) == 3
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(OutputError, match="is no library; choose another folder"):
-        build_library(reference_faces, tmp_path / "mine", msrnet_bundle)
-    cv2.imwrite(str(tmp_path / "mine" / "small.png"), np.zeros((100, 200, 3), np.uint8))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "text.txt").write_text("text")
+    with pytest.raises(OutputError, match="is not a library; choose another folder"):
+        build_library(reference_faces, tmp_path / "other", msrnet_bundle)
+    cv2.imwrite(str(tmp_path / "other" / "small.png"), np.zeros((100, 200, 3), np.uint8))
     with pytest.raises(InputError, match=r"small\.png is 200x100 px, at least 128x128"):
-        build_library(tmp_path / "mine", tmp_path / "library", msrnet_bundle)
+        build_library(tmp_path / "other", tmp_path / "library", msrnet_bundle)
     assert len(open_library(tmp_path / "library")) == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["library", "mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["library", "other"]
 
 
-def test_a_large_picture_is_framed_as_the_faces_of_the_training_are(msrnet_bundle):
-    face = np.zeros((288, 400, 3), np.uint8)
-    face[:, 200:] = 255
-    cut = fit_crop(face, "x", msrnet_bundle.card.io_spec)
-    assert cut.shape == (128, 128, 3) and (cut[:, :63] == 0).all() and (cut[:, 65:] == 255).all()
+def test_a_large_image_is_downscaled_and_cropped_as_training_faces_are(msrnet_bundle):
+    image = np.zeros((288, 400, 3), np.uint8)
+    image[:, 200:] = 255
+    crop = fit_crop(image, "x", msrnet_bundle.card.io_spec)
+    assert crop.shape == (128, 128, 3) and (crop[:, :63] == 0).all() and (crop[:, 65:] == 255).all()
     exact = np.random.default_rng(0).integers(0, 256, (144, 144, 3), np.uint8)
     assert np.array_equal(fit_crop(exact, "x", msrnet_bundle.card.io_spec), exact[8:136, 8:136])
 
 
-@pytest.mark.parametrize("most", [0, 6])
-def test_a_number_of_references_that_cannot_be_is_refused(msrnet_bundle, library, most):
-    with pytest.raises(UsageError, match=f"expected 1 to 5 references a face, got {most}"):
-        open_with_references(msrnet_bundle, library.folder, most)
+@pytest.mark.parametrize("max_references", [0, 6])
+def test_a_number_of_references_out_of_range_is_rejected(msrnet_bundle, library, max_references):
+    with pytest.raises(UsageError, match=f"expected 1 to 5 references per face, got {max_references}"):
+        open_with_references(msrnet_bundle, library.folder, max_references)
 
 
-def test_tensorrt_is_refused_in_one_line(msrnet_bundle, library):
-    with pytest.raises(EngineError, match="leave --engine out"):
+def test_tensorrt_is_rejected(msrnet_bundle, library):
+    with pytest.raises(EngineError, match="omit --engine"):
         open_session(msrnet_bundle, "tensorrt")
-    with pytest.raises(EngineError, match="leave --engine out"):
+    with pytest.raises(EngineError, match="omit --engine"):
         open_with_references(msrnet_bundle, library.folder, engine="tensorrt")
 
 
-def test_a_pipeline_borrows_from_its_library(msrnet_bundle, library):
-    with facesr_edge.load(msrnet_bundle.folder, references=library.folder, most=2, threads=1) as pipeline:
+def test_a_pipeline_uses_its_library(msrnet_bundle, library):
+    options = {"references": library.folder, "max_references": 2, "threads": 1}
+    with facesr_edge.load(msrnet_bundle.folder, **options) as pipeline:
         crops = low_resolution(np.stack(sample_faces()[:2]), 8)
         pipeline.warm_up()
-        assert "2 references a face of 6" in pipeline.session.runtime
-        assert np.array_equal(pipeline.upscale(crops), enlarged(msrnet_bundle, library, crops, 2))
+        assert "2 references per face of 6" in pipeline.session.runtime
+        assert np.array_equal(pipeline.upscale(crops), upscale(msrnet_bundle, library, crops, 2))
         assert sum(layer.ms for layer in pipeline.session.layer_times(crops, runs=1)) > 0
     with pytest.raises(EngineError, match="closed"):
         pipeline.upscale(crops)
 
 
-def test_the_ablation_has_a_row_for_each_number_and_refuses_faces_of_the_library(msrnet_bundle, library):
-    strangers = [np.ascontiguousarray(face[::-1]) for face in sample_faces()[:2]]
-    found = ablation(msrnet_bundle, library.folder, strangers, threads=1)
-    assert len(found.by_references) == 6 and found.entries == 6
-    figures = [turn["psnr_y_db"] for turn in found.by_references]
-    assert len(set(figures)) > 1 and found.to_dict()["ablation"][2]["references"] == 2
+def test_the_ablation_has_a_row_per_number_of_references_and_rejects_faces_of_the_library(msrnet_bundle, library):
+    new_faces = [np.ascontiguousarray(face[::-1]) for face in sample_faces()[:2]]
+    result = ablation(msrnet_bundle, library.folder, new_faces, threads=1)
+    assert len(result.by_references) == 6 and result.entries == 6
+    decibels = [row["psnr_y_db"] for row in result.by_references]
+    assert len(set(decibels)) > 1 and result.to_dict()["ablation"][2]["references"] == 2
     with pytest.raises(UsageError, match="2 of 2 faces are in"):
         check_leakage(library, np.stack(sample_faces()[3:5]))
 
 
-def test_another_network_may_say_who_is_alike(msrnet_bundle, reference_faces, tmp_path, small):
+def test_an_embedder_of_another_network_chooses_the_references(msrnet_bundle, reference_faces, tmp_path, small):
     nodes = [
         helper.make_node("AveragePool", ["face"], ["pooled"], kernel_shape=[16, 16], strides=[16, 16]),
         helper.make_node("Flatten", ["pooled"], ["out"]),
     ]
-    given = helper.make_tensor_value_info("face", TensorProto.FLOAT, [1, 3, 112, 112])
+    face = helper.make_tensor_value_info("face", TensorProto.FLOAT, [1, 3, 112, 112])
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 147])
-    graph = helper.make_graph(nodes, "recogniser", [given], [out])
-    seer = tmp_path / "seer.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), seer)
-    made = build_library(reference_faces, tmp_path / "seen", msrnet_bundle, embedder=seer, threads=1)
-    assert made.embeddings.shape == (6, 147)
-    seer.unlink()  # the library has its own copy
-    session = open_with_references(msrnet_bundle, made.folder, 1, threads=1)
-    assert session.near(small[2:])[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    graph = helper.make_graph(nodes, "recognizer", [face], [out])
+    embedder = tmp_path / "embedder.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), embedder)
+    library = build_library(reference_faces, tmp_path / "library", msrnet_bundle, embedder=embedder, threads=1)
+    assert library.embeddings.shape == (6, 147)
+    embedder.unlink()  # the library has a copy
+    session = open_with_references(msrnet_bundle, library.folder, 1, threads=1)
+    assert session.nearest(small[2:])[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
     session.close()
-    (made.folder / EMBEDDER).write_bytes(b"another")
+    (library.folder / EMBEDDER).write_bytes(b"another")
     with pytest.raises(InputError, match="is missing or was altered"):
-        open_with_references(msrnet_bundle, made.folder)
+        open_with_references(msrnet_bundle, library.folder)

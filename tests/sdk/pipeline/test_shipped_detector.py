@@ -1,4 +1,4 @@
-"""The detector in the box: what it must find, at the sizes that frames have, and where it must keep silent."""
+"""Recall and false positives of the shipped detector."""
 
 from pathlib import Path
 
@@ -11,58 +11,68 @@ from facesr_edge.calibration.metrics.detection import LARGE, MIN_SCORE, SMALL, T
 from facesr_edge.zoo.catalogue import DEFAULT_SCORE
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "detect"
-needs_scenes = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the labelled pictures")
-FACE = np.array([[180, 62, 271, 177]], np.float32)
-"""The astronaut's."""
+needs_scenes = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the labelled images")
+ASTRONAUT_BOX = np.array([[180, 62, 271, 177]], np.float32)
 
 
 @pytest.fixture(scope="module")
-def detect():
+def detector():
     detector = facesr_edge.load_detector(threads=1)
     yield detector
     detector.close()
 
 
 @pytest.fixture(scope="module")
-def found():
-    """Every held-out picture, and all that is found there down to scores of no use."""
+def predictions():
+    """Pairs of each held-out scene and its detections down to `MIN_SCORE`."""
     detector = facesr_edge.load_detector(score=MIN_SCORE, threads=1)
-    seen = [(scene, detector(scene.read())) for scene in read_scenes(SHARED, "test")]
+    pairs = [(scene, detector(scene.read())) for scene in read_scenes(SHARED, "test")]
     detector.close()
-    return seen
+    return pairs
 
 
-def test_it_has_at_most_a_hundred_thousand_parameters_and_says_what_it_is_worth():
+def test_it_has_at_most_100000_parameters_and_a_card_with_its_metrics():
     card = facesr_edge.open_bundle(Path(facesr_edge.__file__).parent / "zoo" / "detector").card
-    assert card.licence and len(card.limits) >= 3 and card.training["steps"] > 0
-    (told,) = (value for value in card.quality.values() if "average_precision" in value)
-    assert {"from 24 px", "12 to 24 px", "8 to 12 px", "network_ms", "false_alarms"} <= set(told)
+    assert card.licence and len(card.limitations) >= 3 and card.training["steps"] > 0
+    (evaluation,) = card.evaluations
+    assert {"average_precision", "from 24 px", "12 to 24 px", "8 to 12 px"} <= set(evaluation.metrics)
+    assert {"network_ms", "false_positives"} <= set(evaluation.metrics)
 
 
 @pytest.mark.parametrize("side", range(12, 92))
-def test_the_astronaut_is_found_at_every_size_and_comes_first(detect, astronaut, side):
+def test_the_astronaut_is_the_best_detection_at_every_size(detector, astronaut, side):
     factor = side / 91
     frame = cv2.resize(astronaut, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if side < 91 else astronaut
-    seen = detect(frame)
-    assert len(seen) and iou_matrix(seen.boxes_xyxy / factor, FACE)[0, 0] >= 0.5
+    detections = detector(frame)
+    assert len(detections) and iou_matrix(detections.boxes_xyxy / factor, ASTRONAUT_BOX)[0, 0] >= 0.5
 
 
 @needs_scenes
-def test_every_face_of_the_contact_sheets_is_found_at_the_default_score(found):
-    for scene, seen in found:
+def test_every_face_of_the_contact_sheets_is_detected_at_the_default_score(predictions):
+    for scene, detections in predictions:
         if scene.kind == "sheet":
-            hits = iou_matrix(scene.faces.boxes_xyxy, seen.boxes_xyxy[seen.scores >= DEFAULT_SCORE]) >= 0.5
+            boxes = detections.boxes_xyxy[detections.scores >= DEFAULT_SCORE]
+            hits = iou_matrix(scene.faces.boxes_xyxy, boxes) >= 0.5
             assert hits.any(1).all() and len(hits) > 50
 
 
 @needs_scenes
-def test_at_most_one_false_alarm_in_forty_pictures_without_faces(found):
-    empty = [seen for scene, seen in found if scene.kind == "scene" and not len(scene.faces)]
-    alarms = sum(int((seen.scores >= DEFAULT_SCORE).sum()) for seen in empty)
-    assert len(empty) > 30 and alarms <= len(empty) / 40
+def test_at_most_one_false_positive_in_40_scenes_without_faces(predictions):
+    empty = [detections for scene, detections in predictions if scene.kind == "scene" and not len(scene.faces)]
+    false_positives = sum(int((detections.scores >= DEFAULT_SCORE).sum()) for detections in empty)
+    assert len(empty) > 30 and false_positives <= len(empty) / 40
 
 
 @needs_scenes
-@pytest.mark.parametrize(("band", "recall"), [(LARGE, 0.97), (SMALL, 0.65), (TINY, 0.6)])
-def test_faces_of_every_size_are_found_at_ninety_percent_precision(found, band, recall):
-    assert match_scenes((seen, scene.faces) for scene, seen in found).recall(band) >= recall
+@pytest.mark.parametrize(
+    ("kinds", "size_range", "recall"),
+    [
+        ({"portrait", "scene", "sheet"}, LARGE, 0.97),
+        ({"portrait", "scene", "sheet"}, SMALL, 0.65),
+        ({"portrait", "scene", "sheet"}, TINY, 0.6),
+        ({"event"}, LARGE, 0.8),  # not in the data of the detector's training; 0.847 of 72 faces measured
+    ],
+)
+def test_recall_at_90_percent_precision_by_face_size(predictions, kinds, size_range, recall):
+    matches = match_scenes((detections, scene.faces) for scene, detections in predictions if scene.kind in kinds)
+    assert matches.recall(size_range) >= recall

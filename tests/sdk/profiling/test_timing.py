@@ -1,4 +1,4 @@
-"""What a stage cost."""
+"""Stage timings."""
 
 import time
 
@@ -6,7 +6,7 @@ import pytest
 from facesr_edge.sdk.profiling.timing import Span, Stopwatch, milliseconds
 
 
-def test_stages_add_up_and_parts_do_not_count_twice():
+def test_total_is_the_sum_of_the_stages_without_their_parts():
     spans = [Span("detect", 0, 5_000_000), Span("detect.network", 0, 4_000_000), Span("decode", 0, 2_000_000)]
     spans.append(Span("detect", 9, 1_000_000))
     ms = milliseconds(spans)
@@ -14,7 +14,7 @@ def test_stages_add_up_and_parts_do_not_count_twice():
     assert list(ms) == ["decode", "detect", "detect.network", "total"]
 
 
-def test_a_stage_that_raises_is_timed_all_the_same():
+def test_stage_that_raises_is_timed():
     watch = Stopwatch()
     with pytest.raises(KeyError), watch.stage("crop"):
         time.sleep(0.002)
