@@ -1,4 +1,4 @@
-"""What several folders of tests need: the sample picture, the shared data where it is there, and tiny real bundles."""
+"""Fixtures for several test folders: the sample image, the shared data, and tiny real bundles."""
 
 import resource
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_home(tmp_path_factory):
-    """Whatever the package remembers between runs: nobody's but the tests'."""
+    """A cache folder of the test session's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -18,7 +18,7 @@ def cache_home(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shared():
-    """The folder of pictures and models beside the repository."""
+    """The folder of images and models next to the repository."""
     folder = Path(__file__).parents[1].parent / "shared"
     if not folder.is_dir():
         pytest.skip(f"needs {folder}")
@@ -34,7 +34,7 @@ def astronaut():
 
 @pytest.fixture(scope="session")
 def put_face(astronaut):
-    """Set the portrait into a frame, its top left at x, y, its face `side` px high; returns the face's centre."""
+    """Paste the portrait into a frame at x, y (top left), its face `side` px high; returns the center of the face."""
     import cv2
     import numpy as np
 
@@ -52,10 +52,10 @@ def put_face(astronaut):
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory):
-    """Scale -> a file of weights: IDRN of one unit and eight channels, random but always the same."""
+    """Scale -> a weights file of IDRN with one unit and eight channels, random with a fixed seed."""
 
     @cache
-    def made(scale):
+    def build_once(scale):
         import torch
         from facesr_edge.networks import build_network
         from facesr_edge.networks.weights import Provenance, weights_bytes
@@ -65,30 +65,76 @@ def tiny_weights(tmp_path_factory):
             torch.manual_seed(0)
             network = build_network("idrn", config)
         path = tmp_path_factory.mktemp("weights") / f"tiny-x{scale}.safetensors"
-        origin = Provenance({"data": "none: random weights"}, "CC0-1.0", ("of no use",))
+        origin = Provenance({"data": "none: random weights"}, "CC0-1.0", ("not trained",))
         path.write_bytes(weights_bytes(network, "idrn", config, origin))
         return path
 
-    return lambda scale=4: made(scale)
+    return lambda scale=4: build_once(scale)
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory, tiny_weights):
-    """Scale and precision -> a bundle of the tiny network, converted as any other; each is made once."""
+def export_cache(tmp_path_factory):
+    """Export each network once in a test session: traced graphs are shared through a folder by all xdist workers.
+
+    Tracing takes about 8 s of CPU time, whatever the size of the network.
+    """
+    import hashlib
+    import os
+
+    import onnx
+    from facesr_edge.converters.export import onnx as export
+    from facesr_edge.converters.export import references
+    from facesr_edge.engines.files import write_atomic
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
+    folder.mkdir(exist_ok=True)
+    trace = export.trace
+
+    def cached(network, examples, *names_and_shapes):
+        path = folder / f"{hashlib.sha256(_network_key(network, examples, names_and_shapes)).hexdigest()}.onnx"
+        if not path.exists():
+            write_atomic(path, trace(network, examples, *names_and_shapes).SerializeToString())
+        return onnx.load(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (export, references):
+            patch.setattr(module, "trace", cached)
+        yield
+
+
+def _network_key(network, examples, names_and_shapes):
+    """Bytes that differ for modules of different classes, attributes or weights, and for different inputs."""
+    import torch
+
+    plain = (bool, int, float, str, tuple, torch.dtype)
+    parts = [repr(([(tensor.shape, tensor.dtype) for tensor in examples], names_and_shapes)).encode()]
+    for name, module in network.named_modules():
+        attributes = {key: value for key, value in vars(module).items() if isinstance(value, plain)}
+        parts.append(repr((name, type(module), sorted(attributes.items()))).encode())
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        parts.append(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + tensor.detach().numpy().tobytes())
+    return b"\n".join(parts)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory, tiny_weights, export_cache):
+    """Scale, precision -> a bundle of the tiny network, built once per session."""
 
     @cache
-    def made(scale, precision):
+    def build_once(scale, precision):
         from facesr_edge.converters.build import build
+        from facesr_edge.converters.options import BuildOptions
 
         folder = tmp_path_factory.mktemp("bundles") / f"tiny-x{scale}-{precision}"
-        return build("idrn", folder, precision=precision, weights=tiny_weights(scale))
+        return build("idrn", folder, BuildOptions(precision=precision), weights=tiny_weights(scale))
 
-    return lambda scale=4, precision="fp32": made(scale, precision)
+    return lambda scale=4, precision="fp32": build_once(scale, precision)
 
 
 @pytest.fixture
 def no_file_larger_than():
-    """Within it, the operating system refuses to write more to a file, as a full disk would."""
+    """Context manager: writing more than `size` bytes to a file fails, as on a full disk."""
 
     @contextmanager
     def limit(size):

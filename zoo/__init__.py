@@ -1,1 +1,1 @@
-"""Models that ship in the package, each a bundle with its weights and card."""
+"""Models that ship in the package, each a bundle with weights and card."""

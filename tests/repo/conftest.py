@@ -1,4 +1,4 @@
-"""The repository's own files, apart from whatever else lies in the folder."""
+"""Files of the repository, without untracked build products."""
 
 import shutil
 import subprocess
@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+OUTSIDE = ("tests", "samples", "benchmarks", "docs")
+"""Folders whose Python files are not modules of the package."""
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +18,7 @@ def root():
 
 @pytest.fixture(scope="session")
 def files():
-    """Paths, relative to the root, of all that is committed or would be."""
+    """Paths relative to the root: tracked files and untracked ones that git does not ignore."""
     if not (ROOT / ".git").exists():
         pytest.skip("needs the repository, not a copy of its files")
     command = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
@@ -26,13 +28,13 @@ def files():
 
 @pytest.fixture(scope="session")
 def sources(files):
-    """Those of the package: the modules, neither tests nor samples nor benchmarks."""
-    return [path for path in files if path.suffix == ".py" and path.parts[0] not in ("tests", "samples", "benchmarks")]
+    """Modules of the package."""
+    return [path for path in files if path.suffix == ".py" and path.parts[0] not in OUTSIDE]
 
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory, files):
-    """A fresh copy of the repository's files, in a folder named as the package is."""
+    """Copy of these files in a folder named `facesr_edge`."""
     folder = tmp_path_factory.mktemp("checkout") / "facesr_edge"
     for path in files:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Every command line of ours that a page shows can be given: the command is there, and so are its options."""
+"""Every facesr-edge command line in README and docs/ parses: the command and its options exist."""
 
 import re
 import shlex
@@ -13,21 +13,21 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
 def command_lines(text):
-    """What stands after "facesr-edge" in blocks of code, in `code`, and in a unit's ExecStart; up to a | or &&."""
+    """Arguments of facesr-edge in code blocks, inline code and ExecStart lines, up to a | or &&."""
     blocks = re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL)
     inline = re.findall(r"`(facesr-edge [^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     for line in [*"\n".join(blocks).replace("\\\n", " ").splitlines(), *inline]:
-        found = re.search(r"(?:^|=|&& |/bin/|\s)facesr-edge (\w+.*)", line)
-        if found and not line.lstrip().startswith(("pip", "#")):
-            yield re.split(r"\s[|#]\s| && |  +# ", found.group(1))[0]
+        match = re.search(r"(?:^|=|&& |/bin/|\s)facesr-edge (\w+.*)", line)
+        if match and not line.lstrip().startswith(("pip", "#")):
+            yield re.split(r"\s[|#]\s| && |  +# ", match.group(1))[0]
 
 
-def shown():
+def documented():
     return [(page.name, line) for page in PAGES for line in command_lines(page.read_text("utf-8"))]
 
 
-@pytest.mark.parametrize(("page", "line"), shown())
-def test_a_command_that_a_page_shows_can_be_given(page, line):
+@pytest.mark.parametrize(("page", "line"), documented())
+def test_a_documented_command_and_its_options_exist(page, line):
     name, *words = shlex.split(line)
     assert name in COMMANDS, f"{page}: facesr-edge {line}"
     command = Commands().get_command(click.Context(click.Group()), name)
@@ -40,14 +40,14 @@ def test_a_command_that_a_page_shows_can_be_given(page, line):
     assert options <= known | {"--help"}, f"{page}: facesr-edge {line}"
 
 
-def test_the_lines_are_found_at_all():
-    lines = [line for page, line in shown() if page == "jetson.md"]
+def test_command_lines_are_found():
+    lines = [line for page, line in documented() if page == "jetson.md"]
     assert len(lines) >= 10 and any("--timing-cache" in line for line in lines)
     assert any(line.startswith("run rtsp://") and "faces.json" in line for line in lines)
     assert list(command_lines("```\nsudo a && facesr-edge nosuch --wrong\n```")) == ["nosuch --wrong"]
 
 
-def test_every_link_of_a_page_within_the_repository_leads_somewhere():
+def test_every_relative_link_has_a_target():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

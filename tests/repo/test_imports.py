@@ -1,4 +1,4 @@
-"""What an import costs, and what it brings: numpy is enough to import the package, and PyTorch never runs a frame."""
+"""Imports: numpy suffices to import the package, and running a pipeline does not import the build dependencies."""
 
 import json
 import os
@@ -28,23 +28,23 @@ PUBLIC = [
     "open_sink",
     "open_source",
 ]
-BUILDING = ["torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "safetensors", "skimage", "scipy", "PIL"]
-"""What only building needs; whoever embeds the package need not have it."""
+BUILD_DEPENDENCIES = ["torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "safetensors", "skimage", "scipy", "PIL"]
+"""Packages that only `build`, `train` and the demo need."""
 
 
-def python(program, *arguments, alone=None):
-    """Run a program; `alone`, with nothing to import but the standard library and that folder."""
-    if alone is not None:
-        program, arguments = f"import sys; sys.path.insert(0, sys.argv[1])\n{program}", (str(alone), *arguments)
-    options = ["-I", "-S"] if alone is not None else []
+def python(program, *arguments, site=None):
+    """Run a program in a new process; with `site`, only the standard library and that folder can be imported."""
+    if site is not None:
+        program, arguments = f"import sys; sys.path.insert(0, sys.argv[1])\n{program}", (str(site), *arguments)
+    options = ["-I", "-S"] if site is not None else []
     command = [sys.executable, *options, "-c", program, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": ""})
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory, root):
-    """A folder with numpy and the package in it and nothing else."""
-    folder = tmp_path_factory.mktemp("bare")
+def bare_site(tmp_path_factory, root):
+    """Folder that holds numpy and the package only."""
+    folder = tmp_path_factory.mktemp("site")
     numpy_folder = Path(numpy.__file__).parent
     for path in (numpy_folder, numpy_folder.with_name("numpy.libs")):
         if path.is_dir():
@@ -53,46 +53,48 @@ def bare(tmp_path_factory, root):
     return folder
 
 
-def test_the_public_names_are_these():
+def test_the_public_names_are_pinned():
     assert sorted(facesr_edge.__all__) == PUBLIC and dir(facesr_edge) == PUBLIC
 
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_can_be_imported(name):
     value = getattr(facesr_edge, name)
-    assert value is vars(facesr_edge)[name]  # found once, then kept
+    assert value is vars(facesr_edge)[name]  # cached after the first use
     assert isinstance(value, str) or value.__name__ == name
 
 
-def test_an_unknown_name_is_an_attribute_error():
+def test_an_unknown_name_raises_attribute_error():
     with pytest.raises(AttributeError, match="module 'facesr_edge' has no attribute 'lode'"):
         _ = facesr_edge.lode
 
 
-def test_numpy_is_enough_to_import_the_package(bare):
-    done = python("import facesr_edge; print(facesr_edge.__version__, facesr_edge.FacesrError.__name__)", alone=bare)
+def test_numpy_suffices_to_import_the_package(bare_site):
+    done = python(
+        "import facesr_edge; print(facesr_edge.__version__, facesr_edge.FacesrError.__name__)", site=bare_site
+    )
     assert (done.returncode, done.stdout) == (0, f"{facesr_edge.__version__} FacesrError\n"), done.stderr
 
 
-def test_the_bare_folder_is_bare(bare):
+def test_the_bare_site_lacks_the_other_dependencies(bare_site):
     for name in ("cv2", "onnxruntime", "torch", "click"):
-        assert f"No module named '{name}'" in python(f"import {name}", alone=bare).stderr
+        assert f"No module named '{name}'" in python(f"import {name}", site=bare_site).stderr
 
 
-def test_importing_costs_next_to_nothing_beyond_numpy(bare):
+def test_importing_takes_less_than_200_ms_beyond_numpy(bare_site):
     program = (
         "import time, numpy\nstart = time.perf_counter()\nimport facesr_edge\n"
         "facesr_edge.Card, facesr_edge.FacesrError\nprint(time.perf_counter() - start)"
     )
-    assert min(float(python(program, alone=bare).stdout) for _ in range(5)) < 0.2
+    assert min(float(python(program, site=bare_site).stdout) for _ in range(5)) < 0.2
 
 
-def test_importing_the_package_alone_imports_nothing_heavy():
+def test_importing_the_package_imports_no_dependency():
     done = python("import sys, facesr_edge, json; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))")
-    assert not {"cv2", "onnxruntime", "av", "click", "rich", *BUILDING} & set(json.loads(done.stdout))
+    assert not {"cv2", "onnxruntime", "av", "click", "rich", *BUILD_DEPENDENCIES} & set(json.loads(done.stdout))
 
 
-def test_running_a_pipeline_never_imports_what_only_building_needs():
+def test_running_a_pipeline_imports_no_build_dependency():
     program = (
         "import sys, json, numpy, facesr_edge\n"
         "with facesr_edge.load('idrn-x4', threads=1) as sr:\n"
@@ -102,14 +104,14 @@ def test_running_a_pipeline_never_imports_what_only_building_needs():
     done = python(program)
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout))
-    assert {"onnxruntime", "cv2"} <= loaded and not set(BUILDING) & loaded
+    assert {"onnxruntime", "cv2"} <= loaded and not set(BUILD_DEPENDENCIES) & loaded
 
 
-def test_all_that_runs_can_be_imported_without_what_only_building_needs(sources):
-    runs = [p for p in sources if p.parts[0] in ("sdk", "engines", "zoo", "calibration") or p.name == "bicubic.py"]
-    names = [".".join(("facesr_edge", *p.with_suffix("").parts)).removesuffix(".__init__") for p in runs]
+def test_every_run_time_module_imports_without_the_build_dependencies(sources):
+    modules = [p for p in sources if p.parts[0] in ("sdk", "engines", "zoo", "calibration") or p.name == "bicubic.py"]
+    names = [".".join(("facesr_edge", *p.with_suffix("").parts)).removesuffix(".__init__") for p in modules]
     program = (
-        f"import sys, importlib\nfor name in {BUILDING}: sys.modules[name] = None\n"
+        f"import sys, importlib\nfor name in {BUILD_DEPENDENCIES}: sys.modules[name] = None\n"
         "for name in sys.argv[1:]: importlib.import_module(name)\n"
     )
     done = python(program, *names)

@@ -1,14 +1,15 @@
-"""The house: imports run downward only, a runtime has one room, and no room is overfull."""
+"""Layering: imports run downward only, each runtime is imported in one file, files and folders are small."""
 
 import ast
+from collections import Counter
 
 import pytest
 
 ORDER = ["sdk", "training", "converters", "zoo", "calibration", "networks", "engines"]
-"""A folder imports itself and what stands to its right."""
-EXCEPT = {("training", "zoo"), ("zoo", "calibration"), ("zoo", "networks")}
-"""To the right, and yet not to be imported: the zoo is bundles, for those who build or load them."""
-ROOMS = {
+"""A folder may import itself and the folders to its right."""
+FORBIDDEN = {("training", "zoo"), ("zoo", "calibration"), ("zoo", "networks")}
+"""Exceptions: only the folders that build or load bundles import the zoo, and the zoo imports only engines."""
+RUNTIME_FILES = {
     "onnxruntime": "engines/onnxruntime/session.py",
     "onnxruntime.quantization": "engines/onnxruntime/quantizer.py",
     "openvino": "engines/openvino/session.py",
@@ -16,17 +17,17 @@ ROOMS = {
     "cuda": "engines/cuda/cuda_python.py",
     "pycuda": "engines/cuda/pycuda.py",
 }
-"""Runtime -> the one file that imports it, once there is one. ONNX Runtime's quantiser is a tool of its own that runs
-nothing and needs onnx: what runs must not import it."""
-MOST_LINES = 400
+"""Runtime -> the one file that imports it. ONNX Runtime's quantizer needs onnx, hence a file of its own."""
+MAX_LINES = 400
+MAX_FILES = 25
 
 
 def nodes(root, path):
     return ast.walk(ast.parse((root / path).read_text("utf-8")))
 
 
-def foreign(root, path):
-    """Top names of what a file imports from outside of the package, wherever in the file."""
+def third_party(root, path):
+    """Top-level names that a file imports from outside of the package, local imports included."""
     for node in nodes(root, path):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
@@ -35,7 +36,7 @@ def foreign(root, path):
 
 
 def runtimes(root, path):
-    """Names of `ROOMS` that a file imports, the longest that fits each import."""
+    """Keys of `RUNTIME_FILES` that a file imports; the longest match of each import."""
     for node in nodes(root, path):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -44,12 +45,12 @@ def runtimes(root, path):
         else:
             continue
         for module in modules:
-            fits = [name for name in ROOMS if f"{module}.".startswith(f"{name}.")]
-            yield from sorted(fits, key=len)[-1:]
+            matches = [name for name in RUNTIME_FILES if f"{module}.".startswith(f"{name}.")]
+            yield from sorted(matches, key=len)[-1:]
 
 
-def own(root, path):
-    """Modules of the package that a file imports, as parts below its root; typing's own imports included."""
+def internal(root, path):
+    """Modules of the package that a file imports, as parts below the root; imports for type checking included."""
     for node in nodes(root, path):
         if isinstance(node, ast.ImportFrom) and node.level:
             start = path.parent.parts[: len(path.parent.parts) - (node.level - 1)]
@@ -60,15 +61,15 @@ def own(root, path):
                 yield from ((*start, alias.name) for alias in node.names)
 
 
-def test_every_folder_of_the_package_has_its_place(sources):
+def test_every_folder_of_the_package_is_in_the_order(sources):
     assert {path.parts[0] for path in sources if len(path.parts) > 1} == set(ORDER)
 
 
 def downward(folder, target):
-    if target == ("__version__",):  # the one thing that the root itself has to give
+    if target == ("__version__",):  # the only name that modules import from the root
         return folder == "sdk"
-    there = target[0]
-    return there in ORDER and ORDER.index(folder) <= ORDER.index(there) and (folder, there) not in EXCEPT
+    imported = target[0]
+    return imported in ORDER and ORDER.index(folder) <= ORDER.index(imported) and (folder, imported) not in FORBIDDEN
 
 
 def test_imports_run_downward_only(root, sources):
@@ -76,48 +77,53 @@ def test_imports_run_downward_only(root, sources):
         f"{path} imports {'.'.join(target)}"
         for path in sources
         if len(path.parts) > 1
-        for target in own(root, path)
+        for target in internal(root, path)
         if not downward(path.parts[0], target)
     ]
     assert upward == []
 
 
-def test_the_imports_are_seen_at_all(root, sources):
-    seen = {(path.parts[0], target[0]) for path in sources for target in own(root, path)}
-    assert {("sdk", "engines"), ("training", "converters"), ("converters", "zoo"), ("calibration", "networks")} <= seen
+def test_internal_imports_are_detected(root, sources):
+    edges = {(path.parts[0], target[0]) for path in sources for target in internal(root, path)}
+    assert {("sdk", "engines"), ("training", "converters"), ("converters", "zoo"), ("calibration", "networks")} <= edges
 
 
 def test_imports_within_the_package_are_relative(root, sources):
-    assert [str(path) for path in sources if "facesr_edge" in foreign(root, path)] == []
+    assert [str(path) for path in sources if "facesr_edge" in third_party(root, path)] == []
 
 
-def test_samples_use_the_public_face_alone(root, files):
+def test_samples_use_the_public_api_only(root, files):
     samples = [path for path in files if path.suffix == ".py" and path.parts[0] == "samples"]
-    assert samples and not any(target for path in samples for target in own(root, path))
+    assert samples and not any(target for path in samples for target in internal(root, path))
     for path in samples:
-        deeper = [n.module for n in nodes(root, path) if isinstance(n, ast.ImportFrom) and "facesr_edge" in n.module]
-        assert deeper == []
+        private = [n.module for n in nodes(root, path) if isinstance(n, ast.ImportFrom) and "facesr_edge" in n.module]
+        assert private == []
 
 
-@pytest.mark.parametrize("runtime", sorted(ROOMS))
+@pytest.mark.parametrize("runtime", sorted(RUNTIME_FILES))
 def test_a_runtime_is_imported_in_one_file_only(root, sources, runtime):
     importers = {path.as_posix() for path in sources if runtime in runtimes(root, path)}
-    assert importers <= {ROOMS[runtime]}
+    assert importers <= {RUNTIME_FILES[runtime]}
     assert importers or not runtime.startswith("onnxruntime")
 
 
-def test_torch_stays_out_of_what_runs(root, sources):
-    heavy = {"torch", "onnx", "onnxsim", "onnxscript", "safetensors"}
-    runs = [path for path in sources if path.parts[0] in ("sdk", "engines", "zoo", "calibration")]
-    assert [str(path) for path in runs if heavy & set(foreign(root, path))] == []
+def test_run_time_modules_import_no_build_dependency(root, sources):
+    build = {"torch", "onnx", "onnxsim", "onnxscript", "safetensors"}
+    modules = [path for path in sources if path.parts[0] in ("sdk", "engines", "zoo", "calibration")]
+    assert [str(path) for path in modules if build & set(third_party(root, path))] == []
 
 
-def test_every_module_begins_with_what_it_is_for(root, files):
+def test_every_module_has_a_docstring(root, files):
     modules = [path for path in files if path.suffix == ".py"]
     assert [str(p) for p in modules if not ast.get_docstring(ast.parse((root / p).read_text("utf-8")))] == []
 
 
-def test_no_file_is_overfull(root, files):
-    code = [path for path in files if path.suffix == ".py" and path.parts[0] != "tests"]  # tables of tests may be long
+def test_no_file_has_more_than_400_lines(root, files):
+    code = [path for path in files if path.suffix == ".py" and path.parts[0] != "tests"]  # tests may be longer
     lines = {str(path): len((root / path).read_text("utf-8").splitlines()) for path in code}
-    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
+
+
+def test_no_folder_has_more_than_25_source_files(sources):
+    folders = Counter(path.parent.as_posix() for path in sources if path.name != "__init__.py")
+    assert {folder: count for folder, count in folders.items() if count > MAX_FILES} == {}
