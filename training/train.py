@@ -23,7 +23,7 @@ from .device import parse_device
 from .partial_load import partial_load
 from .qat import remove_fake_quant
 from .recipe import Recipe
-from .recipes import baselines, cpu, crl, detector, edge, idrn, mffcn, msrnet, sisn
+from .recipes import cpu, crl, detector, edge, idrn, mffcn, msrnet, sisn, srcnn_srresnet_vdsr
 from .tasks import build_task
 from .trainer import Report, TrainProgress, train
 
@@ -38,7 +38,7 @@ RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "mffcn": mffcn.RECIPES,
     "msrnet": msrnet.RECIPES,
     "sisn": sisn.RECIPES,
-    **baselines.RECIPES,
+    **srcnn_srresnet_vdsr.RECIPES,
 }
 """Network -> recipe name -> function that builds the recipe from options."""
 

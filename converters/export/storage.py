@@ -34,12 +34,12 @@ def compress_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
     outputs = {tensor.name for tensor in graph.output}
     casts = []
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or tensor.name in outputs:
-            continue
         values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < MIN_VALUES or tensor.name in outputs:
+            continue
         with np.errstate(over="ignore"):
             half = values.astype(np.float16)
-        if values.size < MIN_VALUES or not np.array_equal(half.astype(np.float32), values):
+        if not np.array_equal(half.astype(np.float32), values):
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(half, name + SUFFIX))

@@ -14,7 +14,7 @@ from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
 from ..pipeline.tiling import MIN_FACE
 
 if TYPE_CHECKING:
-    from ..media.base import Source
+    from ..media.source_sink import Source
     from ..pipeline.pipeline import Pipeline
 
 STDOUT = "-"

@@ -14,7 +14,7 @@ from .console import Stop, Stopped, note, progress, say
 from .options import STDOUT, Command, json_option, load_pipeline, path_option, pipeline_options, run_summary
 
 if TYPE_CHECKING:
-    from ..media.base import Sink, Source
+    from ..media.source_sink import Sink, Source
     from ..pipeline.pipeline import Pipeline
     from ..profiling.json_writer import JsonWriter
 

@@ -11,8 +11,8 @@ import av
 
 from ...engines.errors import InputError
 from ..pipeline.frame import Frame
-from .base import Source
 from .images import error_reason
+from .source_sink import Source
 from .video_reader import BgrConverter, frame_rate, open_container, video_stream
 
 

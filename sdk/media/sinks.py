@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...calibration.data.faces import IMAGE_SUFFIXES
 from ...engines.errors import OutputError, UsageError
 from ..pipeline.frame import Frame
-from .base import Sink, Source
 from .images import write_error, write_image
+from .source_sink import Sink, Source
 from .video_writer import CONTAINER_FORMATS, VideoSink
 
 __all__ = ["FolderSink", "ImageSink", "Sink", "VideoSink", "open_sink"]

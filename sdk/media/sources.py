@@ -12,10 +12,10 @@ from urllib.parse import unquote, urlsplit
 from ...calibration.data.faces import IMAGE_SUFFIXES
 from ...engines.errors import InputError, UsageError
 from ..pipeline.frame import Frame
-from .base import Kind, Source
 from .image_header import image_header
 from .images import error_reason, image_paths, read_image
 from .live import LiveSource
+from .source_sink import Kind, Source
 from .video_reader import VideoSource
 
 __all__ = ["VIDEO_SUFFIXES", "FolderSource", "ImageSource", "Kind", "Source", "open_source"]

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ...engines.errors import InputError
 from ..pipeline.frame import Frame
-from .base import Source
 from .images import error_reason
+from .source_sink import Source
 
 
 class VideoSource(Source):

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ...engines.errors import OutputError, UsageError
 from ..pipeline.frame import Frame
 from .audio import AudioCopy
-from .base import Sink, Source
 from .images import error_reason, write_error
+from .source_sink import Sink, Source
 from .video_reader import VideoSource
 
 

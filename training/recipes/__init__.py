@@ -1,1 +1,1 @@
-"""Recipes by network; each file has those of one paper, `baselines` those of three."""
+"""Recipes by network; each file has those of one paper, `srcnn_srresnet_vdsr` those of the three baselines."""
