@@ -76,6 +76,22 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def prune(folder: Path, max_bytes: int) -> None:
+    """Delete the files of a folder that were read longest ago, until the others have at most `max_bytes`.
+
+    Raises:
+        OSError: the folder cannot be read; files that cannot be deleted are left.
+    """
+    files = [(path, path.stat()) for path in folder.iterdir() if path.is_file()]
+    total = sum(stat.st_size for _, stat in files)
+    for path, stat in sorted(files, key=lambda item: item[1].st_atime):
+        if total <= max_bytes:
+            return
+        with suppress(OSError):
+            path.unlink()
+        total -= stat.st_size
+
+
 def cache_dir(name: str) -> Path:
     """Subfolder of this package's folder in the user's cache, e.g. ``~/.cache/facesr-edge/ranges``; not created."""
     from platformdirs import user_cache_path  # not needed to import the package

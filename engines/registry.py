@@ -1,28 +1,38 @@
-"""The registry of runtimes, and the choice of the runtime that runs a bundle."""
+"""The registry of runtimes, and the choice of the runtime, precision and number of workers that run a bundle."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
-from .bundle.bundle import FP16_ONNX, Bundle
+from .bundle.bundle import Bundle
 from .errors import EngineError, UnknownNameError
 from .onnxruntime.session import OrtSession
-from .openvino.session import OvSession, installed
+from .openvino.session import OvSession
 from .session import Session
+from .tuning.candidates import Candidate, LeftOut, candidates
+from .tuning.record import read_record, write_record
+from .tuning.trial import Measurement, fastest, quick_trial, run_trial
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+"""Precisions that a session may be opened in; "bf16" is the FP32 graph with arithmetic in bfloat16."""
+NAMES = {"tensorrt": "TensorRT", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
+Report = Callable[[str], None]
 
 
-def _tensorrt(bundle: Bundle, threads: int) -> Session:
+def _tensorrt(bundle: Bundle, threads: int, precision: str, workers: int) -> Session:
     _check_no_references(bundle)
+    if precision != bundle.card.precision:
+        raise EngineError(f"the engine of {bundle.card.name} is {bundle.card.precision}; omit --precision")
     from .tensorrt.session import TrtSession
 
     return TrtSession(bundle)
 
 
-def _openvino(bundle: Bundle, threads: int) -> Session:
+def _openvino(bundle: Bundle, threads: int, precision: str, workers: int) -> Session:
     _check_no_references(bundle)
-    return OvSession(bundle, threads)
+    return OvSession(bundle, threads, precision, workers)
 
 
 def _check_no_references(bundle: Bundle) -> None:
@@ -30,82 +40,153 @@ def _check_no_references(bundle: Bundle) -> None:
         raise EngineError(f"{bundle.card.name} uses references, which only ONNX Runtime supports; omit --engine")
 
 
-ENGINES: dict[str, Callable[[Bundle, int], Session]] = {
+ENGINES: dict[str, Callable[[Bundle, int, str, int], Session]] = {
     "tensorrt": _tensorrt,
     "openvino": _openvino,
     "onnxruntime": OrtSession,
 }
-"""Engine name -> function of a bundle and a number of threads that returns a session; fastest first."""
-OPENVINO_PRECISIONS = ("fp16", "int8")
-"""Precisions for which "auto" selects OpenVINO on x86-64, if it is installed.
-
-Latency of OpenVINO 2026.4 divided by that of ONNX Runtime 1.31, medians of interleaved calls on two cores of an AMD
-EPYC with AVX2 and without VNNI, with two other busy processes:
-
-                                      one thread          two threads
-                                  fp32  fp16  int8     fp32  fp16  int8
-    idrn-x4, one face of 32 px    0.96  0.75  0.78     0.70  0.53  0.80
-    idrn-x4, one face of 64 px    0.95   -    0.79     0.70   -    0.59
-    idrn-x4, eight of 32 px       0.91   -    0.72     0.76   -    0.50
-    detector, 640x384             1.35  0.75  0.85     1.29  0.71  0.77
-
-FP32 runs in ONNX Runtime: on one thread OpenVINO is barely faster, the detector is slower, and each shape takes 0.25 s
-to compile. On two threads ONNX Runtime's thread synchronization is slow, more so on a busy machine.
-"""
+"""Engine name -> function of bundle, threads, precision and workers that returns a session."""
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """The runtime for a bundle.
+    """How to run a bundle.
 
     Args:
         engine: a key of `ENGINES`.
+        precision: that runs.
+        workers: calls that run at once, see `OrtSession`.
         reason: why it was selected, for the user.
     """
 
     engine: str
+    precision: str
+    workers: int
     reason: str
 
+    def __str__(self) -> str:
+        at_once = f", {self.workers} calls at once" if self.workers > 1 else ""
+        return f"{NAMES[self.engine]} {self.precision}{at_once}: {self.reason}"
 
-def choose_engine(bundle: Bundle, engine: str = "auto") -> EngineChoice:
-    """Select the runtime for a bundle. Depends only on the bundle and on the installed packages; there is no fallback.
+
+def choose_engine(
+    bundle: Bundle,
+    engine: str = "auto",
+    threads: int = 0,
+    precision: str = "auto",
+    *,
+    measure: bool = True,
+    report: Report = lambda line: None,
+) -> EngineChoice:
+    """Select runtime, precision and number of workers for a bundle. There is no fallback.
+
+    "auto" is TensorRT if the bundle has an engine. Otherwise the fastest of the `candidates` by measurement: a trial of
+    at most 3 s when a bundle first runs on a machine, whose result is kept in the user's cache. Without a choice
+    of runtime or precision nothing is measured, and super-resolution runs on several workers.
 
     Args:
         bundle: to run.
-        engine: a key of `ENGINES`, or "auto": TensorRT if the bundle has an engine, OpenVINO if it is installed and
-            was faster in measurements (see `OPENVINO_PRECISIONS`), otherwise ONNX Runtime.
+        engine: a key of `ENGINES`, or "auto".
+        threads: CPU threads; 0 for one per core.
+        precision: one of `PRECISIONS`.
+        measure: measure if there is no record; otherwise the card's precision in the first runtime is chosen.
+        report: called with a line before a trial.
 
     Raises:
-        UnknownNameError: no engine of that name.
+        UnknownNameError: no engine or precision of that name.
     """
     if engine not in ("auto", *ENGINES):
         raise UnknownNameError("engine", engine, ["auto", *ENGINES])
-    if engine != "auto":
-        return EngineChoice(engine, "selected by the user")
-    if info := bundle.card.engine:
-        return EngineChoice("tensorrt", f"the bundle has an engine of {info.runtime} {info.version} for {info.gpu}")
-    if _openvino_is_faster(bundle):
-        reason = f"no compiled engine, and OpenVINO is faster on CPUs in {bundle.card.precision}"
-        return EngineChoice("openvino", reason)
-    return EngineChoice("onnxruntime", "the bundle has no compiled engine")
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, PRECISIONS)
+    own = bundle.card.precision if precision == "auto" else precision
+    if (info := bundle.card.engine) and engine == "auto" and own == bundle.card.precision:
+        reason = f"the bundle has an engine of {info.runtime} {info.version} for {info.gpu}"
+        return EngineChoice("tensorrt", own, 1, reason)
+    choices, _ = candidates(bundle, engine, threads, precision)
+    if not choices:  # opening it raises the error that says why
+        default = "openvino" if precision == "bf16" else "onnxruntime"
+        return EngineChoice(default if engine == "auto" else engine, own, 1, "selected by the user")
+    if len({(one.engine, one.precision) for one in choices}) == 1:
+        reason = "selected by the user" if engine != "auto" else "the only runtime and precision for this bundle"
+        return EngineChoice(choices[0].engine, choices[0].precision, choices[0].workers, reason)
+    measurements = read_record(bundle, choices, threads)
+    if measurements is None and measure:
+        report(f"choosing the fastest engine for {bundle.card.name} (once per machine)")
+        measurements = _measure(bundle, choices, threads)
+    return _choice(choices, measurements)
 
 
-def _openvino_is_faster(bundle: Bundle) -> bool:
-    supported = bundle.card.precision in OPENVINO_PRECISIONS and not bundle.card.io_spec.references
-    measured = FP16_ONNX not in bundle.card.files  # INT8 graphs for TensorRT were not measured
-    return supported and measured and platform.machine().lower() in ("x86_64", "amd64") and installed()
+def _choice(choices: Sequence[Candidate], measurements: Sequence[Measurement] | None) -> EngineChoice:
+    best = fastest(measurements or ())
+    if best is None:
+        reason = "not measured yet; run facesr-edge tune" if measurements is None else "nothing could be measured"
+        return EngineChoice(choices[0].engine, choices[0].precision, choices[0].workers, reason)
+    name, ms = list(best.ms.items())[-1]
+    reason = f"the fastest of {sum(bool(one.ms) for one in measurements or ())} measured, {ms:.2f} ms at {name}"
+    return EngineChoice(best.candidate.engine, best.candidate.precision, best.candidate.workers, reason)
 
 
-def open_session(bundle: Bundle, engine: str = "auto", threads: int = 0) -> Session:
+def _measure(
+    bundle: Bundle, choices: Sequence[Candidate], threads: int, *, complete: bool = False
+) -> list[Measurement]:
+    """Run a trial within the time limit, or a complete one, and keep its record."""
+
+    def open_candidate(one: Candidate) -> Session:
+        return ENGINES[one.engine](bundle, threads, one.precision, one.workers)
+
+    if complete:
+        measurements = run_trial(choices, bundle.card.io_spec, open_candidate, inf, inf)
+    else:
+        measurements = quick_trial(choices, bundle.card.io_spec, open_candidate)
+    write_record(bundle, choices, threads, measurements)
+    return measurements
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The result of `tune`.
+
+    Args:
+        choice: what "auto" takes from now on.
+        measurements: of every candidate.
+        left_out: what was not measured, and why.
+    """
+
+    choice: EngineChoice
+    measurements: tuple[Measurement, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def tune(bundle: Bundle, threads: int = 0) -> Tuning:
+    """Measure every candidate for a bundle on every input, without a time limit, and keep the result for "auto".
+
+    Args:
+        bundle: to run; with a TensorRT engine, "auto" takes that whatever the result.
+        threads: CPU threads; 0 for one per core.
+    """
+    choices, left_out = candidates(bundle, threads=threads)
+    measurements = _measure(bundle, choices, threads, complete=True)
+    return Tuning(choose_engine(bundle, threads=threads), tuple(measurements), left_out)
+
+
+def open_session(
+    bundle: Bundle,
+    engine: str = "auto",
+    threads: int = 0,
+    precision: str = "auto",
+    *,
+    report: Report = lambda line: None,
+) -> Session:
     """Load a bundle into a runtime.
 
     Args:
         bundle: to run.
-        engine: see `choose_engine`.
-        threads: CPU threads of one call; 0 for one per core.
+        engine, threads, precision, report: see `choose_engine`.
 
     Raises:
-        UnknownNameError: no engine of that name.
+        UnknownNameError: no engine or precision of that name.
         EngineError, MissingDependencyError: it cannot be loaded. No other engine is tried.
     """
-    return ENGINES[choose_engine(bundle, engine).engine](bundle, threads)
+    choice = choose_engine(bundle, engine, threads, precision, report=report)
+    return ENGINES[choice.engine](bundle, threads, choice.precision, choice.workers)

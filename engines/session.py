@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +27,43 @@ class LayerTime:
     ms: float
 
 
+RESIDUAL = "residual"
+"""Name of the second output of a super-resolution graph, see `Output`."""
+
+
+class Output(NamedTuple):
+    """What an engine returns for one batch.
+
+    Args:
+        tensor: the output that `IOSpec` describes.
+        residual: (N,) float32, mean squared difference of each crop and its downscaled result, in gray levels squared;
+            None if the graph has no such output.
+    """
+
+    tensor: NDArray[Any]
+    residual: NDArray[np.float32] | None = None
+
+
+def concatenated(parts: Sequence[Output]) -> Output:
+    """The output of a batch from those of its calls, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    tensors, residuals = zip(*parts, strict=True)
+    return Output(np.concatenate(tensors), None if residuals[0] is None else np.concatenate(residuals))
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of a graph's outputs in the order of `Output`; empty if they are others than one and `RESIDUAL`."""
+    ordered = tuple(sorted(names, key=lambda name: name == RESIDUAL))
+    return ordered if [name == RESIDUAL for name in ordered] in ([False], [False, True]) else ()
+
+
 class Session(Protocol):
     """A loaded engine. Not thread-safe: use it from one thread at a time."""
 
     io_spec: IOSpec
+    precision: str
+    """Precision that runs, e.g. "int8", which may differ from the card's: see `Bundle.precisions`."""
     runtime: str
     """Name and version of the runtime, e.g. "ONNX Runtime 1.23 (CPU, 2 threads)"."""
 
@@ -44,6 +78,19 @@ class Session(Protocol):
 
         Raises:
             EngineError: a shape that the I/O spec does not accept, or the runtime failed.
+        """
+
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+        """Run several batches, of different sizes if need be, such as the crops of one frame.
+
+        Args:
+            batches: each as for `infer`.
+
+        Returns:
+            One output for each batch, in new arrays.
+
+        Raises:
+            EngineError: as `infer`.
         """
 
     def warm_up(self) -> None:

@@ -6,6 +6,7 @@ Source: W. Wu et al., "YuNet: a tiny millisecond-level face detector", 2023. The
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from .bundle.io_spec import IOSpec
 from .errors import EngineError
 from .onnxruntime.session import OrtGraph, layer_times
 from .postprocess import STRIDES
-from .session import LayerTime
+from .session import LayerTime, Output
 
 _OUTPUTS = tuple(f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 
@@ -33,7 +34,7 @@ class YuNetSession:
 
     def __init__(self, path: Path, threads: int = 0) -> None:
         self._graph = OrtGraph(path, threads)
-        self._path, self._threads = path, threads
+        self._path, self._threads, self.precision = path, threads, "fp32"
         if not set(_OUTPUTS) <= set(self._graph.outputs) or len(self._graph.inputs) != 1:
             raise EngineError(f"{path} is not a supported face detector; give a YuNet ONNX file or a bundle")
         (node,) = self._graph.inputs.values()
@@ -50,6 +51,10 @@ class YuNetSession:
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.io_spec.check(batch)
         return np.concatenate([self._infer_one(image) for image in batch])  # the files have a fixed batch size of 1
+
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+        """See `Session.infer_batches`."""
+        return [Output(self.infer(batch)) for batch in batches]
 
     def _infer_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         maps = dict(zip(self._graph.outputs, self._graph.run(_tensor(image)), strict=True))

@@ -5,7 +5,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+_AXES = np.array([1, 2, 3], np.int64)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,7 +39,6 @@ def astronaut():
 def put_face(astronaut):
     """Paste the portrait into a frame at x, y (top left), its face `side` px high; returns the center of the face."""
     import cv2
-    import numpy as np
 
     portrait = astronaut[0:256, 96:352]
 
@@ -130,6 +132,50 @@ def tiny_bundle(tmp_path_factory, tiny_weights, export_cache):
         return build("idrn", folder, BuildOptions(precision=precision), weights=tiny_weights(scale))
 
     return lambda scale=4, precision="fp32": build_once(scale, precision)
+
+
+@pytest.fixture(scope="session")
+def two_precisions(tiny_bundle, tmp_path_factory):
+    """A bundle of the tiny network with an INT8 graph beside the FP32 one, and an INT8 evaluation of a given loss."""
+    from dataclasses import replace
+
+    from facesr_edge.engines.bundle.bundle import INT8_ONNX, ONNX, write_bundle
+    from facesr_edge.engines.bundle.card import Evaluation, with_evaluation
+
+    @cache
+    def write_once(drop_db):
+        fp32, int8 = tiny_bundle(), tiny_bundle(precision="int8")
+        card = replace(fp32.card, name=f"two-precisions-{drop_db}")
+        if drop_db is not None:
+            card = with_evaluation(card, Evaluation("test", 1, "bicubic", "int8", {"drop_db": drop_db}))
+        contents = {ONNX: fp32.onnx.read_bytes(), INT8_ONNX: int8.onnx.read_bytes()}
+        return write_bundle(tmp_path_factory.mktemp("two") / "bundle", card, contents)
+
+    return lambda drop_db=0.01: write_once(drop_db)
+
+
+@pytest.fixture(scope="session")
+def residual_bundle(tiny_bundle, tmp_path_factory):
+    """A bundle of the tiny network whose residual is the mean of each crop's pixels."""
+    import onnx
+    from facesr_edge.engines.bundle.bundle import ONNX, write_bundle
+
+    bundle = tiny_bundle()
+    model = onnx.load(bundle.onnx)
+    pixels = model.graph.input[0].name
+    del model.graph.output[1:]
+    next(node for node in model.graph.node if "residual" in node.output).output[:] = ["true_residual"]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(_AXES, "residual_axes"))
+    model.graph.node.extend(
+        [
+            onnx.helper.make_node("Cast", [pixels], ["residual_pixels"], to=onnx.TensorProto.FLOAT),
+            onnx.helper.make_node("ReduceMean", ["residual_pixels", "residual_axes"], ["residual"], keepdims=0),
+        ]
+    )
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    model.graph.output.append(onnx.helper.make_tensor_value_info("residual", onnx.TensorProto.FLOAT, [batch]))
+    folder = tmp_path_factory.mktemp("residual") / "bundle"
+    return write_bundle(folder, bundle.card, {ONNX: model.SerializeToString()})
 
 
 @pytest.fixture

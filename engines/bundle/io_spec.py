@@ -14,8 +14,9 @@ from ..errors import BundleError, EngineError
 
 Task = Literal["super-resolution", "face-detection"]
 
-CROP_SIZES = (32, 48, 64, 96, 128)
-"""Default side lengths of crops, in frame pixels."""
+CROP_SIZES = (32, 48, 64, 80, 96, 112, 128)
+"""Default side lengths of crops, in frame pixels. Steps of 16: for faces of 43 to 64 px, steps of 32 cost 1.18 times
+the pixels, and steps of 8, which need twice the graphs, 0.91."""
 SMALL_CROP_SIZES = (16, 32, 48, 64)
 """The same for ×8 upscaling: it is used for faces of fewer pixels, and the output stays of reasonable size."""
 BATCHES = (1, 2, 4, 8)

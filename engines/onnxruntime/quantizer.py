@@ -75,13 +75,17 @@ def measured_ranges(
 
 
 def quantize_static(
-    source: Path, target: Path, nodes: list[str], kinds: list[str], ranges: Mapping[str, tuple[float, float]]
+    source: Path,
+    target: Path,
+    nodes: list[str],
+    kinds: list[str],
+    ranges: Mapping[str, tuple[float, float]],
+    weight_bits: int = 7,
 ) -> None:
     """Insert QuantizeLinear and DequantizeLinear around the nodes of a graph, in the format for CPUs.
 
-    Activations are unsigned, weights signed in -64..64 with a scale per output channel. Processors with AVX2 and
-    without VNNI add two products in 16 bits, so larger weights overflow: 7-bit weights cost 0.01 dB on IDRN ×4, the
-    overflow 0.19 dB.
+    Activations are unsigned, weights signed with a scale per output channel. Processors with AVX2 and without VNNI add
+    two products in 16 bits, so 8-bit weights overflow: 7-bit weights cost 0.01 dB on IDRN ×4, the overflow 0.19 dB.
 
     Args:
         source: ONNX file in FP32, with fixed or symbolic shapes.
@@ -89,6 +93,7 @@ def quantize_static(
         nodes: names of the nodes to quantize; all others stay in FP32.
         kinds: operator types of these nodes.
         ranges: of all their tensors, see `measured_ranges`.
+        weight_bits: 7, or 8 for processors with VNNI only.
 
     Raises:
         MissingDependencyError: the quantizer or onnx, which it needs, is not installed.
@@ -104,7 +109,7 @@ def quantize_static(
         quantizer = quantization.QDQQuantizer(
             load_model_with_shape_infer(_preprocessed(source, folder)),
             per_channel=True,
-            reduce_range=True,
+            reduce_range=weight_bits == 7,
             weight_qType=quantization.QuantType.QInt8,
             activation_qType=quantization.QuantType.QUInt8,
             tensors_range=quantization.calibrate.TensorsData(method, limits),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..batching import calls_of
 from ..bundle.bundle import EMBEDDING, Bundle
 from ..errors import UsageError
-from ..session import LayerTime
+from ..session import LayerTime, Output, concatenated
 from .reference_library import Library
 from .session import OrtGraph, OrtSession, layer_times
 
@@ -45,6 +45,7 @@ class ReferenceSession:
     ) -> None:
         check_max_references(bundle, max_references)
         self._path, self._threads = bundle.onnx, threads
+        self.precision: str = bundle.card.precision
         self.io_spec, self.library = bundle.card.io_spec, library
         self._slots = min(max_references, len(library))
         side = self.io_spec.crop_sizes[0]
@@ -55,8 +56,13 @@ class ReferenceSession:
         self.runtime = f"{OrtSession(bundle, threads).runtime}, {self._slots} references per face of {len(library)}"
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
-        parts = [self._graph.run(*inputs)[0] for inputs in self._inputs(batch)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return self._output(batch).tensor
+
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+        return [self._output(batch) for batch in batches]
+
+    def _output(self, batch: NDArray[np.uint8]) -> Output:
+        return concatenated([self._graph.infer(*inputs) for inputs in self._inputs(batch)])
 
     def nearest(self, batch: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Indices of the library entries for each face of a batch, (N, R), nearest first."""

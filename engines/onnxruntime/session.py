@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batching import calls_of, check_threads, shapes_of
+from ..batching import Call, check_threads, plan_calls, run_calls, warm_up_batches
 from ..bundle.bundle import Bundle
+from ..cpu import usable_cores
 from ..errors import EngineError, MissingDependencyError, first_line
-from ..session import LayerTime
+from ..session import RESIDUAL, LayerTime, Output, concatenated
+from ..workers import Workers
 
 NO_SPINNING = ("session.intra_op.allow_spinning", "0")
 """Disables thread spinning. By default the threads of each graph spin while they wait for the next call, although the
@@ -91,6 +92,12 @@ class OrtGraph:
             shape = tensors[0].shape
             raise EngineError(f"ONNX Runtime failed on an input of {shape}: {first_line(error)}") from None
 
+    def infer(self, *tensors: NDArray[Any]) -> Output:
+        """Run the graph; returns its first output, and the residual if it has one."""
+        outputs = self.run(*tensors)
+        residual = outputs[self.outputs.index(RESIDUAL)] if RESIDUAL in self.outputs else None
+        return Output(outputs[0], residual)
+
     def end_profiling(self) -> list[dict[str, Any]]:
         """Stop profiling and return the events, in Chrome's trace format."""
         return list(json.loads(Path(self._session.end_profiling()).read_text("utf-8")))
@@ -149,25 +156,49 @@ class OrtSession:
 
     Args:
         bundle: to run.
-        threads: CPU threads of one call; 0 for one per core.
+        threads: CPU threads; 0 for one per core.
+        precision: of the graph; None for the card's.
+        workers: calls that run at once, which share the threads. With one, batches run in the fewest calls, each on all
+            threads; with more, in calls of one face, see `plan_calls`.
+
+    Raises:
+        EngineError: the bundle has no graph in this precision.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 0, precision: str | None = None, workers: int = 1) -> None:
         check_threads(threads)
+        if precision == "bf16":
+            raise EngineError("ONNX Runtime runs no network in bf16; use --engine openvino, or another --precision")
         self.io_spec = bundle.card.io_spec
-        self._path, self._threads = bundle.onnx, threads
-        self._graphs: dict[int, OrtGraph] = {}
-        self.runtime = f"ONNX Runtime {version()} (CPU, {threads or os.cpu_count()} threads)"
+        self.precision: str = precision or bundle.card.precision
+        self._path, self._threads = bundle.graph(self.precision), threads
+        self._workers, self._worker_threads = Workers(workers), max(1, (threads or usable_cores()) // workers)
+        self._graphs: dict[tuple[int, int | None], OrtGraph] = {}
+        at_once = f", {workers} calls at once" if workers > 1 else ""
+        self.runtime = f"ONNX Runtime {version()} (CPU, {threads or usable_cores()} threads{at_once})"
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
-        calls, graph = calls_of(batch, self.io_spec), self._graph(batch)
-        parts = [graph.run(batch[call])[0] for call in calls]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return self.infer_batches([batch])[0].tensor
 
-    def _graph(self, batch: NDArray[np.uint8]) -> OrtGraph:
-        key = batch.shape[1] if self.io_spec.crop_sizes else 0
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+        alone, shared = plan_calls(batches, self.io_spec, self._workers.count)
+        for index in {call.batch for call in shared}:  # the workers themselves would create the same graph twice
+            for worker in range(self._workers.count):
+                self._graph(batches[index], worker)
+
+        def run(call: Call, worker: int | None) -> Output:
+            return self._graph(batches[call.batch], worker).infer(call.of(batches))
+
+        return [concatenated(parts) for parts in run_calls(batches, (alone, shared), self._workers, run)]
+
+    def _graph(self, batch: NDArray[np.uint8], worker: int | None) -> OrtGraph:
+        """The graph of a crop size, on all threads or for a worker."""
+        if worker is not None and self._worker_threads == 1:
+            worker = 0  # a graph of one thread may be called by several workers at once
+        key = batch.shape[1] if self.io_spec.crop_sizes else 0, worker
         if key not in self._graphs:
-            self._graphs[key] = OrtGraph(self._path, self._threads, self._fixed(batch))
+            threads = self._threads if worker is None else self._worker_threads
+            self._graphs[key] = OrtGraph(self._path, threads, self._fixed(batch))
         return self._graphs[key]
 
     def _fixed(self, batch: NDArray[np.uint8]) -> dict[str, int] | None:
@@ -179,10 +210,34 @@ class OrtSession:
         return layer_times(self._path, batch, runs, self._threads, self._fixed(batch))
 
     def warm_up(self) -> None:
-        for shape in shapes_of(self.io_spec):
-            self.infer(np.zeros(shape, np.uint8))
+        for batch in warm_up_batches(self.io_spec, self._workers.count):
+            self.infer(batch)
 
     def close(self) -> None:
         for graph in self._graphs.values():
             graph.close()
         self._graphs.clear()
+        self._workers.close()
+
+
+def plain_session(
+    path: Path, threads: int = 0, fixed: dict[str, int] | None = None
+) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+    """An ONNX file of one input in ONNX Runtime with its default options, for comparison with `OrtSession`.
+
+    Args:
+        path, threads, fixed: see `OrtGraph`.
+
+    Returns:
+        Function of the input that returns every output.
+    """
+    version()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    for name, size in (fixed or {}).items():
+        options.add_free_dimension_override_by_name(name, size)
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda tensor: list(session.run(None, {name: tensor}))

@@ -14,6 +14,7 @@ from ..bundle.bundle import Bundle
 from ..bundle.io_spec import IOSpec
 from ..cuda.device import Gpu
 from ..errors import BuildError, OutputError, UsageError
+from ..session import RESIDUAL, in_order
 from .api import Log, logger, tensorrt
 from .errors import build_problem, load_problem, parser_problem
 from .progress import Progress, Tracker, monitor, stopped_by_interrupt
@@ -176,10 +177,11 @@ def _network(trt: Any, builder: Any, trt_logger: Any, graph: Path, log: Log) -> 
     parser = trt.OnnxParser(network, trt_logger)
     if not parser.parse_from_file(str(graph)):
         raise BuildError(parser_problem(trt, parser, log))
-    if (network.num_inputs, network.num_outputs) != (1, 1):
+    outputs = [str(network.get_output(index).name) for index in range(network.num_outputs)]
+    if network.num_inputs != 1 or not in_order(outputs):
         raise BuildError(
-            f"expected a graph of one input and one output, {graph} has {network.num_inputs} and "
-            f"{network.num_outputs}; export the network again: facesr-edge build"
+            f"expected a graph of one input and one output (besides '{RESIDUAL}'), {graph} has {network.num_inputs} "
+            f"inputs and {', '.join(outputs) or 'no output'}; export the network again: facesr-edge build"
         )
     return network, parser
 

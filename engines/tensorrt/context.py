@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
@@ -20,10 +21,10 @@ class LoadedEngine:
 
     Args:
         trt: the TensorRT module.
-        engine: an `ICudaEngine` of one input and one output.
+        engine: an `ICudaEngine` of one input.
         runtime: the `Runtime` of the engine, which must outlive it.
         pixels: name of the input.
-        result: name of the output.
+        results: names of the outputs, in the order of `Output`: one, or with the residual two.
         gpu: GPU of the engine.
         stream: where all work is queued.
         scratch: activation memory of the running slot.
@@ -34,7 +35,7 @@ class LoadedEngine:
     engine: Any
     runtime: Any
     pixels: str
-    result: str
+    results: tuple[str, ...]
     gpu: Gpu
     stream: Stream
     scratch: DeviceArray
@@ -82,22 +83,29 @@ class ExecutionSlot:
         """Why no CUDA graph is used; "" if one is or will be captured."""
         self._loaded = loaded
         self._graph: CudaGraph | None = None
-        gpu, engine, result = loaded.gpu, loaded.engine, loaded.result
+        gpu = loaded.gpu
         self._context = loaded.context(profile, shape)
-        output_shape = tuple(self._context.get_tensor_shape(result))
-        dtype = np.dtype(loaded.trt.nptype(engine.get_tensor_dtype(result)))
+        layouts = [self._layout(name) for name in loaded.results]
         self.input, self.host_in = gpu.empty(shape, np.uint8), gpu.pinned(shape, np.uint8)
-        self.output, self.host_out = gpu.empty(output_shape, dtype), gpu.pinned(output_shape, dtype)
+        self.outputs = tuple(gpu.empty(*layout) for layout in layouts)
+        self.host_outputs = tuple(gpu.pinned(*layout) for layout in layouts)
         self.bind(self._context)
+
+    def _layout(self, result: str) -> tuple[tuple[int, ...], DTypeLike]:
+        """Shape and dtype of an output."""
+        dtype = np.dtype(self._loaded.trt.nptype(self._loaded.engine.get_tensor_dtype(result)))
+        return tuple(self._context.get_tensor_shape(result)), dtype
 
     def bind(self, context: Any) -> None:
         """Set the buffers' addresses in a context of this shape; raises an EngineError if TensorRT rejects one."""
-        for name, array in ((self._loaded.pixels, self.input), (self._loaded.result, self.output)):
+        loaded = self._loaded
+        names, arrays = (loaded.pixels, *loaded.results), (self.input, *self.outputs)
+        for name, array in zip(names, arrays, strict=True):
             if not context.set_tensor_address(name, array.pointer):
-                raise EngineError(f"TensorRT rejects the address of '{name}': {self._loaded.log.last_error}")
+                raise EngineError(f"TensorRT rejects the address of '{name}': {loaded.log.last_error}")
 
     def enqueue(self) -> None:
-        """Queue an inference from `input` to `output`: the first directly, later ones as a CUDA graph.
+        """Queue an inference from `input` to `outputs`: the first directly, later ones as a CUDA graph.
 
         Raises:
             EngineError: TensorRT or the driver failed.
@@ -109,7 +117,8 @@ class ExecutionSlot:
             loaded.execute(self._context)
             if not self.no_graph_reason:
                 self._graph = self._capture()
-        self.output.stream = loaded.stream
+        for array in self.outputs:
+            array.stream = loaded.stream
 
     def _capture(self) -> CudaGraph | None:
         """Capture an inference, after a direct one, in which TensorRT does the deferred work of a new shape."""
@@ -128,5 +137,5 @@ class ExecutionSlot:
         if self._graph:
             self._graph.close()
         self._graph = self._context = None
-        self.input.close()
-        self.output.close()
+        for array in (self.input, *self.outputs):
+            array.close()

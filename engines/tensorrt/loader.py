@@ -11,6 +11,7 @@ from ..bundle.engine_info import EngineInfo, mismatches
 from ..cuda.device import Gpu
 from ..errors import EngineError
 from ..jetson import this_jetson
+from ..session import RESIDUAL, in_order
 from .api import Log, logger, tensorrt, version
 from .context import LoadedEngine
 from .errors import load_problem
@@ -53,9 +54,9 @@ def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> LoadedEngine:
         loaded = runtime.deserialize_cuda_engine(engine)
         if loaded is None:
             raise EngineError(load_problem(trt, str(bundle.folder), log))
-        pixels, result = _io_names(trt, loaded, bundle)
+        pixels, results = _io_names(trt, loaded, bundle)
         scratch = gpu.empty((max(1, loaded.device_memory_size_v2),), np.uint8)
-        return LoadedEngine(trt, loaded, runtime, pixels, result, gpu, gpu.stream(), scratch, log)
+        return LoadedEngine(trt, loaded, runtime, pixels, results, gpu, gpu.stream(), scratch, log)
 
 
 def _matching_engine(bundle: Bundle, gpu: Gpu, info: EngineInfo | None) -> bytes:
@@ -89,14 +90,14 @@ def _runtime(trt: Any, info: EngineInfo | None, log: Log) -> Any:
     return runtime
 
 
-def _io_names(trt: Any, engine: Any, bundle: Bundle) -> tuple[str, str]:
-    """Names of the one input and the one output."""
+def _io_names(trt: Any, engine: Any, bundle: Bundle) -> tuple[str, tuple[str, ...]]:
+    """Names of the input, and of the outputs in the order of `Output`."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-    outputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]
-    if len(inputs) != 1 or len(outputs) != 1 or engine.get_tensor_dtype(inputs[0]) != trt.DataType.UINT8:
+    outputs = in_order(name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT)
+    if len(inputs) != 1 or not outputs or engine.get_tensor_dtype(inputs[0]) != trt.DataType.UINT8:
         raise EngineError(
-            f"expected an engine of one uint8 input and one output, {bundle.folder} has {len(inputs)} and "
-            f"{len(outputs)}, or another input type; compile it again: facesr-edge build {bundle.folder}"
+            f"expected an engine of one uint8 input and one output (besides '{RESIDUAL}'), {bundle.folder} has "
+            f"{', '.join(names)}; compile it again: facesr-edge build {bundle.folder}"
         )
-    return inputs[0], outputs[0]
+    return inputs[0], outputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,8 +17,9 @@ from ..bundle.bundle import Bundle
 from ..bundle.io_spec import IOSpec
 from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
+from ..cuda.output import DeviceOutput
 from ..errors import EngineError
-from ..session import LayerTime
+from ..session import LayerTime, Output
 from .context import ExecutionSlot, LoadedEngine
 from .loader import load
 
@@ -50,6 +51,7 @@ class TrtSession:
             with self.gpu.current():
                 self._slots = _create_slots(self._loaded, io_spec)
             self._owned = owned.pop_all()
+        self.precision: str = bundle.card.precision
         self.io_spec = io_spec if io_spec.crop_sizes else replace(io_spec, sizes_hw=tuple(self._slots))
         self._merged: dict[tuple[int, ...], DeviceArray] = {}
         self._sources: list[DeviceArray] = []
@@ -58,20 +60,32 @@ class TrtSession:
         self._update_runtime(slot for slots in self._slots.values() for slot in slots.values())
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
+        return self._output(batch).tensor
+
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+        return [self._output(batch) for batch in batches]
+
+    def _output(self, batch: NDArray[np.uint8]) -> Output:
         with self._running(batch) as (loaded, slots):
-            out = np.empty((len(batch), *slots[0].output.shape[1:]), slots[0].output.dtype)
+            merged = [np.empty((len(batch), *array.shape[1:]), array.dtype) for array in slots[0].outputs]
             for slot, start in _with_offsets(slots):
                 rows = slice(start, start + slot.count)
                 slot.host_in[...] = batch[rows]
                 self.gpu.upload(slot.host_in, slot.input, loaded.stream)
                 slot.enqueue()
-                self.gpu.download(slot.output, slot.host_out, loaded.stream)
+                for array, host in zip(slot.outputs, slot.host_outputs, strict=True):
+                    self.gpu.download(array, host, loaded.stream)
                 loaded.stream.synchronize()
-                out[rows] = slot.host_out
+                for whole, host in zip(merged, slot.host_outputs, strict=True):
+                    whole[rows] = host
         self._update_runtime(slots)
-        return out
+        return Output(*merged)
 
     def infer_on_device(self, array: Any) -> DeviceArray:
+        """The `tensor` of `output_on_device`."""
+        return self.output_on_device(array).tensor
+
+    def output_on_device(self, array: Any) -> DeviceOutput:
         """Run a batch in GPU memory, without host copies and without synchronization.
 
         Args:
@@ -80,8 +94,8 @@ class TrtSession:
                 it before the result is ready.
 
         Returns:
-            The output of the I/O specification, in memory of the session: valid until the next call, which must be
-            queued after readers on other streams. Wait for its `stream`; ``from_dlpack`` of PyTorch and CuPy does.
+            Arrays in memory of the session: valid until the next call, which must be queued after readers on other
+            streams. Wait for their `stream`; ``from_dlpack`` of PyTorch and CuPy does.
 
         Raises:
             EngineError: as for `infer`, or not an array on this GPU.
@@ -97,22 +111,23 @@ class TrtSession:
             if len(slots) == 1:
                 self.gpu.copy(source, slots[0].input, loaded.stream)
                 slots[0].enqueue()
-                result = slots[0].output
+                results = slots[0].outputs
             else:
-                result = self._merged_output(source.shape[0], slots[0])
+                results = tuple(self._merged_array(source.shape[0], array) for array in slots[0].outputs)
                 for slot, start in _with_offsets(slots):
                     self.gpu.copy(source.narrow(start, slot.count), slot.input, loaded.stream)
                     slot.enqueue()
-                    self.gpu.copy(slot.output, result.narrow(start, slot.count), loaded.stream)
-                result.stream = loaded.stream
+                    for array, merged in zip(slot.outputs, results, strict=True):
+                        self.gpu.copy(array, merged.narrow(start, slot.count), loaded.stream)
         self._update_runtime(slots)
-        return result
+        return DeviceOutput(*results)
 
-    def _merged_output(self, count: int, slot: ExecutionSlot) -> DeviceArray:
-        """Buffer for the outputs of several slots of one size; reallocated for a larger count."""
-        rows, dtype = slot.output.shape[1:], slot.output.dtype
+    def _merged_array(self, count: int, array: DeviceArray) -> DeviceArray:
+        """Buffer for an output of several slots of one size; reallocated for a larger count."""
+        rows = array.shape[1:]
         if rows not in self._merged or self._merged[rows].shape[0] < count:
-            self._merged[rows] = self.gpu.empty((count, *rows), dtype)
+            self._merged[rows] = self.gpu.empty((count, *rows), array.dtype)
+            self._merged[rows].stream = self._open_engine().stream
         return self._merged[rows].leading(count)
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:

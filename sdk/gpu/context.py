@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from ...engines.cuda.array import DeviceArray
 from ...engines.cuda.device import Gpu
 from ...engines.cuda.frame_ops import FrameOps
+from ...engines.cuda.output import DeviceOutput
 from ...engines.cuda.streams import Event, Stream
 from ...engines.errors import EngineError
 from ...engines.session import Session
@@ -26,13 +27,16 @@ class DeviceSession(Session, Protocol):
     gpu: Gpu
 
     def infer_on_device(self, array: Any) -> DeviceArray:
+        """The `tensor` of `output_on_device`."""
+
+    def output_on_device(self, array: Any) -> DeviceOutput:
         """Queue a batch.
 
         Args:
             array: (N, H, W, 3) uint8 BGR on the GPU, of a shape that `IOSpec` allows; any N.
 
         Returns:
-            Output as in `IOSpec`, in memory of the session: valid until the next call.
+            Arrays in memory of the session: valid until the next call.
         """
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,12 @@ from numpy.typing import NDArray
 from ...engines.cuda.array import DeviceArray
 from ...engines.errors import EngineError
 from ...engines.postprocess import NMS_IOU, Detections, decode, nms
-from ...engines.session import Session
+from ...engines.session import Output, Session
 from ..pipeline.crop import Crops, Window, group_by_side
 from ..pipeline.detect import Detector, merge_overview
 from ..pipeline.frame import Frame
 from ..pipeline.paste import FEATHER, paste
+from ..pipeline.regions import RegionPlan
 from ..pipeline.results import Face
 from ..pipeline.upscale import faces_from
 from ..profiling.timing import Span
@@ -39,7 +42,7 @@ class GpuFaces:
 
     crops: Crops  # in page-locked memory, once the stream is synchronized
     pixels: DeviceArray  # (n, k·S, k·S, 3) uint8 BGR
-    host_pixels: NDArray[np.uint8]  # `pixels` in page-locked memory, once the stream is synchronized
+    output: Output  # of the network, in page-locked memory, once the stream is synchronized
 
 
 class GpuStages:
@@ -51,8 +54,8 @@ class GpuStages:
     A frame in GPU memory is downloaded once, for `FrameResult.source` and those passes: "detect.download" in the
     timings. If outscale exceeds the network's scale, faces are pasted on the host.
 
-    Stages are timed by CUDA events on the stream; work of the host alone (passes from host memory, consistency, copies
-    out of page-locked memory) by the host's clock. Parts in addition to those of `CpuStages` are "detect.upload",
+    Stages are timed by CUDA events on the stream; work of the host alone (passes from host memory, copies out of
+    page-locked memory) by the host's clock. Parts in addition to those of `CpuStages` are "detect.upload",
     "detect.download" and "paste.download".
 
     Args:
@@ -63,6 +66,8 @@ class GpuStages:
     Raises:
         EngineError: a session is not on a GPU, or on another one, or the kernels do not compile for it.
     """
+
+    overlap = False  # buffers are reused for the next frame
 
     def __init__(self, session: Session, detector: Detector, outscale: int) -> None:
         detector_session = detector.session
@@ -78,8 +83,7 @@ class GpuStages:
             )
         self._session, self._detector, self._detector_session = session, detector, detector_session
         self._outscale, self._host_paste = outscale, outscale > session.io_spec.scale
-        self._context = GpuContext(session.gpu)
-        self._timer = self._context.timer
+        self._context, self._lock = GpuContext(session.gpu), Lock()
         self._uploader = FrameUploader(self._context, detector.plan)
 
     def accepts(self, frame: Any) -> bool:
@@ -89,47 +93,60 @@ class GpuStages:
     @contextmanager
     def timed(self, spans: Iterable[Span]) -> Iterator[GpuTimer]:
         """See `Stages.timed`."""
-        self._context.check_open()
-        self._timer.begin(spans)
-        try:
-            yield self._timer
-        except BaseException:
-            with suppress(EngineError):  # the first error is raised; queued work may still read the frame
-                self._context.stream.synchronize()
-            raise
+        with self._lock:
+            self._context.check_open()
+            self._context.timer.begin(spans)
+            try:
+                yield self._context.timer
+            except BaseException:
+                with suppress(EngineError):  # the first error is raised; queued work may still read the frame
+                    self._context.stream.synchronize()
+                raise
 
-    def load(self, frame: Any) -> GpuFrame:
+    def load(self, frame: Any, timer: GpuTimer) -> GpuFrame:
         """See `Stages.load`."""
-        with self._timer.stage("detect.upload"):
+        with timer.stage("detect.upload"):
             return self._uploader.from_host(frame) if isinstance(frame, Frame) else self._uploader.from_gpu(frame)
 
-    def detect(self, frame: GpuFrame) -> tuple[Frame, Detections]:
+    def source(self, frame: GpuFrame) -> Frame | None:
+        """See `Stages.source`."""
+        return frame.source
+
+    def detect(self, frame: GpuFrame, timer: GpuTimer, score: float | None = None) -> tuple[Frame, Detections]:
         """See `Stages.detect`. Synchronizes the stream, since boxes are decoded on the host."""
         context, network_input = self._context, frame.network_input
-        maps = None if network_input is None else self._queue_detector(network_input)
+        infer = partial(self._host_maps, timer)
+        maps = None if network_input is None else self._queue_detector(network_input, timer)
         if frame.source is None:
-            with self._timer.stage("detect.download"):
+            with timer.stage("detect.download"):
                 pixels = context.download("source", frame.pixels)
         context.stream.synchronize()
         source = frame.source or Frame(pixels.copy())
         if network_input is None or maps is None:
-            return source, self._detector.detect(source.pixels, infer=self._host_maps)
+            return source, self._detector.detect(source.pixels, score=score, infer=infer)
         height, width = network_input.shape[1:3]
-        detections = decode(maps[0], height, width, self._detector.score)
+        detections = decode(maps[0], height, width, self._detector.score if score is None else score)
         if frame.plan.overview:
-            overview = self._detector.run_pass(source.pixels, frame.plan.overview, self._host_maps)
+            overview = self._detector.run_pass(source.pixels, frame.plan.overview, infer, score)
             detections = merge_overview(detections, overview, frame.plan)
         return source, nms(detections, NMS_IOU)
 
-    def _queue_detector(self, network_input: DeviceArray) -> NDArray[Any]:
+    def detect_around(self, frame: GpuFrame, regions: RegionPlan, score: float, timer: GpuTimer) -> Detections:
+        """See `Stages.detect_around`; the network input is made from the frame in host memory."""
+        if frame.source is None:
+            raise EngineError("expected a frame in host memory; detect in the whole frame")
+        infer = partial(self._host_maps, timer)
+        return self._detector.detect_around(frame.source.pixels, regions, score=score, infer=infer)
+
+    def _queue_detector(self, network_input: DeviceArray, timer: GpuTimer) -> NDArray[Any]:
         """Output maps, (1, A, 15) float32, once the stream is synchronized."""
         context = self._context
-        with self._timer.stage("detect.network"):
+        with timer.stage("detect.network"):
             maps = context.gpu.view(self._detector_session.infer_on_device(network_input), context.stream)
         return context.download("maps", maps)
 
-    def _host_maps(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
-        with self._timer.host_stage("detect.network"):
+    def _host_maps(self, timer: GpuTimer, batch: NDArray[np.uint8]) -> NDArray[Any]:
+        with timer.host_stage("detect.network"):
             return self._detector_session.infer(batch)
 
     def crop(self, frame: GpuFrame, windows: dict[int, Window]) -> list[GpuCrops]:
@@ -141,27 +158,32 @@ class GpuStages:
             batches.append(GpuCrops(group, pixels))
         return batches
 
-    def upscale(self, crops: list[GpuCrops], detections: Detections) -> list[GpuFaces]:
+    def upscale(self, crops: list[GpuCrops], detections: Detections, timer: GpuTimer) -> list[GpuFaces]:
         """See `Stages.upscale`."""
-        return [self._queue_network(batch) for batch in crops]
+        return [self._queue_network(batch, timer) for batch in crops]
 
-    def _queue_network(self, crops: GpuCrops) -> GpuFaces:
-        """Queue the network on the crops of one size, and the download of both."""
+    def _queue_network(self, crops: GpuCrops, timer: GpuTimer) -> GpuFaces:
+        """Queue the network on the crops of one size, and the download of crops and output."""
         context, side = self._context, crops.pixels.shape[1]
-        with self._timer.stage("upscale.network"):
-            output = context.gpu.view(self._session.infer_on_device(crops.pixels), context.stream)
-        pixels = context.buffers.device(f"faces of {side}", output.shape)
-        context.gpu.copy(output, pixels, context.stream)  # the output is valid until the session's next call only
+        with timer.stage("upscale.network"):
+            output = self._session.output_on_device(crops.pixels)
+            tensor = context.gpu.view(output.tensor, context.stream)
+        pixels = context.buffers.device(f"faces of {side}", tensor.shape)
+        context.gpu.copy(tensor, pixels, context.stream)  # the output is valid until the session's next call only
+        host_pixels, residual = context.download(f"faces of {side}", pixels), None
+        if output.residual is not None:
+            on_stream = context.gpu.view(output.residual, context.stream)
+            residual = context.download(f"residuals of {side}", on_stream)
         host_crops = context.download(f"crops of {side}", crops.pixels)
-        host_pixels = context.download(f"faces of {side}", pixels)
-        return GpuFaces(Crops(tuple(crops.windows), tuple(crops.windows.values()), host_crops), pixels, host_pixels)
+        host = Crops(tuple(crops.windows), tuple(crops.windows.values()), host_crops)
+        return GpuFaces(host, pixels, Output(host_pixels, residual))
 
-    def paste(self, frame: GpuFrame, faces: list[GpuFaces]) -> NDArray[np.uint8]:
+    def paste(self, frame: GpuFrame, faces: list[GpuFaces], timer: GpuTimer) -> NDArray[np.uint8]:
         """See `Stages.paste`; without the faces that the host pastes."""
         context, scale = self._context, self._outscale
         height, width = frame.pixels.shape[:2]
         composite = context.buffers.device("composite", (scale * height, scale * width, 3))
-        with self._timer.stage("paste.enlarge"):
+        with timer.stage("paste.enlarge"):
             context.ops.enlarge(frame.pixels, composite)
         if not self._host_paste:
             placed = [
@@ -170,20 +192,19 @@ class GpuStages:
                 for n, window in enumerate(batch.crops.windows)
             ]
             context.ops.paste(composite, placed, scale, FEATHER)
-        with self._timer.stage("paste.download"):
+        with timer.stage("paste.download"):
             return context.download("composite", composite)
 
     def collect(
-        self, faces: list[GpuFaces], detections: Detections, composite: NDArray[np.uint8] | None
+        self, faces: list[GpuFaces], detections: Detections, composite: NDArray[np.uint8] | None, timer: GpuTimer
     ) -> tuple[tuple[Face, ...], NDArray[np.uint8] | None]:
         """See `Stages.collect`."""
         self._context.stream.synchronize()
-        self._timer.resolve()
-        with self._timer.host_stage("upscale"):
-            owned = ((replace(b.crops, pixels=b.crops.pixels.copy()), b.host_pixels.copy()) for b in faces)
-            collected = faces_from(owned, detections)
+        timer.resolve()
+        with timer.host_stage("upscale"):
+            collected = faces_from(map(_owned, faces), detections)
         if composite is not None and self._outscale > 1:
-            with self._timer.host_stage("paste"):
+            with timer.host_stage("paste"):
                 composite = composite.copy()
                 if self._host_paste:
                     paste(composite, collected, self._outscale)
@@ -192,3 +213,9 @@ class GpuStages:
     def close(self) -> None:
         """See `Stages.close`."""
         self._context.close()
+
+
+def _owned(faces: GpuFaces) -> tuple[Crops, Output]:
+    """Copies of crops and pixels out of page-locked memory, which the next frame reuses."""
+    tensor, residual = faces.output
+    return replace(faces.crops, pixels=faces.crops.pixels.copy()), Output(tensor.copy(), residual)

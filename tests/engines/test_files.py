@@ -1,9 +1,10 @@
 """Atomic writes and the cache folder."""
 
+import os
 import stat
 
 import pytest
-from facesr_edge.engines.files import atomic_file, atomic_folder, cache_dir, write_atomic
+from facesr_edge.engines.files import atomic_file, atomic_folder, cache_dir, prune, write_atomic
 
 
 def test_write_atomic_creates_and_replaces(tmp_path):
@@ -56,3 +57,15 @@ def test_file_has_the_permissions_of_any_new_file(tmp_path):
 def test_cache_dir_follows_the_users_setting(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_dir("ranges") == tmp_path / "facesr-edge" / "ranges"
+
+
+def test_prune_deletes_the_files_read_longest_ago(tmp_path):
+    for age, name in enumerate("abc"):
+        (tmp_path / name).write_bytes(bytes(100))
+        os.utime(tmp_path / name, (1000 - age, 0))
+    prune(tmp_path, 300)
+    assert len(list(tmp_path.iterdir())) == 3
+    prune(tmp_path, 250)
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+    prune(tmp_path, 0)
+    assert not list(tmp_path.iterdir())

@@ -41,7 +41,7 @@ def bundle_of(tmp_path_factory):
                 dynamo=False,
                 opset_version=18,
                 input_names=["pixels"],
-                output_names=["enlarged"],
+                output_names=["enlarged", "residual"],
             )
         return bundle
 

@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from facesr_edge.engines.bundle.io_spec import CROP_SIZES
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = sorted(path.stem for path in (ROOT / "samples").glob("*.py") if path.stem != "__init__")
@@ -172,7 +173,7 @@ def test_surface_exposes_its_memory_as_a_cuda_array(deepstream):
 @pytest.mark.parametrize(
     ("box", "window"),
     [
-        ((900, 500, 40, 50), (872, 477, 96)),
+        ((900, 500, 40, 50), (880, 485, 80)),
         ((0, 0, 20, 20), (0, 0, 32)),
         ((1910, 1070, 10, 10), (1888, 1048, 32)),
         ((100, 100, 85, 60), (78, 66, 128)),
@@ -180,7 +181,7 @@ def test_surface_exposes_its_memory_as_a_cuda_array(deepstream):
     ],
 )
 def test_window_contains_the_face_and_lies_within_the_frame(deepstream, box, window):
-    assert deepstream.crop_window(*box, (32, 48, 64, 96, 128)) == window
+    assert deepstream.crop_window(*box, CROP_SIZES) == window
 
 
 def test_deepstream_list_is_iterated_to_its_end(deepstream):

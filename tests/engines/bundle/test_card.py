@@ -76,7 +76,7 @@ def test_written_card_is_read_unchanged(card):
 
 def test_card_is_json_with_one_key_per_field():
     values = json.loads(CARD.to_json())
-    assert values["format"] == FORMAT == 2 and values["io_spec"]["crop_sizes"] == [32, 48, 64, 96, 128]
+    assert values["format"] == FORMAT == 2 and values["io_spec"]["crop_sizes"] == [32, 48, 64, 80, 96, 112, 128]
     metrics = {"psnr_y_db": 30.25}
     assert values["evaluations"] == [
         {"dataset": "test", "n": 8, "degradation": "bicubic", "precision": "fp16", "metrics": metrics}

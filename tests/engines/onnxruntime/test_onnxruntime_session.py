@@ -33,7 +33,7 @@ def small_session(tiny_bundle):
     session.close()
 
 
-@pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
+@pytest.mark.parametrize("side", [32, 48, 64, 80, 96, 112, 128])
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 13])
 def test_batch_equals_single_crops(session, crops, side, count):
     batch = crops(side, count)
@@ -67,7 +67,7 @@ def test_result_is_not_overwritten_and_input_not_modified(session, crops):
 @pytest.mark.parametrize(
     ("batch", "expected"),
     [
-        (np.zeros((1, 33, 33, 3), np.uint8), "square crops of 32, 48, 64, 96, 128 px, got 33x33"),
+        (np.zeros((1, 33, 33, 3), np.uint8), "square crops of 32, 48, 64, 80, 96, 112, 128 px, got 33x33"),
         (np.zeros((1, 32, 48, 3), np.uint8), "got 48x32"),
         (np.zeros((1, 256, 256, 3), np.uint8), "got 256x256"),
         (np.zeros((0, 32, 32, 3), np.uint8), r"\(N, H, W, 3\) uint8, got \(0, 32, 32, 3\)"),

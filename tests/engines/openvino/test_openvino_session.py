@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from facesr_edge.engines.batching import MAX_THREADS
 from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.errors import EngineError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
-from facesr_edge.engines.openvino.session import OvSession, installed
+from facesr_edge.engines.openvino import session as module
+from facesr_edge.engines.openvino.session import MAX_GRAPHS, RECURRING_CALLS, OvSession, installed
 from facesr_edge.engines.registry import open_session
 from facesr_edge.zoo import catalogue
 
@@ -36,7 +38,7 @@ def compare(output, expected):
     return difference.max(), (difference > 0).mean()
 
 
-@pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
+@pytest.mark.parametrize("side", [32, 48, 64, 80, 96, 112, 128])
 @pytest.mark.parametrize("count", [1, 8, 9])
 def test_crops_agree_with_onnx_runtime(session, tiny_bundle, crops, side, count):
     batch = crops(side, count)
@@ -104,7 +106,7 @@ def test_non_contiguous_or_read_only_input_equals_its_copy(session, crops):
 @pytest.mark.parametrize(
     ("batch", "expected"),
     [
-        (np.zeros((1, 33, 33, 3), np.uint8), "square crops of 32, 48, 64, 96, 128 px, got 33x33"),
+        (np.zeros((1, 33, 33, 3), np.uint8), "square crops of 32, 48, 64, 80, 96, 112, 128 px, got 33x33"),
         (np.zeros((0, 32, 32, 3), np.uint8), r"\(N, H, W, 3\) uint8, got \(0, 32, 32, 3\)"),
         (np.zeros((1, 32, 32, 4), np.uint8), r"got \(1, 32, 32, 4\)"),
         (np.zeros((1, 32, 32, 3), np.float32), r"got \(1, 32, 32, 3\) float32"),
@@ -140,6 +142,9 @@ def test_memory_is_constant_over_frame_sizes(astronaut, memory_bytes):
             height, width = 32 * rng.integers(1, 7, 2)
             session.infer(astronaut[None, :height, :width])
 
+    for side in range(32, 32 * (MAX_GRAPHS + 1), 32):  # as many graphs as are kept
+        for _ in range(RECURRING_CALLS):
+            session.infer(np.ascontiguousarray(astronaut[None, :side, :side]))
     frames(100)
     before = memory_bytes()
     frames(200)
@@ -201,11 +206,11 @@ def test_invalid_number_of_threads_is_rejected(tiny_bundle, threads):
 
 @pytest.mark.parametrize(("threads", "expected"), [(0, os.cpu_count()), (1, 1), (2, 2)])
 def test_number_of_threads_is_applied_and_in_the_runtime_name(tiny_bundle, crops, threads, expected):
-    session = open_session(tiny_bundle(), "openvino", threads)
+    session = OvSession(tiny_bundle(), threads)
     assert session.runtime.startswith("OpenVINO 20") and session.runtime.endswith(f" (CPU, {expected} threads)")
     session.infer(crops(32, 1))
     (graph,) = session._graphs.values()
-    number = graph._request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")
+    number = graph.compiled.get_property("INFERENCE_NUM_THREADS")
     assert number == min(expected, os.cpu_count()) or threads == 0
 
 
@@ -233,3 +238,99 @@ def test_missing_runtime_is_reported_with_the_install_command(tiny_bundle):
         "pip install 'facesr-edge[openvino]'\n"
     )
     assert installed()
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """An empty cache of compiled graphs, also for subprocesses."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    module._cache_settings.cache_clear()
+    yield tmp_path / "facesr-edge" / module.CACHE
+    module._cache_settings.cache_clear()
+
+
+def loaded_from_cache(session):
+    return [graph.compiled.get_property("LOADED_FROM_CACHE") for graph in session._graphs.values()]
+
+
+def test_second_session_compiles_nothing(own_cache, tiny_bundle, crops):
+    outputs = []
+    for cached in (False, True):
+        session = OvSession(tiny_bundle(), 2, workers=2)
+        outputs.append(session.infer_batches([crops(32, 3), crops(48, 1)]))
+        assert set(loaded_from_cache(session)) == {cached}
+        session.close()
+    for first, second in zip(*outputs, strict=True):
+        assert np.array_equal(first.tensor, second.tensor)
+    assert len(list(own_cache.glob("*.blob"))) == 2  # of 32 and of 48 px
+
+
+def test_changed_graph_is_compiled_again(own_cache, tiny_bundle, tmp_path, crops):
+    bundle = tiny_bundle()
+    OvSession(bundle, 1).infer(crops(32, 1))
+    other = onnx_with_scaled_weights(bundle.onnx, tmp_path / "model.onnx")
+    session = OvSession(Bundle(other.parent, bundle.card), 1)
+    output = session.infer(crops(32, 1))
+    assert loaded_from_cache(session) == [False]
+    assert np.abs(output.astype(int) - OrtSession(Bundle(other.parent, bundle.card), 1).infer(crops(32, 1))).max() <= 1
+
+
+def onnx_with_scaled_weights(source, path):
+    """A graph that differs from another by the values of its largest weights only."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(source)
+    weights = max(model.graph.initializer, key=lambda tensor: np.prod(tensor.dims))
+    weights.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weights) * 2, weights.name))
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk", "half"])
+def test_damaged_cache_file_is_compiled_again(own_cache, tiny_bundle, crops, damage):
+    expected = OvSession(tiny_bundle(), 1).infer(crops(32, 1))
+    (path,) = own_cache.glob("*.blob")
+    content = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(content[: len(content) // 2] if damage == "half" else damage)
+    assert np.array_equal(OvSession(tiny_bundle(), 1).infer(crops(32, 1)), expected)
+
+
+def test_cache_that_cannot_be_written_is_not_used(tiny_bundle, tmp_path, monkeypatch, own_cache, crops):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    session = OvSession(tiny_bundle(), 1)
+    assert session.infer(crops(32, 1)).shape == (1, 128, 128, 3) and loaded_from_cache(session) == [False]
+
+
+def test_processes_that_start_at_once_share_the_cache(own_cache, tiny_bundle):
+    program = (
+        "import sys, numpy\nfrom facesr_edge.engines.bundle.bundle import open_bundle\n"
+        "from facesr_edge.engines.openvino.session import OvSession\n"
+        "session = OvSession(open_bundle(sys.argv[1]), 1)\n"
+        "print(session.infer(numpy.full((1, 32, 32, 3), 99, numpy.uint8)).sum())\n"
+    )
+    command = [sys.executable, "-c", program, str(tiny_bundle().folder)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    results = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, results
+    assert len({output for output, _ in results}) == 1
+
+
+def test_recurring_shape_of_a_detector_gets_its_own_graph_with_the_same_result():
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (1, side, 96, 3), np.uint8) for side in (64, 96)]
+    with closing(OvSession(catalogue.find("detector"), threads=1)) as session:
+        first = [session.infer(frame) for frame in frames]
+        for _ in range(RECURRING_CALLS):
+            again = [session.infer(frame) for frame in frames]
+        assert {shape for shape, _ in session._graphs} == {(-1, -1, -1, 3), *(frame.shape for frame in frames)}
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_number_of_graphs_of_a_detector_is_bounded():
+    with closing(OvSession(catalogue.find("detector"), threads=1)) as session:
+        for width in range(32, 32 * (MAX_GRAPHS + 4), 32):
+            for _ in range(RECURRING_CALLS + 1):
+                session.infer(np.zeros((1, 32, width, 3), np.uint8))
+        assert len(session._graphs) == MAX_GRAPHS and ((1, 32, width, 3), False) in session._graphs

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from facesr_edge.converters.parity import consistency_parity
 from facesr_edge.engines.bundle.bundle import write_bundle
 from facesr_edge.engines.cuda.device import Gpu
 from facesr_edge.engines.errors import BuildError, EngineError, MissingDependencyError
@@ -74,7 +75,7 @@ def test_a_build_reports_progress_and_layers(idrn):
     assert result.seconds > 0 and json.loads(result.layers)["Layers"]
 
 
-@pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
+@pytest.mark.parametrize("side", [32, 48, 64, 80, 96, 112, 128])
 @pytest.mark.parametrize("count", [1, 3, 9])
 def test_idrn_equals_onnx_runtime(idrn, session, crops, side, count):
     batch = crops(side, count)
@@ -96,15 +97,23 @@ def test_the_detector_equals_onnx_runtime(compiled, gpu, astronaut):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
-def test_infer_on_device_equals_infer(session, gpu, crops, count):
+def test_output_on_device_equals_infer_batches(session, gpu, crops, count):
     batch = crops(32, count)
-    expected, stream = session.infer(batch), gpu.stream()
-    array, out = gpu.empty(batch.shape, np.uint8), gpu.pinned(expected.shape, np.uint8)
+    (expected,), stream = session.infer_batches([batch]), gpu.stream()
+    array = gpu.empty(batch.shape, np.uint8)
     gpu.upload(batch, array, stream)
-    result = session.infer_on_device(array)
-    gpu.download(result, out, result.stream)
-    result.stream.synchronize()
-    np.testing.assert_array_equal(out, expected)
+    for result, values in zip(session.output_on_device(array), expected, strict=True):
+        out = gpu.pinned(values.shape, values.dtype)
+        gpu.download(result, out, result.stream)
+        result.stream.synchronize()
+        np.testing.assert_array_equal(out, values)
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_the_residual_is_that_of_the_pixels(session, crops, count):
+    batches = [crops(side, count) for side in (32, 80)]
+    for batch, output in zip(batches, session.infer_batches(batches), strict=True):
+        consistency_parity("engine", batch, *output)
 
 
 def test_cuda_graphs_are_used_if_the_bindings_support_them(session, gpu):

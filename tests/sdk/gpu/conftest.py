@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from facesr_edge.engines.bundle.bundle import ONNX, open_bundle, write_bundle
 from facesr_edge.zoo import catalogue
 
 GPU_FIXTURES = Path(__file__).parents[2] / "engines" / "cuda" / "gpu" / "conftest.py"
@@ -23,6 +24,24 @@ def network(request):
     if importlib.util.find_spec("onnxsim") is None:
         return str(catalogue.find("idrn-x4").folder)
     return str(request.getfixturevalue("tiny_bundle")(4).folder)
+
+
+@pytest.fixture(scope="session")
+def network_of_mean(request):
+    """Folder of a ×4 bundle whose residual is the mean of a crop's pixels."""
+    pytest.importorskip("onnxsim")
+    return str(request.getfixturevalue("residual_bundle").folder)
+
+
+@pytest.fixture(scope="session")
+def network_of_one_output(network, tmp_path_factory):
+    """Folder of the bundle of `network` as exported by earlier releases, without the residual."""
+    onnx = pytest.importorskip("onnx")
+    bundle = open_bundle(network)
+    model = onnx.load(bundle.onnx)
+    del model.graph.output[1:]
+    folder = tmp_path_factory.mktemp("one output") / "bundle"
+    return str(write_bundle(folder, bundle.card, {ONNX: model.SerializeToString()}).folder)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from facesr_edge.calibration.data.faces import astronaut
 from facesr_edge.engines.bundle.bundle import open_bundle
 from facesr_edge.engines.cuda.device import Gpu
 from facesr_edge.engines.cuda.frame_ops import Nv12
+from facesr_edge.engines.cuda.output import DeviceOutput
 from facesr_edge.engines.errors import EngineError, InputError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.registry import ENGINES
@@ -24,6 +25,7 @@ from facesr_edge.sdk.pipeline.detect import Detector
 from facesr_edge.sdk.pipeline.frame import Frame
 from facesr_edge.sdk.pipeline.pipeline import Pipeline
 from facesr_edge.sdk.pipeline.stages import CpuStages
+from facesr_edge.sdk.pipeline.upscale import psnr_db, residuals
 from facesr_edge.zoo import catalogue
 
 
@@ -36,6 +38,9 @@ class OrtOnGpuArrays(OrtSession):
         self._stream, self._out = gpu.stream(), gpu.empty((2**25,), np.uint8)
 
     def infer_on_device(self, array):
+        return self.output_on_device(array).tensor
+
+    def output_on_device(self, array):
         self.calls += 1
         batch = self.gpu.view(array, self._stream)
         host = np.empty(batch.shape, batch.dtype)
@@ -43,11 +48,14 @@ class OrtOnGpuArrays(OrtSession):
         self._stream.synchronize()
         if self.fails:
             raise EngineError("the network failed")
-        out = self.infer(host)
-        interface = {"shape": out.shape, "typestr": out.dtype.str, "data": (self._out.pointer, False), "strides": None}
-        result = self.gpu.view(type("Out", (), {"__cuda_array_interface__": interface, "owner": self._out})())
-        self.gpu.upload(out, result, self._stream)
-        return result
+        (output,) = self.infer_batches([host])
+        arrays = [values for values in output if values is not None]
+        return DeviceOutput(*map(self._uploaded, arrays, (0, output.tensor.nbytes)))
+
+    def _uploaded(self, values, start):
+        array = self._out.part(values.shape, values.dtype, start)
+        self.gpu.upload(values, array, self._stream)
+        return array
 
 
 @contextmanager
@@ -150,6 +158,29 @@ def test_gpu_stages_give_the_result_of_cpu_stages(gpu, network, name):
         assert (len(expected.faces), len(expected.too_large)) == SCENES[name]
         assert_same(on_gpu(frame), expected)
         assert on_gpu.detector.session.calls == 1, "the detector reads the frame on the GPU"
+
+
+def test_consistency_equals_that_of_the_host(gpu, network):
+    with pipelines(gpu, network, composite=False) as (_, on_gpu):
+        faces = on_gpu(scene("many")).faces
+    assert len(faces) == SCENES["many"][0]
+    for face in faces:
+        (host_db,) = psnr_db(residuals(face.original[None], face.pixels[None]))
+        assert face.consistency_db == pytest.approx(host_db, abs=0.05)
+
+
+def test_consistency_comes_from_the_residual_of_the_graph(gpu, network_of_mean):
+    with pipelines(gpu, network_of_mean, composite=False) as (_, on_gpu):
+        for _ in range(2):
+            faces = on_gpu(scene("many")).faces
+            assert len(faces) == SCENES["many"][0]
+            for face in faces:
+                assert face.consistency_db == pytest.approx(10 * np.log10(255**2 / face.original.mean()), abs=1e-3)
+
+
+def test_a_network_without_a_residual_gives_the_result_of_cpu_stages(gpu, network_of_one_output):
+    with pipelines(gpu, network_of_one_output) as (on_cpu, on_gpu):
+        assert_same(on_gpu(scene("many")), on_cpu(scene("many")))
 
 
 @pytest.mark.parametrize("outscale", [1, 2, 3, 4])
@@ -303,6 +334,18 @@ def test_a_stream_of_frames_keeps_their_order(gpu, network):
             assert_same(result, expected)
 
 
+def test_detection_on_a_budget_gives_the_results_of_the_cpu(gpu, network):
+    pixels = np.full((480, 640, 3), 118, np.uint8)
+    pixels[100:356, 200:520] = scene("one")
+    frames = [Frame(pixels, index, index / 25) for index in range(5)]
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        on_cpu.detect_every = on_gpu.detect_every = 3
+        for result, expected in zip(on_gpu.stream(frames), on_cpu.stream(frames), strict=True):
+            assert_same(result, expected)
+            assert result.detection == expected.detection
+            assert result.detection.kind == ("tracked" if result.source.index % 3 else "full")
+
+
 def test_grey_images_and_upscale_give_the_results_of_the_cpu(gpu, network):
     with pipelines(gpu, network) as (on_cpu, on_gpu):
         grey = scene("one")[..., 1]
@@ -356,13 +399,13 @@ def test_engines_that_are_not_on_one_gpu_are_rejected(gpu, emulated, network):
 
 @pytest.mark.parametrize(("engines", "stages"), [("both", GpuStages), ("network", CpuStages), ("none", CpuStages)])
 def test_load_uses_gpu_stages_if_both_engines_are_on_the_gpu(gpu, network, engines, stages):
-    open_on_cpu = ENGINES["onnxruntime"]
+    open_on_cpu, options = ENGINES["onnxruntime"], {"engine": "onnxruntime", "precision": "fp32", "threads": 1}
     try:
-        cpu_detector = load_detector(threads=1)
+        cpu_detector = load_detector(**options)
         if engines != "none":
-            ENGINES["onnxruntime"] = lambda bundle, threads: OrtOnGpuArrays(bundle, gpu)
-        detector = load_detector() if engines == "both" else cpu_detector
-        with load(network, detector=detector, threads=1) as pipeline:
+            ENGINES["onnxruntime"] = lambda bundle, *options: OrtOnGpuArrays(bundle, gpu)
+        detector = load_detector(**options) if engines == "both" else cpu_detector
+        with load(network, detector=detector, **options) as pipeline:
             assert type(pipeline.stages) is stages
             assert len(pipeline(scene("one")).faces) == 1
     finally:

@@ -6,10 +6,12 @@ import signal
 import threading
 from dataclasses import replace
 
+import onnx
 import pytest
 from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.errors import BuildError, UsageError
 from facesr_edge.engines.tensorrt.builder import SIZES_HW, CompileOptions
+from onnx import helper
 
 
 def profiles(trt):
@@ -28,10 +30,10 @@ def test_each_crop_size_has_a_profile_up_to_its_maximum_batch(trt, build, idrn):
     build(idrn)
     assert profiles(trt) == [
         ((1, side, side, 3), (batch, side, side, 3), (batch, side, side, 3))
-        for side, batch in ((32, 8), (48, 8), (64, 4), (96, 2), (128, 1))
+        for side, batch in ((32, 8), (48, 8), (64, 4), (80, 2), (96, 2), (112, 1), (128, 1))
     ]
     assert {call["input"] for call in trt.calls_of("IOptimizationProfile", "set_shape")} == {"pixels"}
-    assert len(trt.calls_of("IBuilderConfig", "add_optimization_profile")) == 5
+    assert len(trt.calls_of("IBuilderConfig", "add_optimization_profile")) == 7
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,17 @@ def test_the_bundle_graph_is_parsed_unless_another_is_passed(trt, build, idrn, d
     other.write_bytes(idrn.onnx.read_bytes())
     build(idrn, graph=other)
     assert [call["model"] for call in trt.calls_of("OnnxParser", "parse_from_file")] == [str(idrn.onnx), str(other)]
+
+
+@pytest.mark.parametrize(("outputs", "message"), [(["residual"], "residual"), (["enlarged", "maps"], "enlarged, maps")])
+def test_a_graph_with_other_outputs_raises(build, tiny, tmp_path, outputs, message):
+    model = onnx.load(tiny.onnx)
+    model.graph.node.extend([helper.make_node("Identity", ["large"], [name]) for name in outputs if name != "enlarged"])
+    del model.graph.output[:]
+    model.graph.output.extend([helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs])
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(BuildError, match=rf"one output \(besides 'residual'\), .* has 1 inputs and {message}; export"):
+        build(tiny, graph=tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize("tf32", [False, True])

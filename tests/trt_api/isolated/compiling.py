@@ -124,10 +124,30 @@ def test_an_engine_that_differs_from_its_graph_raises_parity_error(gpu, prepared
     from stubs import Context
 
     original = Context._compute
-    monkeypatch.setattr(Context, "_compute", lambda self, pixels: 255 - original(self, pixels))
+    monkeypatch.setattr(
+        Context, "_compute", lambda self, pixels: {name: 255 - value for name, value in original(self, pixels).items()}
+    )
     with pytest.raises(ParityError, match="differs from ONNX Runtime"):
         compile_bundle(prepared)
     assert not (prepared.folder / ENGINE).exists()
+
+
+def test_the_residual_of_an_engine_is_compared_with_its_pixels(gpu, edge, tmp_path, monkeypatch):
+    from stubs import Context
+
+    compiled, lines = compile_bundle(edge, folder=tmp_path / "compiled")
+    assert compiled.card.evaluations[-1].metrics["engine_consistency_error_db"] <= 0.05
+    assert "engine consistency error db" in lines[1]
+    original = Context._compute
+
+    def wrong(self, pixels):
+        made = original(self, pixels)
+        return made | {"residual": 1.02 * made["residual"]}
+
+    monkeypatch.setattr(Context, "_compute", wrong)
+    with pytest.raises(ParityError, match=r"consistency of the engine graph differs .* limit 0\.05 dB"):
+        compile_bundle(edge, folder=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(("int8_ms", "precision"), [(1.0, "int8"), (3.0, "fp16")])
@@ -160,7 +180,7 @@ def test_a_shipped_model_is_compiled_into_a_new_folder(gpu, detector, tmp_path, 
 
 def test_rebuilding_a_model_does_not_compile_the_shipped_detector(gpu, detector, prepared):
     with facesr_edge.load(prepared.folder, rebuild=True) as sr:
-        assert sr.card.engine and "ONNX Runtime" in sr.detector.session.runtime and not detector.engine.exists()
+        assert sr.card.engine and "CPU" in sr.detector.session.runtime and not detector.engine.exists()
 
 
 def test_rebuild_with_another_runtime_raises(prepared):

@@ -69,7 +69,7 @@ def detector():
 
 @pytest.fixture(scope="session")
 def tiny(idrn, tmp_path_factory):
-    """A bundle of two crop sizes with a bilinear resize as network."""
+    """A bundle of two crop sizes with a bilinear resize as network, and without a consistency residual."""
     nodes = [
         helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Resize", ["float", "", "scales"], ["large"], mode="linear"),
@@ -82,3 +82,13 @@ def tiny(idrn, tmp_path_factory):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     card = replace(idrn.card, name="tiny", io_spec=replace(idrn.card.io_spec, crop_sizes=(32, 48)))
     return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny", card, {"model.onnx": model.SerializeToString()})
+
+
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory):
+    """A shipped network with two crop sizes; its graph outputs the consistency residual."""
+    from facesr_edge.zoo.catalogue import find
+
+    bundle = find("edge-nano-x4")
+    card = replace(bundle.card, name="edge", io_spec=replace(bundle.card.io_spec, crop_sizes=(32, 48)))
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "edge", card, {"model.onnx": bundle.onnx.read_bytes()})

@@ -12,7 +12,7 @@ from facesr_edge.engines.tensorrt.loader import current_engine_info
 from facesr_edge.engines.tensorrt.session import TrtSession
 from strict_mock_gpu import Simulation
 
-MAX_BATCH = {32: 8, 48: 8, 64: 4, 96: 2, 128: 1}
+MAX_BATCH = {32: 8, 48: 8, 64: 4, 80: 2, 96: 2, 112: 1, 128: 1}
 SHAPES = [(n, side) for side, batch in MAX_BATCH.items() for n in (1, 2, 4, 8) if n <= batch]
 SMALL = ((64, 96), (32, 32))
 
@@ -87,24 +87,46 @@ def test_each_shape_has_a_context_prepared_at_load_time(compiled, simulation, tr
     trt.calls.clear()
     TrtSession(bundle, simulation.gpu)
     calls = list(contexts(trt).values())
-    setup = ["set_optimization_profile_async", "set_input_shape", "set_device_memory", "get_tensor_shape"]
-    assert calls == [[*setup, "set_tensor_address", "set_tensor_address"]] * len(SHAPES)
+    setup = ["set_optimization_profile_async", "set_input_shape", "set_device_memory"]
+    outputs, tensors = ["get_tensor_shape"] * 2, ["set_tensor_address"] * 3
+    assert calls == [[*setup, *outputs, *tensors]] * len(SHAPES)
     shapes = [call["shape"] for call in trt.calls_of("IExecutionContext", "set_input_shape")]
     assert shapes == [(n, side, side, 3) for n, side in SHAPES]
     profiles = [call["profile_index"] for call in trt.calls_of("IExecutionContext", "set_optimization_profile_async")]
-    assert profiles == [(32, 48, 64, 96, 128).index(side) for _, side in SHAPES]
+    assert profiles == [(32, 48, 64, 80, 96, 112, 128).index(side) for _, side in SHAPES]
 
 
-def test_tensor_addresses_are_distinct_buffers_of_sufficient_size(compiled, simulation, trt, tiny):
-    bundle = compiled(tiny)
+def test_tensor_addresses_are_distinct_buffers_of_sufficient_size(compiled, simulation, trt, edge):
+    bundle = compiled(edge)
     trt.calls.clear()
     TrtSession(bundle, simulation.gpu)
     addresses = trt.calls_of("IExecutionContext", "set_tensor_address")
     shapes = [call["shape"] for call in trt.calls_of("IExecutionContext", "set_input_shape")]
-    assert len({call["memory"] for call in addresses}) == len(addresses) == 2 * len(shapes)
-    for call, shape in zip(addresses, [shape for shape in shapes for _ in range(2)], strict=True):
-        nbytes = int(np.prod(shape)) * (1 if call["name"] == "pixels" else 16)
+    assert len({call["memory"] for call in addresses}) == len(addresses) == 3 * len(shapes)
+    for call, shape in zip(addresses, [shape for shape in shapes for _ in range(3)], strict=True):
+        pixels = int(np.prod(shape))
+        nbytes = {"pixels": pixels, "enlarged": 16 * pixels, "residual": 4 * shape[0]}[call["name"]]
         assert simulation.at(call["memory"], nbytes).nbytes == nbytes
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 13])
+def test_the_residual_equals_onnx_runtime(compiled, simulation, edge, count):
+    session, reference = TrtSession(compiled(edge), simulation.gpu), OrtSession(edge, threads=1)
+    batches = [images(count, 32, 32), images(2, 48, 48)]
+    for _ in range(2):  # direct, then as a CUDA graph
+        outputs = session.infer_batches(batches)
+        for output, expected in zip(outputs, reference.infer_batches(batches), strict=True):
+            np.testing.assert_array_equal(output.tensor, expected.tensor)
+            assert output.residual.dtype == np.float32
+            np.testing.assert_allclose(output.residual, expected.residual, rtol=1e-4)
+
+
+def test_an_engine_of_one_output_has_no_residual(session, simulation):
+    batch = images(3, 32, 32)
+    (output,) = session.infer_batches([batch])
+    assert output.residual is None
+    np.testing.assert_array_equal(output.tensor, session.infer(batch))
+    assert session.output_on_device(simulation.empty(batch.shape, np.uint8)).residual is None
 
 
 def test_all_contexts_share_the_activation_memory(compiled, simulation, trt, tiny):
@@ -192,6 +214,24 @@ def test_infer_on_device_makes_no_host_copy(session, simulation, count):
     simulation.run()
     actual = simulation.at(result.pointer, result.nbytes).reshape(result.shape)
     np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 13])
+def test_output_on_device_has_the_residual_without_synchronization(compiled, simulation, edge, count):
+    session, batch = TrtSession(compiled(edge), simulation.gpu), images(count, 32, 32)
+    session.warm_up()
+    (expected,) = session.infer_batches([batch])
+    on_gpu = simulation.empty(batch.shape, batch.dtype)
+    simulation.memory[on_gpu.pointer][:] = batch.reshape(-1)
+    simulation.copied.clear()
+    simulation.stream.synchronize.reset_mock()
+    output = session.output_on_device(on_gpu)
+    assert set(simulation.copied) == {"within"} and not simulation.stream.synchronize.called
+    simulation.run()
+    for array, values in zip(output, expected, strict=True):
+        actual = simulation.at(array.pointer, array.nbytes).view(array.dtype).reshape(array.shape)
+        assert array.stream is simulation.stream and array.dtype == values.dtype
+        np.testing.assert_array_equal(actual, values)
 
 
 def test_infer_on_device_reuses_its_output_memory(session, simulation):
@@ -319,11 +359,11 @@ def test_an_engine_without_a_crop_size_raises_on_load(build, simulation, tiny):
         TrtSession(wider, simulation.gpu, engine=engine)
 
 
-def test_close_releases_everything_and_can_be_repeated(compiled, simulation, tiny, monkeypatch):
+def test_close_releases_everything_and_can_be_repeated(compiled, simulation, edge, monkeypatch):
     from facesr_edge.engines.tensorrt import session as trt_session
 
     monkeypatch.setattr(trt_session, "Gpu", lambda: simulation.gpu)
-    bundle = compiled(tiny)
+    bundle = compiled(edge)
     simulation.gpu.__exit__.reset_mock()
     simulation.memory.clear()
     arrays, empty = [], simulation.empty
@@ -336,7 +376,7 @@ def test_close_releases_everything_and_can_be_repeated(compiled, simulation, tin
         with pytest.raises(EngineError, match="closed"):
             _ = array.pointer
     assert simulation.stream.close.call_count == 1 and simulation.gpu.__exit__.call_count == 1
-    for use in (session.infer, session.infer_on_device, session.layer_times):
+    for use in (session.infer, session.infer_on_device, session.output_on_device, session.layer_times):
         with pytest.raises(EngineError, match="the engine is closed; load it again"):
             use(images(1, 32, 32))
 

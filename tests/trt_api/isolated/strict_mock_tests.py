@@ -191,7 +191,7 @@ def test_a_run_fails_before_its_addresses_are_set(trt, scenario, logger, simulat
     assert context.set_optimization_profile_async(0, handle) and context.set_input_shape("pixels", (1, 32, 32, 3))
     with simulation.current():
         assert not context.execute_async_v3(handle)
-        for name in ("pixels", "enlarged"):
+        for name in ("pixels", "enlarged", "residual"):
             assert not context.execute_async_v3(handle)
             context.set_tensor_address(name, simulation.empty((4 * 4 * 32 * 32 * 3,), "u1").pointer)
         assert context.execute_async_v3(handle)

@@ -89,6 +89,9 @@ class Network:
     def get_input(self, index):
         return self.inputs[index]
 
+    def get_output(self, index):
+        return self.outputs[index]
+
 
 class Tensor:
     of = "ITensor"
@@ -234,8 +237,8 @@ class Engine:
         graph = onnx.load(plan["graph"]).graph
         self.inputs = [Tensor(scenario.trt, value) for value in graph.input]
         self.outputs = [Tensor(scenario.trt, value) for value in graph.output]
-        # Outputs first: callers must not rely on the order.
-        self.tensors = {tensor.name: tensor for tensor in [*self.outputs, *self.inputs]}
+        # Outputs first, and the last one before the others: callers must not rely on the order.
+        self.tensors = {tensor.name: tensor for tensor in [*reversed(self.outputs), *self.inputs]}
         self.num_io_tensors, self.num_optimization_profiles = len(self.tensors), len(plan["profiles"])
 
     @cached_property
@@ -302,9 +305,9 @@ class Context:
         engine = self.engine_stub
         sizes = dict(zip(engine.inputs[0].dims, self.shape, strict=True))
         try:  # "4*height"
-            shape = [dim if isinstance(dim, int) else eval(dim, {}, sizes) for dim in engine.outputs[0].dims]
+            shape = [dim if isinstance(dim, int) else eval(dim, {}, sizes) for dim in engine.tensors[name].dims]
         except NameError:  # a dimension without a formula
-            shape = self._compute(np.zeros(self.shape, np.uint8)).shape
+            shape = self._compute(np.zeros(self.shape, np.uint8))[name].shape
         return self.scenario.trt.Dims(shape)
 
     def set_device_memory(self, memory, size):
@@ -333,13 +336,14 @@ class Context:
     def _run(self):
         gpu, engine = self.scenario.gpu, self.engine_stub
         pixels = gpu.at(self.addresses[engine.inputs[0].name], int(np.prod(self.shape))).reshape(self.shape)
-        result = self._compute(pixels)
-        target = gpu.at(self.addresses[engine.outputs[0].name], result.nbytes)
-        np.copyto(target, np.ascontiguousarray(result).reshape(-1).view(np.uint8))
+        for name, result in self._compute(pixels).items():
+            target = gpu.at(self.addresses[name], result.nbytes)
+            np.copyto(target, np.ascontiguousarray(result).reshape(-1).view(np.uint8))
 
     def _compute(self, pixels):
-        session = self.engine_stub.session
-        return session.run(None, {session.get_inputs()[0].name: pixels})[0]
+        """Name of an output -> its array."""
+        session, names = self.engine_stub.session, [tensor.name for tensor in self.engine_stub.outputs]
+        return dict(zip(names, session.run(names, {session.get_inputs()[0].name: pixels}), strict=True))
 
     def _fail(self, reason):
         self.scenario.log("ERROR", reason)
