@@ -25,7 +25,7 @@ from ..engines.bundle.card import ENGINE_CHECK, Card, Evaluation, Precision, wit
 from ..engines.bundle.engine_info import mismatches
 from ..engines.cuda.device import Gpu
 from ..engines.errors import FacesrError, UsageError
-from ..engines.registry import choose_engine, open_session
+from ..engines.registry import open_session
 from ..engines.tensorrt.api import version
 from ..engines.tensorrt.builder import CompileOptions, compile_engine
 from ..engines.tensorrt.loader import current_engine_info
@@ -79,8 +79,8 @@ def compile_bundle(
         return _compile_tensorrt(bundle, folder, options or _options_from_card(bundle.card), report, watch)
     if folder:
         bundle = write_bundle(folder, bundle.card, _contents(bundle))
-    default = "onnxruntime" if bundle.card.engine else choose_engine(bundle).engine
-    with closing(open_session(bundle, default if engine == "auto" else engine)) as session:
+    default = "onnxruntime"
+    with closing(open_session(bundle, default if engine == "auto" else engine, 0, bundle.card.precision)) as session:
         session.warm_up()
         hint = "" if engine in ("auto", default) else f"; run it with --engine {engine}"
         report(f"{bundle.card.name} is ready: {session.runtime}, nothing to compile{hint}")

@@ -17,7 +17,7 @@ from ..engines.bundle.io_spec import IOSpec
 from ..engines.errors import MissingDependencyError
 from ..engines.onnxruntime.session import OrtSession
 from ..engines.session import Session
-from .parity import engine_parity
+from .parity import consistency_parity, engine_parity
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class EngineCheck:
     """Result of `check_engine`.
 
     Args:
-        parity: agreement with ONNX Runtime on the same graph, the worst of all input shapes.
+        parity: agreement with ONNX Runtime on the same graph, and of the consistency residual with the pixels; each the
+            worst of all input shapes.
         shape, ms: (N, H, W, 3) of the timed input, and its median latency.
     """
 
@@ -52,11 +53,15 @@ def check_engine(bundle: Bundle, session: Session) -> EngineCheck:
     Raises:
         ParityError: the outputs differ: a broken kernel, an overflow or values that are not finite.
     """
-    batches, precision = check_inputs(session.io_spec), bundle.card.precision
+    batches, results = check_inputs(session.io_spec), []
     with closing(OrtSession(bundle)) as reference:
-        results = [engine_parity(precision, reference.infer(batch), session.infer(batch)) for batch in batches]
-    worst = max if session.io_spec.task == "face-detection" else min  # of an error, or of a PSNR
-    parity = {name: worst(result[name] for result in results) for name in results[0]}
+        for batch, (actual, residual) in zip(batches, session.infer_batches(batches), strict=True):
+            result = engine_parity(bundle.card.precision, reference.infer(batch), actual)
+            if residual is not None:
+                result |= consistency_parity("engine", batch, actual, residual)
+            results.append(result)
+    worst = {name: min if name == "psnr_db" else max for name in results[0]}
+    parity = {name: worst[name](result[name] for result in results) for name in worst}
     return EngineCheck(parity, batches[0].shape, median_ms((session,), batches[0])[0])
 
 

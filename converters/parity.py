@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..calibration.metrics.image import mean_db, psnr
 from ..engines.errors import ParityError
+from ..networks.layers.bicubic import resize_batch
 
 MIN_PSNR_DB = {"traced": 60.0, "simplified": 60.0, "fp16": 50.0}
 """Minimum PSNR of the output pixels to the FP32 PyTorch network. 60 dB is one gray level in one of sixteen pixels, 50
@@ -22,6 +23,11 @@ MIN_ENGINE_PSNR_DB = {"fp32": 50.0, "fp16": 45.0, "int8": 35.0}
 or less."""
 MAX_ENGINE_ERROR = {"fp32": 0.02, "fp16": 0.05, "int8": 0.25}
 """Maximum absolute error of a compiled detector's scores (0..1) to ONNX Runtime on the same graph."""
+
+MAX_CONSISTENCY_ERROR_DB = 0.05
+"""Maximum difference between the consistency that a graph computes and that of its output pixels."""
+MIN_RESIDUAL = 1e-4
+"""Gray levels squared, 88 dB: below the rounding of the output to whole levels."""
 
 
 def pixel_parity(step: str, expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> dict[str, float]:
@@ -63,6 +69,32 @@ def pre_round_parity(step: str, expected: NDArray[Any], actual: NDArray[Any]) ->
             f"{MAX_ERROR[step]:g}; report a bug for this network"
         )
     return {f"{step}_pre_round_max_error": float(f"{error:.2g}")}
+
+
+def consistency_parity(
+    step: str, crops: NDArray[np.uint8], pixels: NDArray[np.uint8], residual: NDArray[np.float32]
+) -> dict[str, float]:
+    """Compare the consistency residual of a graph with that of its output pixels.
+
+    Args:
+        step: conversion step.
+        crops, pixels: input and output of the graph, (N, H, W, 3) and (N, k·H, k·W, 3) uint8.
+        residual: second output of the graph, (N,).
+
+    Returns:
+        ``{step}_consistency_error_db``.
+
+    Raises:
+        ParityError: they differ by more than `MAX_CONSISTENCY_ERROR_DB`.
+    """
+    exact = np.square(crops - resize_batch(pixels, *crops.shape[1:3])).mean((1, 2, 3))
+    error_db = float(np.abs(10 * np.log10((residual + MIN_RESIDUAL) / (exact + MIN_RESIDUAL))).max())
+    if not error_db <= MAX_CONSISTENCY_ERROR_DB:
+        raise ParityError(
+            f"the consistency of the {step} graph differs from that of its pixels by {error_db:.3f} dB, limit "
+            f"{MAX_CONSISTENCY_ERROR_DB:g} dB; report a bug for this network"
+        )
+    return {f"{step}_consistency_error_db": round(error_db, 4)}
 
 
 def map_parity(step: str, expected: NDArray[Any], actual: NDArray[Any]) -> dict[str, float]:

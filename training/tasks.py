@@ -113,7 +113,7 @@ def open_teacher(
                 f"the teacher was trained on degradation '{trained_on}', this recipe has '{degradation}'; "
                 "give another teacher"
             )
-        session = open_session(bundle, "onnxruntime", 1)
+        session = open_session(bundle, "onnxruntime", 1, "fp32")
     elif path.is_file() and task == "face-detection":
         return YuNetSession(path, 1)
     else:

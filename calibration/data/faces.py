@@ -13,6 +13,7 @@ from ...engines.errors import InputError, MissingDependencyError
 from ...networks.layers.bicubic import resize_batch
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+SAMPLE_PORTRAIT = "scikit-image's astronaut (public domain)"
 SAMPLE_NAME = "8 views of scikit-image's astronaut (public domain)"
 _FACE_CENTER_XY = (224, 116)
 _SIDES = (128, 150, 176, 208)

@@ -24,7 +24,7 @@ from ...engines.bundle.io_spec import IOSpec
 from ...engines.onnxruntime.session import OrtGraph
 from ...networks.msrnet.network import MSRNet
 from ...networks.weights import network_from, read_weights
-from ..parity import MAX_ERROR, map_parity, pixel_parity, pre_round_parity
+from ..parity import MAX_ERROR, consistency_parity, map_parity, pixel_parity, pre_round_parity
 from .onnx import onnx_from_network, simplify
 from .references import reference_features
 from .wrapper import Uint8DetectorWrapper, Uint8SRWrapper, expose_pre_round, projection_sigma
@@ -39,7 +39,7 @@ class ExportTarget:
     """A network to export, and the inputs on which each export step is verified.
 
     Args:
-        wrapped, output: dtype -> a copy of the network with uint8 input; name of the graph's output.
+        wrapped, outputs: dtype -> a copy of the network with uint8 input; names of the graph's outputs.
         pixels: (N, H, W, 3) uint8 BGR inputs for parity.
         compare: step, expected and actual output -> metrics for the card, or a `ParityError`.
         multiple, side, square: see `onnx_from_network`.
@@ -47,7 +47,7 @@ class ExportTarget:
     """
 
     wrapped: Callable[[torch.dtype], nn.Module]
-    output: str
+    outputs: tuple[str, ...]
     multiple: int
     pixels: NDArray[np.uint8]
     compare: Callable[[str, NDArray[Any], NDArray[Any]], dict[str, float]]
@@ -58,7 +58,7 @@ class ExportTarget:
     def trace(self, dtype: torch.dtype) -> onnx.ModelProto:
         """The ONNX graph with the network in `dtype`, not simplified."""
         references = [torch.from_numpy(part[:2]) for part in self.references]
-        return onnx_from_network(self.wrapped(dtype), self.multiple, self.output, references, self.side, self.square)
+        return onnx_from_network(self.wrapped(dtype), self.multiple, self.outputs, references, self.side, self.square)
 
     @cached_property
     def expected(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -68,8 +68,7 @@ class ExportTarget:
             inputs = [torch.from_numpy(part) for part in (self.pixels, *self.references)]
             if not isinstance(network, Uint8SRWrapper):
                 return network(*inputs).numpy(), None
-            estimate = network.estimate(*inputs)
-            return network.to_uint8(estimate).numpy(), estimate.numpy()
+            return network(*inputs)[0].numpy(), network.estimate(*inputs).numpy()
 
 
 def export_target(
@@ -88,7 +87,7 @@ def export_target(
         def wrapped(dtype: torch.dtype) -> nn.Module:
             return Uint8DetectorWrapper(deepcopy(network), dtype)
 
-        return ExportTarget(wrapped, "maps", io_spec.multiple, image[None], map_parity)
+        return ExportTarget(wrapped, ("maps",), io_spec.multiple, image[None], map_parity)
     scale, multiple = io_spec.scale, int(getattr(network, "multiple", 1))
     crops = low_resolution(center_crops(faces[:PARITY_FACES], scale), scale)
     crops = padded(crops, min(io_spec.crop_sizes) if io_spec.references else multiple)
@@ -97,7 +96,7 @@ def export_target(
         crops, references = reference_features(cast(MSRNet, network), crops, faces, io_spec.references)
     return ExportTarget(
         lambda dtype: Uint8SRWrapper(deepcopy(network), scale, dtype, sigma),
-        "enlarged",
+        ("enlarged", "residual"),
         multiple,
         crops,
         pixel_parity,
@@ -148,7 +147,10 @@ def verify(target: ExportTarget, step: str, path: Path, report: Report) -> dict[
     """
     inputs = (target.pixels, *target.references)
     expected, estimate = target.expected
-    metrics = target.compare(step, expected, OrtGraph(path).run(*inputs)[0])
+    actual, *residual = OrtGraph(path).run(*inputs)
+    metrics = target.compare(step, expected, actual)
+    if residual:
+        metrics |= consistency_parity(step, target.pixels, actual, residual[0])
     if estimate is not None and step in MAX_ERROR:
         with TemporaryDirectory() as folder:
             pre_round = Path(folder) / "pre_round.onnx"

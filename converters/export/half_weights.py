@@ -48,5 +48,5 @@ def half_weights(
 def _psnr_y(network: Uint8SRWrapper, lr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
     side = hr.shape[1]
     batches = np.array_split(lr, -(-len(lr) // 8))
-    sr = np.concatenate([network(torch.from_numpy(batch)).numpy() for batch in batches])
+    sr = np.concatenate([network(torch.from_numpy(batch))[0].numpy() for batch in batches])
     return mean_db(psnr_y(sr[:, :side, :side], hr))

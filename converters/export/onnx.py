@@ -23,7 +23,7 @@ REFERENCE_INPUTS = ("keys", "values", "present")
 def onnx_from_network(
     network: nn.Module,
     multiple: int = 1,
-    output: str = "enlarged",
+    outputs: Sequence[str] = ("enlarged", "residual"),
     references: Sequence[Tensor] = (),
     side: int = 0,
     square: bool = False,
@@ -31,9 +31,9 @@ def onnx_from_network(
     """Export a network that takes pixels.
 
     Args:
-        network: (N, H, W, 3) uint8 -> one tensor.
+        network: (N, H, W, 3) uint8 -> a tensor for each output.
         multiple: H and W are multiples of it.
-        output: name of the output.
+        outputs: names of the outputs.
         references: example keys, values and presence of references, (N, R, …) each, for a network that takes them;
             N and R are dynamic.
         side: fixed H and W, which references require; 0 for dynamic ones.
@@ -52,7 +52,7 @@ def onnx_from_network(
     slots = torch.export.Dim("references", min=1, max=64)
     names = ["pixels", *REFERENCE_INPUTS[: len(references)]]
     dynamic_shapes = ({0: batch, **sides}, *[{0: batch, 1: slots} for _ in references])
-    return trace(network, (example, *references), names, [output], dynamic_shapes)
+    return trace(network, (example, *references), names, outputs, dynamic_shapes)
 
 
 def trace(

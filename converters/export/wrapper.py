@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from ...engines.errors import BuildError
 from ...networks.detector import Detector, on_pixels
-from ...networks.layers.bicubic import bicubic_matrix
-from ...networks.layers.pixels import to_pixels, to_planes, to_rgb
-from ...networks.layers.resample import on_sides
+from .projection import PEAK, MatrixProjection, SubPixelProjection, mean_squared_residual
 
 CAMERA_SIGMA = 2.0
 """Standard deviation, in pixels, of the projection's low-pass filter for networks trained on camera degradation. On
@@ -22,45 +20,39 @@ degraded faces, larger values do not improve PSNR and smaller ones bring the cam
 
 
 @runtime_checkable
-class BicubicResidual(Protocol):
-    """A super-resolution network that computes a residual to bicubic upscaling and supports BGR input."""
+class SubPixelResidual(Protocol):
+    """A super-resolution network that computes a residual to bicubic upscaling, in sub-pixels."""
 
-    def residual(self, x: Tensor) -> Tensor:
-        """The residual to the bicubic image."""
+    def sub_pixels(self, x: Tensor) -> Tensor:
+        """The residual before the pixel shuffle: (N, 3, H, W) -> (N, 3·k², H, W)."""
 
     def in_bgr(self) -> nn.Module:
-        """A copy of the network with BGR input and output."""
+        """A copy with BGR input, whose sub-pixels are in the order (row, column, color BGR) of the k × k block."""
 
 
 class Uint8SRWrapper(nn.Module):
-    """Super-resolution network with uint8 BGR input and output and the consistency projection.
-
-    sr + U(lr - D sr): the difference between the input and the downscaled output is added back. D is antialiased
-    bicubic downscaling, U bicubic upscaling; both are products with small matrices, which a runtime that knows the crop
-    size folds into constants. For a network that removes noise and compression artifacts the projection would bring
-    them back: U is replaced by U G, G being a Gaussian low-pass filter, so that only brightness and tint are projected.
-
-    A network that adds a residual R to the bicubic image, sr = R + U lr, needs one upscaling instead of two:
-    R + U(lr + G(lr - D R - D U lr)), where D U is one small matrix.
+    """Super-resolution network with uint8 BGR input and output, the consistency projection, and its residual.
 
     Args:
         network: RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W).
         scale: upscaling factor.
         dtype: of the network; projection and pixel conversion stay FP32.
-        sigma: standard deviation of G in low-resolution pixels; 0 disables G.
+        sigma: of the projection's low-pass filter in low-resolution pixels; 0 disables it, see `projection_sigma`.
     """
+
+    projection: MatrixProjection | SubPixelProjection
 
     def __init__(self, network: nn.Module, scale: int, dtype: torch.dtype = torch.float32, sigma: float = 0.0) -> None:
         super().__init__()
-        self.bgr = isinstance(network, BicubicResidual)
-        self.network = (network.in_bgr() if isinstance(network, BicubicResidual) else network).to(dtype).eval()
+        self.sub_pixel = isinstance(network, SubPixelResidual)
+        self.network = (network.in_bgr() if isinstance(network, SubPixelResidual) else network).to(dtype).eval()
+        self.projection = (SubPixelProjection if self.sub_pixel else MatrixProjection)(scale, sigma)
         self.scale = scale
         self.dtype = dtype
-        self.sigma = sigma
 
     def forward(
         self, pixels: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Upscale faces.
 
         Args:
@@ -69,45 +61,38 @@ class Uint8SRWrapper(nn.Module):
             present: (N, R) float32, 1 for a reference, 0 for an empty slot.
 
         Returns:
-            (N, scale·H, scale·W, 3) uint8 BGR.
+            (N, scale·H, scale·W, 3) uint8 BGR; and the consistency residual, (N,) float32 in gray levels squared.
         """
-        return self.to_uint8(self.estimate(pixels, keys, values, present))
+        levels = (self.estimate(pixels, keys, values, present) * PEAK).round().clamp(0, PEAK)
+        return self.pixels(levels), mean_squared_residual(self.projection, levels, self._planes(pixels))
 
     def estimate(
         self, pixels: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
     ) -> Tensor:
-        """As `forward`, before rounding: (N, 3, scale·H, scale·W) near [0, 1], BGR if `bgr`, else RGB."""
-        lr = to_planes(pixels) if self.bgr else to_rgb(pixels)
-        x, sides = lr.to(self.dtype), (pixels.shape[1], pixels.shape[2])
-        if isinstance(self.network, BicubicResidual):
-            sr = self.network.residual(x).float()
+        """The upscaled faces before rounding, near [0, 1]: sub-pixels (N, 3·k², H, W), or RGB (N, 3, k·H, k·W)."""
+        lr = self._planes(pixels) / PEAK
+        x = lr.to(self.dtype)
+        if isinstance(self.network, SubPixelResidual):
+            sr = self.network.sub_pixels(x).float()
         elif keys is None or values is None:
             sr = self.network(x).float()
         else:  # matching is FP32 in every precision; values are added to features and have their type
             sr = self.network(x, keys.float(), values.to(self.dtype), present).float()
-        down = [bicubic_matrix(self.scale * side, side, torch) for side in sides]  # (H, kH) and (W, kW)
-        up = [bicubic_matrix(side, self.scale * side, torch) for side in sides]
-        error = lr - on_sides(sr, down)
-        if self.bgr:
-            error = error - on_sides(lr, [d @ u for d, u in zip(down, up, strict=True)])
-        if self.sigma:
-            error = on_sides(error, [gaussian_matrix(side, self.sigma) for side in sides])
-        return sr + on_sides(lr + error if self.bgr else error, up)
+        projected: Tensor = self.projection(sr, lr)
+        return projected
 
-    def to_uint8(self, estimate: Tensor) -> Tensor:
-        """Convert the output of `estimate` to the output of `forward`."""
-        return to_pixels(estimate, self.bgr)
+    def pixels(self, levels: Tensor) -> Tensor:
+        """Convert a rounded `estimate` in gray levels to (N, k·H, k·W, 3) uint8 BGR."""
+        if not self.sub_pixel:
+            return levels.flip(1).permute(0, 2, 3, 1).to(torch.uint8)
+        (n, _, height, width), k = levels.shape, self.scale
+        blocks = levels.permute(0, 2, 3, 1).reshape(n * height, width, k, 3 * k)  # rows of blocks
+        return blocks.transpose(1, 2).reshape(n, k * height, k * width, 3).to(torch.uint8)
 
-
-def gaussian_matrix(side: int, sigma: float) -> Tensor:
-    """Matrix (side, side) FP32 of a Gaussian filter with mirrored borders.
-
-    Rows and columns sum to 1, so the mean is preserved. `sigma` is at most a third of `side`.
-    """
-    row, column = torch.arange(side)[:, None].float(), torch.arange(side)[None, :].float()
-    distances = (row - column, row + column + 1, row + column + 1 - 2 * side)  # to the sample and its two mirror images
-    weights = sum((torch.exp(-0.5 * (distance / sigma) ** 2) for distance in distances), torch.zeros(()))
-    return weights / weights.sum(1, keepdim=True)
+    def _planes(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float gray levels in the color order of the network."""
+        planes = pixels.float().permute(0, 3, 1, 2)
+        return planes if self.sub_pixel else planes.flip(1)
 
 
 def projection_sigma(training: Mapping[str, Any]) -> float:
@@ -133,7 +118,7 @@ def expose_pre_round(model: onnx.ModelProto) -> onnx.ModelProto:
     """Copy a graph with uint8 output and replace its output with the input of its Round node.
 
     Returns:
-        The graph with output (N, 3, scale·H, scale·W) float in 0..255, RGB or BGR as in its network.
+        The graph with the output of `Uint8SRWrapper.estimate` in 0..255.
 
     Raises:
         BuildError: the graph does not have exactly one Round node.

@@ -14,14 +14,16 @@ KINDS = ["Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize"]
 MIN_INT8_CHANNELS = 16
 """Minimum output channels of a last convolution to quantize it: INT8 kernels process 16 channels at once. Images have
 three, the detector's maps fifteen."""
+PROJECTION = "projection."
+"""Prefix of the weights of the consistency projection, which stays in FP32."""
 MEASURED_SIDE = 64
 """Height and width at which MACs are counted if the graph has dynamic sides; shares barely depend on it."""
 
 
 def excluded_description(model: onnx.ModelProto) -> str:
     """Describe `excluded_nodes` for messages."""
-    first, _ = boundary_convolutions(model)
-    return "first and last convolutions" if excluded_nodes(model) - first else "first convolution"
+    _, last = boundary_convolutions(model)
+    return "first and last convolutions" if excluded_nodes(model) & last else "first convolution"
 
 
 def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
@@ -36,15 +38,17 @@ def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
 
 
 def excluded_nodes(model: onnx.ModelProto) -> set[str]:
-    """Names of the convolutions that are never quantized: the first, and the last if it has few output channels.
+    """Names of the convolutions that are never quantized: the first, the last if it has few channels, and others.
 
     The first reads three color channels, the last may write as few: INT8 kernels gain nothing there. A last convolution
-    before a pixel shuffle has more channels and is quantized.
+    before a pixel shuffle has more channels and is quantized. Those of the consistency projection are not.
     """
     first, last = boundary_convolutions(model)
     channels = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
     narrow = {node.name for node in _convolutions(model) if channels.get(node.input[1], 0) < MIN_INT8_CHANNELS}
-    return first | (last & narrow)
+    projection = {node.name for node in model.graph.node if node.op_type == "Conv"}
+    projection -= {node.name for node in _convolutions(model)}
+    return first | (last & narrow) | projection
 
 
 def boundary_convolutions(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
@@ -53,7 +57,7 @@ def boundary_convolutions(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
     sources: dict[str, set[str]] = {}  # tensor -> its closest preceding convolutions
     for node in model.graph.node:
         before = {conv for name in node.input for conv in sources.get(name, ())}
-        if node.op_type == "Conv":
+        if _is_network_conv(node):
             first |= set() if before else {node.name}
             last = (last - before) | {node.name}
             before = {node.name}
@@ -88,7 +92,11 @@ def int8_mac_share(model: onnx.ModelProto, nodes: Collection[str]) -> float:
 
 
 def _convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    return [node for node in model.graph.node if node.op_type == "Conv"]
+    return [node for node in model.graph.node if _is_network_conv(node)]
+
+
+def _is_network_conv(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Conv" and not node.input[1].startswith(PROJECTION)
 
 
 def _stage(weight: str) -> str:

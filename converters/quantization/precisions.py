@@ -1,4 +1,4 @@
-"""Accuracy drop of FP16 and INT8, or the reason they are rejected, for the card of an FP32 bundle."""
+"""Precisions of an FP32 bundle besides its own: INT8 graphs for CPUs, and the accuracy drop of each on the card."""
 
 from __future__ import annotations
 
@@ -8,55 +8,97 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ...calibration.accuracy import AccuracyCheck, psnr_check
+from ...calibration.accuracy import MAX_AP_DROP, AccuracyCheck, average_precision_check, psnr_check
 from ...calibration.data.faces import true_faces
-from ...engines.bundle.bundle import Bundle, write_bundle
+from ...engines.bundle.bundle import INT8_ONNX, INT8_VNNI_ONNX, Bundle, write_bundle
 from ...engines.bundle.card import Precision, evaluation_from_title, with_evaluation
+from ...engines.cpu import has_bf16, has_vnni
 from ...engines.errors import BuildError
 from ...engines.onnxruntime.session import OrtSession
+from ...engines.openvino.session import OvSession, installed
 from ..export.convert import ExportTarget, Report, export_target_from_bundle
 from .ptq import quantize
+from .search import QdqFormat
 
 MAX_DROP_DB: dict[Precision, float] = {"fp16": 0.05, "int8": 0.15}
 """Largest accepted loss of luma PSNR to FP32, in dB."""
 
 
-def report_precisions(bundle: Bundle, faces: Path | None = None, report: Report = lambda line: None) -> Bundle:
-    """Quantize a super-resolution network to FP16 and INT8 and write the accuracy drop to its card.
+def add_precisions(
+    bundle: Bundle,
+    faces: Path | None = None,
+    detection_data: Path | None = None,
+    report: Report = lambda line: None,
+) -> Bundle:
+    """Quantize a network to FP16 and INT8, write the accuracy drop to its card, and add the INT8 graphs to the bundle.
+
+    INT8 with 8-bit weights needs a processor with VNNI, and BF16, in which OpenVINO runs the FP32 graph, one with BF16:
+    elsewhere they are left out.
 
     Args:
         bundle: in FP32.
         faces: folder of ground-truth faces for evaluation; None for the sample faces.
+        detection_data: of a detector, labelled images; None for the sample image.
 
     Returns:
-        The bundle with an evaluation of each precision: metrics ``psnr_y_db`` and ``drop_db``, or ``rejected`` with the
-        reason.
+        The bundle with an evaluation of each precision: the metric and its ``drop_db``, or ``drop`` for a detector, the
+        same with the prefix ``vnni_`` for 8-bit weights; or ``rejected`` with the reason.
 
     Raises:
-        OutputError: the card cannot be written.
+        OutputError: the bundle cannot be written.
     """
+    precisions = _Precisions(bundle, faces, detection_data, report)
+    contents = {name: (bundle.folder / name).read_bytes() for name in bundle.card.files}
     card = bundle.card
-    hr, dataset_name = true_faces(faces)
-    target = export_target_from_bundle(bundle, hr)
-    with closing(OrtSession(bundle)) as reference:
-        check = psnr_check(reference, hr, dataset_name)
-    for precision, max_drop in MAX_DROP_DB.items():
-        metrics = _drop(bundle, target, replace(check, max_drop=max_drop), precision, report)
-        card = with_evaluation(card, evaluation_from_title(dataset_name, precision, metrics))
-    return write_bundle(bundle.folder, card, {name: (bundle.folder / name).read_bytes() for name in card.files})
+    evaluations = {"fp16": precisions.quantized("fp16", "cpu")[0]}
+    evaluations["int8"], graph = precisions.quantized("int8", "cpu")
+    if graph:
+        contents[INT8_ONNX] = graph
+    if graph and has_vnni():
+        vnni, graph = precisions.quantized("int8", "vnni")
+        evaluations["int8"] |= {f"vnni_{name}": value for name, value in vnni.items()}
+        contents |= {INT8_VNNI_ONNX: graph} if graph else {}
+    if has_bf16() and installed() and not card.io_spec.references:
+        evaluations["bf16"] = precisions.bf16()
+    for precision, metrics in evaluations.items():
+        card = with_evaluation(card, evaluation_from_title(precisions.check.dataset_name, precision, metrics))
+    return write_bundle(bundle.folder, card, contents)
 
 
-def _drop(
-    bundle: Bundle, target: ExportTarget, check: AccuracyCheck, precision: Precision, report: Report
-) -> dict[str, Any]:
-    with TemporaryDirectory() as folder:
-        draft = Bundle(Path(folder), replace(bundle.card, precision=precision))
-        try:
-            evaluation = quantize(target, check, bundle, draft, report).evaluation
-        except BuildError as error:
-            report(f"{precision} is rejected: {error}")
-            return {"rejected": str(error)}
-    assert evaluation is not None
-    drop_db = evaluation.metrics["drop"]
-    report(f"{precision}: {drop_db:.3f} dB below fp32, limit {check.max_drop} dB")
-    return {"psnr_y_db": evaluation.metrics["psnr_y_db"], "drop_db": drop_db}
+class _Precisions:
+    """Quantizes one bundle; the evaluation in FP32 is shared by all precisions."""
+
+    def __init__(self, bundle: Bundle, faces: Path | None, detection_data: Path | None, report: Report) -> None:
+        self.bundle, self.report = bundle, report
+        self.detector = bundle.card.io_spec.task == "face-detection"
+        hr, dataset_name = true_faces(faces)
+        self.target: ExportTarget = export_target_from_bundle(bundle, hr)
+        with closing(OrtSession(bundle)) as reference:
+            self.check: AccuracyCheck = (
+                average_precision_check(reference, detection_data)
+                if self.detector
+                else psnr_check(reference, hr, dataset_name)
+            )
+
+    def quantized(self, precision: Precision, qdq_format: QdqFormat) -> tuple[dict[str, Any], bytes]:
+        """Metrics for the card, and the graph; empty if the precision is rejected."""
+        check = replace(self.check, max_drop=MAX_AP_DROP if self.detector else MAX_DROP_DB[precision])
+        with TemporaryDirectory() as folder:
+            draft = Bundle(Path(folder), replace(self.bundle.card, precision=precision))
+            try:
+                evaluation = quantize(self.target, check, self.bundle, draft, self.report, qdq_format).evaluation
+            except BuildError as error:
+                self.report(f"{precision} is rejected: {error}")
+                return {"rejected": str(error)}, b""
+            assert evaluation is not None
+            return self._metrics(precision, evaluation.metrics[check.metric]), draft.onnx.read_bytes()
+
+    def bf16(self) -> dict[str, Any]:
+        """Metrics of the FP32 graph in OpenVINO's BF16."""
+        with closing(OvSession(self.bundle, precision="bf16")) as session:
+            return self._metrics("bf16", self.check.measure(session))
+
+    def _metrics(self, precision: str, value: float) -> dict[str, Any]:
+        drop = self.check.fp32_value - value
+        self.report(f"{precision}: {self.check.label} {value:.4f}, {drop:.4f} below fp32")
+        return {self.check.metric: round(value, 4), "drop" if self.detector else "drop_db": round(drop, 4)}

@@ -36,8 +36,9 @@ EXCLUDED_STAGES = (0, 1, 2, 4, 8)
 """Numbers of most sensitive stages to exclude, tried in this order; the search ends with the first that passes."""
 SENSITIVITY_INPUTS = 8
 """Calibration inputs on which the sensitivity of a stage is measured."""
-QdqFormat = Literal["cpu", "tensorrt"]
-"""Quantization format: CPUs take unsigned activations and 7-bit weights, TensorRT the graphs of `insert_qdq`."""
+QdqFormat = Literal["cpu", "vnni", "tensorrt"]
+"""Quantization format: CPUs take unsigned activations and 7-bit weights, 8-bit ones if they have VNNI, TensorRT the
+graphs of `insert_qdq`."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ def write_int8(model: onnx.ModelProto, source: QuantizationSource, path: Path, e
         quantized = insert_qdq(model, nodes, source.ranges)
     else:
         kinds = {node.op_type for node in model.graph.node if node.name in nodes}
-        quantize_static(source.path, path, nodes, [kind for kind in KINDS if kind in kinds], source.ranges)
+        weight_bits = 8 if source.qdq_format == "vnni" else 7
+        quantize_static(source.path, path, nodes, [kind for kind in KINDS if kind in kinds], source.ranges, weight_bits)
         last = boundary_convolutions(model)[1]
         quantized = with_float_output(onnx.load(path), model, last.intersection(nodes))
     onnx.save(strip_metadata(quantized), path)

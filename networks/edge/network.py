@@ -85,22 +85,28 @@ class Edge(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
-        return self.residual(x) + enlarge(x, self.scale)
+        return F.pixel_shuffle(self.sub_pixels(x), self.scale) + enlarge(x, self.scale)
 
-    def residual(self, x: Tensor) -> Tensor:
-        """Output without the bicubic image; shapes as in `forward`."""
+    def sub_pixels(self, x: Tensor) -> Tensor:
+        """Residual to the bicubic image before the pixel shuffle: (N, 3, H, W) -> (N, 3·scale², H, W)."""
         feature = F.relu(self.head(x))
         for layer in self.body:
             feature = F.relu(layer(feature))
-        return F.pixel_shuffle(self.tail(feature), self.scale)
+        sub_pixels: Tensor = self.tail(feature)
+        return sub_pixels
 
     def in_bgr(self) -> Edge:
-        """A copy with BGR input and output: red and blue are swapped in the first and the last convolution."""
+        """A copy with BGR input, whose sub-pixels are in the order (row, column, color BGR) of a pixel's block.
+
+        The channels of the first and the last convolution are permuted, so neither colors nor blocks are reordered at
+        inference.
+        """
         swapped = copy.deepcopy(self)
         with torch.no_grad():
             swapped.head.weight.copy_(self.head.weight.flip(1))
             for target, source in zip(swapped.tail.parameters(), self.tail.parameters(), strict=True):
-                target.copy_(source.view(3, -1, *source.shape[1:]).flip(0).flatten(0, 1))
+                by_color = source.view(3, self.scale**2, *source.shape[1:]).flip(0)
+                target.copy_(by_color.transpose(0, 1).flatten(0, 1))
         return swapped
 
     def unfuse(self, fused: Mapping[str, Tensor]) -> dict[str, Tensor]:

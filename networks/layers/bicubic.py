@@ -24,12 +24,17 @@ def bicubic_matrix(n_in: int, n_out: int, xp: Any = np, **like: Any) -> Any:
     Returns:
         (n_out, n_in) matrix of ``xp``, float32.
     """
-    weights = _weights(n_out, n_in, xp, **like).T if n_out < n_in else _weights(n_in, n_out, xp, **like)
+    weights = bicubic_weights(n_out, n_in, xp, **like).T if n_out < n_in else bicubic_weights(n_in, n_out, xp, **like)
     return weights / weights.sum(1)[:, None]
 
 
-def _weights(few: int, many: int, xp: Any, **like: Any) -> Any:
-    """(many, few) kernel values at the distances between the samples of a fine and a coarse grid, in coarse steps."""
+def bicubic_weights(few: int, many: int, xp: Any = np, **like: Any) -> Any:
+    """(many, few) kernel values at the distances between the samples of a fine and a coarse grid, in coarse steps.
+
+    Args:
+        few, many: numbers of samples of the coarse and the fine grid.
+        xp, like: see `bicubic_matrix`.
+    """
     # Normalized rows upsample, normalized columns downsample; a graph that does both computes this once.
     positions = (xp.arange(many, dtype=xp.float32, **like)[:, None] + 0.5) * (few / many)  # (many, 1)
     x = xp.clip(abs(positions - (xp.arange(few, dtype=xp.float32, **like)[None, :] + 0.5)), 0.0, 2.0)  # (many, few)

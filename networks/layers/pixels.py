@@ -8,15 +8,9 @@ from torch import Tensor
 
 def to_rgb(pixels: Tensor) -> Tensor:
     """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float RGB in [0, 1], channels last in memory."""
-    return to_planes(pixels).flip(1)
+    return (pixels.float().permute(0, 3, 1, 2) / 255).flip(1)
 
 
-def to_planes(pixels: Tensor) -> Tensor:
-    """Like `to_rgb`, but the channels stay in BGR order."""
-    return pixels.float().permute(0, 3, 1, 2) / 255
-
-
-def to_pixels(estimate: Tensor, bgr: bool = False) -> Tensor:
-    """(N, 3, H, W) near [0, 1], RGB or, with ``bgr``, BGR -> (N, H, W, 3) uint8 BGR."""
-    levels = (estimate * 255).round().clamp(0, 255)
-    return (levels if bgr else levels.flip(1)).permute(0, 2, 3, 1).to(torch.uint8)
+def to_pixels(estimate: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB near [0, 1] -> (N, H, W, 3) uint8 BGR."""
+    return (estimate * 255).round().clamp(0, 255).flip(1).permute(0, 2, 3, 1).to(torch.uint8)

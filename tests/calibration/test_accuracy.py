@@ -37,7 +37,7 @@ def test_calibration_uses_given_crops_and_evaluation_uses_faces():
 
 
 def test_crop_of_unsupported_size_raises():
-    with pytest.raises(EngineError, match="expected square crops of 32, 48, 64, 96, 128 px, got 40x40"):
+    with pytest.raises(EngineError, match="expected square crops of 32, 48, 64, 80, 96, 112, 128 px, got 40x40"):
         psnr_check(Nearest(), sample_faces(), "faces", crops=[crop(32), crop(40)])
 
 

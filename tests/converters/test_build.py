@@ -58,7 +58,7 @@ def projected(sr, pixels):
 def test_every_crop_size_and_batch_size_runs(tiny_bundle, precision):
     bundle = tiny_bundle(precision=precision)
     session, io_spec = OrtSession(bundle, threads=1), bundle.card.io_spec
-    assert io_spec.crop_sizes == (32, 48, 64, 96, 128)
+    assert io_spec.crop_sizes == (32, 48, 64, 80, 96, 112, 128)
     for side in io_spec.crop_sizes:
         for count in io_spec.batches:
             pixels = session.infer(np.full((count, side, side, 3), 90, np.uint8))
@@ -84,10 +84,11 @@ def test_projection_makes_the_downscaled_output_match_the_input(tiny_bundle, net
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_graph_takes_and_returns_uint8_squares_of_any_size(tiny_bundle, precision):
     graph = onnx.load(tiny_bundle(precision=precision).onnx).graph
-    (pixels,), (enlarged,) = graph.input, graph.output
+    (pixels,), (enlarged, residual) = graph.input, graph.output
     for tensor in (pixels, enlarged):
         assert tensor.type.tensor_type.elem_type == TensorProto.UINT8
-    assert (pixels.name, enlarged.name) == ("pixels", "enlarged")
+    assert (pixels.name, enlarged.name, residual.name) == ("pixels", "enlarged", "residual")
+    assert residual.type.tensor_type.elem_type == TensorProto.FLOAT and len(residual.type.tensor_type.shape.dim) == 1
     names = [d.dim_param or d.dim_value for d in pixels.type.tensor_type.shape.dim]
     assert names == ["batch", "height", "height", 3]
     assert enlarged.type.tensor_type.shape.dim[0].dim_param == "batch"
@@ -116,7 +117,7 @@ def test_graph_holds_no_metadata_of_the_build_machine(tiny_bundle, precision):
 )
 def test_card_records_parity_configuration_and_versions(tiny_bundle, precision, steps):
     card = tiny_bundle(precision=precision).card
-    metrics = {f"{step}_{metric}" for step in steps for metric in ("max_error", "psnr_db")}
+    metrics = {f"{step}_{metric}" for step in steps for metric in ("max_error", "psnr_db", "consistency_error_db")}
     pre_round = {"traced_pre_round_max_error", "simplified_pre_round_max_error"}
     assert set(card.parity) == metrics | pre_round
     assert all(card.parity[name] <= 1e-3 for name in pre_round)

@@ -2,7 +2,14 @@
 
 import numpy as np
 import pytest
-from facesr_edge.converters.parity import MAX_ERROR, MIN_PSNR_DB, map_parity, pixel_parity
+from facesr_edge.converters.parity import (
+    MAX_CONSISTENCY_ERROR_DB,
+    MAX_ERROR,
+    MIN_PSNR_DB,
+    consistency_parity,
+    map_parity,
+    pixel_parity,
+)
 from facesr_edge.engines.errors import ParityError
 
 
@@ -31,6 +38,24 @@ def test_psnr_below_the_limit_is_an_error(step, every, error):
     actual[::every] += error
     with pytest.raises(ParityError, match=rf"the {step} network differs .* at least {MIN_PSNR_DB[step]:.0f} dB"):
         pixel_parity(step, gray(), actual.reshape(gray().shape))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_consistency_of_the_worst_face_is_limited(sign):
+    crops, pixels = gray(), np.full((2, 128, 128, 3), 98, np.uint8)  # a residual of 4
+    within, beyond = (4 * 10 ** (sign * share * MAX_CONSISTENCY_ERROR_DB / 10) for share in (0.9, 1.1))
+    assert consistency_parity("engine", crops, pixels, np.float32([within, 4])) == {
+        "engine_consistency_error_db": pytest.approx(0.9 * MAX_CONSISTENCY_ERROR_DB, abs=1e-3)
+    }
+    for residual in (beyond, np.nan):
+        with pytest.raises(ParityError, match="consistency of the engine graph differs"):
+            consistency_parity("engine", crops, pixels, np.float32([4, residual]))
+
+
+def test_a_residual_of_zero_is_consistent():
+    assert consistency_parity("fp16", gray(), np.full((2, 64, 64, 3), 100, np.uint8), np.zeros(2, np.float32)) == {
+        "fp16_consistency_error_db": pytest.approx(0, abs=1e-3)
+    }
 
 
 def test_steps_with_an_accuracy_check_have_no_parity_limit():

@@ -109,7 +109,7 @@ def test_fake_quantization_matches_int8_graphs_of_the_same_format(monkeypatch, t
         prepare_qat(wrapper.network)
         with torch.no_grad():
             wrapper.train()(torch.from_numpy(target.pixels))  # records the ranges
-            return wrapper.eval()(torch.from_numpy(target.pixels)).numpy().astype(float)
+            return wrapper.eval()(torch.from_numpy(target.pixels))[0].numpy().astype(float)
 
     exact = OrtGraph(fp32).run(target.pixels)[0]
     same, other = (fake_quantized(steps) for steps in (QDQ_FORMATS if qdq_format == "cpu" else QDQ_FORMATS[::-1]))

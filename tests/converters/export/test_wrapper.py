@@ -2,13 +2,15 @@
 
 from collections import Counter
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 import torch
 from facesr_edge.calibration.data.faces import low_resolution, sample_faces
 from facesr_edge.converters.export.onnx import onnx_from_network, simplify
-from facesr_edge.converters.export.wrapper import CAMERA_SIGMA, Uint8SRWrapper, gaussian_matrix, projection_sigma
+from facesr_edge.converters.export.projection import PEAK, gaussian_matrix
+from facesr_edge.converters.export.wrapper import CAMERA_SIGMA, Uint8SRWrapper, projection_sigma
 from facesr_edge.engines.onnxruntime.session import OrtGraph
 from facesr_edge.networks import build_network
 from facesr_edge.networks.layers.bicubic import resize_batch
@@ -49,9 +51,14 @@ def edge():
 
 def estimate(network, pixels, sigma=0.0, scale=4):
     """(N, kH, kW, 3) RGB in 0..255, before rounding."""
+    wrapper = Uint8SRWrapper(network, scale, sigma=sigma)
     with torch.inference_mode():
-        sr = Uint8SRWrapper(network, scale, sigma=sigma).estimate(torch.from_numpy(pixels))
-    return 255 * sr.permute(0, 2, 3, 1).numpy()
+        sr = PEAK * wrapper.estimate(torch.from_numpy(pixels)).numpy()
+    if not wrapper.sub_pixel:
+        return sr.transpose(0, 2, 3, 1)
+    n, _, h, w = sr.shape
+    blocks = sr.reshape(n, scale, scale, 3, h, w)  # row and column of the block, color
+    return blocks.transpose(0, 4, 1, 5, 2, 3).reshape(n, scale * h, scale * w, 3)[..., ::-1]
 
 
 def downscaled(sr, like):
@@ -114,8 +121,9 @@ def test_exported_graph_equals_pytorch_at_every_crop_size(crops, tmp_path):
     wider = np.pad(crops[:2], ((0, 0), (0, 32), (0, 32), (0, 0)), mode="wrap")
     for pixels in (crops, crops[:1, :24, :24], wider, np.tile(wider, (1, 2, 2, 1))[:, :96, :96]):
         with torch.inference_mode():
-            expected = wrapped(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
-        actual = session.run(np.ascontiguousarray(pixels))[0]
+            expected, residual = (part.numpy() for part in wrapped(torch.from_numpy(np.ascontiguousarray(pixels))))
+        actual, actual_residual = session.run(np.ascontiguousarray(pixels))
+        np.testing.assert_allclose(actual_residual, residual, rtol=0.01)
         assert actual.shape == expected.shape
         assert np.abs(actual.astype(int) - expected).max() <= 1 and np.mean(actual != expected) < 0.01
 
@@ -130,7 +138,7 @@ def test_square_graph_computes_its_matrices_once(edge, crops, tmp_path):
     assert sum(nodes[True].values()) < sum(nodes[False].values()) - 20
     onnx.save(graph, tmp_path / "g.onnx")
     with torch.inference_mode():
-        expected = wrapped(torch.from_numpy(crops)).numpy()
+        expected = wrapped(torch.from_numpy(crops))[0].numpy()
     assert np.abs(OrtGraph(tmp_path / "g.onnx").run(crops)[0].astype(int) - expected).max() <= 1
 
 
@@ -142,15 +150,35 @@ def test_one_upscaling_for_residual_and_projection_equals_two(crops, scale, sigm
         network = build_network("edge", {"width": 8, "depth": 2, "scale": scale})
         nn.init.normal_(network.tail.weight, std=0.05)  # a residual for the projection to change
         nn.init.normal_(network.tail.bias, std=0.05)
-    opaque = nn.Sequential(network)  # hides `residual` from the wrapper
-    np.testing.assert_allclose(
-        estimate(network, crops, sigma, scale)[..., ::-1], estimate(opaque, crops, sigma, scale), atol=2e-3
-    )
-    x = torch.rand(1, 3, 8, 8)
+    opaque = nn.Sequential(network)  # hides `sub_pixels` from the wrapper
+    np.testing.assert_allclose(estimate(network, crops, sigma, scale), estimate(opaque, crops, sigma, scale), atol=2e-3)
     with torch.inference_mode():
-        fused, plain = (Uint8SRWrapper(one, scale, sigma=sigma)(torch.from_numpy(crops)) for one in (network, opaque))
-        torch.testing.assert_close(network.in_bgr()(x.flip(1)).flip(1), network(x))
+        (fused, residual), (plain, plain_residual) = (
+            Uint8SRWrapper(one, scale, sigma=sigma)(torch.from_numpy(crops)) for one in (network, opaque)
+        )
     assert (fused.int() - plain.int()).abs().max() <= 1 and (fused != plain).float().mean() < 1e-3
+    torch.testing.assert_close(residual, plain_residual, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("sigma", [0.0, CAMERA_SIGMA])
+@pytest.mark.parametrize(("side", "scale"), [(32, 4), (48, 2), (16, 8), (40, 3)])
+def test_residual_is_that_of_the_output_pixels(crops, side, scale, sigma):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("edge", {"width": 8, "depth": 1, "scale": scale})
+    bright = np.clip(crops.astype(int) * 2, 0, 255).astype(np.uint8)  # the output is clipped
+    pixels = np.stack([cv2.resize(crop, (side, side)) for crop in (*crops[:4], *bright[:4])])
+    for one in (network, nn.Sequential(network)):
+        with torch.inference_mode():
+            sr, residual = Uint8SRWrapper(one, scale, sigma=sigma)(torch.from_numpy(pixels))
+        expected = np.square(pixels - resize_batch(sr.numpy(), side, side)).mean((1, 2, 3))
+        np.testing.assert_allclose(residual.numpy(), expected, rtol=2e-3)
+
+
+def test_low_pass_has_no_denormal_weights():
+    for side in (32, 64, 96, 128):
+        weights = gaussian_matrix(side, CAMERA_SIGMA).numpy()
+        assert weights[weights > 0].min() > np.finfo(np.float32).tiny
 
 
 def test_edge_graph_does_not_reorder_color_channels(edge):

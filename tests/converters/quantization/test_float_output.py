@@ -6,6 +6,7 @@ import pytest
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.converters.export.convert import export_fp32, export_target
+from facesr_edge.converters.quantization.layers import PROJECTION
 from facesr_edge.converters.quantization.ptq import ptq_unchecked
 from facesr_edge.converters.quantization.qdq import QDQ, with_float_output
 from facesr_edge.engines.bundle.bundle import Bundle
@@ -40,16 +41,22 @@ def graph(built):
     return onnx.load(built[1]).graph
 
 
+def convolutions(graph):
+    """Those of the network, without the projection's."""
+    nodes = [node for node in graph.node if node.op_type == "Conv"]
+    return [node for node in nodes if not node.input[1].startswith(PROJECTION)]
+
+
 def last_convolution(graph):
-    return [node for node in graph.node if node.op_type == "Conv"][-1]
+    return convolutions(graph)[-1]
 
 
 def test_last_convolution_has_int8_input_and_fp32_output(graph):
     tail = last_convolution(graph)
     producers = {name: node for node in graph.node for name in node.output}
     assert producers[tail.input[0]].op_type == "DequantizeLinear"
-    assert [node.op_type for node in graph.node if tail.output[0] in node.input] == ["DepthToSpace"]
-    inner = [node for node in graph.node if node.op_type == "Conv"][1:-1]
+    assert sorted(node.op_type for node in graph.node if tail.output[0] in node.input) == ["Add", "Conv"]
+    inner = convolutions(graph)[1:-1]
     after = {node.input[0]: node.op_type for node in graph.node if node.input}
     assert {after[node.output[0]] for node in inner} == {"QuantizeLinear"}
 
@@ -72,7 +79,7 @@ def test_graph_has_no_missing_and_no_unused_tensors(graph):
     written = {name for node in graph.node for name in node.output}
     inputs = {tensor.name for tensor in graph.initializer} | {"pixels"}
     assert read <= written | inputs and inputs <= read
-    assert written - read == {graph.output[0].name}
+    assert written - read == {output.name for output in graph.output}
 
 
 def test_both_runtimes_agree_and_the_loss_is_small(built):
