@@ -15,9 +15,20 @@ from ...calibration.data.faces import IMAGE_SUFFIXES
 from ...engines.errors import InputError, OutputError
 from ...engines.files import write_atomic
 from ..pipeline.frame import bgr_from
+from .encode_options import EncodeOptions
 from .image_header import image_header
 
 MAX_MEGAPIXELS = 100
+_DEFAULTS = EncodeOptions()
+# Level 1 with run-length matching and, in OpenCV from 4.12, each row as the difference to the row above. At 3840x2160
+# (three pictures): 260 ms and 5.1 MB; OpenCV's default, the difference to the left, 300 ms and 6.0 MB; level 1 with all
+# options of zlib 480 ms and 5.6 MB, level 3 800 ms and 5.1 MB, level 6 2270 ms and 4.6 MB.
+_PNG_FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+if hasattr(cv2, "IMWRITE_PNG_FILTER"):
+    _PNG_FAST = [
+        *(cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+        *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    ]
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -60,19 +71,20 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"{path}: {error}") from error
 
 
-def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
+def write_image(path: Path, pixels: NDArray[np.uint8], options: EncodeOptions = _DEFAULTS) -> None:
     """Write an image atomically.
 
     Args:
         path: destination; the suffix selects the format.
         pixels: (H, W, 3) uint8 BGR.
+        options: quality of JPEG and WebP, compression of PNG.
 
     Raises:
         OutputError: the format does not support this size, or the file cannot be written; `path` is unchanged.
     """
     try:
         with _silent_opencv():
-            encoded, data = cv2.imencode(path.suffix.lower(), pixels)
+            encoded, data = cv2.imencode(path.suffix.lower(), pixels, _parameters(path.suffix.lower(), options))
     except cv2.error:
         encoded = False
     if not encoded:
@@ -82,6 +94,23 @@ def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
         write_atomic(path, data.tobytes())
     except OSError as error:
         raise OutputError(write_error(path, error)) from error
+
+
+def image_options(suffix: str) -> tuple[str, ...]:
+    """Names of the `EncodeOptions` of an image format, given by its suffix."""
+    return {".png": ("compression",), ".jpg": ("quality",), ".jpeg": ("quality",), ".webp": ("quality",)}.get(
+        suffix.lower(), ()
+    )
+
+
+def _parameters(suffix: str, options: EncodeOptions) -> list[int]:
+    """OpenCV's encoding parameters."""
+    if "compression" in image_options(suffix):
+        return _PNG_FAST if options.compression is None else [cv2.IMWRITE_PNG_COMPRESSION, options.compression]
+    if "quality" in image_options(suffix) and options.quality is not None:
+        name = cv2.IMWRITE_WEBP_QUALITY if suffix == ".webp" else cv2.IMWRITE_JPEG_QUALITY
+        return [name, options.quality]
+    return []
 
 
 def image_paths(folder: Path) -> list[Path]:

@@ -11,9 +11,13 @@ import av
 
 from ...engines.errors import InputError
 from ..pipeline.frame import Frame
+from .color_conversion import BgrConverter
+from .decoding import Decoding
 from .images import error_reason
 from .source_sink import Source
-from .video_reader import BgrConverter, frame_rate, open_container, video_stream
+from .video_reader import frame_rate, open_container, video_stream
+
+_SOFTWARE = Decoding()
 
 
 class LiveSource(Source):
@@ -28,6 +32,7 @@ class LiveSource(Source):
         input_format: FFmpeg input format of a device; None for a stream.
         timeout_s: maximum wait for the connection, and for each frame, in seconds.
         keep: number of frames buffered for the consumer.
+        decoding: threads and hardware.
 
     Raises:
         InputError: the source cannot be opened within the timeout.
@@ -36,11 +41,18 @@ class LiveSource(Source):
     kind = "live"
 
     def __init__(
-        self, location: str, name: str, input_format: str | None = None, timeout_s: float = 5.0, keep: int = 1
+        self,
+        location: str,
+        name: str,
+        input_format: str | None = None,
+        timeout_s: float = 5.0,
+        keep: int = 1,
+        decoding: Decoding = _SOFTWARE,
     ) -> None:
         super().__init__()
         self.name = name
         self._location, self._format, self._timeout_s = location, input_format, timeout_s
+        self._decoding = decoding
         self._newest: deque[tuple[int, float, av.VideoFrame]] = deque(maxlen=keep)
         self._changed = threading.Condition()
         self._opened = self._ended = False
@@ -99,8 +111,9 @@ class LiveSource(Source):
             self._changed.notify_all()
 
     def _decode(self) -> None:
-        with open_container(self._location, self.name, self._timeout_s, self._format) as container:
+        with open_container(self._location, self.name, self._timeout_s, self._format, self._decoding) as container:
             stream = video_stream(container, self.name)
+            stream.codec_context.thread_count = self._decoding.threads
             stream.thread_type = "SLICE"  # frame threading would delay every frame by one frame per thread
             with self._changed:
                 self.size_wh, self.rate = (stream.width, stream.height), frame_rate(stream)

@@ -11,14 +11,20 @@ from numpy.typing import NDArray
 from ...calibration.data.faces import IMAGE_SUFFIXES
 from ...engines.errors import OutputError, UsageError
 from ..pipeline.frame import Frame
-from .images import write_error, write_image
+from .containers import CONTAINER_FORMATS
+from .encode_options import EncodeOptions
+from .images import image_options, image_paths, write_error, write_image
 from .source_sink import Sink, Source
-from .video_writer import CONTAINER_FORMATS, VideoSink
+from .video_writer import VideoSink
 
 __all__ = ["FolderSink", "ImageSink", "Sink", "VideoSink", "open_sink"]
 
 
-def open_sink(output: str | Path, source: Source, *, outscale: int = 1) -> Sink:
+_DEFAULTS = EncodeOptions()
+_VIDEO_OPTIONS = ("codec", "crf", "preset", "hwaccel")
+
+
+def open_sink(output: str | Path, source: Source, *, outscale: int = 1, options: EncodeOptions = _DEFAULTS) -> Sink:
     """Open an output of the same kind as the source.
 
     Args:
@@ -26,19 +32,21 @@ def open_sink(output: str | Path, source: Source, *, outscale: int = 1) -> Sink:
             (an existing one, or a path without suffix) is given for a single file, the file name of the source is used.
         source: source of the frames.
         outscale: size of the composites relative to the frames.
+        options: codec and quality of the output.
 
     Returns:
         The sink, a context manager. Missing parent folders are created.
 
     Raises:
-        UsageError: the output is the input, is of another kind, or its format does not support the output size.
+        UsageError: the output is the input, is of another kind, or its format does not support the output size or an
+            option; or the encoder is missing here or does not work.
         OutputError: a folder cannot be created or is not writable.
     """
     if outscale < 1:
         raise UsageError(f"expected an outscale of 1 or more, got {outscale}")
     path = Path(output)
     if source.kind == "folder":
-        return _folder_sink(path, source)
+        return _folder_sink(path, source, options)
     suffixes = IMAGE_SUFFIXES if source.kind == "image" else frozenset(CONTAINER_FORMATS)
     if path.is_dir() or not path.suffix:
         if source.kind == "live":
@@ -50,24 +58,30 @@ def open_sink(output: str | Path, source: Source, *, outscale: int = 1) -> Sink:
             f"{source.name} is {kind}, which {path} cannot store; give a file with {', '.join(sorted(suffixes))}"
         )
     _check_not_input(path, source)
-    _make_writable(path.parent)
     if source.kind == "image":
-        return ImageSink(path)
+        options.check_applicable(image_options(path.suffix), path)
+        _make_writable(path.parent)
+        return ImageSink(path, options)
     container_format = CONTAINER_FORMATS[path.suffix.lower()]
     longest = max(source.size_wh or (0,)) * outscale
     if longest > container_format.max_side:
         raise UsageError(
             f"{path.suffix} supports up to {container_format.max_side} px a side, got {longest}; use a smaller outscale"
         )
-    return VideoSink(path, source, container_format)
+    options.check_applicable(() if path.suffix.lower() == ".gif" else _VIDEO_OPTIONS, path)
+    sink = VideoSink(path, source, container_format, options, outscale)
+    _make_writable(path.parent)
+    return sink
 
 
-def _folder_sink(path: Path, source: Source) -> Sink:
+def _folder_sink(path: Path, source: Source, options: EncodeOptions) -> Sink:
     if path.is_file() or path.suffix.lower() in IMAGE_SUFFIXES | frozenset(CONTAINER_FORMATS):
         raise UsageError(f"{source.name} is a folder of images and {path} is a file; give a folder")
     _check_not_input(path, source)
+    names = {name for image in image_paths(source.path or path) for name in image_options(image.suffix)}
+    options.check_applicable(sorted(names), path)
     _make_writable(path)
-    return FolderSink(path)
+    return FolderSink(path, options)
 
 
 def _check_not_input(path: Path, source: Source) -> None:
@@ -88,15 +102,23 @@ def _make_writable(folder: Path) -> None:
 class ImageSink(Sink):
     """One image file, written atomically; the suffix selects the format."""
 
+    def __init__(self, path: Path, options: EncodeOptions) -> None:
+        super().__init__(path)
+        self._options = options
+
     def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
-        write_image(self.path, pixels)
+        write_image(self.path, pixels, self._options)
 
 
 class FolderSink(Sink):
     """A folder of images with the file names of the input images."""
 
+    def __init__(self, path: Path, options: EncodeOptions) -> None:
+        super().__init__(path)
+        self._options = options
+
     def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
-        write_image(self.path / (Path(frame.name).name or f"{frame.index:06d}.png"), pixels)
+        write_image(self.path / (Path(frame.name).name or f"{frame.index:06d}.png"), pixels, self._options)
 
 
 def _path_in_folder(folder: Path, source: Path | None, suffixes: frozenset[str], default_suffix: str) -> Path:

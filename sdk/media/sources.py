@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from ...calibration.data.faces import IMAGE_SUFFIXES
 from ...engines.errors import InputError, UsageError
 from ..pipeline.frame import Frame
+from .decoding import Decoding, choose_decoding
 from .image_header import image_header
 from .images import error_reason, image_paths, read_image
 from .live import LiveSource
@@ -66,63 +67,79 @@ class FolderSource(Source):
         """
         self.exhausted = False
         for index, path in enumerate(self._paths):
+            if self._closed:
+                return
             yield Frame(read_image(path), index, name=path.name)
         self.exhausted = True
 
 
-def open_source(source: str | Path | int, *, timeout_s: float = 5.0) -> Source:
+def open_source(
+    source: str | Path | int, *, timeout_s: float = 5.0, hwaccel: str | None = None, threads: int = 0
+) -> Source:
     """Open an image, folder, video, camera or network stream as a source of frames.
 
     Args:
         source: image file, folder of images, video file, camera index, device or URL. A URL of a video file
             (http://host/clip.mp4) is read to its end without dropping frames; every other URL is a live stream.
         timeout_s: maximum wait for the connection to a camera or URL, and for each frame, in seconds.
+        hwaccel: decoding of videos on hardware: cuda or vaapi; auto for the first that works, else software.
+        threads: threads of the video decoder; 0 for one per core.
 
     Returns:
         The source, a context manager and iterable of frames.
 
     Raises:
         InputError: missing, empty, damaged, not readable or not a supported format.
-        UsageError: the timeout is not positive.
+        UsageError: the timeout is not positive, the hardware does not work, or an image has no use for it.
     """
     if timeout_s <= 0:
         raise UsageError(f"expected a timeout_s above 0 seconds, got {timeout_s:g}")
+    decoding, notes = choose_decoding(hwaccel, threads)
+    opened = _open(source, timeout_s, decoding)
+    if hwaccel and opened.kind in ("image", "folder"):
+        opened.close()
+        raise UsageError(f"hwaccel {hwaccel} cannot be used for {opened.name}: images are decoded in software")
+    opened.notes += notes
+    return opened
+
+
+def _open(source: str | Path | int, timeout_s: float, decoding: Decoding) -> Source:
     text = str(source)
     if isinstance(source, int) or (text.isdecimal() and not Path(text).exists()):
-        return _camera(f"/dev/video{int(text)}", timeout_s)
+        return _camera(f"/dev/video{int(text)}", timeout_s, decoding)
     if isinstance(source, str) and "://" in source:
-        return _url(source, timeout_s)
+        return _url(source, timeout_s, decoding)
     if text.startswith("/dev/video"):
-        return _camera(text, timeout_s)
-    return _file(Path(text), timeout_s)
+        return _camera(text, timeout_s, decoding)
+    return _file(Path(text), timeout_s, decoding)
 
 
-def _camera(device: str, timeout_s: float) -> Source:
+def _camera(device: str, timeout_s: float, decoding: Decoding) -> Source:
     if not sys.platform.startswith("linux"):
         raise InputError(f"{device}: cameras are read through V4L2, which requires Linux; give a URL")
     if not Path(device).exists():
         devices = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
         raise InputError(f"camera {device} does not exist; available cameras: {devices}")
-    return LiveSource(device, device, "v4l2", timeout_s)
+    return LiveSource(device, device, "v4l2", timeout_s, decoding=decoding)
 
 
-def _url(url: str, timeout_s: float) -> Source:
+def _url(url: str, timeout_s: float, decoding: Decoding) -> Source:
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return _file(Path(unquote(parts.path)), timeout_s)
+        return _file(Path(unquote(parts.path)), timeout_s, decoding)
     name = re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
     if parts.scheme in ("http", "https") and Path(parts.path).suffix.lower() in VIDEO_SUFFIXES:
-        return VideoSource(url, None, name, timeout_s)
-    return LiveSource(url, name, timeout_s=timeout_s)
+        return VideoSource(url, None, name, timeout_s, decoding)
+    return LiveSource(url, name, timeout_s=timeout_s, decoding=decoding)
 
 
-def _file(path: Path, timeout_s: float) -> Source:
+def _file(path: Path, timeout_s: float, decoding: Decoding) -> Source:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             return FolderSource(path)
         if not stat.S_ISREG(status.st_mode):  # a pipe or device can be read only once
-            return LiveSource(str(path.absolute()), str(path), timeout_s=timeout_s)
+            return LiveSource(str(path.absolute()), str(path), timeout_s=timeout_s, decoding=decoding)
         if status.st_size == 0:
             raise InputError(f"{path} is empty (0 bytes); copy it again")
         with path.open("rb") as file:
@@ -135,4 +152,4 @@ def _file(path: Path, timeout_s: float) -> Source:
     if suffix in IMAGE_SUFFIXES or (suffix not in VIDEO_SUFFIXES and image_header(head)):
         return ImageSource(path)
     # An absolute path because FFmpeg parses "a:b.mp4" as a URL with the protocol "a".
-    return VideoSource(str(path.absolute()), path, str(path), timeout_s)
+    return VideoSource(str(path.absolute()), path, str(path), timeout_s, decoding)

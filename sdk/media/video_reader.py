@@ -8,19 +8,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import av
-import numpy as np
 from av.container import InputContainer
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from ...engines.errors import InputError
 from ..pipeline.frame import Frame
+from .color_conversion import BgrConverter, display_matrix
+from .decoding import Decoding
 from .images import error_reason
 from .source_sink import Source
+
+_SOFTWARE = Decoding()
 
 
 class VideoSource(Source):
@@ -31,6 +32,7 @@ class VideoSource(Source):
         path: the file; None for a URL.
         name: name for messages.
         timeout_s: maximum wait for a URL in seconds.
+        decoding: threads and hardware.
 
     Attributes:
         time_base: unit of `Frame.pts` in seconds.
@@ -43,11 +45,13 @@ class VideoSource(Source):
 
     kind = "video"
 
-    def __init__(self, location: str, path: Path | None, name: str, timeout_s: float) -> None:
+    def __init__(
+        self, location: str, path: Path | None, name: str, timeout_s: float, decoding: Decoding = _SOFTWARE
+    ) -> None:
         super().__init__()
         self.location, self.path, self.name = location, path, name
-        self._timeout_s = timeout_s
-        with open_container(location, name, timeout_s) as container:
+        self._timeout_s, self._decoding = timeout_s, decoding
+        with self._open() as container:
             stream = video_stream(container, name)
             self.frame_count = stream.frames or None
             self.rate = frame_rate(stream)
@@ -64,22 +68,25 @@ class VideoSource(Source):
                 self.size_wh, self.pixel_aspect = (first.height, first.width), 1 / self.pixel_aspect
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode from the first frame, with one thread per core.
+        """Decode from the first frame.
 
         Raises:
             InputError: the file is truncated; raised after the last decodable frame.
         """
         self.exhausted = False
         to_bgr, errors, index = BgrConverter(), _DecodeErrors(), -1
-        with open_container(self.location, self.name, self._timeout_s) as container:
+        with self._open() as container:
             stream = video_stream(container, self.name)
-            stream.thread_type = "AUTO"
+            stream.thread_type, stream.codec_context.thread_count = "AUTO", self._decoding.threads
             for index, decoded in enumerate(_decode(container, stream, errors)):
                 if self._closed:
                     return
                 yield self._frame(to_bgr, decoded, index)
         self._check_complete(errors, frames=index + 1)
         self.exhausted = True
+
+    def _open(self) -> InputContainer:
+        return open_container(self.location, self.name, self._timeout_s, decoding=self._decoding)
 
     def _frame(self, to_bgr: BgrConverter, decoded: av.VideoFrame, index: int) -> Frame:
         pts, time_base = decoded.pts, decoded.time_base or self.time_base
@@ -125,68 +132,13 @@ def _decode(container: InputContainer, stream: VideoStream, errors: _DecodeError
         yield from frames
 
 
-# swscale flags: bilinear, accurate rounding, full chroma interpolation. The default conversion darkens each channel by
-# 1 to 1.5 levels and repeats chroma samples; this one is unbiased and takes about 20 ms longer at 1080p.
-_ACCURATE = 0x2 | 0x40000 | 0x2000
-_BT709, _UNSPECIFIED, _BT601 = 1, 2, 5
-_HD_LINES = 720
 _ATTACHED_PICTURE = 0x400
 _EXPECTED = "an image, a video, a camera or a URL"
 
 
-class BgrConverter:
-    """Converts decoded frames to BGR with one swscale context for all frames.
-
-    Args:
-        exact: unbiased rounding and chroma interpolation; False is several times faster, for live streams.
-    """
-
-    def __init__(self, exact: bool = True) -> None:
-        self._flags = _ACCURATE if exact else None
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """Convert a frame of any pixel format: 8 to 16 bits, gray, palette or with alpha.
-
-        Returns:
-            (H, W, 3) uint8 BGR with the display matrix (rotation, mirroring) applied.
-        """
-        # Untagged video as in media players: BT.709 from 720 lines, BT.601 (swscale's default) below.
-        if frame.colorspace == _UNSPECIFIED and frame.height >= _HD_LINES:
-            frame.colorspace = _BT709
-        # PyAV before 17 assumes BT.601 unless the destination differs from the source.
-        dst = _BT601 if frame.colorspace == _BT709 else None
-        bgr = self._reformatter.reformat(frame, format="bgr24", dst_colorspace=dst, interpolation=self._flags)
-        return apply_display_matrix(np.asarray(bgr.to_ndarray(), dtype=np.uint8), display_matrix(frame))
-
-
-def display_matrix(frame: av.VideoFrame) -> NDArray[np.int32] | None:
-    """FFmpeg's display matrix of a frame, (3, 3) int32; None if it has none."""
-    data = frame.side_data.get("DISPLAYMATRIX")
-    return None if data is None else np.frombuffer(cast(bytes, data), np.int32).reshape(3, 3)
-
-
-def apply_display_matrix(pixels: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
-    """Rotate and mirror pixels by a display matrix, rounded to multiples of 90 degrees.
-
-    Args:
-        pixels: (H, W, 3) uint8.
-        matrix: (3, 3) int32; maps a point (x, y) to (a·x + c·y, b·x + d·y).
-
-    Returns:
-        (H, W, 3) or (W, H, 3) uint8.
-    """
-    if matrix is None:
-        return pixels
-    (a, b), (c, d) = matrix[0, :2], matrix[1, :2]
-    x_sign, y_sign = a, d
-    if abs(int(b)) > abs(int(a)):
-        pixels = pixels.transpose(1, 0, 2)
-        x_sign, y_sign = c, b
-    return np.ascontiguousarray(pixels[:: -1 if y_sign < 0 else 1, :: -1 if x_sign < 0 else 1])
-
-
-def open_container(location: str, name: str, timeout_s: float, input_format: str | None = None) -> InputContainer:
+def open_container(
+    location: str, name: str, timeout_s: float, input_format: str | None = None, decoding: Decoding = _SOFTWARE
+) -> InputContainer:
     """Open a file, device or URL with FFmpeg.
 
     Args:
@@ -194,13 +146,20 @@ def open_container(location: str, name: str, timeout_s: float, input_format: str
         name: name for messages.
         timeout_s: maximum wait for opening, and for each read, in seconds.
         input_format: FFmpeg input format; None to detect it.
+        decoding: threads and hardware.
 
     Raises:
-        InputError: it cannot be opened, or is a text file, which FFmpeg would render as an image.
+        InputError: it cannot be opened or decoded by the hardware, or is a text file, which FFmpeg would render as an
+            image.
     """
     options = {"rtsp_flags": "prefer_tcp"} if location.startswith("rtsp") else {}
+    timeout = (timeout_s, timeout_s)
     try:
-        container = av.open(location, format=input_format, options=options, timeout=(timeout_s, timeout_s), mode="r")
+        container = av.open(
+            location, "r", format=input_format, options=options, timeout=timeout, hwaccel=decoding.hardware()
+        )
+    except RuntimeError as error:  # no stream that the hardware decodes
+        raise InputError(f"{name} cannot be decoded by {decoding.device}: {error_reason(error)}; use auto") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{name} cannot be opened: {error_reason(error)}; expected {_EXPECTED}") from error
     if container.format.name == "tty":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -12,13 +11,16 @@ import av
 import numpy as np
 from av.filter import Graph
 from av.video.format import VideoFormat
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ...engines.errors import OutputError, UsageError
 from ..pipeline.frame import Frame
 from .audio import AudioCopy
+from .color_conversion import BT709, LIMITED, UNSPECIFIED, YuvConverter, bgr_frame
+from .containers import ContainerFormat
+from .encode_options import EncodeOptions
+from .encoders import Encoder, choose_encoder, encoder_options, hardware, silence_encoders
 from .images import error_reason, write_error
 from .source_sink import Sink, Source
 from .video_reader import VideoSource
@@ -35,11 +37,27 @@ class VideoSink(Sink):
     Args:
         path: output file.
         source: source of frame rate, timestamps, color metadata and audio.
-        format: container format, codec and settings.
+        format: container format.
+        options: codec, crf, preset, hwaccel and threads.
+        scale: size of the composites relative to the frames; hardware encoders are tried at this size.
+
+    Raises:
+        UsageError: no such encoder here, or it does not have these options.
     """
 
-    def __init__(self, path: Path, source: Source, format: ContainerFormat) -> None:  # noqa: A002
+    def __init__(
+        self,
+        path: Path,
+        source: Source,
+        format: ContainerFormat,  # noqa: A002
+        options: EncodeOptions,
+        scale: int,
+    ) -> None:
         super().__init__(path)
+        width, height = source.size_wh or (1280, 720)
+        self._options = options
+        self._codec, notes = choose_encoder(options, format, path.suffix, (width * scale, height * scale))
+        self.notes += notes
         self.partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         self._source, self._format = source, format
         self._encoder: VideoEncoder | None = None
@@ -84,7 +102,9 @@ class VideoSink(Sink):
                 raise OutputError(write_error(self.path, second_error)) from second_error
 
     def _start(self, pixels: NDArray[np.uint8], audio_location: str | None) -> VideoEncoder:
-        self._encoder = encoder = VideoEncoder(self.partial, self._format, self._source, pixels.shape)
+        self._encoder = encoder = VideoEncoder(
+            self.partial, self._format, self._codec, self._options, self._source, pixels.shape
+        )
         if audio_location:
             audio = AudioCopy(audio_location, encoder.container, self.path.suffix, self.notes)
             self._audio = audio if audio.has_streams else None
@@ -145,9 +165,6 @@ class VideoSink(Sink):
 
 _DEFAULT_RATE = Fraction(25)
 _LIVE_TIME_BASE = Fraction(1, 90_000)
-_BT709, _LIMITED, _UNSPECIFIED = 1, 1, 2
-# swscale flags: bilinear, accurate rounding, full chroma input; the default darkens by one to two levels.
-_ACCURATE = 0x2 | 0x40000 | 0x4000
 
 
 class VideoEncoder:
@@ -155,7 +172,9 @@ class VideoEncoder:
 
     Args:
         path: output file.
-        format: container format, codec and settings.
+        format: container format.
+        codec: encoder.
+        options: its crf, preset and threads.
         source: source of frame rate, time base, color metadata and pixel aspect ratio.
         shape: (H, W, 3) of the composites.
 
@@ -164,10 +183,17 @@ class VideoEncoder:
         notes: one-line warnings where the output differs from the source.
     """
 
-    def __init__(self, path: Path, format: ContainerFormat, source: Source, shape: tuple[int, ...]) -> None:  # noqa: A002
+    def __init__(
+        self,
+        path: Path,
+        format: ContainerFormat,  # noqa: A002
+        codec: Encoder,
+        options: EncodeOptions,
+        source: Source,
+        shape: tuple[int, ...],
+    ) -> None:
         self.shape = shape
         self.notes: list[str] = []
-        self._format = format
         height, width = shape[:2]
         self._pad = (height % 2, width % 2) if format.even_sides else (0, 0)
         height, width = height + self._pad[0], width + self._pad[1]
@@ -178,21 +204,29 @@ class VideoEncoder:
         time_base = format.time_base or (video.time_base if video else _LIVE_TIME_BASE)
         self._time_base = 1 / rate if format.container == "avi" else time_base
         # An absolute path because FFmpeg parses "a:b.mp4" as a URL with the protocol "a".
-        self.container = av.open(str(path.absolute()), "w", format=format.container, options=format.container_options)
-        stream = self.container.add_stream(format.codec, rate=rate, options=dict(format.codec_options))
-        self._stream = cast(VideoStream, stream)
+        self.container = av.open(str(path.absolute()), "w", format=format.container, options=format.options)
+        settings = encoder_options(codec, options, (width, height), rate)
+        self._stream = self._add_stream(codec, settings, rate)
         context = self._stream.codec_context
-        context.width, context.height, context.pix_fmt = width, height, format.pixel_format
-        context.time_base = self._time_base
-        if format.pixel_format != "pal8":
-            context.colorspace, context.color_range = _BT709, _LIMITED
-            context.color_primaries = _bt709_if_unknown(video.primaries) if video else _BT709
-            context.color_trc = _bt709_if_unknown(video.transfer) if video else _BT709
+        context.width, context.height, context.pix_fmt = width, height, codec.pixel_format
+        context.time_base, context.thread_count = self._time_base, options.threads
+        if codec.codec == "hevc" and format.container in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # Apple's players do not open FFmpeg's default, hev1
+        if codec.pixel_format != "pal8":
+            context.colorspace, context.color_range = BT709, LIMITED
+            context.color_primaries = _bt709_if_unknown(video.primaries) if video else BT709
+            context.color_trc = _bt709_if_unknown(video.transfer) if video else BT709
         if video and video.pixel_aspect != 1:
             context.sample_aspect_ratio = video.pixel_aspect
-        self._palette = Palette(width, height, self._time_base) if format.pixel_format == "pal8" else None
-        self._reformatter = VideoReformatter()
+        self._palette = Palette(width, height, self._time_base) if codec.pixel_format == "pal8" else None
+        self._to_yuv = YuvConverter(codec.pixel_format)
         self._last_pts: int | None = None
+
+    def _add_stream(self, codec: Encoder, settings: dict[str, str], rate: Fraction) -> VideoStream:
+        silence_encoders()
+        if (device := hardware(codec)) is not None:
+            return cast(VideoStream, self.container.add_stream(codec.name, rate, settings, hwaccel=device))
+        return cast(VideoStream, self.container.add_stream(codec.name, rate, settings))
 
     def write(self, time_s: Fraction, pixels: NDArray[np.uint8]) -> Fraction:
         """Encode one composite.
@@ -210,18 +244,12 @@ class VideoEncoder:
         self._last_pts = pts
         if any(self._pad):
             pixels = np.pad(pixels, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "bgr24")
-        frame.pts, frame.time_base = pts, self._time_base
         if self._palette:
+            frame = bgr_frame(pixels)
+            frame.pts, frame.time_base = pts, self._time_base
             encoded = self._palette(frame)
         else:
-            encoded = self._reformatter.reformat(
-                frame,
-                format=self._format.pixel_format,
-                dst_colorspace=_BT709,
-                dst_color_range=_LIMITED,
-                interpolation=_ACCURATE,
-            )
+            encoded = self._to_yuv(pixels)
         encoded.pts, encoded.time_base = pts, self._time_base
         self.container.mux(self._stream.encode(encoded))
         return pts * self._time_base
@@ -232,56 +260,7 @@ class VideoEncoder:
 
 
 def _bt709_if_unknown(code: int) -> int:
-    return code if code not in (0, _UNSPECIFIED) else _BT709
-
-
-@dataclass(frozen=True)
-class ContainerFormat:
-    """Container format with its codec and settings.
-
-    Args:
-        container: FFmpeg name of the container format.
-        codec: FFmpeg name of the encoder.
-        container_options, codec_options: FFmpeg options.
-        pixel_format: input pixel format of the encoder.
-        time_base: fixed time base of the format in seconds; None to use that of the source.
-        max_side: maximum width and height in pixels.
-        even_sides: whether width and height must be even.
-    """
-
-    container: str
-    codec: str
-    container_options: dict[str, str] = field(default_factory=dict)
-    codec_options: dict[str, str] = field(default_factory=dict)
-    pixel_format: str = "yuv420p"
-    time_base: Fraction | None = None
-    max_side: int = 16_384
-    even_sides: bool = True
-
-
-# Keep negative timestamps (AAC priming): FFmpeg would shift all streams, including the video.
-_COMMON = {"avoid_negative_ts": "disabled", "flush_packets": "1"}
-# Fragments of 1 s while writing, so that a killed process leaves a playable file, and a regular index at the end.
-# Before FFmpeg 8.1, writing that index with delay_moov, which exact start times require, loses frames; there the file
-# stays fragmented.
-_HYBRID = av.library_versions["libavformat"] >= (62, 12, 0)
-_FRAGMENTS = "+delay_moov+hybrid_fragmented" if _HYBRID else "+delay_moov+frag_keyframe"
-_MP4 = _COMMON | {"movflags": _FRAGMENTS, "frag_duration": "1000000"}
-_GIF = {"flush_packets": "1"}
-_MATROSKA = _COMMON | {"cluster_time_limit": "1000"}
-# Without B-frames, packets are in presentation order and every container keeps every timestamp.
-_X264 = {"preset": "veryfast", "crf": "18", "bf": "0"}
-_VP9 = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
-
-CONTAINER_FORMATS = {
-    ".mp4": ContainerFormat("mp4", "libx264", _MP4, _X264),
-    ".m4v": ContainerFormat("mp4", "libx264", _MP4, _X264),
-    ".mov": ContainerFormat("mov", "libx264", _MP4, _X264),
-    ".mkv": ContainerFormat("matroska", "libx264", _MATROSKA, _X264),
-    ".avi": ContainerFormat("avi", "libx264", _COMMON, _X264),
-    ".webm": ContainerFormat("webm", "libvpx-vp9", _MATROSKA, _VP9, even_sides=False),
-    ".gif": ContainerFormat("gif", "gif", _GIF, {}, "pal8", Fraction(1, 100), 65_535, even_sides=False),
-}
+    return code if code not in (0, UNSPECIFIED) else BT709
 
 
 class Palette:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import OutputError, UsageError
+from facesr_edge.sdk.media.encode_options import EncodeOptions
 from facesr_edge.sdk.media.sinks import open_sink
 from facesr_edge.sdk.media.sources import open_source
 from facesr_edge.sdk.pipeline.frame import Frame
@@ -126,3 +127,50 @@ def test_frame_of_another_size_is_rejected(tmp_path: Path) -> None:
         sink.write(Frame(pattern(), pts=0, time_base=Fraction(1, 25)), pattern())
         with pytest.raises(UsageError, match="as in the first frame"):
             sink.write(Frame(pattern(), pts=1, time_base=Fraction(1, 25)), pattern()[:20])
+
+
+def _size(folder: Path, name: str, options: EncodeOptions) -> int:
+    """Bytes of a noisy picture written with the options, after a check of its pixels."""
+    pixels = np.clip(pattern()[:, :, :] + np.random.default_rng(0).normal(0, 8, pattern().shape), 0, 255).astype(
+        np.uint8
+    )
+    with (
+        open_source(make_image(folder / "in.png")) as source,
+        open_sink(folder / name, source, options=options) as sink,
+    ):
+        sink.write(next(iter(source)), pixels)
+    (decoded,) = open_source(folder / name)
+    if name.endswith(".png"):
+        np.testing.assert_array_equal(decoded.pixels, pixels)
+    return (folder / name).stat().st_size
+
+
+@pytest.mark.parametrize("name", ["o.jpg", "o.jpeg", "o.webp"])
+def test_size_grows_with_quality(tmp_path: Path, name: str) -> None:
+    sizes = [_size(tmp_path, name, EncodeOptions(quality=quality)) for quality in (10, 50, 80, 100)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] / 2
+
+
+def test_default_quality_of_jpeg_is_95(tmp_path: Path) -> None:
+    assert _size(tmp_path, "o.jpg", EncodeOptions()) == _size(tmp_path, "o.jpg", EncodeOptions(quality=95))
+
+
+def test_compression_of_png_is_lossless_at_every_level(tmp_path: Path) -> None:
+    sizes = {level: _size(tmp_path, "o.png", EncodeOptions(compression=level)) for level in range(10)}
+    assert sizes[0] > sizes[1] >= sizes[9]
+    assert _size(tmp_path, "o.png", EncodeOptions()) < sizes[0]
+
+
+def test_quality_applies_to_the_files_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.png"):
+        make_image(tmp_path / "in" / name)
+    sizes = []
+    for quality in (20, 90):
+        options = EncodeOptions(quality=quality, compression=1)
+        with open_source(tmp_path / "in") as source, open_sink(tmp_path / "out", source, options=options) as sink:
+            for frame in source:
+                sink.write(frame, frame.pixels)
+        sizes.append((tmp_path / "out" / "a.jpg").stat().st_size)
+    assert sizes[0] < sizes[1]
