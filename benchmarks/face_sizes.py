@@ -85,7 +85,8 @@ def main() -> None:
     print(f"{'model':24} {'face px':>7} {'faces':>6} {'bicubic dB':>10} {'gain dB':>8}")
     try:
         for model in args.models:
-            session = open_session(find(model), "auto", 0)
+            bundle = find(model)
+            session = open_session(bundle, "onnxruntime", 0, bundle.card.precision)
             if session.io_spec.task != "super-resolution":
                 sys.exit(f"face_sizes: {model} is not a super-resolution network; give another model")
             for size in SIZES:

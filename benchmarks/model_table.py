@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="CPU time of the calling thread, for a busy machine")
     args = parser.parse_args()
     bundles = sorted(map(catalogue.find, catalogue.names()), key=order)
-    sessions = [open_session(bundle, "onnxruntime", 1) for bundle in bundles]
+    sessions = [open_session(bundle, "onnxruntime", 1, bundle.card.precision) for bundle in bundles]
     rng = np.random.default_rng(0)
     inputs = [rng.integers(0, 256, (1, *input_hw(bundle), 3), np.uint8) for bundle in bundles]
     calls = [lambda s=session, x=pixels: s.infer(x) for session, pixels in zip(sessions, inputs, strict=True)]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...engines.errors import MissingDependencyError, OutputError, UsageError
-from ..doctor.machine import Machine
+from .chart_style import GRID, INK, MUTED, check_chart_path, run_description, save, style, write_texts
 from .configs import Backend
 from .paper import SCALE, SIDE, PaperTable
 from .pareto import OPENCV, ParetoResult, Point
@@ -31,7 +29,8 @@ COLORS = {
     Backend("tensorrt", "int8"): "#c2255c",
 }
 """Color of each backend; lines are labelled as well, for readers with color vision deficiency."""
-OTHER, INK, GRID, MUTED = "#555555", "#222222", "#e3e3e3", "#8c8c8c"
+OTHER = "#555555"
+"""Color of any other backend."""
 TICKS_MS = tuple(digit * 10**exponent for exponent in range(-3, 4) for digit in (1, 2, 5))[2:]
 """Ticks of a logarithmic latency axis: 0.005 to 5000 ms."""
 MARKER = 7
@@ -43,22 +42,6 @@ LABEL_PLACES = tuple(
     for sign in (1, -1)
 )
 """Candidate places of a model's name: horizontal alignment, and offset in points from its last or first point."""
-
-
-def check_chart_path(path: Path) -> None:
-    """Check before the measurement that a chart can be written.
-
-    Raises:
-        UsageError: the file is not a PNG.
-        OutputError: the folder does not exist.
-        MissingDependencyError: matplotlib is not installed.
-    """
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"expected a chart file that ends in .png, got {path}")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"cannot write {path}: folder {path.parent} does not exist; create it or choose another file")
-    if find_spec("matplotlib") is None:
-        raise MissingDependencyError("matplotlib", "bench", "the chart")
 
 
 def draw_tables(timings: TableTimings, path: Path) -> None:
@@ -82,8 +65,8 @@ def draw_tables(timings: TableTimings, path: Path) -> None:
         _draw_table(axes, timings, table, limits)
     title = f"IDRN x{SCALE}, {_faces(timings.batch)} of {SIDE}x{SIDE} px: latency of a call in ms"
     footnote = "Line: median; band: 10th to 90th percentile; dashed: the paper, one face, GTX 1060. Log scale."
-    _write_texts(figure, 0.06, title, _run_description(timings.machine, timings.threads, timings.when), footnote)
-    _save(figure, path)
+    write_texts(figure, 0.06, title, run_description(timings.machine, timings.threads, timings.when), footnote)
+    save(figure, path)
 
 
 def _draw_table(axes: Axes, timings: TableTimings, table: PaperTable, limits: tuple[float, float]) -> None:
@@ -108,7 +91,7 @@ def _draw_table(axes: Axes, timings: TableTimings, table: PaperTable, limits: tu
     axes.set_xlim(x[0] - margin, x[-1] + margin)
     axes.grid(axis="y", color=GRID, lw=0.8)
     axes.tick_params(labelleft=True)
-    _style(axes)
+    style(axes)
 
 
 def _spread(ends: list[float], limits: tuple[float, float]) -> list[float]:
@@ -129,7 +112,7 @@ def draw_pareto(result: ParetoResult, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     check_chart_path(path)
-    _save(pareto_figure(result), path)
+    save(pareto_figure(result), path)
 
 
 def pareto_figure(result: ParetoResult) -> Figure:
@@ -154,13 +137,13 @@ def pareto_figure(result: ParetoResult) -> Figure:
     axes.set_ylabel("PSNR gain over bicubic in dB", fontsize=9, color=INK)
     axes.grid(color=GRID, lw=0.8)
     axes.set_axisbelow(True)
-    _style(axes)
+    style(axes)
     legend = axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
     _label_models(axes, result, legend.get_window_extent())
     size = f"{result.side}x{result.side}"
     title = f"x{result.scale}: gain over bicubic against latency of a call with {_faces(result.batch)} of {size} px"
     footnote = f"Luma PSNR, {result.faces}, bicubic downscaling. Filled: Pareto frontier."
-    _write_texts(figure, 0.075, title, _run_description(result.machine, result.threads, result.when), footnote)
+    write_texts(figure, 0.075, title, run_description(result.machine, result.threads, result.when), footnote)
     return figure
 
 
@@ -208,30 +191,5 @@ def _log_axis(axes: Axes, axis: Literal["x", "y"], values: Iterable[float], marg
     return low, high
 
 
-def _style(axes: Axes) -> None:
-    axes.tick_params(length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
-
-
-def _write_texts(figure: Figure, left: float, title: str, subtitle: str, footnote: str) -> None:
-    figure.text(left, 0.94, title, fontsize=14, fontweight="bold", color=INK)
-    figure.text(left, 0.89, subtitle, fontsize=9, color=MUTED)
-    figure.text(left, 0.025, footnote, fontsize=8, color=MUTED)
-
-
 def _faces(batch: int) -> str:
     return "one face" if batch == 1 else f"{batch} faces"
-
-
-def _run_description(machine: Machine, threads: int, when: str) -> str:
-    """Processor, threads and date of a run in one line."""
-    per_call = f"threads: {threads}" if threads else "one thread per core"
-    return f"{machine.cpu}, cores: {machine.cores}, {per_call} · {when[:10]}"
-
-
-def _save(figure: Figure, path: Path) -> None:
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None

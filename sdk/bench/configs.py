@@ -92,7 +92,7 @@ def open_backend(bundle: Bundle, backend: Backend, threads: int, folder: Path) -
         bundle = compile_bundle(bundle, "tensorrt", folder=folder / f"{bundle.folder.name}-compiled")
         if bundle.card.precision != backend.precision:
             return None
-    return open_session(bundle, backend.engine, threads)
+    return open_session(bundle, backend.engine, threads, bundle.card.precision)
 
 
 def slower_fp16(network: PreparedNetwork, sessions: dict[Backend, Session]) -> dict[Backend, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from ...calibration.timing import LatencyStats, interleaved, latency_stats
-from ...engines.errors import OutputError
 from ...engines.session import Session
 from ..doctor.machine import Machine, busy, load_now, this_machine
 from .configs import (
@@ -175,42 +172,3 @@ def measure_tables(
 def _call(session: Session, network: PreparedNetwork, batch: int) -> Callable[[], object]:
     faces = np.ascontiguousarray(network.faces[np.arange(batch) % len(network.faces)])
     return lambda: session.infer(faces)
-
-
-RESULTS = Path("benchmarks/results")
-JSON, PNG = "tables.json", "tables.png"
-
-
-def default_folder(cpu: str, cores: int, when: str) -> Path:
-    """``benchmarks/results/MACHINE-DATE``, with the date of `when`, ISO 8601."""
-    name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", cpu.lower())).strip("-")
-    return RESULTS / f"{name or 'machine'}-{cores}-{'core' if cores == 1 else 'cores'}-{when[:10]}"
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder before the measurement, so that a failure does not cost minutes.
-
-    Raises:
-        OutputError: it cannot be created.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot create {folder}: {error.strerror or error}; choose another folder with -o") from None
-
-
-def save_tables(timings: TableTimings, folder: Path) -> None:
-    """Write ``tables.json`` and ``tables.png``; existing files are replaced.
-
-    Raises:
-        OutputError: a file cannot be written.
-        MissingDependencyError: matplotlib is not installed.
-    """
-    from .charts import draw_tables
-
-    make_folder(folder)
-    try:
-        (folder / JSON).write_text(json.dumps(timings.to_dict(), indent=2, allow_nan=False) + "\n", "utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {folder / JSON}: {error.strerror or error}; choose another folder") from None
-    draw_tables(timings, folder / PNG)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import MissingDependencyError, OutputError, UsageError
-from facesr_edge.sdk.bench import charts
+from facesr_edge.sdk.bench import chart_style, charts
 from facesr_edge.sdk.bench.configs import Backend
 from facesr_edge.sdk.bench.paper import PaperRow, PaperTable
 
@@ -28,7 +28,7 @@ def draw(timings, path):
 def test_tables_chart_has_a_line_per_backend_and_one_for_the_paper(timings, tmp_path):
     pixels = draw(timings, tmp_path / "chart.png")
     assert pixels.shape[0] > 500 and pixels.shape[1] > 1000
-    for color in (charts.COLORS[FP32], charts.COLORS[INT8], charts.MUTED):
+    for color in (charts.COLORS[FP32], charts.COLORS[INT8], chart_style.MUTED):
         assert count_color(pixels, color) > 500
     assert count_color(pixels, charts.COLORS[Backend("tensorrt", "fp16")]) == 0
 
@@ -70,6 +70,6 @@ def test_chart_path_must_be_a_png_in_an_existing_folder(tmp_path):
 
 
 def test_missing_matplotlib_raises_with_the_extra_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(charts, "find_spec", lambda name: None)
+    monkeypatch.setattr(chart_style, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'facesr-edge\[bench\]'"):
-        charts.check_chart_path(tmp_path / "chart.png")
+        chart_style.check_chart_path(tmp_path / "chart.png")

@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from facesr_edge.engines.bundle.bundle import Bundle
-from facesr_edge.engines.errors import OutputError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.sdk.bench import tables
 from facesr_edge.sdk.bench.configs import Backend, PreparedNetwork
 from facesr_edge.sdk.bench.paper import PaperRow, PaperTable
-from facesr_edge.sdk.bench.tables import default_folder, measure_tables, save_tables
+from facesr_edge.sdk.bench.tables import measure_tables
 
 from .conftest import INT8
 
@@ -97,21 +96,3 @@ def test_row_without_a_backend_has_no_ratio(timings):
 def test_json_has_ms_per_face_of_a_batch(timings):
     (row, *_) = replace(timings, batch=4).to_dict()["tables"][0]["rows"]
     assert all(4 * one["p50_ms_per_face"] == pytest.approx(one["p50_ms"], abs=0.01) for one in row["measured"])
-
-
-def test_folder_that_cannot_be_created_raises(timings, tmp_path):
-    (tmp_path / "taken").write_text("a file")
-    with pytest.raises(OutputError, match=r"taken: .* choose another folder with -o"):
-        save_tables(timings, tmp_path / "taken")
-
-
-@pytest.mark.parametrize(
-    ("cpu", "cores", "folder"),
-    [
-        ("AMD EPYC 9B45", 2, "amd-epyc-9b45-2-cores-2026-01-31"),
-        ("Intel(R) Core(TM) i7-8650U CPU @ 1.90GHz", 1, "intel-core-i7-8650u-cpu-1-90ghz-1-core-2026-01-31"),
-        ("", 4, "machine-4-cores-2026-01-31"),
-    ],
-)
-def test_default_folder_is_named_by_machine_and_date(cpu, cores, folder):
-    assert default_folder(cpu, cores, "2026-01-31T12:00:00").as_posix() == f"benchmarks/results/{folder}"

@@ -1,0 +1,1 @@
+"""Other software that `bench peers` compares this package with."""
