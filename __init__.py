@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .engines.errors import FacesrError
     from .engines.postprocess import Detections
     from .sdk.load import load, load_detector
+    from .sdk.media.encode_options import EncodeOptions
     from .sdk.media.sinks import open_sink
     from .sdk.media.sources import open_source
     from .sdk.pipeline.detect import Detector
@@ -35,6 +36,7 @@ _MODULES = {
     "DEFAULT_MODEL": "zoo.catalogue",
     "Detections": "engines.postprocess",
     "Detector": "sdk.pipeline.detect",
+    "EncodeOptions": "sdk.media.encode_options",
     "Face": "sdk.pipeline.results",
     "FacesrError": "engines.errors",
     "Frame": "sdk.pipeline.frame",
@@ -53,6 +55,7 @@ __all__ = [
     "Card",
     "Detections",
     "Detector",
+    "EncodeOptions",
     "Face",
     "FacesrError",
     "Frame",

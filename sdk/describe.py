@@ -69,11 +69,11 @@ def _overview(bundle: Bundle) -> Rows:
     return [
         ("folder", str(bundle.folder)),
         ("network", ", ".join([card.network, *(f"{key} {value}" for key, value in card.config.items())])),
-        ("precision", card.precision),
+        ("precision", ", ".join(bundle.precisions)),
         ("input", _input(card.io_spec)),
         ("output", _output(card.io_spec)),
         ("size", f"{size_mb(bundle):.2f} MB"),
-        ("engine auto", "{0.engine}: {0.reason}".format(choose_engine(bundle))),
+        ("engine auto", str(choose_engine(bundle, measure=False))),
         ("licence", card.licence or "not stated"),
     ]
 

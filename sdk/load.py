@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..engines.bundle.bundle import Bundle
@@ -15,6 +16,7 @@ from .gpu.context import DeviceSession
 from .gpu.stages import GpuStages
 from .pipeline.detect import Detector
 from .pipeline.pipeline import Pipeline
+from .pipeline.redetect import DetectEvery
 from .pipeline.references import open_with_references
 from .pipeline.stages import CpuStages
 from .pipeline.tiling import MIN_FACE
@@ -31,6 +33,9 @@ def load(
     rebuild: bool = False,
     references: str | Path | None = None,
     max_references: int = MAX_REFERENCES,
+    precision: str = "auto",
+    report: Callable[[str], None] = lambda line: None,
+    detect_every: DetectEvery = 1,
 ) -> Pipeline:
     """Load a face super-resolution pipeline, with its stages on the GPU if both engines run there.
 
@@ -39,31 +44,43 @@ def load(
 
     Args:
         model: zoo name or bundle folder.
-        engine: "auto" for the fastest runtime of this machine, or its name.
+        engine: "auto" for the fastest runtime of this machine, or its name. The first use of a bundle on a machine
+            measures for at most 3 s, see `choose_engine`.
         detector: a `Detector`, or a value for `load_detector`.
         outscale: ratio of the composite's size to the frame's, 1 to 4.
         composite: make the composite; False for faces only.
-        threads: CPU threads of one call; 0 for one per core.
+        threads: CPU threads of each network, and maximum number of stages that compute at once in a stream; 0 for one
+            per core. Codecs have threads of their own.
         rebuild: if a bundle has no TensorRT engine for this device, compile one in its folder, which takes minutes. Not
             for bundles of the package.
         references: folder of a library of reference faces, see `build_library`; without it, a network that takes
             references runs without them.
         max_references: maximum number of references per face; the nearest are used.
+        precision: "auto" for the fastest that loses at most 0.05 dB, or "fp32", "bf16", "fp16" or "int8"; of the
+            detector too.
+        report: called with a line before a measurement.
+        detect_every: in a stream, detect in the whole frame every n-th frame, and where the scene changes; in between
+            only around the known faces. "auto" adapts n, from 3 to 8, and detects fully where something else moves or
+            a face is lost. Calls of the pipeline, and images, are always detected fully.
 
     Raises:
         UnknownNameError, BundleError, EngineError, InputError, UsageError: the message says what to do.
     """
     if not isinstance(detector, Detector):
-        detector = load_detector(detector, engine=engine, threads=threads, rebuild=rebuild)
+        detector = load_detector(
+            detector, engine=engine, threads=threads, rebuild=rebuild, precision=precision, report=report
+        )
     bundle = _find_bundle(model, engine, rebuild)  # after the detector, since it may take minutes
     session: Session
     if references is None:
-        session = open_session(bundle, engine, threads)
+        session = open_session(bundle, engine, threads, precision, report=report)
     else:
+        bundle.graph(bundle.card.precision if precision == "auto" else precision)  # raises if there is no such graph
         session = open_with_references(bundle, references, max_references, engine, threads)
     on_gpu = isinstance(session, DeviceSession) and isinstance(detector.session, DeviceSession)
     stages = GpuStages if on_gpu else CpuStages
-    return Pipeline(session, bundle.card, detector, outscale, composite, stages=stages)
+    options = outscale, composite
+    return Pipeline(session, bundle.card, detector, *options, stages=stages, threads=threads, detect_every=detect_every)
 
 
 def load_detector(
@@ -74,6 +91,8 @@ def load_detector(
     engine: str = "auto",
     threads: int = 0,
     rebuild: bool = False,
+    precision: str = "auto",
+    report: Callable[[str], None] = lambda line: None,
 ) -> Detector:
     """Load a face detector.
 
@@ -84,6 +103,8 @@ def load_detector(
         engine: "auto", or the name of a runtime.
         threads: CPU threads of one call; 0 for one per core.
         rebuild: see `load`.
+        precision: "auto", "fp32", "bf16", "fp16" or "int8"; see `load`.
+        report: called with a line before a measurement.
 
     Raises:
         UnknownNameError, BundleError, EngineError, UsageError, InputError: the message says what to do.
@@ -93,7 +114,8 @@ def load_detector(
         if not path.is_file():
             raise InputError(f"{path} does not exist; give a YuNet ONNX file or a bundle, or omit --detector")
         return Detector(YuNetSession(path, threads), score, min_face)
-    return Detector(open_session(_find_bundle(model, engine, rebuild), engine, threads), score, min_face)
+    bundle = _find_bundle(model, engine, rebuild)
+    return Detector(open_session(bundle, engine, threads, precision, report=report), score, min_face)
 
 
 def _find_bundle(model: str | Path, engine: str, rebuild: bool) -> Bundle:

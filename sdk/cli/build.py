@@ -41,7 +41,9 @@ BUILD_OPTIONS = ("faces", "detection_data", "max_ap_drop", "max_psnr_drop", "cal
 @click.option("--max-ap-drop", type=float, help="Limit of a detector's loss of average precision.  [default: 0.01]")
 @click.option("--max-psnr-drop", type=float, help="Limit of the PSNR loss of INT8 in dB.  [default: 0.1]")
 @engine_option
-@click.option("--report-precisions", is_flag=True, help="Add the PSNR loss of FP16 and INT8 to the card; with --fp32.")
+@click.option(
+    "--add-precisions", is_flag=True, help="Add INT8 graphs for CPUs, and the loss of FP16, BF16 and INT8 to the card."
+)
 @click.option("--no-compile", is_flag=True, help="Prepare the bundle only; compile it later on the device.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of the bundle.  [default: ./NAME-PRECISION, or BUNDLE]")
 @click.option("--workspace-mb", type=int, metavar="MB", help="TensorRT: limit of scratch memory.  [default: no limit]")
@@ -100,7 +102,7 @@ def _build(
     weights: Path | None,
     name: str | None,
     options: dict[str, int],
-    report_precisions: bool,
+    add_precisions: bool,
     **rest: Any,
 ) -> None:
     precision = _precision({key: rest.pop(key) for key in PRECISIONS})
@@ -114,15 +116,15 @@ def _build(
     spec = resolve(model, weights, name, **merge_options(rest, options))
     if "calib_input" in given:
         given["calib_crops"] = _calib_crops(given.pop("calib_input"))
-    if report_precisions and (precision != "fp32" or spec.network == "detector"):
-        raise click.UsageError("--report-precisions needs a super-resolution network in FP32; give it with --fp32 only")
+    if add_precisions and precision != "fp32":
+        raise click.UsageError("--add-precisions adds to a bundle in FP32; give it with --fp32 only")
     folder = output or Path(f"{spec.name}-{precision}")
     build_options = BuildOptions(precision=precision, engine=engine, degradations=DEGRADATIONS, **given)
     bundle = build_bundle(spec, folder, build_options, report=say)
-    if report_precisions:
+    if add_precisions:
         from ...converters.quantization import precisions
 
-        bundle = precisions.report_precisions(bundle, given.get("faces"), say)
+        bundle = precisions.add_precisions(bundle, given.get("faces"), given.get("detection_data"), say)
     reason = why_not_tensorrt() if engine == "tensorrt" else ""
     if reason:
         say(f"prepared, not compiled: {reason}; copy it to the device and run: facesr-edge build {bundle.folder.name}")

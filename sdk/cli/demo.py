@@ -40,7 +40,7 @@ def command(output: Path, **options: Any) -> None:
     from ..demo import FRAMES, demo
 
     with load_pipeline(options) as pipeline, progress() as bar:
-        say(f"sample frame, 1280x720 · {pipeline.card.name} {pipeline.card.precision} · {pipeline.session.runtime}")
+        say(f"sample frame, 1280x720 · {pipeline.card.name} {pipeline.session.precision} · {pipeline.session.runtime}")
         task = bar.add_task("profiling", total=FRAMES)
         outputs = demo(pipeline, output, report=lambda done: bar.update(task, completed=done))
     console = results()

@@ -17,7 +17,9 @@ from ...engines.errors import FacesrError, UnknownNameError, UsageError
 from ..doctor.checks import package_of
 from .console import Stopped
 
-COMMANDS = ("demo", "run", "profile", "bench", "build", "train", "eval", "references", "models", "inspect", "doctor")
+COMMANDS = (
+    *("demo", "run", "profile", "tune", "bench", "build", "train", "eval", "references", "models", "inspect", "doctor"),
+)
 """Commands in the order of the help; each is a module of this package with a function `command`."""
 
 EXIT_ERROR, EXIT_USAGE = 1, 2

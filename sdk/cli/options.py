@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..pipeline.tiling import MIN_FACE
 if TYPE_CHECKING:
     from ..media.source_sink import Source
     from ..pipeline.pipeline import Pipeline
+    from ..pipeline.redetect import DetectEvery
 
 STDOUT = "-"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,6 +87,12 @@ def _assignments(ctx: click.Context, option: click.Parameter, values: tuple[str,
     return assignments
 
 
+def _detect_every(ctx: click.Context, option: click.Parameter, value: str) -> DetectEvery:
+    if value != "auto" and not (value.isdecimal() and int(value) > 0):
+        raise click.BadParameter(f"expected a number of frames, 1 or more, or auto, got {value}")
+    return "auto" if value == "auto" else int(value)
+
+
 def set_option(target: str) -> Callable[[F], F]:
     """``--set NAME=NUMBER``, repeatable, as the dict ``options``; `target` names the recipe or network in the help."""
     text = f"Set another option of {target}, e.g. groups=5 for sisn; repeatable."
@@ -99,14 +107,38 @@ def option_name(parameter: str) -> str:
 def pipeline_options(function: F) -> F:
     """Options of the pipeline, see `load_pipeline`."""
     for option in (  # click lists options in reverse order of their decorators
-        *(max_references_option, references_option, threads_option, score_option, min_face_option),
-        *(outscale_option, rebuild_option, engine_option, detector_option, model_option),
+        *(max_references_option, references_option, threads_option),
+        *(detect_every_option, score_option, min_face_option),
+        *(outscale_option, rebuild_option, precision_option, engine_option, detector_option, model_option),
     ):
         function = option(function)
     return function
 
 
+def encode_options(function: F) -> F:
+    """Options of the output, see `EncodeOptions`."""
+    for option in (compression_option, quality_option, hwaccel_option, preset_option, crf_option, codec_option):
+        function = option(function)
+    return function
+
+
 option = partial(click.option, show_default=True)
+codec_option = click.option(
+    "--codec", metavar="NAME", help="Video codec: h264, hevc, av1, vp9 or the FFmpeg name of an encoder."
+)
+crf_option = click.option(
+    "--crf", type=int, metavar="N", help="Constant quality of a video; lower is better and larger.  [h264: 18]"
+)
+preset_option = click.option("--preset", metavar="NAME", help="Preset of the video encoder, e.g. veryfast.")
+hwaccel_option = click.option(
+    "--hwaccel", metavar="NAME", help="Decode and encode videos on hardware: auto, cuda, vaapi, qsv or v4l2m2m."
+)
+quality_option = click.option(
+    "--quality", type=int, metavar="N", help="Quality of JPEG and WebP, 1 to 100.  [JPEG: 95, WebP: lossless]"
+)
+compression_option = click.option(
+    "--compression", type=int, metavar="N", help="Compression level of PNG, 0 to 9; the default is the fastest."
+)
 model_option = option("--model", metavar="NAME|FOLDER", default=DEFAULT_MODEL, help="Zoo model or bundle folder.")
 detector_option = option(
     "--detector", metavar="NAME|FILE", default=DEFAULT_DETECTOR, help="Zoo model, bundle folder or YuNet ONNX file."
@@ -125,8 +157,19 @@ min_face_option = option(
     help="Minimum face size in pixels. From 12 px on, larger values are faster; values below 8 px are slower.",
 )
 score_option = option("--score", type=float, default=DEFAULT_SCORE, help="Minimum detection score, 0 to 1.")
+detect_every_option = option(
+    "--detect-every",
+    metavar="N|auto",
+    default="1",
+    callback=_detect_every,
+    help="Detect in the whole frame every N frames of a video or live source, and only around the known faces in "
+    "between; auto: every 3 to 8 frames, by what moves.",
+)
 engine_option = option(
     "--engine", default="auto", metavar="NAME", help="Runtime: auto, tensorrt, openvino or onnxruntime."
+)
+precision_option = option(
+    "--precision", default="auto", metavar="NAME", help="Precision of both networks: auto, fp32, bf16, fp16 or int8."
 )
 rebuild_option = click.option(
     "--rebuild",
@@ -138,7 +181,7 @@ threads_option = click.option(
     type=click.IntRange(min=0),
     metavar="N",
     default=0,
-    help="CPU threads per network.  [default: one per core]",
+    help="CPU threads that compute at once: of each network, and stages of a video.  [default: one per core]",
 )
 references_option = click.option(
     "--references",
@@ -159,12 +202,13 @@ def load_pipeline(options: dict[str, Any], composite: bool = True) -> Pipeline:
     """Load the pipeline configured by `pipeline_options`; without `composite` it creates faces only."""
     from ..load import load, load_detector
 
-    common = {name: options[name] for name in ("engine", "threads", "rebuild")}
+    common = {name: options[name] for name in ("engine", "threads", "rebuild", "precision")} | {"report": _announce}
     detector = load_detector(options["detector"], score=options["score"], min_face=options["min_face"], **common)
     return load(
         options["model"],
         detector=detector,
         outscale=options["outscale"],
+        detect_every=options["detect_every"],
         composite=composite,
         references=options["references"],
         max_references=options["max_references"],
@@ -172,7 +216,13 @@ def load_pipeline(options: dict[str, Any], composite: bool = True) -> Pipeline:
     )
 
 
+def _announce(line: str) -> None:
+    """Print a line to a terminal; a log needs none."""
+    if sys.stderr.isatty():
+        click.echo(line, err=True)
+
+
 def run_summary(pipeline: Pipeline, source: Source) -> str:
     """Source, model and runtime in one line."""
     size = "{}x{}".format(*source.size_wh) if source.size_wh else source.kind
-    return f"{source.name} ({size}) · {pipeline.card.name} {pipeline.card.precision} · {pipeline.session.runtime}"
+    return f"{source.name} ({size}) · {pipeline.card.name} {pipeline.session.precision} · {pipeline.session.runtime}"

@@ -77,11 +77,15 @@ def command(source: str, json_file: str | None, trace: Path | None, html: Path |
 def show(measured: Profile) -> None:
     """Print a profile as a table."""
     console = results()
+    overlapped = f", overlapped {measured.overlapped_fps:.1f} frames/s" if measured.overlapped_fps else ""
     console.print(
         f"{len(measured.timeline)} frames of {measured.size_wh[0]}x{measured.size_wh[1]} → x{measured.outscale}, "
-        f"{measured.faces_per_frame:.1f} faces per frame, [bold]{measured.fps:.1f} frames/s[/bold]"
+        f"{measured.faces_per_frame:.1f} faces per frame, "
+        f"[bold]sequential {measured.fps:.1f} frames/s{overlapped}[/bold]"
     )
     console.print(f"detect: {measured.plan}")
+    if measured.detection.full < measured.detection.frames:
+        console.print(str(measured.detection), soft_wrap=True)
     console.print(_table(measured))
     for part, times in measured.layers.items():
         console.print(_layers(part, times))

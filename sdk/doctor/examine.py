@@ -8,6 +8,7 @@ from pathlib import Path
 from ... import __version__
 from ...engines.errors import BundleError
 from ...engines.jetson import ROOT
+from ...engines.registry import choose_engine
 from ...zoo import catalogue
 from .checks import PACKAGES, Check, State
 from .gpu import gpu_checks
@@ -51,8 +52,12 @@ def _model_checks() -> Iterator[Check]:
             yield Check(f"model {required}", "broken", "not in this installation", REINSTALL)
     for name in names:
         try:
-            card = catalogue.find(name).card
+            bundle = catalogue.find(name)
+            card = bundle.card
         except BundleError as error:
             yield Check(f"model {name}", "broken", str(error), REINSTALL)
         else:
-            yield Check(f"model {name}", "ok", f"{card.io_spec.task}, {card.precision}, hashes match")
+            precisions = ", ".join(bundle.precisions)
+            yield Check(f"model {name}", "ok", f"{card.io_spec.task}, {precisions}, hashes match")
+            if name in (catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR):
+                yield Check(f"engine of {name}", "ok", str(choose_engine(bundle, measure=False)))

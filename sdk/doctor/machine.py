@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...engines.cpu import cpuinfo, instruction_sets, usable_cores
 from ...engines.jetson import ROOT, this_jetson
 
 _INSTRUCTION_SETS = (
@@ -50,31 +50,18 @@ def this_machine(root: Path = ROOT) -> Machine:
     """
     import psutil  # not needed to import the package
 
-    info = _cpuinfo(root)
+    info = cpuinfo(root)
     jetson = this_jetson(root)
-    flags = set(info.get("flags", info.get("Features", "")).split())
+    flags = instruction_sets(root)
     return Machine(
         cpu=info.get("model name") or _device_tree_model(root) or platform.processor() or platform.machine(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=usable_cores(),
         instructions=tuple(name for name in _INSTRUCTION_SETS if name in flags),
         memory_gb=psutil.virtual_memory().total / 1e9,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         jetson=str(jetson) if jetson else "",
     )
-
-
-def _cpuinfo(root: Path) -> dict[str, str]:
-    """The fields of the first processor in Linux's /proc/cpuinfo; empty on other systems.
-
-    py-cpuinfo reads the same file, but its get_cpu_info() also runs CPUID in a subprocess: 1.2 s instead of 1 ms.
-    """
-    try:
-        first = (root / "proc/cpuinfo").read_text("utf-8").split("\n\n")[0]
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _device_tree_model(root: Path) -> str:
@@ -86,10 +73,14 @@ def _device_tree_model(root: Path) -> str:
 
 
 def peak_memory_mb() -> float | None:
-    """Peak resident memory of this process, in MB; None on Windows."""
+    """Peak resident memory of this process, in MB; None if the system does not report it."""
     if sys.platform == "win32":
         return None
-    import resource  # psutil reports no peak on Linux
+    if sys.platform == "linux":  # its ru_maxrss is at least the memory of the process that started this one
+        status = Path("/proc/self/status").read_text("utf-8")
+        peaks = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+        return next((kib * 1024 / 1e6 for kib in peaks), None)
+    import resource  # psutil reports no peak
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -160,7 +160,7 @@ def _open(
     bundle: Bundle, engine: str, threads: int, references: Path | None, max_references: int, hr: Images
 ) -> Session:
     if references is None or not bundle.card.io_spec.references:
-        return open_session(bundle, engine, threads)
+        return _open_own_precision(bundle, engine, threads)
     session = open_with_references(bundle, references, max_references, engine, threads)
     check_leakage(session.library, hr)
     return session
@@ -170,7 +170,13 @@ def open_with_count(bundle: Bundle, library: Path, count: int, engine: str, thre
     """Open a session with up to `count` references per face; 0 for none."""
     if count:
         return open_with_references(bundle, library, count, engine, threads)
-    return open_session(bundle, engine, threads)
+    return _open_own_precision(bundle, engine, threads)
+
+
+def _open_own_precision(bundle: Bundle, engine: str, threads: int) -> Session:
+    """Open the graph that the card describes; "auto" depends on the bundle only, so that results can be repeated."""
+    default = "tensorrt" if bundle.card.engine else "onnxruntime"
+    return open_session(bundle, default if engine == "auto" else engine, threads, bundle.card.precision)
 
 
 def super_resolution_models() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -101,9 +102,23 @@ def _place(background: NDArray[np.uint8], face: Face, outscale: int) -> _Placeme
 
 
 def _paste_one(background: NDArray[np.uint8], face: Face, outscale: int) -> None:
+    """Copy the inside of a face, whose weight is 1, and blend its border: half the time of blending everything."""
     pixels, region, inside = _place(background, face, outscale)
     side, target = pixels.shape[0], background[region]
-    target[:] = cv2.blendLinear(pixels[inside], target, feather(side)[inside], _inverse_feather(side)[inside])
+    pixels, weights, inverse = pixels[inside], feather(side)[inside], _inverse_feather(side)[inside]
+    (top, bottom), (left, right) = (_without_border(part, side) for part in inside)
+    target[top:bottom, left:right] = pixels[top:bottom, left:right]
+    middle = slice(top, bottom)
+    for strip in (np.s_[:top], np.s_[bottom:], np.s_[middle, :left], np.s_[middle, right:]):
+        if target[strip].size:
+            target[strip] = cv2.blendLinear(pixels[strip], target[strip], weights[strip], inverse[strip])
+
+
+def _without_border(part: slice, side: int) -> tuple[int, int]:
+    """First and last position, relative to a part of a side, at which the feather is 1."""
+    border = math.ceil(FEATHER * side)
+    first = max(0, border - part.start)
+    return first, max(first, min(part.stop, side - border) - part.start)
 
 
 def _paste_group(background: NDArray[np.uint8], faces: list[Face], outscale: int) -> None:

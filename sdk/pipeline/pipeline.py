@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.bundle.card import Card
 from ...engines.errors import EngineError, UsageError
+from ...engines.postprocess import Detections
 from ...engines.session import Session
-from ..profiling.timing import Span
+from ..profiling.timing import Span, Stopwatch
 from .crop import windows_for
 from .detect import Detector
 from .frame import Frame, bgr_from
-from .results import FrameResult
+from .overlap import Overlap
+from .redetect import DetectEvery, check_detect_every
+from .results import DetectorUse, FrameResult
 from .stages import CpuStages, Stages
+from .stream_detector import StreamDetector, full_use
 from .upscale import upscale_crops
 
 OUTSCALES = (1, 2, 3, 4)
 
+Job = Iterator[FrameResult | None]
+"""One frame in the pipeline: it runs to the end of detect, of upscale (after crop) and of paste, and yields None, None
+and the result. Everything that belongs to the frame is local to it, so that the steps of different frames can run in
+different threads."""
+Detect = Callable[[Any, Stopwatch], tuple[Frame, Detections, DetectorUse]]
+"""Detects in a loaded frame: fully, or with the state of one stream, see `StreamDetector`."""
+
+
+def _advance(job: Job) -> Job:
+    """Run the next step of a job."""
+    next(job)
+    return job
+
+
+def _finish(job: Job) -> FrameResult:
+    """Run the remaining steps of a job."""
+    return next(result for result in job if result is not None)
+
 
 class Pipeline:
-    """Face super-resolution of frames; a context manager. Not thread-safe.
+    """Face super-resolution of frames; a context manager.
+
+    It can be called while it streams, and from several threads, which wait for each other; its session and detector
+    are not thread-safe.
 
     Args:
         session: a super-resolution engine.
@@ -34,9 +63,11 @@ class Pipeline:
             a consistent face downscaled to the frame's grid equals the camera's pixels.
         composite: make the composite; False for faces only.
         stages: builds the stages from session, detector and outscale: `CpuStages` or `GpuStages`.
+        detect_every: frames of a stream from one full detection to the next, 1 or more; or "auto". See `load`.
+        threads: maximum number of stages that compute at once in a stream; 0 for one per core.
 
     Raises:
-        UsageError: another outscale.
+        UsageError: another outscale, or an invalid detect_every.
         EngineError: the session is not for super-resolution, or the stages cannot run the engines.
     """
 
@@ -48,15 +79,22 @@ class Pipeline:
         outscale: int = 2,
         composite: bool = True,
         *,
-        stages: Callable[[Session, Detector, int], Stages[Any, Any, Any]] = CpuStages,
+        stages: Callable[[Session, Detector, int], Stages[Any, Any, Any, Any]] = CpuStages,
+        detect_every: DetectEvery = 1,
+        threads: int = 0,
     ) -> None:
         if session.io_spec.task != "super-resolution":
             raise EngineError(f"expected a super-resolution bundle, got one for {session.io_spec.task}")
         if outscale not in OUTSCALES:
             raise UsageError(f"outscale is {outscale}, expected one of {', '.join(map(str, OUTSCALES))}")
+        check_detect_every(detect_every)
         self.session, self.card, self.detector = session, card, detector
+        self.detect_every = detect_every
         self.outscale, self.composite = outscale, composite
         self.stages = stages(session, detector, outscale)
+        self._threads = threads or os.cpu_count() or 1
+        self._detecting, self._upscaling = Lock(), Lock()
+        self._streams: WeakSet[Overlap] = WeakSet()
 
     def __call__(self, frame: Any) -> FrameResult:
         """Upscale the faces of one frame.
@@ -73,17 +111,40 @@ class Pipeline:
             InputError: another shape or dtype.
             EngineError: the engine failed, the frame is on another GPU, or the pipeline is closed.
         """
-        return self._process(frame, [])
+        return _finish(self._job(frame, [], self._detect))
 
-    def stream(self, source: Iterable[Frame]) -> Iterator[FrameResult]:
-        """Upscale the faces of every frame of a source; "decode" in the timings is the time of the source."""
-        frames = iter(source)
-        while True:
-            start = time.perf_counter_ns()
-            frame = next(frames, None)
-            if frame is None:
-                return
-            yield self._process(frame, [Span("decode", start, time.perf_counter_ns() - start)])
+    def stream(
+        self, source: Iterable[Frame], *steps: Callable[[FrameResult], FrameResult], overlap: bool = True
+    ) -> Iterator[FrameResult]:
+        """Upscale the faces of every frame of a source, several frames at a time.
+
+        Decoding, detection, upscaling (with cropping), pasting and each of `steps` run in threads of their own, on
+        consecutive frames at once; on a GPU, detection to pasting is one of these steps. Order and pixels are those of
+        frame-by-frame processing. "decode" in the timings is the time of the source; "total" is the sum of the stages,
+        i.e. the work for one frame, not the time between two results.
+
+        Frames are read ahead: at most one more than the threads of the pipeline, and at most one for each step, are
+        between source and consumer. A frame must not be changed after it was read. Reading starts with the first
+        result and stops when the iterator or the pipeline is closed; a source that does not return is left to its
+        thread after 0.5 s.
+
+        Args:
+            source: frames.
+            steps: called with each result, in order, e.g. to encode it; the return value is passed on.
+            overlap: False to process one frame at a time in the thread of the caller.
+
+        Raises:
+            EngineError: as for a frame, or the pipeline is closed.
+        """
+        jobs = self._jobs(source, StreamDetector(self.stages, self.detector, self.detect_every))
+        if not overlap:
+            for job in jobs:
+                yield reduce(lambda result, step: step(result), steps, _finish(job))
+            return
+        stages: list[Callable[[Any], Any]] = [_advance, _advance, _finish] if self.stages.overlap else [_finish]
+        with Overlap(jobs, [*stages, *steps], self._threads) as results:
+            self._streams.add(results)
+            yield from results
 
     def upscale(self, crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Upscale crops without detection; see `upscale_crops`.
@@ -97,27 +158,45 @@ class Pipeline:
         Raises:
             InputError: another shape or dtype, or too large.
         """
-        return upscale_crops(self.session, crops)
+        with self._upscaling:
+            return upscale_crops(self.session, crops)
 
-    def _process(self, frame: Any, spans: list[Span]) -> FrameResult:
+    def _jobs(self, source: Iterable[Frame], detect: Detect) -> Iterator[Job]:
+        """A job for each frame of a source, whose time is the span "decode"."""
+        frames = iter(source)
+        while True:
+            start = time.perf_counter_ns()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            yield self._job(frame, [Span("decode", start, time.perf_counter_ns() - start)], detect)
+
+    def _job(self, frame: Any, spans: list[Span], detect: Detect) -> Job:
         stages = self.stages
         if not isinstance(frame, Frame) and not stages.accepts(frame):
             frame = Frame(bgr_from(frame))
         with stages.timed(spans) as timer:
-            with timer.stage("detect"):
-                loaded = stages.load(frame)
-                source, detections = stages.detect(loaded)
+            with self._detecting, timer.stage("detect"):
+                loaded = stages.load(frame, timer)
+                source, detections, use = detect(loaded, timer)
+            yield None
             with timer.stage("crop"):
                 windows, too_large = windows_for(detections, source.pixels.shape, self.session.io_spec.crop_sizes)
                 crops = stages.crop(loaded, windows)
-            with timer.stage("upscale"):
-                upscaled = stages.upscale(crops, detections)
+            with self._upscaling, timer.stage("upscale"):
+                upscaled = stages.upscale(crops, detections, timer)
+            yield None
             composite = None
             if self.composite:
                 with timer.stage("paste"):
-                    composite = source.pixels if self.outscale == 1 else stages.paste(loaded, upscaled)
-            faces, composite = stages.collect(upscaled, detections, composite)
-        return FrameResult(source, composite, faces, detections[too_large], tuple(timer.spans))
+                    composite = source.pixels if self.outscale == 1 else stages.paste(loaded, upscaled, timer)
+            faces, composite = stages.collect(upscaled, detections, composite, timer)
+        yield FrameResult(source, composite, faces, detections[too_large], tuple(timer.spans), use)
+
+    def _detect(self, loaded: Any, timer: Stopwatch) -> tuple[Frame, Detections, DetectorUse]:
+        """Detect in a whole frame."""
+        frame, detections = self.stages.detect(loaded, timer)
+        return frame, detections, full_use(self.detector, frame)
 
     def warm_up(self) -> None:
         """Run every shape of both engines once, so that the first frame is not slower than the others."""
@@ -126,6 +205,8 @@ class Pipeline:
 
     def close(self) -> None:
         """Release the stages and both engines; idempotent."""
+        for stream in list(self._streams):
+            stream.close()
         self.stages.close()
         self.session.close()
         self.detector.close()

@@ -116,7 +116,7 @@ def open_with_references(
     """
     model_fingerprint(bundle)  # raises if the network takes no references
     check_max_references(bundle, max_references)
-    if choose_engine(bundle, engine).engine != "onnxruntime":
+    if choose_engine(bundle, engine, measure=False).engine != "onnxruntime":
         raise EngineError(f"references are supported by ONNX Runtime only, not by {engine}; omit --engine")
     library = open_library(references, bundle)
     describe = _describe_small(library, bundle.card.io_spec.scale, threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,19 @@ class Face:
         return int(self.pixels.shape[0] // self.original.shape[0])
 
 
+@dataclass(frozen=True)
+class DetectorUse:
+    """How the faces of a frame were detected.
+
+    Args:
+        kind: "full" in the whole frame, "tracked" only around the faces of the frames before.
+        megapixels: millions of network input pixels, padding included; the detector's time is proportional.
+    """
+
+    kind: Literal["full", "tracked"]
+    megapixels: float
+
+
 @dataclass(frozen=True, eq=False)
 class FrameResult:
     """Results of one frame.
@@ -53,6 +66,7 @@ class FrameResult:
         faces: upscaled faces, best detection first.
         too_large: faces larger than the largest crop, which are not upscaled.
         spans: time of each stage and part.
+        detection: how the faces were detected; None if it is not known.
     """
 
     source: Frame
@@ -60,6 +74,7 @@ class FrameResult:
     faces: tuple[Face, ...]
     too_large: Detections
     spans: tuple[Span, ...] = ()
+    detection: DetectorUse | None = None
 
     @cached_property
     def timings_ms(self) -> dict[str, float]:
@@ -84,5 +99,10 @@ class FrameResult:
                 for face in self.faces
             ],
             "too_large": [[round(float(v), 2) for v in box] for box in self.too_large.boxes_xyxy],
+            "detection": self.detection
+            and {
+                "kind": self.detection.kind,
+                "megapixels": round(self.detection.megapixels, 3),
+            },
             "timings_ms": {name: round(ms, 3) for name, ms in self.timings_ms.items()},
         }

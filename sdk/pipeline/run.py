@@ -1,10 +1,11 @@
-"""Run a pipeline over a source and write the composites, with one frame in memory at a time."""
+"""Run a pipeline over a source and write the composites."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -24,25 +25,28 @@ class Writer(Protocol):
         """Write the composite of one frame."""
 
 
-def run(pipeline: Pipeline, source: Iterable[Frame], sink: Writer | None = None) -> Iterator[FrameResult]:
+def run(
+    pipeline: Pipeline, source: Iterable[Frame], sink: Writer | None = None, *, overlap: bool = True
+) -> Generator[FrameResult, None, None]:
     """Upscale the faces of every frame and write the composites.
 
     Args:
         pipeline: to run.
         source: frames.
         sink: destination of the composites; None for faces only.
+        overlap: see `Pipeline.stream`; the sink is one more step.
 
     Returns:
-        A lazy iterator of results: a frame is read when its result is requested, and none is kept. The time of the sink
-        is the "encode" of the timings.
+        An iterator of results; see `Pipeline.stream` for how many frames are read ahead. The composite of a result is
+        written before the result is returned. The time of the sink is the "encode" of the timings.
 
     Raises:
         UsageError: a sink is given, but the pipeline makes no composite.
     """
     if sink is not None and not pipeline.composite:
         raise UsageError("expected a pipeline that makes composites for this output; load it without composite=False")
-    for result in pipeline.stream(source):
-        yield _write(result, sink) if sink is not None else result
+    steps = [] if sink is None else [partial(_write, sink=sink)]
+    yield from pipeline.stream(source, *steps, overlap=overlap)
 
 
 def _write(result: FrameResult, sink: Writer) -> FrameResult:

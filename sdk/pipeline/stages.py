@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -16,44 +17,71 @@ from .crop import Crops, Window, crops_of
 from .detect import Detector
 from .frame import Frame
 from .paste import enlarge, paste
+from .regions import RegionPlan
 from .results import Face
 from .upscale import faces_from
 
 FrameT = TypeVar("FrameT")
 CropsT = TypeVar("CropsT")
 FacesT = TypeVar("FacesT")
+TimerT = TypeVar("TimerT", bound=Stopwatch)
 
 
-class Stages(Protocol[FrameT, CropsT, FacesT]):
-    """The stages of a frame, called in this order. The type parameters say where frame, crops and faces are kept."""
+class Stages(Protocol[FrameT, CropsT, FacesT, TimerT]):
+    """The stages of a frame, called in this order. The type parameters say where frame, crops and faces are kept.
+
+    The stages keep nothing of a frame on the host: its state is in arguments and results, its timings in `timer`.
+
+    Attributes:
+        overlap: whether detect, crop and upscale, and paste of different frames may run at once, each in one thread at
+            a time and in the order of the frames. If not, one frame is processed from `timed` to `collect` before the
+            next.
+    """
+
+    overlap: bool
 
     def accepts(self, frame: Any) -> bool:
         """Whether `load` takes this frame, which is not in host memory."""
 
-    def timed(self, spans: Iterable[Span]) -> AbstractContextManager[Stopwatch]:
-        """Time one frame; inside the ``with`` the stages are called.
+    def timed(self, spans: Iterable[Span]) -> AbstractContextManager[TimerT]:
+        """Time one frame; inside the ``with`` the stages are called with its stopwatch.
 
         Args:
             spans: measured before, e.g. "decode".
         """
 
-    def load(self, frame: Any) -> FrameT:
+    def load(self, frame: Any, timer: TimerT) -> FrameT:
         """Move a `Frame`, or a frame that is accepted, to the memory of the stages."""
 
-    def detect(self, frame: FrameT) -> tuple[Frame, Detections]:
-        """Detect faces. Returns the frame in host memory, and its faces, best first."""
+    def source(self, frame: FrameT) -> Frame | None:
+        """The frame in host memory; None if it came in other memory."""
+
+    def detect(self, frame: FrameT, timer: TimerT, score: float | None = None) -> tuple[Frame, Detections]:
+        """Detect faces.
+
+        Args:
+            frame: in the memory of the stages.
+            timer: of the frame.
+            score: minimum score, 0..1; None for the detector's.
+
+        Returns:
+            The frame in host memory, and its faces, best first.
+        """
+
+    def detect_around(self, frame: FrameT, regions: RegionPlan, score: float, timer: TimerT) -> Detections:
+        """Detect faces in regions of a frame that has a `source`; best first."""
 
     def crop(self, frame: FrameT, windows: dict[int, Window]) -> list[CropsT]:
         """Copy windows (index of the detection -> window) out of the frame, one batch for each size."""
 
-    def upscale(self, crops: list[CropsT], detections: Detections) -> FacesT:
+    def upscale(self, crops: list[CropsT], detections: Detections, timer: TimerT) -> FacesT:
         """Run the network on every batch of crops."""
 
-    def paste(self, frame: FrameT, faces: FacesT) -> NDArray[np.uint8]:
+    def paste(self, frame: FrameT, faces: FacesT, timer: TimerT) -> NDArray[np.uint8]:
         """Enlarge the frame by outscale, 2 or more, and paste the faces. The result is final after `collect`."""
 
     def collect(
-        self, faces: FacesT, detections: Detections, composite: NDArray[np.uint8] | None
+        self, faces: FacesT, detections: Detections, composite: NDArray[np.uint8] | None, timer: TimerT
     ) -> tuple[tuple[Face, ...], NDArray[np.uint8] | None]:
         """Wait for the stages.
 
@@ -74,9 +102,10 @@ class CpuStages:
         outscale: ratio of the composite's size to the frame's.
     """
 
+    overlap = True
+
     def __init__(self, session: Session, detector: Detector, outscale: int) -> None:
         self._session, self._detector, self._outscale = session, detector, outscale
-        self._timer = Stopwatch()
 
     def accepts(self, frame: Any) -> bool:
         """See `Stages.accepts`."""
@@ -85,42 +114,48 @@ class CpuStages:
     @contextmanager
     def timed(self, spans: Iterable[Span]) -> Iterator[Stopwatch]:
         """See `Stages.timed`."""
-        self._timer = Stopwatch(spans)
-        yield self._timer
+        yield Stopwatch(spans)
 
-    def load(self, frame: Frame) -> Frame:
+    def load(self, frame: Frame, timer: Stopwatch) -> Frame:
         """See `Stages.load`."""
         return frame
 
-    def detect(self, frame: Frame) -> tuple[Frame, Detections]:
-        """See `Stages.detect`."""
-        return frame, self._detector.detect(frame.pixels, infer=self._detector_maps)
+    def source(self, frame: Frame) -> Frame:
+        """See `Stages.source`."""
+        return frame
 
-    def _detector_maps(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
-        with self._timer.stage("detect.network"):
+    def detect(self, frame: Frame, timer: Stopwatch, score: float | None = None) -> tuple[Frame, Detections]:
+        """See `Stages.detect`."""
+        return frame, self._detector.detect(frame.pixels, score=score, infer=partial(self._detector_maps, timer))
+
+    def detect_around(self, frame: Frame, regions: RegionPlan, score: float, timer: Stopwatch) -> Detections:
+        """See `Stages.detect_around`."""
+        infer = partial(self._detector_maps, timer)
+        return self._detector.detect_around(frame.pixels, regions, score=score, infer=infer)
+
+    def _detector_maps(self, timer: Stopwatch, batch: NDArray[np.uint8]) -> NDArray[Any]:
+        with timer.stage("detect.network"):
             return self._detector.session.infer(batch)
 
     def crop(self, frame: Frame, windows: dict[int, Window]) -> list[Crops]:
         """See `Stages.crop`."""
         return crops_of(frame.pixels, windows)
 
-    def upscale(self, crops: list[Crops], detections: Detections) -> tuple[Face, ...]:
+    def upscale(self, crops: list[Crops], detections: Detections, timer: Stopwatch) -> tuple[Face, ...]:
         """See `Stages.upscale`."""
-        return faces_from(((batch, self._upscaled(batch.pixels)) for batch in crops), detections)
+        with timer.stage("upscale.network"):
+            upscaled = self._session.infer_batches([batch.pixels for batch in crops])
+        return faces_from(zip(crops, upscaled, strict=True), detections)
 
-    def _upscaled(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        with self._timer.stage("upscale.network"):
-            return self._session.infer(batch)
-
-    def paste(self, frame: Frame, faces: tuple[Face, ...]) -> NDArray[np.uint8]:
+    def paste(self, frame: Frame, faces: tuple[Face, ...], timer: Stopwatch) -> NDArray[np.uint8]:
         """See `Stages.paste`."""
-        with self._timer.stage("paste.enlarge"):
+        with timer.stage("paste.enlarge"):
             composite = enlarge(frame.pixels, self._outscale)
         paste(composite, faces, self._outscale)
         return composite
 
     def collect(
-        self, faces: tuple[Face, ...], detections: Detections, composite: NDArray[np.uint8] | None
+        self, faces: tuple[Face, ...], detections: Detections, composite: NDArray[np.uint8] | None, timer: Stopwatch
     ) -> tuple[tuple[Face, ...], NDArray[np.uint8] | None]:
         """See `Stages.collect`."""
         return faces, composite

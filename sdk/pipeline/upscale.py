@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ...engines.errors import InputError
 from ...engines.padding import pad_edge
 from ...engines.postprocess import Detections
-from ...engines.session import Session
+from ...engines.session import Output, Session
 from ...networks.layers.bicubic import bicubic_matrix
 from .crop import Crops
 from .results import Face
@@ -47,19 +48,20 @@ def upscale_crops(session: Session, crops: NDArray[np.uint8]) -> NDArray[np.uint
     return upscaled
 
 
-def faces_from(batches: Iterable[tuple[Crops, NDArray[np.uint8]]], detections: Detections) -> tuple[Face, ...]:
+def faces_from(batches: Iterable[tuple[Crops, Output]], detections: Detections) -> tuple[Face, ...]:
     """Build the faces of a frame.
 
     Args:
-        batches: crops of one size, and their upscaled pixels, (n, k·S, k·S, 3) uint8 BGR.
+        batches: crops of one size, and the network's output for them; the consistency is measured here where it does
+            not come with the output.
         detections: of the frame.
 
     Returns:
         One face for each crop, in the order of the detections.
     """
     faces: dict[int, Face] = {}
-    for crops, pixels in batches:
-        decibels = consistency_db(crops.pixels, pixels)
+    for crops, (pixels, residual) in batches:
+        decibels = psnr_db(residuals(crops.pixels, pixels) if residual is None else residual)
         for n, (index, window) in enumerate(zip(crops.indices, crops.windows, strict=True)):
             faces[index] = Face(
                 detections.boxes_xyxy[index],
@@ -73,38 +75,43 @@ def faces_from(batches: Iterable[tuple[Crops, NDArray[np.uint8]]], detections: D
     return tuple(faces[index] for index in sorted(faces))
 
 
-def consistency_db(original: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """PSNR between crops and their upscaled pixels after downscaling these by antialiased bicubic interpolation.
+def psnr_db(squared_error: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """PSNR of mean squared errors in gray levels squared, peak 255: dB; inf for an error of 0."""
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(255**2 / squared_error.astype(np.float64))
+
+
+def residuals(original: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Mean squared differences of crops and their upscaled pixels, downscaled by antialiased bicubic interpolation.
 
     Args:
         original: (N, S, S, 3) uint8 crops.
         pixels: (N, k·S, k·S, 3) uint8.
 
     Returns:
-        (N,) dB, peak 255; inf if they are equal.
+        (N,) gray levels squared.
     """
-    downscaled = np.stack([_downscale(face, original.shape[1]) for face in pixels])
-    squared = (original.astype(np.float64) - downscaled.astype(np.float64)) ** 2
-    with np.errstate(divide="ignore"):
-        return np.asarray(10 * np.log10(255**2 / squared.reshape(len(squared), -1).mean(1)))
+    scale = pixels.shape[1] // original.shape[1]
+    weights = _weights(pixels.shape[1], scale)
+    differences = (_filtered(face, scale) / weights - crop for face, crop in zip(pixels, original, strict=True))
+    return np.array([np.square(difference).mean(dtype=np.float64) for difference in differences])
 
 
-_NO_ADDEND = np.zeros((0, 0), np.float32)
+def _filtered(face: NDArray[Any], scale: int) -> NDArray[np.float32]:
+    """Every k-th sample of a face, (kS, kS, 3), filtered by the antialiased bicubic kernel with zeros outside."""
+    taps = _taps(scale)
+    center = 2 * scale, 2 * scale
+    filtered = cv2.sepFilter2D(face, cv2.CV_32F, taps, taps, anchor=center, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(filtered[::scale, ::scale], np.float32)
 
 
-@lru_cache(maxsize=16)
-def _downscale_matrix(large: int, small: int) -> NDArray[np.float32]:
-    return np.ascontiguousarray(bicubic_matrix(large, small), dtype=np.float32)
+@lru_cache(maxsize=32)
+def _weights(side: int, scale: int) -> NDArray[np.float32]:
+    """Sum of the taps inside of a face, (side / scale, side / scale, 3): 1 except at the border."""
+    return _filtered(np.ones((side, side, 3), np.float32), scale)
 
 
-def _downscale(face: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
-    """Resize one face, (kS, kS, 3), to (S, S, 3) by antialiased bicubic interpolation.
-
-    By OpenCV's matrix product instead of numpy's: BLAS threads wait for a busy core, 200 ms where this takes 6 ms.
-    """
-    large, _, c = face.shape
-    matrix = _downscale_matrix(large, side)  # (S, kS)
-    rows = cv2.gemm(matrix, face.reshape(large, large * c).astype(np.float32), 1, _NO_ADDEND, 0)  # (S, kS·C)
-    transposed = np.ascontiguousarray(rows.reshape(side, large, c).transpose(0, 2, 1)).reshape(side * c, large)
-    product = cv2.gemm(transposed, matrix, 1, _NO_ADDEND, 0, flags=cv2.GEMM_2_T)  # (S·C, S)
-    return np.asarray(product.reshape(side, c, side).transpose(0, 2, 1), dtype=np.float32)
+@lru_cache
+def _taps(scale: int) -> NDArray[np.float32]:
+    """Weights of 5·scale samples in the middle one of five samples at 1/scale of their rate."""
+    return np.asarray(bicubic_matrix(5 * scale, 5)[2], np.float32)

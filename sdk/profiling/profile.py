@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ from ..pipeline.pipeline import Pipeline
 from ..pipeline.results import Face, FrameResult
 from ..pipeline.run import Writer, run
 from ..pipeline.tiling import Plan
+from .detection_budget import DetectionBudget, DetectionCounter
 from .layers import LayerTimes, time_layers
 from .timing import PROFILE_ROWS, FrameTiming
 
@@ -45,13 +47,17 @@ class Profile:
         outscale: size of the composite relative to the frame.
         model: name of the super-resolution model.
         card: card of the super-resolution model.
+        precision: that ran.
         plan: detection plan: scale, tiles and megapixels of the detector input.
         runtimes: "upscale" and "detect" -> runtime.
         versions: package -> version.
         machine: machine that ran it.
         peak_memory_mb: peak resident memory of the process in MB; None if the system does not report it.
         warm_up: number of warm-up frames, which are not measured.
-        timeline: timings of the measured frames, in order.
+        timeline: timings of the measured frames, in order, each processed alone.
+        detection: full detections of these frames, and the faces missed in the others.
+        overlapped_fps: throughput in frames/s of as many frames with overlapping stages, from opening the source to the
+            last result; None for a live source, which sets the rate itself.
         faces: faces of the frame with the most faces, shown in the report.
         layers: latency of each layer of the networks; empty unless requested.
     """
@@ -61,6 +67,7 @@ class Profile:
     outscale: int
     model: str
     card: Card
+    precision: str
     plan: Plan
     runtimes: dict[str, str]
     versions: dict[str, str]
@@ -68,6 +75,8 @@ class Profile:
     peak_memory_mb: float | None
     warm_up: int
     timeline: tuple[FrameTiming, ...]
+    detection: DetectionBudget
+    overlapped_fps: float | None
     faces: tuple[Face, ...]
     layers: LayerTimes
 
@@ -104,12 +113,13 @@ class Profile:
             "size_wh": list(self.size_wh),
             "outscale": self.outscale,
             "model": self.model,
-            "precision": self.card.precision,
-            "detect": self.plan.to_dict(),
+            "precision": self.precision,
+            "detect": {**self.plan.to_dict(), "budget": self.detection.to_dict()},
             "frames": len(self.timeline),
             "warm_up": self.warm_up,
             "faces_per_frame": round(self.faces_per_frame, 3),
             "fps": round(self.fps, 2),
+            "overlapped_fps": None if self.overlapped_fps is None else round(self.overlapped_fps, 2),
             "stages_ms": {name: value.to_dict() for name, value in self.stages.items()},
             "overhead_ms": {**self.overhead.to_dict(), "share_of_total": round(self.overhead_share, 4)},
             "frames_ms": [round(timing.milliseconds["total"], 3) for timing in self.timeline],
@@ -131,7 +141,7 @@ def profile(
     layers: bool = False,
     report: Callable[[int], None] = lambda done: None,
 ) -> Profile:
-    """Profile a pipeline on a source.
+    """Profile a pipeline on a source: frame by frame, then the throughput with overlapping stages.
 
     Args:
         pipeline: pipeline to measure.
@@ -152,15 +162,18 @@ def profile(
         sink = stack.enter_context(_discarding_sink(pipeline, source)) if encode and pipeline.composite else None
         timeline: list[FrameTiming] = []
         best: FrameResult | None = None
-        for done, result in enumerate(run(pipeline, _frames(source, count), sink), start=1):
+        detections = DetectionCounter()
+        for done, result in enumerate(run(pipeline, _frames(source, count), sink, overlap=False), start=1):
             report(done)
             if done <= warm_up:
                 continue
+            detections.add(result, pipeline.detector.plan(*result.source.pixels.shape[1::-1]).megapixels)
             timeline.append(FrameTiming(done - warm_up - 1, len(result.faces), result.spans))
             if best is None or len(result.faces) > len(best.faces):
                 best = result
     if best is None:
         raise InputError(f"{source.name} ends within the {warm_up} warm-up frames; use --warm-up 0 or a longer input")
+    overlapped_fps = None if source.kind == "live" else _overlapped_fps(pipeline, source, len(timeline), encode)
     height, width = best.source.pixels.shape[:2]
     plan = pipeline.detector.plan(width, height)
     return Profile(
@@ -169,6 +182,7 @@ def profile(
         outscale=pipeline.outscale,
         model=pipeline.card.name,
         card=pipeline.card,
+        precision=pipeline.session.precision,
         plan=plan,
         runtimes={"upscale": pipeline.session.runtime, "detect": pipeline.detector.session.runtime},
         versions=package_versions(),
@@ -176,9 +190,19 @@ def profile(
         peak_memory_mb=peak_memory_mb(),
         warm_up=warm_up,
         timeline=tuple(timeline),
+        detection=detections.budget(pipeline.detector),
+        overlapped_fps=overlapped_fps,
         faces=best.faces,
         layers=time_layers(pipeline, plan, best.faces) if layers else {},
     )
+
+
+def _overlapped_fps(pipeline: Pipeline, source: Source, count: int, encode: bool) -> float:
+    with ExitStack() as stack:
+        sink = stack.enter_context(_discarding_sink(pipeline, source)) if encode and pipeline.composite else None
+        start = time.perf_counter()
+        done = sum(1 for _ in run(pipeline, _frames(source, count), sink))
+        return done / (time.perf_counter() - start)
 
 
 def package_versions() -> dict[str, str]:

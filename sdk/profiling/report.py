@@ -69,17 +69,19 @@ def write_report(profile: Profile, path: Path) -> None:
 def _subtitle(profile: Profile) -> str:
     width, height = profile.size_wh
     output = f"{width * profile.outscale}×{height * profile.outscale}"
-    return f"{width}×{height} → {output} · {profile.model} {profile.card.precision} · {profile.machine}"
+    return f"{width}×{height} → {output} · {profile.model} {profile.precision} · {profile.machine}"
 
 
 def _tiles(profile: Profile) -> str:
     total, overhead = profile.stages["total"], profile.overhead
     tiles = [
-        ("key", f"{profile.fps:.1f}", "frames/s", f"mean of {len(profile.timeline)} frames"),
+        ("key", f"{profile.fps:.1f}", "frames/s", f"one frame at a time, mean of {len(profile.timeline)}"),
         ("", _ms(total.p50), "ms", f"per frame, median; p99 {_ms(total.p99)}"),
         ("", f"{profile.faces_per_frame:.1f}", "", "faces per frame"),
         ("", _ms(overhead.mean), "ms", f"overhead, {profile.overhead_share:.1%}"),
     ]
+    if profile.overlapped_fps is not None:
+        tiles.insert(1, ("", f"{profile.overlapped_fps:.1f}", "frames/s", "with overlapping stages"))
     if profile.peak_memory_mb is not None:
         tiles.append(("", f"{profile.peak_memory_mb:.0f}", "MB", "peak memory"))
     return "".join(
@@ -163,7 +165,7 @@ def _figure(pixels: NDArray[np.uint8], caption: str, image_class: str, figure_cl
 
 def _card(profile: Profile) -> Iterable[tuple[str, str]]:
     card = profile.card
-    yield "name", f"{card.name}, {card.precision}"
+    yield "name", f"{card.name}, {profile.precision}"
     yield "network", ", ".join([card.network, *(f"{key} {value}" for key, value in card.config.items())])
     if quality := quality_line(card):
         yield "quality", quality

@@ -30,7 +30,7 @@ DB = 0.01
 
 @pytest.fixture(scope="module")
 def result():
-    with facesr_edge.load(threads=1, engine="onnxruntime") as sr:
+    with facesr_edge.load(threads=1, engine="onnxruntime", precision="fp32") as sr:
         yield sr(sample_frame())
 
 
@@ -40,7 +40,7 @@ def block_means(pixels, rows, columns):
 
 
 def test_detections_of_the_demo_frame():
-    detections = facesr_edge.load_detector(threads=1, engine="onnxruntime")(sample_frame())
+    detections = facesr_edge.load_detector(threads=1, engine="onnxruntime", precision="fp32")(sample_frame())
     np.testing.assert_allclose(detections.boxes_xyxy, DEMO["boxes_xyxy"], atol=PIXELS)
     np.testing.assert_allclose(detections.scores, DEMO["scores"], atol=0.01)
 
@@ -59,7 +59,7 @@ def test_faces_of_the_demo_frame(result):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_psnr_of_a_model_on_the_sample_faces(name):
-    with closing(open_session(catalogue.find(name), "onnxruntime", 1)) as session:
+    with closing(open_session(catalogue.find(name), "onnxruntime", 1, "fp32")) as session:
         result = evaluate(session, true_faces(None)[0])
     assert result.psnr_y_db == pytest.approx(MODELS[name]["psnr_y_db"], abs=DB)
     assert result.gain_db == pytest.approx(MODELS[name]["gain_db"], abs=DB)

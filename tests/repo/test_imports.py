@@ -16,6 +16,7 @@ PUBLIC = [
     "DEFAULT_MODEL",
     "Detections",
     "Detector",
+    "EncodeOptions",
     "Face",
     "FacesrError",
     "Frame",

@@ -16,6 +16,7 @@ RUNTIME_FILES = {
     "tensorrt": "engines/tensorrt/api.py",
     "cuda": "engines/cuda/cuda_python.py",
     "pycuda": "engines/cuda/pycuda.py",
+    "ncnn": "sdk/bench/peers/ncnn_network.py",
 }
 """Runtime -> the one file that imports it. ONNX Runtime's quantizer needs onnx, hence a file of its own."""
 MAX_LINES = 400

@@ -8,7 +8,7 @@ from facesr_edge.calibration.data.faces import astronaut
 
 @pytest.fixture(scope="session")
 def sr():
-    with facesr_edge.load("idrn-x4", threads=2) as pipeline:
+    with facesr_edge.load("idrn-x4", threads=2, engine="onnxruntime", precision="fp32") as pipeline:
         yield pipeline
 
 

@@ -55,23 +55,31 @@ def image_file(tmp_path, small_frame):
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory, small_frame):
-    """Function: number of frames -> video file."""
+    """Function: number of frames, and their pixels -> video file."""
 
-    def make(frames):
+    def make(frames, pixels=small_frame):
         path = tmp_path_factory.mktemp("clips") / f"{frames}.mp4"
         with av.open(str(path), "w") as container:
             stream = container.add_stream("libx264", rate=25)
-            stream.height, stream.width = small_frame.shape[:2]
+            stream.height, stream.width = pixels.shape[:2]
             stream.pix_fmt = "yuv420p"
             stream.codec_context.gop_size = (
                 10  # spreads the data over the file, independent of the number of encoder threads
             )
             for _ in range(frames):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(small_frame, "bgr24")))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "bgr24")))
             container.mux(stream.encode(None))
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def large_frame(put_face):
+    """(360, 640, 3) with one face of 30 px."""
+    frame = np.full((360, 640, 3), 118, np.uint8)
+    put_face(frame, 250, 150, 30)
+    return frame
 
 
 @pytest.fixture(scope="session")

@@ -132,7 +132,7 @@ def test_build_makes_a_bundle_that_runs(facesr, tiny_weights, export_cache, imag
         (["--model", "idrn", "--int8", "--calibration", "minmx"], 2, "did you mean 'minmax'"),
         (["--model", "idrn", "--fp16", "--calib-input", "missing.mp4"], 1, "missing.mp4"),
         (["--model", "idrn", "--int8", "--detection-data", "."], 2, "give --faces DIR"),
-        (["--model", "idrn", "--int8", "--report-precisions"], 2, "--report-precisions needs"),
+        (["--model", "idrn", "--int8", "--add-precisions"], 2, "--add-precisions adds"),
         (["bundle", "--max-ap-drop", "0"], 2, "--max-ap-drop cannot be given with a BUNDLE"),
         (["--model", "idrn", "--engine", "tensort"], 2, "did you mean 'tensorrt'?"),
         (["bundle", "--fp16"], 2, "cannot be given with a BUNDLE"),

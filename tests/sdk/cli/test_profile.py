@@ -49,3 +49,12 @@ def test_json_has_the_detector_input(facesr, image_file, bundle):
 def test_invalid_min_face_is_a_usage_error(facesr, image_file, bundle, min_face):
     result = facesr("profile", image_file, "--model", bundle, "--min-face", min_face)
     assert result.code == 2 and ("1 or more" in result.error or "not a valid float" in result.error)
+
+
+def test_profile_shows_what_detection_on_a_budget_saves_and_misses(facesr, clips, large_frame, bundle):
+    options = ["--frames", 8, "--warm-up", 0, "--no-encode", "--model", bundle, "--detect-every", "4"]
+    clip = clips(8, large_frame)
+    assert "pixels saved" in facesr("profile", clip, *options).out
+    budget = json.loads(facesr("profile", clip, *options, "--json").out)["detect"]["budget"]
+    assert budget["frames"] == 8 and budget["full"] == 2 and 0 < budget["pixels_saved"] < 1
+    assert budget["checked_frames"] >= 1 and budget["missed_faces"] == 0

@@ -48,7 +48,7 @@ def test_video_keeps_every_frame(facesr, clips, bundle, tmp_path):
     assert result.code == 0 and frame_count(tmp_path / "out.mp4") == 12
     document = json.loads((tmp_path / "f.json").read_text())
     assert [frame["index"] for frame in document["frames"]] == list(range(12))
-    assert document["detector"] == "detector" and "ONNX Runtime" in document["engine"]
+    assert document["detector"] == "detector" and "(CPU, " in document["engine"]
     assert "encode" in document["frames"][0]["timings_ms"]
 
 
@@ -158,11 +158,53 @@ def _remux(source, target):
         (["--min-face", "inf"], "1 or more"),
         (["--min-face", "small"], "not a valid float"),
         (["--threads", "-1"], "x>=0"),
+        (["--quality", "101"], "quality of 1 to 100"),
+        (["--crf", "18", "--codec", "av1"], "codec, crf cannot be used for"),
+        (["--hwaccel", "cudo"], "did you mean 'cuda'"),
     ],
 )
 def test_invalid_option_is_a_usage_error(facesr, image_file, tmp_path, options, expected):
     result = facesr("run", image_file, "-o", tmp_path / "out.png", *options)
     assert result.code == 2 and expected in result.error and not (tmp_path / "out.png").exists()
+
+
+def test_codec_and_crf_of_a_video(facesr, clips, bundle, tmp_path):
+    sizes = []
+    for crf in ("20", "40"):
+        out = tmp_path / f"{crf}.mkv"
+        options = ["--codec", "hevc", "--crf", crf, "--preset", "ultrafast", "--threads", "1", "--hwaccel", "auto"]
+        result = facesr("run", clips(6), "-o", out, "--model", bundle, *options)
+        assert result.code == 0, result.err
+        assert "note: decoded" in result.err and "note: encoded by" in result.err
+        with av.open(str(out)) as container:
+            assert container.streams.video[0].codec_context.codec.canonical_name == "hevc"
+        sizes.append(out.stat().st_size)
+    assert frame_count(out) == 6 and sizes[0] > sizes[1]
+
+
+def test_quality_and_compression_of_images(facesr, image_file, bundle, tmp_path):
+    sizes = {}
+    for name, option in (("o.jpg", "--quality"), ("o.png", "--compression")):
+        for value in ("1", "9"):
+            assert facesr("run", image_file, "-o", tmp_path / name, "--model", bundle, option, value).code == 0
+            sizes[name, value] = (tmp_path / name).stat().st_size
+    assert sizes["o.jpg", "1"] < sizes["o.jpg", "9"] and sizes["o.png", "1"] > sizes["o.png", "9"]
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "expected"),
+    [
+        ("o.avi", ["--codec", "h265"], "it holds h264"),
+        ("o.mp4", ["--codec", "h264", "--preset", "warp"], "ultrafast"),
+        ("o.mp4", ["--quality", "80"], "quality cannot be used"),
+        (None, ["--crf", "18"], "--crf cannot be used without an output"),
+    ],
+)
+def test_invalid_encoding_option_is_a_usage_error(facesr, clips, tmp_path, output, options, expected):
+    destination = ["-o", tmp_path / output] if output else ["--json"]
+    result = facesr("run", clips(3), *destination, *options)
+    assert result.code == 2 and expected in result.error and result.out == ""
+    assert output is None or not (tmp_path / output).exists()
 
 
 def _altered(copy):
@@ -229,3 +271,17 @@ def _wait_for(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_detect_every_detects_fully_in_some_frames_of_a_video(facesr, clips, large_frame, bundle, tmp_path):
+    options = ["--model", bundle, "--detect-every", 3, "--json", tmp_path / "f.json"]
+    result = facesr("run", clips(7, large_frame), *options)
+    kinds = [frame["detection"]["kind"] for frame in json.loads((tmp_path / "f.json").read_text())["frames"]]
+    assert result.code == 0 and kinds == ["full", "tracked", "tracked"] * 2 + ["full"]
+    assert "detected fully in 3 (43%)" in result.out
+
+
+@pytest.mark.parametrize("every", ["0", "-2", "1.5", "often"])
+def test_an_invalid_detect_every_is_a_usage_error(facesr, clips, bundle, every):
+    result = facesr("run", clips(2), "--model", bundle, "--json", "--detect-every", every)
+    assert result.code == 2 and "1 or more, or auto" in result.error

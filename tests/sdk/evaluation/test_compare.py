@@ -69,7 +69,7 @@ def test_rows_are_grouped_by_scale_with_bicubic_first_and_ascending_psnr(compari
 
 def test_row_equals_the_evaluation_of_the_model_alone(comparison):
     (_, group) = comparison.groups
-    evaluation = evaluate(open_session(catalogue.find("idrn-x4"), threads=1), sample_faces())
+    evaluation = evaluate(open_session(catalogue.find("idrn-x4"), "onnxruntime", 1, "fp32"), sample_faces())
     assert group.rows[-1].metrics == evaluation.model and group.rows[0].metrics == evaluation.bicubic
     assert group.rows[2].gain_db == pytest.approx(0, abs=0.01)  # cubic-x4 equals OpenCV's bicubic
 

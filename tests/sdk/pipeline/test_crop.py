@@ -10,7 +10,7 @@ FRAME_WH = (640, 360)
 
 @pytest.mark.parametrize(
     ("side", "window"),
-    [(8, 32), (21, 32), (22, 48), (32, 48), (33, 64), (42, 64), (43, 96), (64, 96), (65, 128), (85, 128)],
+    [(8, 32), (21, 32), (22, 48), (32, 48), (33, 64), (42, 64), (43, 80), (64, 96), (65, 112), (85, 128)],
 )
 def test_the_smallest_window_that_holds_the_face_with_its_margin_is_chosen(side, window):
     chosen = window_for(np.array([200, 100, 200 + side * 0.8, 100 + side], np.float32), FRAME_WH, CROP_SIZES)

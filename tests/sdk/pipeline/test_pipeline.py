@@ -1,5 +1,6 @@
 """The pipeline, with the shipped models."""
 
+import locale
 import threading
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 from facesr_edge.engines.errors import EngineError, InputError, UsageError
 from facesr_edge.sdk.pipeline import pipeline as pipeline_module
 from facesr_edge.sdk.pipeline.frame import Frame, bgr_from
-from facesr_edge.sdk.pipeline.upscale import consistency_db
+from facesr_edge.sdk.pipeline.upscale import psnr_db, residuals
 
 
 def centers(result):
@@ -155,9 +156,9 @@ def test_consistency_is_measured_against_the_crop(sr, portrait):
     crop = cv2.resize(portrait[40:200, 48:208], (32, 32), interpolation=cv2.INTER_AREA)[None]
     upscaled = sr.upscale(crop)
     brighter = np.clip(upscaled.astype(int) + 10, 0, 255).astype(np.uint8)
-    assert consistency_db(crop, upscaled)[0] > 50
-    assert consistency_db(crop, brighter)[0] == pytest.approx(28.1, abs=1.5)
-    assert consistency_db(np.zeros_like(crop), np.zeros_like(upscaled))[0] == np.inf
+    assert psnr_db(residuals(crop, upscaled))[0] > 50
+    assert psnr_db(residuals(crop, brighter))[0] == pytest.approx(28.1, abs=1.5)
+    assert psnr_db(residuals(np.zeros_like(crop), np.zeros_like(upscaled)))[0] == np.inf
 
 
 def test_invalid_options_are_rejected(sr):
@@ -175,6 +176,7 @@ def test_invalid_options_are_rejected(sr):
 
 def test_pipelines_in_several_threads_agree(grey_frame, put_face):
     put_face(grey_frame, 100, 60, 40)
+    before = locale.getlocale(locale.LC_CTYPE)
     frames: list[np.ndarray] = []
 
     def work():
@@ -187,3 +189,31 @@ def test_pipelines_in_several_threads_agree(grey_frame, put_face):
     for thread in threads:
         thread.join()
     assert len(frames) == 2 and (frames[0] == frames[1]).all()
+    assert locale.getlocale(locale.LC_CTYPE) == before
+
+
+@pytest.mark.parametrize("every", [1, 3, "auto"])
+def test_a_stream_says_which_frames_were_detected_fully(sr, grey_frame, put_face, every):
+    put_face(grey_frame, 100, 60, 40)
+    with facesr_edge.load("idrn-x4", detector=sr.detector, composite=False, detect_every=every) as pipeline:
+        results = list(pipeline.stream(Frame(grey_frame, index=i, time_s=i / 25) for i in range(4)))
+        assert pipeline(grey_frame).detection.kind == "full"
+    kinds = [result.detection.kind for result in results]
+    assert kinds == ["full", *["full" if every == 1 else "tracked"] * 2, "full"]
+    assert all(len(result.faces) == 1 for result in results)
+    assert results[1].to_dict()["detection"]["kind"] == kinds[1]
+    if every != 1:
+        assert results[1].detection.megapixels < results[0].detection.megapixels / 2
+
+
+def test_streams_do_not_share_known_faces(sr, grey_frame, put_face):
+    put_face(grey_frame, 100, 60, 40)
+    with facesr_edge.load("idrn-x4", detector=sr.detector, composite=False, detect_every=5) as pipeline:
+        for _ in range(2):
+            results = list(pipeline.stream(Frame(grey_frame, index=i, time_s=i / 25) for i in range(2)))
+            assert [result.detection.kind for result in results] == ["full", "tracked"]
+
+
+def test_an_invalid_detect_every_is_rejected(sr):
+    with pytest.raises(UsageError, match="expected a number of frames"):
+        facesr_edge.load("idrn-x4", detector=sr.detector, detect_every=0)

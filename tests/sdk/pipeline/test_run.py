@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -22,10 +23,11 @@ class CountingPipeline:
     def __init__(self):
         self.done = 0
 
-    def stream(self, source):
+    def stream(self, source, *steps, overlap):
         for frame in source:
             self.done += 1
-            yield FrameResult(frame, frame.pixels, (), Detections.empty(), (Span("detect", 0, 1_000_000),))
+            result = FrameResult(frame, frame.pixels, (), Detections.empty(), (Span("detect", 0, 1_000_000),))
+            yield reduce(lambda result, step: step(result), steps, result)
 
 
 class ListSink:

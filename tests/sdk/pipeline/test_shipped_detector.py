@@ -34,7 +34,8 @@ def predictions():
 def test_it_has_at_most_100000_parameters_and_a_card_with_its_metrics():
     card = facesr_edge.open_bundle(Path(facesr_edge.__file__).parent / "zoo" / "detector").card
     assert card.licence and len(card.limitations) >= 3 and card.training["steps"] > 0
-    (evaluation,) = card.evaluations
+    evaluation, *others = card.evaluations
+    assert evaluation.precision == "fp32" and {one.precision for one in others} == {"fp16", "int8", "bf16"}
     assert {"average_precision", "from 24 px", "12 to 24 px", "8 to 12 px"} <= set(evaluation.metrics)
     assert {"network_ms", "false_positives"} <= set(evaluation.metrics)
 

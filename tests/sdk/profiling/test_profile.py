@@ -70,9 +70,10 @@ def test_image_is_processed_repeatedly_and_warm_up_is_not_measured(measured):
 def test_profile_records_machine_versions_and_configuration(measured):
     document = json.loads(json.dumps(measured[0].to_dict(), allow_nan=False))
     assert document["machine"]["cores"] == len(os.sched_getaffinity(0)) and document["machine"]["cpu"]
-    assert "ONNX Runtime" in document["runtimes"]["upscale"]
+    assert "(CPU, " in document["runtimes"]["upscale"]
     assert document["versions"]["onnxruntime"] and document["peak_memory_mb"] > 50
     assert list(document["stages_ms"]) == list(PROFILE_ROWS)
+    assert document["overlapped_fps"] > 0
     assert document["fps"] == pytest.approx(1e3 / document["stages_ms"]["total"]["mean"], rel=0.01)
     assert document["faces_per_frame"] == 1 and len(measured[0].faces) == 1
     assert document["detect"].items() >= {"kind": "full", "scale": 1.0, "passes": 1, "megapixels": 0.061}.items()
@@ -83,7 +84,10 @@ def test_layers_are_measured_only_on_request(measured, tiny_bundle, put_face, tm
     frame = np.full((90, 160, 3), 118, np.uint8)
     put_face(frame, 40, 30, 30)
     cv2.imwrite(str(tmp_path / "frame.png"), frame)
-    with load(tiny_bundle().folder, threads=1) as pipeline, open_source(tmp_path / "frame.png") as source:
+    with (
+        load(tiny_bundle().folder, threads=1, engine="onnxruntime", precision="fp32") as pipeline,
+        open_source(tmp_path / "frame.png") as source,
+    ):
         layers = profile(pipeline, source, frames=1, warm_up=0, encode=False, layers=True).to_dict()["layers"]
     assert list(layers) == ["detect.network", "upscale.network"]
     assert all("Conv" in {layer["kind"] for layer in part} for part in layers.values())

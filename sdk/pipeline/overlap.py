@@ -1,0 +1,115 @@
+"""Overlap: the steps of consecutive items run at once, each step in a thread of its own, in the order of the items."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread, current_thread
+from typing import Any
+
+from ...engines.errors import EngineError
+
+SOURCE_TIMEOUT_S = 0.5
+"""Maximum wait for a source that does not return, such as a camera without frames, when the overlap is closed."""
+
+
+@dataclass(frozen=True)
+class _End:
+    """After the last item: None, or the error that ended the items."""
+
+    error: BaseException | None = None
+
+
+class Overlap:
+    """Runs steps on the items of a source, in threads; an iterable of the results, and a context manager.
+
+    One thread iterates over the source and one runs each step, in the order of the items. An error of the source or of
+    a step is raised after the results of the items before it. The number of items between source and consumer is
+    limited to `threads` + 1, and to one for each thread: this bounds memory and the age of the results, and stops the
+    source while the consumer does not ask for results.
+
+    Args:
+        source: items; waiting for it is not counted as computing.
+        steps: each takes what the one before returns.
+        threads: maximum number of steps that compute at once.
+    """
+
+    def __init__(self, source: Iterable[Any], steps: Sequence[Callable[[Any], Any]], threads: int) -> None:
+        self._free, self._budget = Semaphore(1 + min(threads, len(steps))), Semaphore(threads)
+        self._closed = Event()
+        self._queues: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(len(steps) + 1)]
+        # Daemon threads: a source that blocks cannot be cancelled and must not delay process exit.
+        self._reader = Thread(target=self._read, args=(source,), name="frames", daemon=True)
+        self._workers = [
+            Thread(target=self._work, args=(step, *self._queues[n : n + 2]), name=f"step {n}", daemon=True)
+            for n, step in enumerate(steps)
+        ]
+        atexit.register(self.close)  # before the interpreter ends, which kills daemon threads inside of native code
+        for thread in (self._reader, *self._workers):
+            thread.start()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the results, in order.
+
+        Raises:
+            EngineError: the overlap was closed by another part of the program.
+        """
+        while True:
+            result = self._queues[-1].get()
+            if isinstance(result, _End):
+                if result.error is not None:
+                    raise result.error
+                return
+            self._free.release()
+            yield result
+
+    def close(self) -> None:
+        """Stop: the running steps finish, items between them are dropped, the threads end; idempotent.
+
+        A source that does not return is left behind after `SOURCE_TIMEOUT_S`; its thread ends when it returns.
+        """
+        atexit.unregister(self.close)
+        self._closed.set()
+        self._free.release()
+        for queue in self._queues:
+            queue.put(_End(EngineError("the pipeline was closed while it streamed; load it again")))
+        for thread, timeout_s in [(self._reader, SOURCE_TIMEOUT_S), *((worker, None) for worker in self._workers)]:
+            if thread is not current_thread():
+                thread.join(timeout_s)
+
+    def _read(self, source: Iterable[Any]) -> None:
+        end = _End()
+        try:
+            items = iter(source)
+            while self._free.acquire() and not self._closed.is_set():
+                item = next(items, end)
+                self._queues[0].put(item)
+                if item is end:
+                    return
+        except BaseException as error:  # raised in the consumer's thread
+            self._queues[0].put(_End(error))
+
+    def _work(self, step: Callable[[Any], Any], inbox: SimpleQueue[Any], outbox: SimpleQueue[Any]) -> None:
+        while self._pass_on(step, inbox.get(), outbox):
+            pass
+
+    def _pass_on(self, step: Callable[[Any], Any], item: Any, outbox: SimpleQueue[Any]) -> bool:
+        """Run one step on one item. Returns whether more items follow."""
+        if self._closed.is_set():
+            return False
+        if not isinstance(item, _End):
+            try:
+                with self._budget:
+                    item = step(item)
+            except BaseException as error:  # raised in the consumer's thread
+                item = _End(error)
+        outbox.put(item)
+        return not isinstance(item, _End)
+
+    def __enter__(self) -> Overlap:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
