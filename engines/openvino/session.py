@@ -22,14 +22,9 @@ from ..files import cache_dir, prune
 from ..session import RESIDUAL, LayerTime, Output, concatenated
 from ..workers import Workers
 
-SETTINGS = {
-    "PERFORMANCE_HINT": "LATENCY",
-    "ENABLE_CPU_PINNING": False,
-}
-"""Compilation properties. No pinning: the detector, the network
-and other processes share the cores (one face in 151 ms instead of 180 ms on two busy cores)."""
-
-
+SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
+"""Compilation properties. No pinning: the detector, the network and other processes share the cores (one face in 151 ms
+instead of 180 ms on two busy cores)."""
 CACHE = "openvino"
 """Folder of compiled graphs in the user's cache. OpenVINO names a file by a hash of the graph with its weights, the
 input shape, the settings and its own version, so a changed graph is compiled again. A graph of one crop size takes
@@ -39,14 +34,12 @@ RECURRING_CALLS, MAX_GRAPHS = 3, 5
 """An input shape of a detector that occurs so often in twice as many calls, as in a video, gets a graph of its own; the
 least recently used graph is dropped. The result is the same to the bit, in 0.79 of the time: 36 instead of 45 ms for
 1920x1080 in BF16."""
-
-
 _compiling = Lock()
 """OpenVINO changes the locale of the process while it compiles: at once in two threads, it would stay changed."""
 
 
 def installed() -> bool:
-    """Whether OpenVINO is installed, without importing it, which takes most of a second."""
+    """Whether OpenVINO is installed, without importing it, which takes 0.3 s."""
     return find_spec("openvino") is not None
 
 
@@ -312,5 +305,6 @@ def plain_graph(
     settings = {"INFERENCE_PRECISION_HINT": precision, **({"INFERENCE_NUM_THREADS": threads} if threads else {})}
     model = _read(path)
     model.reshape(list(shape))
-    compiled = _openvino().Core().compile_model(model, "CPU", settings)
+    with _compiling:
+        compiled = _core().compile_model(model, "CPU", settings)
     return lambda tensor: np.asarray(compiled(tensor)[0])
