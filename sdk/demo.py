@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..calibration.data.faces import astronaut
 from ..engines.errors import OutputError
-from .media.images import write_image
+from .media.images.image_file import write_image
 from .media.sources import open_source
 from .pipeline.pipeline import Pipeline
 from .pipeline.results import Face, FrameResult

@@ -144,7 +144,7 @@ def _evaluate_models(
     from ...calibration.metrics.evaluate import SEED
     from ..evaluation.compare import compare, super_resolution_models
     from ..evaluation.figures import contact_sheet
-    from ..media.images import write_image
+    from ..media.images.image_file import write_image
     from .eval_tables import print_comparison
 
     _check_png(sheet, "--sheet")
@@ -203,7 +203,7 @@ def _evaluate_detectors(
     from ...calibration.data.detection import read_scenes
     from ..evaluation import figures
     from ..evaluation.detectors import benchmark_detectors
-    from ..media.images import write_image
+    from ..media.images.image_file import write_image
     from .eval_tables import print_detectors
 
     _check_png(error_sheet, "--error-sheet")

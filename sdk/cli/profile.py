@@ -60,7 +60,7 @@ def command(source: str, json_file: str | None, trace: Path | None, html: Path |
             encode=not options["no_encode"],
             report=lambda done: bar.update(task, completed=done),
         )
-    note(opened.notes)
+    note([*opened.info, *opened.notes])
     if trace:
         write_trace(measured, trace)
     if html:

@@ -53,7 +53,7 @@ def build(faces: Path, output: Path, model: str, json_file: str | None, **option
       facesr-edge run clip.mp4 -o upscaled.mp4 --model msrnet-x8 --references library
     """
     from ...zoo import catalogue
-    from ..media.images import image_paths
+    from ..media.images.image_file import image_paths
     from ..pipeline.references import build_library
 
     bundle = catalogue.find(model)
@@ -84,7 +84,7 @@ def show(library: Path, face: Path, output: Path, faces: Path, model: str, threa
     """Draw the downscaled FACE, its nearest references and the results with 0 to 5 references; print their metrics."""
     from ...zoo import catalogue
     from ..evaluation.figures import reference_sheet
-    from ..media.images import read_image, write_image
+    from ..media.images.image_file import read_image, write_image
 
     sheet, metrics = reference_sheet(catalogue.find(model), library, read_image(face), face, faces, threads)
     write_image(output, sheet)

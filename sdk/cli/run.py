@@ -61,6 +61,8 @@ def command(source: str, output: Path | None, json_file: str | None, **options: 
         head = _head(pipeline, opened, options["detector"])
         destination = sys.stdout if json_file == STDOUT else Path(json_file or "")
         writer = stack.enter_context(JsonWriter(destination, head)) if json_file else None
+        for line in (*opened.info, *(sink.info if sink else ())):
+            say(line)
         say(run_summary(pipeline, opened))
         summary = _process(pipeline, opened, sink, writer)
     note([*opened.notes, *(sink.notes if sink else ())])

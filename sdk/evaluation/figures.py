@@ -17,7 +17,7 @@ from ...calibration.metrics.evaluate import upscale_bicubic
 from ...calibration.metrics.image import psnr_y
 from ...engines.bundle.bundle import Bundle
 from ...engines.errors import MissingDependencyError
-from ..media.images import read_image
+from ..media.images.image_file import read_image
 from ..pipeline.references import fit_crop, open_with_references
 from .compare import Comparison, ScaleGroup, open_with_count
 from .detectors import DetectorResult

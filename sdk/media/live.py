@@ -11,11 +11,11 @@ import av
 
 from ...engines.errors import InputError
 from ..pipeline.frame import Frame
-from .color_conversion import BgrConverter
-from .decoding import Decoding
-from .images import error_reason
+from .reasons import error_reason
 from .source_sink import Source
-from .video_reader import frame_rate, open_container, video_stream
+from .video.color_conversion import BgrConverter
+from .video.decoding import Decoding
+from .video.reader import frame_rate, open_container, video_stream
 
 _SOFTWARE = Decoding()
 

@@ -1,21 +1,19 @@
-"""`open_sink` and the sinks of images and folders."""
+"""`open_sink`: the sink for an output of the same kind as the source."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...calibration.data.faces import IMAGE_SUFFIXES
 from ...engines.errors import OutputError, UsageError
-from ..pipeline.frame import Frame
-from .containers import CONTAINER_FORMATS
 from .encode_options import EncodeOptions
-from .images import image_options, image_paths, write_error, write_image
+from .images.image_file import image_options, image_paths
+from .images.sink import FolderSink, ImageSink
+from .reasons import write_error
 from .source_sink import Sink, Source
-from .video_writer import VideoSink
+from .video.containers import CONTAINER_FORMATS
+from .video.writer import VideoSink
 
 __all__ = ["FolderSink", "ImageSink", "Sink", "VideoSink", "open_sink"]
 
@@ -97,28 +95,6 @@ def _make_writable(folder: Path) -> None:
         raise OutputError(write_error(folder, error)) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write to {folder}: permission denied; choose another folder")
-
-
-class ImageSink(Sink):
-    """One image file, written atomically; the suffix selects the format."""
-
-    def __init__(self, path: Path, options: EncodeOptions) -> None:
-        super().__init__(path)
-        self._options = options
-
-    def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
-        write_image(self.path, pixels, self._options)
-
-
-class FolderSink(Sink):
-    """A folder of images with the file names of the input images."""
-
-    def __init__(self, path: Path, options: EncodeOptions) -> None:
-        super().__init__(path)
-        self._options = options
-
-    def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
-        write_image(self.path / (Path(frame.name).name or f"{frame.index:06d}.png"), pixels, self._options)
 
 
 def _path_in_folder(folder: Path, source: Path | None, suffixes: frozenset[str], default_suffix: str) -> Path:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...engines.errors import UsageError
 from ..pipeline.frame import Frame
+from ..pipeline.summary import Failure
 
 Kind = Literal["image", "folder", "video", "live"]
 
@@ -28,7 +29,12 @@ class Source(ABC):
         path: file or folder; None for a camera or URL.
         dropped: frames that a live source dropped because the consumer was too slow.
         exhausted: whether the last iteration reached the end of the source.
-        notes: one-line warnings, e.g. skipped packets.
+        notes: what is lost or converted on reading, one line each, e.g. skipped packets.
+        info: other messages, e.g. the hardware that decodes; nothing is lost.
+        failures: files that could not be read; the others were.
+        skipped: names of files of kinds that are not read.
+        damaged_packets: packets that could not be decoded.
+        damaged_frames: frames that are delivered although the decoder had to conceal damage, see `Frame.damaged`.
     """
 
     kind: Kind
@@ -38,10 +44,15 @@ class Source(ABC):
     size_wh: tuple[int, int] | None = None
     path: Path | None = None
     dropped: int = 0
+    damaged_packets: int = 0
+    damaged_frames: int = 0
     exhausted: bool = False
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.info: list[str] = []
+        self.failures: list[Failure] = []
+        self.skipped: list[str] = []
         self._closed = False
 
     @abstractmethod
@@ -71,13 +82,15 @@ class Sink(ABC):
     Attributes:
         path: output file or folder.
         frames_written: number of composites written.
-        notes: one-line warnings where the output differs from the source, e.g. dropped audio or padding to even sides.
+        notes: what is lost or converted on writing, one line each, e.g. dropped audio or padding to even sides.
+        info: other messages, e.g. the hardware that encodes; nothing is lost.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.frames_written = 0
         self.notes: list[str] = []
+        self.info: list[str] = []
 
     def write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
         """Write the composite of one frame.

@@ -1,76 +1,27 @@
-"""`open_source` and the sources of images and folders."""
+"""`open_source`: the source for a path, camera or URL."""
 
 from __future__ import annotations
 
 import re
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ...calibration.data.faces import IMAGE_SUFFIXES
 from ...engines.errors import InputError, UsageError
-from ..pipeline.frame import Frame
-from .decoding import Decoding, choose_decoding
-from .image_header import image_header
-from .images import error_reason, image_paths, read_image
+from .images.header import image_header
+from .images.source import FolderSource, ImageSource
 from .live import LiveSource
+from .reasons import error_reason
 from .source_sink import Kind, Source
-from .video_reader import VideoSource
+from .video.decoding import Decoding, choose_decoding
+from .video.reader import VideoSource
 
 __all__ = ["VIDEO_SUFFIXES", "FolderSource", "ImageSource", "Kind", "Source", "open_source"]
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".gif"})
 _EXPECTED = "an image, a folder, a video, a camera index or a URL"
-
-
-class ImageSource(Source):
-    """One image file, decoded when the source is opened; raises InputError as `read_image` does."""
-
-    kind = "image"
-    frame_count = 1
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path, self.name = path, str(path)
-        self._pixels = read_image(path)
-        self.size_wh = (self._pixels.shape[1], self._pixels.shape[0])
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Yield the single frame."""
-        self.exhausted = False
-        yield Frame(self._pixels, name=self.path.name if self.path else "")
-        self.exhausted = True
-
-
-class FolderSource(Source):
-    """Images of a folder, sorted by name, decoded one at a time.
-
-    Raises:
-        InputError: the folder cannot be listed or holds no images.
-    """
-
-    kind = "folder"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path, self.name = path, str(path)
-        self._paths = image_paths(path)
-        self.frame_count = len(self._paths)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Yield one frame per image; `Frame.name` is its file name.
-
-        Raises:
-            InputError: an image cannot be read.
-        """
-        self.exhausted = False
-        for index, path in enumerate(self._paths):
-            if self._closed:
-                return
-            yield Frame(read_image(path), index, name=path.name)
-        self.exhausted = True
 
 
 def open_source(
@@ -99,7 +50,7 @@ def open_source(
     if hwaccel and opened.kind in ("image", "folder"):
         opened.close()
         raise UsageError(f"hwaccel {hwaccel} cannot be used for {opened.name}: images are decoded in software")
-    opened.notes += notes
+    opened.info += notes
     return opened
 
 

@@ -12,6 +12,23 @@ from numpy.typing import NDArray
 from ...engines.errors import InputError
 
 
+@dataclass(frozen=True)
+class ImageMetadata:
+    """Metadata blocks of an image file, as stored; b"" where there is none.
+
+    Args:
+        icc: ICC color profile of the pixels.
+        exif: EXIF, without the prefix "Exif\\0\\0".
+        xmp: XMP packet, UTF-8.
+        dpi: horizontal and vertical resolution in dots per inch; None if unknown.
+    """
+
+    icc: bytes = b""
+    exif: bytes = b""
+    xmp: bytes = b""
+    dpi: tuple[float, float] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """An image, or one frame of a video.
@@ -23,6 +40,14 @@ class Frame:
         name: file name of an image, which outputs in a folder reuse; "" in a video.
         pts: presentation timestamp of the video, in units of `time_base`.
         time_base: seconds per unit of `pts`.
+        duration: how long the frame is shown, in units of `time_base`; None if unknown.
+        alpha: (H, W) opacity, uint8 or uint16; None if opaque.
+        deep: (H, W, 3) uint16 BGR, 0 to 65,535, if the source has more than 8 bits per sample: `pixels` has the upper
+            8 bits; else None.
+        metadata: color profile and tags of an image.
+        damaged: the decoder concealed damage in this frame, or in one that it was predicted from.
+
+    `alpha`, `deep`, `duration` and `metadata` pass the networks by: sinks write them with the composite.
 
     Raises:
         InputError: pixels of another shape or dtype.
@@ -34,6 +59,11 @@ class Frame:
     name: str = ""
     pts: int | None = None
     time_base: Fraction | None = None
+    duration: int | None = None
+    alpha: NDArray[np.uint8] | NDArray[np.uint16] | None = None
+    deep: NDArray[np.uint16] | None = None
+    metadata: ImageMetadata | None = None
+    damaged: bool = False
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:

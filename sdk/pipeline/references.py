@@ -33,7 +33,7 @@ from ...engines.onnxruntime.reference_library import (
 from ...engines.onnxruntime.reference_session import MAX_REFERENCES, Describe, ReferenceSession, check_max_references
 from ...engines.onnxruntime.session import OrtGraph
 from ...engines.registry import choose_engine
-from ..media.images import image_paths, read_image
+from ..media.images.image_file import image_paths, read_image
 
 Images = NDArray[np.uint8]
 

@@ -20,7 +20,7 @@ from ...calibration.timing import LatencyStats, latency_stats
 from ...engines.bundle.card import Card
 from ...engines.errors import InputError
 from ..doctor.machine import Machine, peak_memory_mb, this_machine
-from ..media.images import read_image
+from ..media.images.image_file import read_image
 from ..media.sinks import open_sink
 from ..media.source_sink import Source
 from ..pipeline.frame import Frame

@@ -12,8 +12,8 @@ import av
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import InputError
-from facesr_edge.sdk.media.color_conversion import apply_display_matrix
 from facesr_edge.sdk.media.sources import open_source
+from facesr_edge.sdk.media.video.color_conversion import apply_display_matrix
 from support.media import HEIGHT, SHARED_VIDEO, WIDTH, make_video, one_line, pattern
 
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
-from facesr_edge.sdk.media.color_conversion import BgrConverter, YuvConverter, yuv420_from_bgr
 from facesr_edge.sdk.media.sources import open_source
+from facesr_edge.sdk.media.video.color_conversion import BgrConverter, YuvConverter, yuv420_from_bgr
 from support.media import make_video
 
 ACCURATE = 0x2 | 0x40000 | 0x2000  # swscale: bilinear, accurate rounding, full chroma interpolation

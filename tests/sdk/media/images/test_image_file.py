@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import InputError
-from facesr_edge.sdk.media.image_header import image_header
+from facesr_edge.sdk.media.images.header import image_header
 from facesr_edge.sdk.media.sources import open_source
 from support.media import HEIGHT, WIDTH, encoded, one_line, pattern
 

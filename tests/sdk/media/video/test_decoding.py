@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import UsageError
-from facesr_edge.sdk.media.decoding import DECODING_DEVICES, choose_decoding
 from facesr_edge.sdk.media.sources import open_source
+from facesr_edge.sdk.media.video.decoding import DECODING_DEVICES, choose_decoding
 from support.media import make_image, make_video, one_line
 
 
@@ -34,15 +34,15 @@ def test_threads_and_hardware_do_not_change_the_frames(tmp_path: Path, threads: 
         expected = [frame.pixels for frame in source]
     with open_source(path, hwaccel=hwaccel, threads=threads) as source:
         frames = [frame.pixels for frame in source]
-    assert len(source.notes) == (hwaccel is not None)
+    assert len(source.info) == (hwaccel is not None)
     if not WORKING:
-        assert all("in software" in note for note in source.notes)
+        assert all("in software" in note for note in source.info)
     np.testing.assert_allclose(frames, expected, atol=2 if WORKING and hwaccel == "auto" else 0)
 
 
 def test_auto_names_every_device_in_its_note(tmp_path: Path) -> None:
     with open_source(make_video(tmp_path / "v.mp4", 3), hwaccel="auto") as source:
-        assert all(device in source.notes[0] for device in DECODING_DEVICES)
+        assert all(device in source.info[0] for device in DECODING_DEVICES)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.data.faces import IMAGE_SUFFIXES
-from ...engines.errors import InputError, OutputError
-from ...engines.files import write_atomic
-from ..pipeline.frame import bgr_from
-from .encode_options import EncodeOptions
-from .image_header import image_header
+from ....calibration.data.faces import IMAGE_SUFFIXES
+from ....engines.errors import InputError, OutputError
+from ....engines.files import write_atomic
+from ...pipeline.frame import bgr_from
+from ..encode_options import EncodeOptions
+from ..reasons import error_reason, write_error
+from .header import image_header
 
 MAX_MEGAPIXELS = 100
 _DEFAULTS = EncodeOptions()
@@ -141,18 +141,6 @@ def read_bytes(path: Path) -> bytes:
     if not data:
         raise InputError(f"{path} is empty (0 bytes); copy it again")
     return data
-
-
-def error_reason(error: Exception) -> str:
-    """First line of a system or FFmpeg error, in lower case."""
-    return str(getattr(error, "strerror", None) or error).lower().splitlines()[0]
-
-
-def write_error(path: Path, error: Exception) -> str:
-    """Message for a failed write: the reason and what to do, in one line."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "free some space or choose another folder" if full else "choose another folder or file format"
-    return f"cannot write {path}: {error_reason(error)}; {remedy}"
 
 
 @contextmanager

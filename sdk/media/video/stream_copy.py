@@ -12,7 +12,7 @@ from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.packet import Packet
 
-from .images import error_reason
+from ..reasons import error_reason
 
 
 class AudioCopy:

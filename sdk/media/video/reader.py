@@ -14,12 +14,12 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ...engines.errors import InputError
-from ..pipeline.frame import Frame
+from ....engines.errors import InputError
+from ...pipeline.frame import Frame
+from ..reasons import error_reason
+from ..source_sink import Source
 from .color_conversion import BgrConverter, display_matrix
 from .decoding import Decoding
-from .images import error_reason
-from .source_sink import Source
 
 _SOFTWARE = Decoding()
 

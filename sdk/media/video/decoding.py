@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
 
-from ...engines.errors import UsageError
-from .encode_options import AUTO, check_hwaccel
-from .images import error_reason
+from ....engines.errors import UsageError
+from ..encode_options import AUTO, check_hwaccel
+from ..reasons import error_reason
 
 DECODING_DEVICES = ("cuda", "vaapi")
 """Hardware that FFmpeg's own decoders use; qsv and v4l2m2m need decoders of their own, which PyAV cannot select."""

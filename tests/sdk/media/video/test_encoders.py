@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.media.encode_options import HWACCELS, EncodeOptions
-from facesr_edge.sdk.media.encoders import ENCODERS, SOFTWARE, encoder_options, failure
 from facesr_edge.sdk.media.sinks import open_sink
 from facesr_edge.sdk.media.sources import open_source
+from facesr_edge.sdk.media.video.encoders import ENCODERS, SOFTWARE, encoder_options, failure
 from support.media import audio_packets, make_video, one_line, timestamps
 
 SIZE_WH = (192, 128)
@@ -38,7 +38,7 @@ def write(folder: Path, output: str, options: EncodeOptions, frames: int = 10) -
     with open_source(source_path) as source, open_sink(folder / output, source, options=options) as sink:
         for frame in source:
             sink.write(frame, scene(frame.index))
-    return sink.notes
+    return sink.info
 
 
 def codec_and_psnr(path: Path) -> tuple[str, float]:

@@ -10,10 +10,10 @@ import av
 from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 
-from ...engines.errors import UnknownNameError, UsageError
+from ....engines.errors import UnknownNameError, UsageError
+from ..encode_options import AUTO, HWACCELS, EncodeOptions
+from ..reasons import error_reason
 from .containers import ContainerFormat
-from .encode_options import AUTO, HWACCELS, EncodeOptions
-from .images import error_reason
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Videos: decoding, encoding, and the streams that are copied."""
