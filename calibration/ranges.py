@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.files import cache_dir, write_atomic
+from ..engines.json_input import read_json
 from ..engines.onnxruntime.quantizer import measured_ranges
 
 FORMAT = 1
@@ -63,7 +64,7 @@ def calibration_hash(batches: Sequence[NDArray[np.uint8]]) -> str:
 def _read_cache(path: Path, key: str) -> Ranges | None:
     """Ranges in a cache file; a damaged file is removed."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_json(path)
         if content["key"] != key:
             raise ValueError("wrong key")
         ranges = {str(name): (float(low), float(high)) for name, (low, high) in content["ranges"].items()}

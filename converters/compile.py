@@ -144,7 +144,7 @@ def _compile_tensorrt(bundle: Bundle, folder: Path, options: CompileOptions, rep
 
 def _fp16_bundle(bundle: Bundle, workdir: str) -> Bundle:
     """A bundle of the FP16 graph of an INT8 bundle for TensorRT."""
-    contents = {ONNX: (bundle.folder / FP16_ONNX).read_bytes(), WEIGHTS: (bundle.folder / WEIGHTS).read_bytes()}
+    contents = {ONNX: bundle.read(FP16_ONNX), WEIGHTS: bundle.read(WEIGHTS)}
     card = replace(bundle.card, precision="fp16", calibration="", engine=None)
     return write_bundle(Path(workdir) / "fp16", card, contents)
 
@@ -182,4 +182,4 @@ def _choose_precision(int8: Bundle, fp16: Bundle) -> tuple[Precision, str]:
 
 
 def _contents(bundle: Bundle) -> dict[str, bytes]:
-    return {name: (bundle.folder / name).read_bytes() for name in bundle.card.files}
+    return {name: bundle.read(name) for name in bundle.card.files}

@@ -16,6 +16,7 @@ FacesrError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -76,3 +77,18 @@ class MissingDependencyError(FacesrError):
 def first_line(error: Exception) -> str:
     """First line of an exception of another library, at most 200 characters; its type if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+MAX_MESSAGE = 600
+"""Characters of a message; more of a file's content helps nobody."""
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, which a terminal would obey, marks that reverse the direction of text, and surrogates."""
+
+
+def one_line(message: object) -> str:
+    """A message as one printable line: white space collapsed, control characters escaped, a long one shortened."""
+    text = " ".join(str(message).split())
+    text = _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    if len(text) <= MAX_MESSAGE:
+        return text
+    return f"{text[: MAX_MESSAGE * 2 // 3]} … {text[-MAX_MESSAGE // 3 :]}"  # what to do stands at the end

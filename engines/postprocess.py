@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-STRIDES = (8, 16, 32)
+from .bundle.io_spec import STRIDES as STRIDES
+
 NMS_IOU = 0.4
 MAX_CANDIDATES = 5000
 """Maximum number of boxes before suppression, whose time grows with their square: 5,000 take 0.03 s with six a face and
@@ -19,8 +20,23 @@ MAX_CANDIDATES = 5000
 
 
 @dataclass(frozen=True, eq=False)
+class Detection:
+    """One face of a frame.
+
+    Args:
+        box_xyxy: (4,) float32, left, top, right, bottom in frame pixels.
+        score: 0..1.
+        landmarks: (5, 2) float32 x, y in frame pixels; see `Detections`.
+    """
+
+    box_xyxy: NDArray[np.float32]
+    score: float
+    landmarks: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Detections:
-    """Faces of one frame, best first.
+    """Faces of one frame, best first. Iterating and indexing by a number give each `Detection`.
 
     Args:
         boxes_xyxy: (N, 4) float32, left, top, right, bottom in frame pixels.
@@ -45,8 +61,20 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: Sequence[int] | NDArray[Any] | slice) -> Detections:
-        return Detections(self.boxes_xyxy[index], self.scores[index], self.landmarks[index])
+    def __iter__(self) -> Iterator[Detection]:
+        return (self[index] for index in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> Detection: ...
+
+    @overload
+    def __getitem__(self, index: Sequence[int] | NDArray[Any] | slice) -> Detections: ...
+
+    def __getitem__(self, index: Any) -> Detection | Detections:
+        parts = self.boxes_xyxy[index], self.scores[index], self.landmarks[index]
+        if parts[1].ndim == 0:
+            return Detection(parts[0], float(parts[1]), parts[2])
+        return Detections(*parts)
 
     @staticmethod
     def empty() -> Detections:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
+from threading import Lock
 
+import numpy as np
+
+from .batching import shapes_of
 from .bundle.bundle import Bundle
 from .errors import EngineError, UnknownNameError
 from .onnxruntime.session import OrtSession
@@ -19,6 +23,8 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 """Precisions that a session may be opened in; "bf16" is the FP32 graph with arithmetic in bfloat16."""
 NAMES = {"tensorrt": "TensorRT", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
 Report = Callable[[str], None]
+_measuring = Lock()
+"""Trials in several threads would slow each other down."""
 
 
 def _tensorrt(bundle: Bundle, threads: int, precision: str, workers: int) -> Session:
@@ -110,10 +116,11 @@ def choose_engine(
     if len({(one.engine, one.precision) for one in choices}) == 1:
         reason = "selected by the user" if engine != "auto" else "the only runtime and precision for this bundle"
         return EngineChoice(choices[0].engine, choices[0].precision, choices[0].workers, reason)
-    measurements = read_record(bundle, choices, threads)
-    if measurements is None and measure:
-        report(f"choosing the fastest engine for {bundle.card.name} (once per machine)")
-        measurements = _measure(bundle, choices, threads)
+    with _measuring:
+        measurements = read_record(bundle, choices, threads)
+        if measurements is None and measure:
+            report(f"choosing the fastest engine for {bundle.card.name} (once per machine)")
+            measurements = _measure(bundle, choices, threads)
     return _choice(choices, measurements)
 
 
@@ -186,7 +193,21 @@ def open_session(
 
     Raises:
         UnknownNameError: no engine or precision of that name.
-        EngineError, MissingDependencyError: it cannot be loaded. No other engine is tried.
+        EngineError, MissingDependencyError: it cannot be loaded, or its output is not what the card says. No other
+            engine is tried.
+        BundleError: a file was altered.
     """
     choice = choose_engine(bundle, engine, threads, precision, report=report)
-    return ENGINES[choice.engine](bundle, threads, choice.precision, choice.workers)
+    session = ENGINES[choice.engine](bundle, threads, choice.precision, choice.workers)
+    try:
+        check_outputs(session)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def check_outputs(session: Session) -> None:
+    """Run the smallest input, and raise an EngineError if the output is not what the I/O specification states."""
+    batch = np.zeros(min(shapes_of(session.io_spec)), np.uint8)
+    session.io_spec.check_output(batch, session.infer(batch))

@@ -27,6 +27,8 @@ class LayerTime:
     ms: float
 
 
+CLOSED = "the engine is closed; load it again"
+"""Message of the error of a call after `Session.close`."""
 RESIDUAL = "residual"
 """Name of the second output of a super-resolution graph, see `Output`."""
 
@@ -59,7 +61,11 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 class Session(Protocol):
-    """A loaded engine. Not thread-safe: use it from one thread at a time."""
+    """A loaded engine. Thread-safe: calls from several threads wait for each other. Returned arrays are not reused.
+
+    After `os.fork` it can be used in the parent only, since the threads of the runtime exist there only: load another
+    one in the child. It cannot be pickled.
+    """
 
     io_spec: IOSpec
     precision: str
@@ -105,4 +111,4 @@ class Session(Protocol):
         """
 
     def close(self) -> None:
-        """Release the runtime's memory."""
+        """Release the runtime's memory, after the running call; later calls raise an EngineError. Idempotent."""

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from .bundle.io_spec import IOSpec
 from .errors import EngineError
+from .files import read_regular
 from .onnxruntime.session import OrtGraph, layer_times
 from .postprocess import STRIDES
 from .session import LayerTime, Output
 
-_OUTPUTS = tuple(f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
+_CHANNELS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
+_OUTPUTS = tuple(f"{name}_{stride}" for name in _CHANNELS for stride in STRIDES)
 
 
 class YuNetSession:
@@ -33,7 +35,11 @@ class YuNetSession:
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        self._graph = OrtGraph(path, threads)
+        try:
+            self._content = read_regular(path)
+        except OSError as error:
+            raise EngineError(f"{path} cannot be read ({error.strerror}); give a YuNet ONNX file or a bundle") from None
+        self._graph = OrtGraph(path, threads, content=self._content)
         self._path, self._threads, self.precision = path, threads, "fp32"
         if not set(_OUTPUTS) <= set(self._graph.outputs) or len(self._graph.inputs) != 1:
             raise EngineError(f"{path} is not a supported face detector; give a YuNet ONNX file or a bundle")
@@ -46,7 +52,7 @@ class YuNetSession:
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
         """See `Session.layer_times`; of the first image of the batch."""
         self.io_spec.check(batch)
-        return layer_times(self._path, _tensor(batch[0]), runs, self._threads)
+        return layer_times(self._path, _tensor(batch[0]), runs, self._threads, content=self._content)
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.io_spec.check(batch)
@@ -59,10 +65,21 @@ class YuNetSession:
     def _infer_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         maps = dict(zip(self._graph.outputs, self._graph.run(_tensor(image)), strict=True))
         rows = []
+        self._check_maps(maps, *image.shape[:2])
         for stride in STRIDES:
             score = np.sqrt(np.clip(maps[f"cls_{stride}"], 0, 1) * np.clip(maps[f"obj_{stride}"], 0, 1))
             rows.append(np.concatenate((score, maps[f"bbox_{stride}"], maps[f"kps_{stride}"]), axis=2))
         return np.concatenate(rows, axis=1)  # (1, A, 15)
+
+    def _check_maps(self, maps: dict[str, NDArray[np.float32]], height: int, width: int) -> None:
+        for name, channels in _CHANNELS.items():
+            for stride in STRIDES:
+                expected = (1, (height // stride) * (width // stride), channels)
+                if (shape := maps[f"{name}_{stride}"].shape) != expected:
+                    raise EngineError(
+                        f"{self._path} is not a supported face detector: {name}_{stride} has the shape {shape}, "
+                        f"expected {expected}; give a YuNet ONNX file or a bundle"
+                    )
 
     def warm_up(self) -> None:
         height, width = self.io_spec.largest_hw or (STRIDES[-1], STRIDES[-1])

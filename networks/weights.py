@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..engines.bundle.card_format_1 import training
 from ..engines.errors import BuildError, InputError, first_line
+from ..engines.json_input import parse_json
 from ..networks import build_network, current_config
 
 PICKLES = (".pth", ".pt")
@@ -86,7 +87,7 @@ def read_weights(path: Path) -> Weights:
 def _metadata_dict(path: Path, metadata: dict[str, str], key: str) -> dict[str, Any]:
     """Parse a JSON object of the metadata, which is untrusted input."""
     try:
-        value = json.loads(metadata[key], parse_constant=_reject_constant)
+        value = parse_json(metadata[key])
     except ValueError:
         value = None
     if not isinstance(value, dict):
@@ -96,10 +97,6 @@ def _metadata_dict(path: Path, metadata: dict[str, str], key: str) -> dict[str, 
 
 def _invalid_metadata(path: Path, key: str) -> InputError:
     return InputError(f"{path} has invalid metadata '{key}'; save its tensors again without metadata")
-
-
-def _reject_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:

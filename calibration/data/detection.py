@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.errors import InputError
+from ...engines.json_input import read_json
 
 CERTAIN = 0.7
 """Labels with at least this score are faces; labels without a score are certain."""
 ABSENT = 0.3
 """Labels below this score are dropped; labels between `ABSENT` and `CERTAIN` are ignored: neither face nor
 background."""
+MAX_COORDINATE = 1_000_000
+"""Of a label, in pixels; more than any image has a side."""
 MIRROR = [2, 3, 0, 1, 4, 5, 8, 9, 6, 7]
 """Column order of the landmarks (eye, eye, nose, mouth corner, mouth corner) after mirroring: left and right swap."""
 
@@ -92,7 +94,7 @@ def read_scenes(folder: Path, split: str | None = None, label_fixes: Path | None
     file = folder / "labels.json"
     removed = read_label_fixes(label_fixes) if label_fixes else {}
     try:
-        entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        entries: dict[str, Any] = read_json(file)
         scenes = [
             Scene(name, folder / "images" / name, labeled_faces(entry["faces"], removed.get(name, [])))
             for name, entry in sorted(entries.items())
@@ -116,21 +118,31 @@ def read_scenes(folder: Path, split: str | None = None, label_fixes: Path | None
 def read_label_fixes(file: Path) -> dict[str, list[int]]:
     """Read false labels: file name -> indices into its list of faces; see `read_scenes`."""
     try:
-        fixes = json.loads(file.read_text("utf-8"))
+        fixes = read_json(file)
         return {str(name): [int(index) for index in indices] for name, indices in fixes.items()}
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror or error}; give a JSON file, or omit it") from None
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         raise InputError(f"{file} has no valid label fixes; expected file name -> a list of label indices") from None
 
 
 def labeled_faces(faces: list[dict[str, Any]], removed: Sequence[int] = ()) -> LabeledFaces:
     """Face labels of an image in ``labels.json``, without those below `ABSENT` and those with an index in `removed`."""
     faces = [face for i, face in enumerate(faces) if i not in removed and face.get("score", 1.0) >= ABSENT]
-    boxes = np.array([face["box"] for face in faces], np.float32).reshape(-1, 4)
+    boxes = _coordinates([face["box"] for face in faces], 4)
+    if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
+        raise ValueError("a box needs finite x, y and width, height of 0 or more")
     boxes[:, 2:] += boxes[:, :2]
-    points = np.array([face.get("landmarks") or [np.nan] * 10 for face in faces], np.float32).reshape(-1, 10)
+    points = _coordinates([face.get("landmarks") or [np.nan] * 10 for face in faces], 10)
     return LabeledFaces(boxes, points, np.array([face.get("score", 1.0) >= CERTAIN for face in faces], bool))
+
+
+def _coordinates(values: list[Any], count: int) -> NDArray[np.float32]:
+    """Rows of coordinates, (n, count) float32; ValueError beyond `MAX_COORDINATE`."""
+    rows = np.array(values, np.float64).reshape(-1, count)
+    if (np.abs(rows) > MAX_COORDINATE).any():
+        raise ValueError(f"a coordinate is beyond {MAX_COORDINATE}")
+    return rows.astype(np.float32)
 
 
 def read_scene_image(path: Path) -> NDArray[np.uint8]:
@@ -139,7 +151,7 @@ def read_scene_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: the file is missing or is not an image.
     """
-    image = cv2.imread(str(path))
+    image = cv2.imread(str(path)) if path.is_file() else None
     if image is None:
         raise InputError(f"{path} is missing or is not an image")
     return np.asarray(image, np.uint8)

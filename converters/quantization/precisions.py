@@ -48,7 +48,7 @@ def add_precisions(
         OutputError: the bundle cannot be written.
     """
     precisions = _Precisions(bundle, faces, detection_data, report)
-    contents = {name: (bundle.folder / name).read_bytes() for name in bundle.card.files}
+    contents = {name: bundle.read(name) for name in bundle.card.files}
     card = bundle.card
     evaluations = {"fp16": precisions.quantized("fp16", "cpu")[0]}
     evaluations["int8"], graph = precisions.quantized("int8", "cpu")
@@ -84,7 +84,7 @@ class _Precisions:
         """Metrics for the card, and the graph; empty if the precision is rejected."""
         check = replace(self.check, max_drop=MAX_AP_DROP if self.detector else MAX_DROP_DB[precision])
         with TemporaryDirectory() as folder:
-            draft = Bundle(Path(folder), replace(self.bundle.card, precision=precision))
+            draft = Bundle(Path(folder), replace(self.bundle.card, precision=precision, files={}))
             try:
                 evaluation = quantize(self.target, check, self.bundle, draft, self.report, qdq_format).evaluation
             except BuildError as error:

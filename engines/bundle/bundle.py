@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ..cpu import has_vnni
 from ..errors import BundleError, EngineError, OutputError
-from ..files import atomic_folder, write_atomic
+from ..files import atomic_folder, read_regular, write_atomic
 from .card import Card, card_from_json
+from .external_data import external_data
 
 CARD, ONNX, WEIGHTS = "card.json", "model.onnx", "weights.safetensors"
 ENGINE, LAYERS = "model.engine", "layers.json"
@@ -25,11 +26,16 @@ with VNNI, which lose less (0.004 instead of 0.011 dB on edge-tiny ×4)."""
 REFERENCES, EMBEDDING = "references.onnx", "embedding.onnx"
 """Of a reference-based network: features of a high-resolution reference face, and the embedding of a small face."""
 FILES = frozenset((CARD, ONNX, WEIGHTS, ENGINE, LAYERS, FP16_ONNX, INT8_ONNX, INT8_VNNI_ONNX, REFERENCES, EMBEDDING))
+MAX_CARD_BYTES = 16 << 20
+"""Limit of the size of ``card.json``; those of the package have up to 20 kB."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk: its folder and its metadata."""
+    """A bundle on disk: its folder and its metadata.
+
+    `read` verifies what it returns. Engines are made of these bytes, never of a file that is opened once more.
+    """
 
     folder: Path
     card: Card
@@ -59,10 +65,42 @@ class Bundle:
         vnni = INT8_VNNI_ONNX in self.card.files and has_vnni()
         return self.folder / (INT8_VNNI_ONNX if vnni else INT8_ONNX)
 
-    @property
-    def engine(self) -> Path:
-        """Path of the compiled engine; it exists if the card has engine info."""
-        return self.folder / ENGINE
+    def read(self, name: str) -> bytes:
+        """Read a file of the bundle, once, and verify the bytes that were read.
+
+        Args:
+            name: of a file on the card. A draft, whose card lists no files yet, is not verified.
+
+        Raises:
+            BundleError: not on the card, missing, not a regular file, or altered.
+        """
+        path, expected = self.folder / name, self.card.files.get(name)
+        if self.card.files and expected is None:
+            raise BundleError(f"{path} is not listed in {CARD}; rebuild the bundle: facesr-edge build")
+        try:
+            data = read_regular(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise BundleError(
+                f"{path} is missing or unreadable ({reason}); copy the whole bundle again, or rebuild it"
+            ) from None
+        digest = hashlib.sha256(data).hexdigest()
+        if expected not in (None, digest):
+            raise BundleError(
+                f"{path} was altered: SHA-256 {digest[:12]}…, the card says {str(expected)[:12]}…; "
+                "copy the bundle again, or rebuild it"
+            )
+        return data
+
+    def read_graph(self, name: str) -> bytes:
+        """Read an ONNX file, see `read`, that a runtime can load without opening other files.
+
+        Raises:
+            BundleError: as `read`, not an ONNX file, or one with external data.
+        """
+        data = self.read(name)
+        _check_external_data(self.folder / name, data)
+        return data
 
 
 def read_card(folder: str | Path) -> Card:
@@ -73,12 +111,13 @@ def read_card(folder: str | Path) -> Card:
     """
     folder = Path(folder)
     path = folder / CARD
-    if not path.is_file():
+    if not path.exists():
         raise BundleError(f"{folder} is not a bundle: it has no {CARD}; build one: facesr-edge build -o {folder}")
     try:
-        card = card_from_json(path.read_text("utf-8"), str(path))
+        card = card_from_json(read_regular(path, MAX_CARD_BYTES).decode(), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} cannot be read ({error}); rebuild the bundle: facesr-edge build") from None
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(f"{path} cannot be read ({reason}); rebuild the bundle: facesr-edge build") from None
     for name in card.files:
         if Path(name).name != name or name in ("", ".."):
             raise BundleError(f"{path} lists a file outside of its folder, '{name}'; do not use this bundle")
@@ -93,22 +132,24 @@ def open_bundle(folder: str | Path) -> Bundle:
     """Read a bundle and verify the SHA-256 of every file.
 
     Raises:
-        BundleError: no such folder, no valid card in it, a file is missing, or its hash differs.
+        BundleError: no such folder, no valid card in it, or a file that `Bundle.read` refuses.
     """
-    folder = Path(folder)
-    card = read_card(folder)
-    for name, expected in card.files.items():
-        path = folder / name
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError:
-            raise BundleError(f"{path} is missing or unreadable; copy the whole bundle again, or rebuild it") from None
-        if digest != expected:
-            raise BundleError(
-                f"{path} was altered: SHA-256 {digest[:12]}…, the card says {expected[:12]}…; "
-                "copy the bundle again, or rebuild it"
-            )
-    return Bundle(folder, card)
+    bundle = Bundle(Path(folder), read_card(folder))
+    for name in bundle.card.files:
+        bundle.read(name)
+    return bundle
+
+
+def _check_external_data(path: Path, onnx: bytes) -> None:
+    try:
+        locations = external_data(onnx)
+    except (ValueError, RecursionError):
+        raise BundleError(f"{path} is not an ONNX file; copy the bundle again, or rebuild it") from None
+    if locations:
+        raise BundleError(
+            f"{path} has weights in another file ({locations[0]!r}), which is not verified; "
+            "store them in the graph: onnx.save(onnx.load(FILE), FILE)"
+        )
 
 
 def write_bundle(folder: Path, card: Card, contents: Mapping[str, bytes]) -> Bundle:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from ..errors import BundleError
+from ..json_input import parse_json
 from . import card_format_1
 from .engine_info import EngineInfo
 from .io_spec import IOSpec
@@ -97,6 +99,11 @@ class Card:
     engine: EngineInfo | None = None
     format: int = FORMAT
 
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the hashes of all files."""
+        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:16]
+
     def to_json(self) -> str:
         """The text of ``card.json``."""
         return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
@@ -144,16 +151,21 @@ def card_from_json(text: str, path: str = "card.json") -> Card:
         BundleError: not a card, or one of an unknown format.
     """
     try:
-        values = json.loads(text)
+        values = parse_json(text)
         version = values["format"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BundleError(f"{path} is not a card; rebuild the bundle: facesr-edge build") from None
     if version not in (1, FORMAT) or isinstance(version, bool):
         raise BundleError(
             f"{path} has card format {version}, this release reads 1 and {FORMAT}; upgrade facesr-edge or rebuild"
         )
     try:
-        return _card_from_dict(card_format_1.converted(values) if version == 1 else values)
+        if version == 1:
+            return _card_from_dict(card_format_1.converted(values))
+        _check_fields(values)
+        return _card_from_dict(values)
+    except NewerCardError as error:
+        raise BundleError(f"{path} {error}") from None
     except (TypeError, KeyError, AttributeError, BundleError) as error:
         raise BundleError(f"{path} is invalid ({error}); rebuild the bundle: facesr-edge build") from None
 
@@ -166,10 +178,31 @@ def _card_from_dict(values: dict[str, Any]) -> Card:
     card = Card(**{**values, "format": FORMAT})
     wrong = [name for name, kind in _FIELD_TYPES.items() if not isinstance(getattr(card, name), kind)]
     wrong += [] if card.precision in PRECISIONS else ["precision"]
-    wrong += [] if all(isinstance(digest, str) for digest in card.files.values()) else ["files"]
+    for name in () if wrong else ("files", "build_versions", "limitations", "notes"):
+        values = getattr(card, name)
+        texts = values.values() if isinstance(values, dict) else values
+        wrong += [] if all(isinstance(text, str) for text in texts) else [name]
     if wrong:
         raise BundleError(f"wrong type or value of {', '.join(wrong)}")
     return card
+
+
+def _check_fields(values: dict[str, Any]) -> None:
+    """Raise an error if a card has fields that this release would ignore."""
+    for part, kind in ((values, Card), (values["io_spec"], IOSpec), (values["engine"] or {}, EngineInfo)):
+        _check_known(part, kind)
+    for evaluation in values["evaluations"]:
+        _check_known(evaluation, Evaluation)
+
+
+def _check_known(values: dict[str, Any], kind: type[Any]) -> None:
+    unknown = sorted(values.keys() - {f.name for f in fields(kind)})
+    if unknown:
+        raise NewerCardError(f"has the field '{unknown[0]}', made by a newer version; upgrade facesr-edge")
+
+
+class NewerCardError(BundleError):
+    """A card with fields that this release does not know."""
 
 
 def _tuples(value: Any) -> Any:

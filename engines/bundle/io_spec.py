@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, EngineError
 
+STRIDES = (8, 16, 32)
+"""Of a detector's output maps, in pixels."""
 Task = Literal["super-resolution", "face-detection"]
 
 CROP_SIZES = (32, 48, 64, 80, 96, 112, 128)
@@ -83,6 +85,19 @@ class IOSpec:
     def largest_hw(self) -> tuple[int, int] | None:
         """Height and width of a detector's largest input, in pixels; None if any size is accepted."""
         return max(self.sizes_hw, key=prod, default=None)
+
+    def check_output(self, batch: NDArray[Any], output: NDArray[Any]) -> None:
+        """Raise an EngineError unless an engine's output for a batch has the shape and dtype that the spec states."""
+        count, height, width, _ = batch.shape
+        dtype: type[Any] = np.uint8
+        shape: tuple[int, ...] = (count, self.scale * height, self.scale * width, 3)
+        if self.task == "face-detection":
+            shape, dtype = (count, sum((height // s) * (width // s) for s in STRIDES), 15), np.float32
+        if output.shape != shape or output.dtype != dtype:
+            raise EngineError(
+                f"expected an output of {shape} {np.dtype(dtype)} for an input of {batch.shape}, as the card says, "
+                f"got {output.shape} {output.dtype}; rebuild the bundle: facesr-edge build"
+            )
 
     def check(self, batch: NDArray[Any]) -> None:
         """Raise an EngineError unless a batch has the shape and dtype of the input; any N of 1 or more is valid."""

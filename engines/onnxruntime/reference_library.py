@@ -13,14 +13,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.bundle import EMBEDDING, REFERENCES, Bundle
-from ..errors import InputError, OutputError
+from ..errors import InputError, OutputError, first_line
 from ..files import atomic_folder
+from ..json_input import read_json
 
 FORMAT = 1
 MANIFEST, KEYS, VALUES, EMBEDDINGS = "library.json", "keys.npy", "values.npy", "embeddings.npy"
@@ -72,7 +74,7 @@ class ReferenceFeatures(NamedTuple):
 
 
 class Library:
-    """An open library; keys and values are memory-mapped.
+    """An open library; keys and values are memory-mapped. Thread-safe.
 
     Args:
         folder: its path.
@@ -83,7 +85,7 @@ class Library:
     def __init__(self, folder: Path, manifest: Manifest, features: ReferenceFeatures) -> None:
         self.folder, self.manifest = folder, manifest
         self.keys, self.values, self.embeddings = features
-        self._distances = np.empty_like(self.embeddings)
+        self._distances, self._lock = np.empty_like(self.embeddings), Lock()
 
     def __len__(self) -> int:
         return len(self.manifest.entries)
@@ -100,8 +102,9 @@ class Library:
         """
         indices = np.empty((len(embeddings), min(count, len(self))), np.intp)
         for embedding, row in zip(embeddings, indices, strict=True):
-            np.subtract(self.embeddings, embedding, out=self._distances)
-            distances = np.abs(self._distances, out=self._distances).sum(1)  # equation 2
+            with self._lock:
+                np.subtract(self.embeddings, embedding, out=self._distances)
+                distances = np.abs(self._distances, out=self._distances).sum(1)  # equation 2
             row[...] = np.argsort(distances, kind="stable")[: row.size]
         return indices
 
@@ -137,14 +140,27 @@ def open_library(folder: str | Path, bundle: Bundle | None = None) -> Library:
             f"{folder} was built with {manifest.model}, whose weights are not those of {bundle.card.name}; "
             f"build another: facesr-edge references build FACES -o LIB --model {bundle.folder}"
         )
-    try:
-        keys, values = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (KEYS, VALUES))
-        embeddings = np.load(folder / EMBEDDINGS, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{folder} is damaged ({error}); build it again: facesr-edge references build") from None
+    keys, values = (_read_array(folder / name, 3, "float16") for name in (KEYS, VALUES))
+    embeddings = _read_array(folder / EMBEDDINGS, 2, "float32")
     if not len(keys) == len(values) == len(embeddings) == len(manifest.entries):
         raise InputError(f"{folder} is damaged, its files differ in length; run facesr-edge references build again")
     return Library(folder, manifest, ReferenceFeatures(keys, values, np.asarray(embeddings, np.float32)))
+
+
+def _read_array(path: Path, dimensions: int, dtype: str) -> NDArray[Any]:
+    """Memory-map an array, so that a wrong shape in its header is compared with the size of the file."""
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header is parsed as Python and raises any type
+        raise InputError(
+            f"{path} is damaged ({first_line(error)}); build the library again: facesr-edge references build"
+        ) from None
+    if array.ndim != dimensions or array.dtype != dtype or not array.size:
+        raise InputError(
+            f"{path} is damaged: {array.shape} {array.dtype}, expected {dimensions} dimensions of {dtype}; build the "
+            "library again: facesr-edge references build"
+        )
+    return array
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -155,9 +171,13 @@ def _read_manifest(folder: Path) -> Manifest:
             f"{folder} is not a library, it has no {MANIFEST}; build one: facesr-edge references build FACES -o LIB"
         )
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = read_json(path)
         values["entries"] = tuple(Entry(**entry) for entry in values["entries"])
         manifest = Manifest(**values)
+        if not all(isinstance(text, str) for entry in manifest.entries for text in (entry.file, entry.sha256)):
+            raise TypeError("file and sha256 of an entry must be texts")
+        if not all(isinstance(text, str) for text in (manifest.model, manifest.made_by, manifest.embedder)):
+            raise TypeError("model, made_by and embedder must be texts")
     except (OSError, ValueError, TypeError, KeyError):
         raise InputError(f"{path} cannot be read; build it again: facesr-edge references build") from None
     if manifest.format != FORMAT:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..batching import calls_of
-from ..bundle.bundle import EMBEDDING, Bundle
+from ..bundle.bundle import EMBEDDING, ONNX, Bundle
 from ..errors import UsageError
 from ..session import LayerTime, Output, concatenated
 from .reference_library import Library
@@ -44,13 +45,15 @@ class ReferenceSession:
         describe: Describe | None = None,
     ) -> None:
         check_max_references(bundle, max_references)
-        self._path, self._threads = bundle.onnx, threads
+        self._path, self._threads, self._content = bundle.onnx, threads, bundle.read_graph(ONNX)
+        self._lock = Lock()
         self.precision: str = bundle.card.precision
         self.io_spec, self.library = bundle.card.io_spec, library
         self._slots = min(max_references, len(library))
         side = self.io_spec.crop_sizes[0]
-        self._graph = OrtGraph(bundle.onnx, threads, {"height": side, "width": side})
-        self._embedding = None if describe else OrtGraph(bundle.folder / EMBEDDING, threads)
+        self._graph = OrtGraph(bundle.onnx, threads, {"height": side, "width": side}, content=self._content)
+        path = bundle.folder / EMBEDDING
+        self._embedding = None if describe else OrtGraph(path, threads, content=bundle.read_graph(EMBEDDING))
         self._describe = describe
         self._buffers: tuple[NDArray[Any], ...] = ()
         self.runtime = f"{OrtSession(bundle, threads).runtime}, {self._slots} references per face of {len(library)}"
@@ -62,6 +65,10 @@ class ReferenceSession:
         return [self._output(batch) for batch in batches]
 
     def _output(self, batch: NDArray[np.uint8]) -> Output:
+        with self._lock:
+            return self._run(batch)
+
+    def _run(self, batch: NDArray[np.uint8]) -> Output:
         return concatenated([self._graph.infer(*inputs) for inputs in self._inputs(batch)])
 
     def nearest(self, batch: NDArray[np.uint8]) -> NDArray[np.intp]:
@@ -70,8 +77,9 @@ class ReferenceSession:
         return self.library.nearest(embeddings, self._slots)
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
-        pixels, *references = next(self._inputs(batch))
-        return layer_times(self._path, pixels, runs, self._threads, None, tuple(references))
+        with self._lock:
+            pixels, *references = next(self._inputs(batch))
+            return layer_times(self._path, pixels, runs, self._threads, None, tuple(references), self._content)
 
     def warm_up(self) -> None:
         side = self.io_spec.crop_sizes[0]
@@ -79,10 +87,11 @@ class ReferenceSession:
             self.infer(np.zeros((count, side, side, 3), np.uint8))
 
     def close(self) -> None:
-        self._graph.close()
-        if self._embedding:
-            self._embedding.close()
-        self._buffers = ()
+        with self._lock:
+            self._graph.close()
+            if self._embedding:
+                self._embedding.close()
+            self._buffers, self._content = (), b""
 
     def _embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         assert self._embedding is not None

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..batching import Call, check_threads, plan_calls, run_calls, warm_up_batch
 from ..bundle.bundle import Bundle
 from ..cpu import usable_cores
 from ..errors import EngineError, MissingDependencyError, first_line
-from ..session import RESIDUAL, LayerTime, Output, concatenated
+from ..session import CLOSED, RESIDUAL, LayerTime, Output, concatenated
 from ..workers import Workers
 
 NO_SPINNING = ("session.intra_op.allow_spinning", "0")
@@ -36,13 +37,14 @@ def version() -> str:
 
 
 class OrtGraph:
-    """An ONNX file loaded on the CPU.
+    """An ONNX file loaded on the CPU; thread-safe, calls run at once.
 
     Args:
         path: the file.
         threads: intra-op threads; 0 for one per core.
         fixed: symbolic dimension -> size, so that the runtime can fold everything that depends on it into constants.
         profile: prefix of the file that the runtime writes its profile to; None to disable profiling.
+        content: of the file, if it was read before: `path` is then for messages only.
 
     Raises:
         UsageError: an invalid number of threads.
@@ -50,7 +52,12 @@ class OrtGraph:
     """
 
     def __init__(
-        self, path: Path, threads: int = 0, fixed: dict[str, int] | None = None, profile: Path | None = None
+        self,
+        path: Path,
+        threads: int = 0,
+        fixed: dict[str, int] | None = None,
+        profile: Path | None = None,
+        content: bytes | None = None,
     ) -> None:
         self.version = version()
         check_threads(threads)
@@ -66,7 +73,8 @@ class OrtGraph:
         for name, size in (fixed or {}).items():
             options.add_free_dimension_override_by_name(name, size)
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            source = str(path) if content is None else content
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's exceptions have no narrower common base
             raise EngineError(f"{path} cannot be loaded by ONNX Runtime {self.version}: {first_line(error)}") from None
         self.inputs = {node.name: node for node in self._session.get_inputs()}
@@ -78,8 +86,9 @@ class OrtGraph:
 
         Inputs that are not given must be references; they get one empty slot per face, see `empty_references`.
         """
-        if self._session is None:
-            raise EngineError("the engine is closed; load it again")
+        session = self._session
+        if session is None:
+            raise EngineError(CLOSED)
         feed = dict(zip(self.inputs, tensors, strict=False))
         if len(feed) < len(self.inputs):
             key = len(tensors[0]), len(feed)
@@ -87,7 +96,7 @@ class OrtGraph:
                 self._empty[key] = empty_references(list(self.inputs.values())[len(feed) :], len(tensors[0]))
             feed |= self._empty[key]
         try:
-            return list(self._session.run(None, feed))
+            return list(session.run(None, feed))
         except Exception as error:
             shape = tensors[0].shape
             raise EngineError(f"ONNX Runtime failed on an input of {shape}: {first_line(error)}") from None
@@ -121,17 +130,18 @@ def layer_times(
     threads: int = 0,
     fixed: dict[str, int] | None = None,
     references: tuple[NDArray[Any], ...] = (),
+    content: bytes | None = None,
 ) -> tuple[LayerTime, ...]:
     """Measure the time of every node of a graph, after the runtime's graph optimization.
 
     Args:
-        path, threads, fixed: see `OrtGraph`.
+        path, threads, fixed, content: see `OrtGraph`.
         pixels: first input.
         runs: number of calls to average, after one warm-up call.
         references: the other inputs, if any.
     """
     with TemporaryDirectory() as folder:
-        graph = OrtGraph(path, threads, fixed, Path(folder) / "layers")
+        graph = OrtGraph(path, threads, fixed, Path(folder) / "layers", content)
         for _ in range(runs + 1):
             graph.run(pixels, *references)
         events = graph.end_profiling()
@@ -152,7 +162,8 @@ class OrtSession:
     """A bundle in ONNX Runtime; implements `Session`.
 
     Each crop size has its own graph, created on first use, with height and width fixed: constants that depend on them
-    (the matrices of the consistency projection) are folded, and memory is planned once.
+    (the matrices of the consistency projection) are folded, and memory is planned once. All graphs are made of the
+    bytes that were verified when the session was created, whatever happens to the file afterwards.
 
     Args:
         bundle: to run.
@@ -163,6 +174,7 @@ class OrtSession:
 
     Raises:
         EngineError: the bundle has no graph in this precision.
+        BundleError: its file was altered.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0, precision: str | None = None, workers: int = 1) -> None:
@@ -172,6 +184,8 @@ class OrtSession:
         self.io_spec = bundle.card.io_spec
         self.precision: str = precision or bundle.card.precision
         self._path, self._threads = bundle.graph(self.precision), threads
+        self._content = bundle.read_graph(self._path.name)
+        self._lock, self._closed = Lock(), False
         self._workers, self._worker_threads = Workers(workers), max(1, (threads or usable_cores()) // workers)
         self._graphs: dict[tuple[int, int | None], OrtGraph] = {}
         at_once = f", {workers} calls at once" if workers > 1 else ""
@@ -181,6 +195,12 @@ class OrtSession:
         return self.infer_batches([batch])[0].tensor
 
     def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+        with self._lock:
+            return self._infer_batches(batches)
+
+    def _infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+        if self._closed:
+            raise EngineError(CLOSED)
         alone, shared = plan_calls(batches, self.io_spec, self._workers.count)
         for index in {call.batch for call in shared}:  # the workers themselves would create the same graph twice
             for worker in range(self._workers.count):
@@ -198,7 +218,7 @@ class OrtSession:
         key = batch.shape[1] if self.io_spec.crop_sizes else 0, worker
         if key not in self._graphs:
             threads = self._threads if worker is None else self._worker_threads
-            self._graphs[key] = OrtGraph(self._path, threads, self._fixed(batch))
+            self._graphs[key] = OrtGraph(self._path, threads, self._fixed(batch), content=self._content)
         return self._graphs[key]
 
     def _fixed(self, batch: NDArray[np.uint8]) -> dict[str, int] | None:
@@ -207,17 +227,19 @@ class OrtSession:
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
         self.io_spec.check(batch)
-        return layer_times(self._path, batch, runs, self._threads, self._fixed(batch))
+        return layer_times(self._path, batch, runs, self._threads, self._fixed(batch), content=self._content)
 
     def warm_up(self) -> None:
         for batch in warm_up_batches(self.io_spec, self._workers.count):
             self.infer(batch)
 
     def close(self) -> None:
-        for graph in self._graphs.values():
-            graph.close()
-        self._graphs.clear()
-        self._workers.close()
+        with self._lock:
+            self._closed, self._content = True, b""
+            for graph in self._graphs.values():
+                graph.close()
+            self._graphs.clear()
+            self._workers.close()
 
 
 def plain_session(

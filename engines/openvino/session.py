@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +21,16 @@ from ..bundle.bundle import Bundle
 from ..cpu import usable_cores
 from ..errors import EngineError, MissingDependencyError
 from ..files import cache_dir, prune
-from ..session import RESIDUAL, LayerTime, Output, concatenated
+from ..session import CLOSED, RESIDUAL, LayerTime, Output, concatenated
 from ..workers import Workers
 
 SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
 """Compilation properties. No pinning: the detector, the network and other processes share the cores (one face in 151 ms
 instead of 180 ms on two busy cores)."""
 CACHE = "openvino"
-"""Folder of compiled graphs in the user's cache. OpenVINO names a file by a hash of the graph with its weights, the
-input shape, the settings and its own version, so a changed graph is compiled again. A graph of one crop size takes
-0.2 s to compile and 0.06 s to read (``edge-tiny-x4-camera``, INT8)."""
+"""Folder of compiled graphs in the user's cache, with a subfolder for each graph, named by its SHA-256. OpenVINO names
+a file by a hash of the input shape, the settings and its own version, so a changed graph is compiled again. A graph of
+one crop size takes 0.2 s to compile and 0.06 s to read (``edge-tiny-x4-camera``, INT8)."""
 MAX_CACHE_BYTES = 512 << 20
 RECURRING_CALLS, MAX_GRAPHS = 3, 5
 """An input shape of a detector that occurs so often in twice as many calls, as in a video, gets a graph of its own; the
@@ -67,12 +69,16 @@ def _core() -> Any:
 
 
 @cache
-def _cache_settings() -> dict[str, str]:
-    """Properties that enable the cache of compiled graphs; empty if its folder cannot be written."""
-    folder = cache_dir(CACHE)
+def _cache_settings(digest: str) -> dict[str, str]:
+    """Properties that enable the cache of compiled graphs; empty if its folder cannot be written.
+
+    Args:
+        digest: SHA-256 of the graph.
+    """
+    folder = cache_dir(CACHE) / digest[:32]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        prune(folder, MAX_CACHE_BYTES)
+        prune(folder.parent, MAX_CACHE_BYTES)
         with TemporaryFile(dir=folder):
             pass
     except OSError:
@@ -80,11 +86,18 @@ def _cache_settings() -> dict[str, str]:
     return {"CACHE_DIR": str(folder), "CACHE_MODE": "OPTIMIZE_SPEED"}
 
 
+class _Model(NamedTuple):
+    """A graph as read by OpenVINO, and the SHA-256 of its file."""
+
+    graph: Any
+    digest: str
+
+
 class CompiledGraph:
-    """A graph compiled for one input shape, or for a dynamic one.
+    """A graph compiled for one input shape, or for a dynamic one; each worker may make one call at a time.
 
     Args:
-        model: as read by OpenVINO.
+        model: to compile.
         shape: of its input, (N, H, W, 3); -1 for dynamic dimensions.
         threads: CPU threads; 0 for one per core.
         hint: type of the arithmetic of FP32 layers, "f32" or "bf16". Without it OpenVINO computes in bfloat16 on
@@ -98,7 +111,7 @@ class CompiledGraph:
 
     def __init__(
         self,
-        model: Any,
+        model: _Model,
         shape: tuple[int, ...],
         threads: int,
         hint: str = "f32",
@@ -107,12 +120,12 @@ class CompiledGraph:
     ) -> None:
         settings = {**SETTINGS, "INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": workers, "PERF_COUNT": profiling}
         settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
-        settings |= _cache_settings()
+        settings |= _cache_settings(model.digest)
         self._ov = _openvino()
         try:
-            model.reshape(list(shape))
             with _compiling:
-                self.compiled = _core().compile_model(model, "CPU", settings)
+                model.graph.reshape(list(shape))
+                self.compiled = _core().compile_model(model.graph, "CPU", settings)
             self._requests = [self.compiled.create_infer_request() for _ in range(workers)]
         except Exception as error:  # the runtime's exceptions have no narrower common base
             raise EngineError(f"OpenVINO cannot compile the graph for {shape}: {_last_line(error)}") from None
@@ -155,7 +168,8 @@ class OvSession:
     A detector that accepts any size is compiled with a dynamic shape first, so a frame of a new size takes tenths of a
     second instead of seconds, and for shapes that recur, see `RECURRING_CALLS`.
 
-    Compiled graphs are cached on disk, see `CACHE`.
+    Compiled graphs are cached on disk, see `CACHE`. All are made of the bytes that were verified when the session was
+    created, whatever happens to the file afterwards.
 
     Args:
         bundle: to run.
@@ -168,6 +182,7 @@ class OvSession:
         MissingDependencyError: OpenVINO is not installed.
         EngineError: the bundle has no graph in this precision, it cannot be read, or has more than one input; or the
             processor has no bfloat16.
+        BundleError: the file of the graph was altered.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0, precision: str | None = None, workers: int = 1) -> None:
@@ -181,9 +196,12 @@ class OvSession:
         self._threads, self._workers = threads, Workers(workers)
         at_once = f", {workers} calls at once" if workers > 1 else ""
         self.runtime = f"OpenVINO {version()} (CPU, {threads or usable_cores()} threads{at_once})"
-        self._model: Any = _read(self._path)
+        self._model: _Model | None = _read(self._path, bundle.read_graph(self._path.name))
+        self._lock = Lock()
         # In bfloat16 the residual of the graph is wrong by up to 3.5 dB: the host computes it from the pixels.
-        self._has_residual = self._hint == "f32" and any(RESIDUAL in output.names for output in self._model.outputs)
+        self._has_residual = self._hint == "f32" and any(
+            RESIDUAL in output.names for output in self._model.graph.outputs
+        )
         self._graphs: dict[tuple[tuple[int, ...], bool], CompiledGraph] = {}
         self._latest: deque[tuple[int, ...]] = deque(maxlen=2 * RECURRING_CALLS)  # shapes of a detector
 
@@ -191,6 +209,10 @@ class OvSession:
         return self.infer_batches([batch])[0].tensor
 
     def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+        with self._lock:
+            return self._infer_batches(batches)
+
+    def _infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
         alone, shared = plan_calls(batches, self.io_spec, self._workers.count)
         for call in shared:  # the workers themselves would compile the same graph twice
             self._graph(call.of(batches).shape, True)
@@ -214,17 +236,21 @@ class OvSession:
 
     def _graph(self, shape: tuple[int, ...], shared: bool) -> CompiledGraph:
         """The graph for an input shape, on all threads or shared by the workers."""
-        key = self._compiled_shape(shape), shared
+        model, key = self._open_model(), (self._compiled_shape(shape), shared)
         if key not in self._graphs:
-            self._model = self._model or _read(self._path)
             workers = self._workers.count if shared else 1
-            self._graphs[key] = CompiledGraph(self._model, key[0], self._threads, self._hint, workers)
+            self._graphs[key] = CompiledGraph(model, key[0], self._threads, self._hint, workers)
         graph = self._graphs[key]
         if not self.io_spec.crop_sizes:
             self._graphs[key] = self._graphs.pop(key)  # the latest is last
             for oldest in list(self._graphs)[:-MAX_GRAPHS]:
                 del self._graphs[oldest]
         return graph
+
+    def _open_model(self) -> _Model:
+        if self._model is None:
+            raise EngineError(CLOSED)
+        return self._model
 
     def _compiled_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape that the graph is compiled for to run inputs of `shape`."""
@@ -237,8 +263,9 @@ class OvSession:
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
         self.io_spec.check(batch)
-        shape = self._compiled_shape(batch.shape)
-        graph = CompiledGraph(_read(self._path), shape, self._threads, self._hint, profiling=True)
+        with self._lock:
+            shape = self._compiled_shape(batch.shape)
+            graph = CompiledGraph(self._open_model(), shape, self._threads, self._hint, profiling=True)
         graph.run(batch)
         calls = []
         for _ in range(runs):
@@ -254,9 +281,10 @@ class OvSession:
             self.infer(batch)
 
     def close(self) -> None:
-        self._graphs.clear()
-        self._workers.close()
-        self._model = None
+        with self._lock:
+            self._graphs.clear()
+            self._workers.close()
+            self._model = None
 
 
 def rows(output: Output, call: Call) -> Output:
@@ -265,14 +293,19 @@ def rows(output: Output, call: Call) -> Output:
     return Output(output.tensor[part], None if output.residual is None else output.residual[part])
 
 
-def _read(path: Path) -> Any:
-    """Read an ONNX file with OpenVINO's ONNX frontend only: the other frontends print warnings on standard error."""
+def _read(path: Path, content: bytes) -> _Model:
+    """Read an ONNX file with OpenVINO's ONNX frontend only: the other frontends print warnings on standard error.
+
+    Args:
+        path: for messages.
+        content: of the file.
+    """
     _openvino()
     from openvino.frontend import FrontEndManager
 
     try:
         frontend = FrontEndManager().load_by_framework("onnx")
-        model = frontend.convert(frontend.load(str(path)))
+        model = frontend.convert(frontend.load(BytesIO(content)))
     except Exception as error:
         raise EngineError(f"{path} cannot be loaded by OpenVINO {version()}: {_last_line(error)}") from None
     if len(model.inputs) != 1:
@@ -280,7 +313,7 @@ def _read(path: Path) -> Any:
             f"{path} cannot be loaded by OpenVINO {version()}: expected a graph of one input, got {len(model.inputs)}; "
             "use --engine onnxruntime"
         )
-    return model
+    return _Model(model, hashlib.sha256(content).hexdigest())
 
 
 def _last_line(error: Exception) -> str:
@@ -303,8 +336,8 @@ def plain_graph(
         Function of the input that returns the first output.
     """
     settings = {"INFERENCE_PRECISION_HINT": precision, **({"INFERENCE_NUM_THREADS": threads} if threads else {})}
-    model = _read(path)
-    model.reshape(list(shape))
+    model = _read(path, path.read_bytes()).graph
     with _compiling:
+        model.reshape(list(shape))
         compiled = _core().compile_model(model, "CPU", settings)
     return lambda tensor: np.asarray(compiled(tensor)[0])

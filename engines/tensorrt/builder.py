@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import ONNX, Bundle
 from ..bundle.io_spec import IOSpec
 from ..cuda.device import Gpu
 from ..errors import BuildError, OutputError, UsageError
@@ -110,13 +110,15 @@ def compile_engine(
         MissingDependencyError: TensorRT or the CUDA bindings are not installed.
         UsageError: a size that the I/O specification does not allow.
         OutputError: the log file cannot be written.
+        BundleError: the graph was altered.
     """
     options = options or CompileOptions()
     start, trt = time.monotonic(), tensorrt()
     tracker = Tracker(report, stop or threading.Event())
     with _log_file(options.log_file) as file, Gpu() as gpu, gpu.current():
         log = Log(file)
-        engine = _build(trt, gpu, graph or bundle.onnx, profiles(bundle.card.io_spec, options), options, tracker, log)
+        onnx = graph.read_bytes() if graph else bundle.read_graph(ONNX)
+        engine = _build(trt, gpu, onnx, profiles(bundle.card.io_spec, options), options, tracker, log)
         layers = _inspect_layers(trt, engine, options, log)
     return CompiledEngine(engine, layers, trt.__version__, time.monotonic() - start, log.lines)
 
@@ -124,7 +126,7 @@ def compile_engine(
 def _build(
     trt: Any,
     gpu: Gpu,
-    graph: Path,
+    onnx: bytes,
     shapes: Sequence[tuple[Shape, Shape, Shape]],
     options: CompileOptions,
     tracker: Tracker,
@@ -132,7 +134,7 @@ def _build(
 ) -> bytes:
     trt_logger, progress_monitor = logger(trt, log), monitor(trt, tracker)
     builder = _builder(trt, trt_logger, log)
-    network, _parser = _network(trt, builder, trt_logger, graph, log)
+    network, _parser = _network(trt, builder, trt_logger, onnx, log)
     config = _builder_config(trt, builder, options)
     config.progress_monitor = progress_monitor
     for profile in shapes:
@@ -170,17 +172,17 @@ def _builder(trt: Any, trt_logger: Any, log: Log) -> Any:
         ) from None
 
 
-def _network(trt: Any, builder: Any, trt_logger: Any, graph: Path, log: Log) -> tuple[Any, Any]:
+def _network(trt: Any, builder: Any, trt_logger: Any, onnx: bytes, log: Log) -> tuple[Any, Any]:
     """The network and its parser, which owns the weights and must outlive the build."""
     # The flag's value differs between major releases (1 in TensorRT 10, 0 in 11): use the symbol.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, trt_logger)
-    if not parser.parse_from_file(str(graph)):
+    if not parser.parse(onnx):  # bytes: the parser would follow external data of a file to other files
         raise BuildError(parser_problem(trt, parser, log))
     outputs = [str(network.get_output(index).name) for index in range(network.num_outputs)]
     if network.num_inputs != 1 or not in_order(outputs):
         raise BuildError(
-            f"expected a graph of one input and one output (besides '{RESIDUAL}'), {graph} has {network.num_inputs} "
+            f"expected a graph of one input and one output (besides '{RESIDUAL}'), the graph has {network.num_inputs} "
             f"inputs and {', '.join(outputs) or 'no output'}; export the network again: facesr-edge build"
         )
     return network, parser

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle.bundle import ONNX, Bundle
+from ..bundle.bundle import ENGINE, ONNX, Bundle
 from ..bundle.engine_info import EngineInfo, mismatches
 from ..cuda.device import Gpu
 from ..errors import EngineError
@@ -44,6 +44,7 @@ def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> LoadedEngine:
     Raises:
         EngineError: the bundle has no engine, it is for another device or release, or TensorRT cannot load it.
         MissingDependencyError: TensorRT is not installed.
+        BundleError: the engine was altered.
     """
     trt, info = tensorrt(), bundle.card.engine
     if engine is None:
@@ -72,7 +73,7 @@ def _matching_engine(bundle: Bundle, gpu: Gpu, info: EngineInfo | None) -> bytes
             f"the engine of {bundle.folder} is incompatible: {', and '.join(reasons)}; "
             f"compile it again: facesr-edge build {bundle.folder}"
         )
-    return bundle.engine.read_bytes()
+    return bundle.read(ENGINE)
 
 
 def _runtime(trt: Any, info: EngineInfo | None, log: Log) -> Any:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
 from ..cuda.output import DeviceOutput
 from ..errors import EngineError
-from ..session import LayerTime, Output
+from ..session import CLOSED, LayerTime, Output
 from .context import ExecutionSlot, LoadedEngine
 from .loader import load
 
@@ -31,7 +32,11 @@ class TrtSession:
     """TensorRT `Session` of a bundle.
 
     Contexts and buffers of all shapes are allocated at load time; memory use is constant afterwards, and all shapes
-    share the activation memory. Any thread may call, one at a time.
+    share the activation memory. Calls from several threads wait for each other.
+
+    Attributes:
+        lock: held during a call. Hold it from `output_on_device` until its result was read, if other threads use the
+            session.
 
     Args:
         bundle: compiled on this device.
@@ -44,7 +49,7 @@ class TrtSession:
     """
 
     def __init__(self, bundle: Bundle, gpu: Gpu | None = None, engine: bytes | None = None) -> None:
-        io_spec = bundle.card.io_spec
+        io_spec, self.lock = bundle.card.io_spec, RLock()
         with ExitStack() as owned:
             self.gpu = gpu or owned.enter_context(Gpu())
             self._loaded: LoadedEngine | None = load(bundle, self.gpu, engine)
@@ -100,6 +105,10 @@ class TrtSession:
         Raises:
             EngineError: as for `infer`, or not an array on this GPU.
         """
+        with self.lock:
+            return self._output_on_device(array)
+
+    def _output_on_device(self, array: Any) -> DeviceOutput:
         stream = self._open_engine().stream
         source = self.gpu.view(array, stream)
         if len(self._sources) == MAX_SOURCES:
@@ -145,6 +154,10 @@ class TrtSession:
                 self.infer(np.zeros((count, height, width, 3), np.uint8))
 
     def close(self) -> None:
+        with self.lock:
+            self._close()
+
+    def _close(self) -> None:
         loaded, self._loaded = self._loaded, None
         if loaded is None:
             return
@@ -160,17 +173,16 @@ class TrtSession:
 
     def _open_engine(self) -> LoadedEngine:
         if self._loaded is None:
-            raise EngineError("the engine is closed; load it again")
+            raise EngineError(CLOSED)
         return self._loaded
 
     @contextmanager
     def _running(self, batch: NDArray[Any]) -> Iterator[tuple[LoadedEngine, list[ExecutionSlot]]]:
         """The engine, with its GPU current, and the slots that run the parts of a batch."""
-        loaded = self._open_engine()
         self.io_spec.check(batch)
         count, height, width, _ = batch.shape
-        slots = self._slots[height, width]
-        with self.gpu.current():
+        with self.lock, self.gpu.current():
+            loaded, slots = self._open_engine(), self._slots[height, width]
             yield loaded, [slots[size] for size in split_batch(count, tuple(slots))]
 
     def _update_runtime(self, slots: Iterable[ExecutionSlot]) -> None:

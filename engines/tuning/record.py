@@ -15,6 +15,7 @@ from typing import Any
 from ..bundle.bundle import Bundle
 from ..cpu import cpuinfo, instruction_sets, usable_cores
 from ..files import cache_dir, write_atomic
+from ..json_input import read_json
 from .candidates import RUNTIMES, Candidate
 from .trial import Measurement
 
@@ -25,7 +26,7 @@ def read_record(bundle: Bundle, candidates: Sequence[Candidate], threads: int) -
     """The measurements of an earlier trial of the same candidates; None if there are none, or they cannot be read."""
     key = _key(bundle, candidates, threads)
     try:
-        record = json.loads(_path(key).read_text("utf-8"))
+        record = read_json(_path(key))
         found = [
             Measurement(
                 Candidate(**one["candidate"]), {name: float(ms) for name, ms in one["ms"].items()}, one["problem"]

@@ -4,7 +4,14 @@ import inspect
 
 import pytest
 from facesr_edge.engines import errors
-from facesr_edge.engines.errors import FacesrError, MissingDependencyError, UnknownNameError, UsageError
+from facesr_edge.engines.errors import (
+    MAX_MESSAGE,
+    FacesrError,
+    MissingDependencyError,
+    UnknownNameError,
+    UsageError,
+    one_line,
+)
 
 CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and value.__module__ == errors.__name__]
 
@@ -44,3 +51,12 @@ def test_unknown_name_suggests_the_closest_and_lists_all(name, hint):
 def test_missing_package_is_reported_with_the_install_command(extra, command):
     text = str(MissingDependencyError("torch", extra, "building"))
     assert text == f"building needs torch, which is not installed; pip install {command}"
+
+
+def test_message_is_one_printable_line():
+    assert one_line("a\n  b\x1b[31m\u202e\x00") == "a b\\x1b[31m\\u202e\\x00"
+
+
+def test_long_message_keeps_its_end():
+    text = one_line("x" * 5000 + "; copy it again")
+    assert len(text) <= MAX_MESSAGE + 3 and text.endswith("; copy it again")

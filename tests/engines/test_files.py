@@ -4,7 +4,15 @@ import os
 import stat
 
 import pytest
-from facesr_edge.engines.files import atomic_file, atomic_folder, cache_dir, prune, write_atomic
+from facesr_edge.engines.files import (
+    atomic_file,
+    atomic_folder,
+    cache_dir,
+    prune,
+    remove_temporaries,
+    sibling,
+    write_atomic,
+)
 
 
 def test_write_atomic_creates_and_replaces(tmp_path):
@@ -69,3 +77,23 @@ def test_prune_deletes_the_files_read_longest_ago(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
     prune(tmp_path, 0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.png", "猫" * 82 + ".png", "x" * 255])
+def test_names_of_any_length_are_written_atomically_and_cleaned_up(tmp_path, name):
+    path = tmp_path / name
+    write_atomic(path, b"new")
+    with pytest.raises(KeyboardInterrupt), atomic_file(path) as file:
+        (temporary,) = (other for other in tmp_path.iterdir() if other != path)
+        file.write(b"half")
+        raise KeyboardInterrupt
+    temporary.write_bytes(b"left by a killed process")
+    (tmp_path / ".other-01234567.part").write_bytes(b"of another file")
+    remove_temporaries([path])
+    assert sorted(other.name for other in tmp_path.iterdir()) == sorted([name, ".other-01234567.part"])
+
+
+def test_sibling_keeps_short_names_and_tells_long_ones_apart(tmp_path):
+    assert sibling(tmp_path / "a.mp4", ".", ".journal").name == ".a.mp4.journal"
+    names = {sibling(tmp_path / ("x" * 250 + end), ".", ".journal").name for end in ("1.mp4", "2.mp4")}
+    assert len(names) == 2 and {len(name) for name in names} == {255}

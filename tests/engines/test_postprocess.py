@@ -75,3 +75,15 @@ def test_equal_scores_keep_their_order_for_any_number_of_boxes():
     boxes = [(20 * i, 0, 20 * i + 10, 10, 0.5) for i in range(MAX_CANDIDATES + 10)]
     kept = nms(detections_from(*boxes), NMS_IOU)
     assert kept.boxes_xyxy[:, 0].tolist() == [20.0 * i for i in range(MAX_CANDIDATES)]
+
+
+def test_detections_are_iterated_and_indexed_face_by_face():
+    boxes, points = np.arange(12, dtype=np.float32).reshape(3, 4), np.arange(30, dtype=np.float32).reshape(3, 5, 2)
+    detections = Detections(boxes, np.array([0.9, 0.5, 0.25], np.float32), points)
+    assert [face.score for face in detections] == pytest.approx([0.9, 0.5, 0.25])
+    assert np.array_equal(next(iter(detections)).box_xyxy, boxes[0])
+    assert np.array_equal(detections[-1].landmarks, points[2]) and detections[np.int64(1)].score == 0.5
+    assert len(detections[:2]) == len(detections[[0, 2]]) == len(detections[np.array([True, True, False])]) == 2
+    assert list(Detections.empty()) == []
+    with pytest.raises(IndexError):
+        detections[3]

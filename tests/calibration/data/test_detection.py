@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from facesr_edge.calibration.data.detection import labeled_faces, read_scenes
+from facesr_edge.calibration.data.detection import labeled_faces, read_label_fixes, read_scenes
 from facesr_edge.engines.errors import InputError
 
 
@@ -75,6 +75,23 @@ def test_invalid_labels_raise(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.json").write_text(text)
     with pytest.raises(InputError, match=r"labels\.json has no"):
         read_scenes(tmp_path)
+
+
+@pytest.mark.parametrize("box", ["0, 0, -1, 5", "0, 0, 1e300, 5", "NaN, 0, 1, 1", "null, 0, 1, 1", "1e999, 0, 1, 1"])
+def test_box_that_no_image_can_have_raises(tmp_path: Path, box: str) -> None:
+    (tmp_path / "labels.json").write_text('{"a.png": {"faces": [{"box": [BOX]}]}}'.replace("BOX", box))
+    with pytest.raises(InputError, match="no valid labels"):
+        read_scenes(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a.png": [1e999]}', '{"a.png": "x"}', '{"a.png": [1e300]}'])
+def test_absurd_label_fixes_raise(tmp_path: Path, text: str) -> None:
+    (tmp_path / "fixes.json").write_text(text)
+    try:
+        fixes = read_label_fixes(tmp_path / "fixes.json")
+    except InputError:
+        return
+    assert all(isinstance(index, int) for index in fixes["a.png"])
 
 
 def test_missing_labels_and_empty_splits_raise(tmp_path: Path, folder: Path) -> None:

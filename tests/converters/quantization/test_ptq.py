@@ -176,7 +176,7 @@ def test_detector_beyond_the_limit_is_rejected_with_both_values(tmp_path, detect
     check = average_precision_check(OrtSession(fp32), None, -1)
     message = r"average precision \d\.\d+, fp32 \d\.\d+, drop .* --max-ap-drop"
     with pytest.raises(ParityError, match=rf"the int8 network .* {message}") as int8_error:
-        search(check, fp32, cpu_source(fp32, check, tmp_path), Bundle(tmp_path, fp32.card), ignore)
+        search(check, fp32, cpu_source(fp32, check, tmp_path), draft_bundle(tmp_path, fp32), ignore)
     with pytest.raises(ParityError, match=rf"the fp16 network .* {message}") as fp16_error:
         quantize(None, check, fp32, fp16, ignore)
     assert "\n" not in str(int8_error.value) + str(fp16_error.value)
@@ -186,7 +186,7 @@ def test_super_resolution_beyond_the_limit_is_rejected_with_both_values(tmp_path
     fp32 = tiny_bundle()
     check = psnr_check(OrtSession(fp32), sample_faces(), "8 faces", -1)
     with pytest.raises(ParityError, match=r"on 8 faces: PSNR in dB \d+\.\d+, fp32 \d+\.\d+, drop .* --max-psnr-drop"):
-        search(check, fp32, cpu_source(fp32, check, tmp_path), Bundle(tmp_path, fp32.card), ignore)
+        search(check, fp32, cpu_source(fp32, check, tmp_path), draft_bundle(tmp_path, fp32), ignore)
 
 
 class NoFaces:
@@ -207,7 +207,7 @@ def test_wide_last_convolution_is_a_stage_of_the_search(tmp_path):
     fp32, lines = catalogue.find("edge-nano-x4"), []
     check = psnr_check(OrtSession(fp32), sample_faces()[:2], "2 faces", -1)
     with pytest.raises(ParityError):
-        search(check, fp32, cpu_source(fp32, check, tmp_path), Bundle(tmp_path, fp32.card), lines.append)
+        search(check, fp32, cpu_source(fp32, check, tmp_path), draft_bundle(tmp_path, fp32), lines.append)
     (sensitivity,) = [line for line in lines if line.startswith("int8: sensitivity")]
     assert re.search(r"\btail \d+%", sensitivity) and sensitivity.count("%") == 6
     assert lines[0].startswith("int8 except first convolution: ")
@@ -225,7 +225,7 @@ def test_search_excludes_the_most_sensitive_stages_until_the_check_passes(tmp_pa
     def check(max_drop):
         return AccuracyCheck("m", "similarity", max_drop, "--o", "noise", 0.0, measure, [batch], batch)
 
-    draft, source = Bundle(tmp_path, fp32.card), cpu_source(fp32, check(np.inf), tmp_path)
+    draft, source = draft_bundle(tmp_path, fp32), cpu_source(fp32, check(np.inf), tmp_path)
     first = search(check(np.inf), fp32, source, draft, lines.append)
     (only,) = first.candidates
     assert only.excluded == () and first.sensitivity == {} and len(lines) == 1
@@ -266,9 +266,14 @@ def test_zoo_network_keeps_its_accuracy_in_int8(tmp_path):
     assert bundle.onnx.stat().st_size == metrics["bytes"] < 0.35 * metrics["fp32_bytes"]
 
 
+def draft_bundle(folder, fp32, **changes):
+    """A bundle that is being written: its card has no hashes yet."""
+    return Bundle(folder, replace(fp32.card, files={}, **changes))
+
+
 def quantize_for_tensorrt(fp32, folder, faces, dataset_name, max_drop, lines, calibration="minmax"):
     """The INT8 bundle for TensorRT with its result, and the accuracy check it passed."""
-    draft = Bundle(folder, replace(fp32.card, precision="int8"))
+    draft = draft_bundle(folder, fp32, precision="int8")
     check = psnr_check(OrtSession(fp32), faces, dataset_name, max_drop)
     target = export_target_from_bundle(fp32, faces)
     return quantize(target, check, fp32, draft, lines.append, "tensorrt", calibration), check

@@ -91,7 +91,7 @@ def compiled(bundle, card):
 
 def test_compiled_bundle_has_engine_and_engine_info(compiled):
     opened = open_bundle(compiled.folder)
-    assert opened == compiled and opened.engine.read_bytes() == b"plan" and opened.card.engine.gpu == "Orin"
+    assert opened == compiled and opened.read(ENGINE) == b"plan" and opened.card.engine.gpu == "Orin"
 
 
 @pytest.mark.parametrize("name", [ENGINE, LAYERS])

@@ -113,7 +113,6 @@ def test_card_with_a_missing_field_is_rejected(missing):
         {"calibration": 7},
         {"io_spec": None},
         {"io_spec": []},
-        {"io_spec": {"task": "super-resolution", "color": "red"}},
         {"io_spec": {"task": "super-resolution", "scale": "4", "crop_sizes": [32]}},
         {"io_spec": {"task": "super-resolution", "scale": 4, "crop_sizes": 32}},
         {"io_spec": {"task": "super-resolution", "scale": 4, "crop_sizes": ["32"]}},
@@ -135,8 +134,33 @@ def test_field_of_the_wrong_type_is_rejected(changes):
         card_from_json(card_text(**changes))
 
 
-def test_unknown_fields_are_ignored():
-    assert card_from_json(card_text(color="red")) == CARD
+@pytest.mark.parametrize("part", ["card", "io_spec", "engine", "evaluations"])
+def test_card_with_a_newer_field_asks_for_an_upgrade(part):
+    values = json.loads(replace(CARD, engine=INFO).to_json())
+    target = values if part == "card" else values[part][0] if part == "evaluations" else values[part]
+    target["color"] = "red"
+    with pytest.raises(BundleError, match="has the field 'color', made by a newer version; upgrade facesr-edge"):
+        card_from_json(json.dumps(values))
+
+
+def test_control_characters_are_escaped():
+    card = card_from_json(card_text(name="a\x1b[2J\x07", limitations=["b\r\nc\u202e"], licence="MIT – ×4"))
+    assert card.name == r"a\x1b[2J\x07"
+    assert card.limitations == ("b\\r\nc\\u202e",)
+    assert card.licence == "MIT – ×4"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format":' + '{"a":' * 100_000, '{"format": 2, "name": NaN}'])
+def test_text_that_is_no_card_is_rejected_in_one_line(text):
+    with pytest.raises(BundleError, match="is not a card") as error:
+        card_from_json(text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("changes", [{"notes": [1.5]}, {"limitations": [None]}, {"build_versions": {"torch": []}}])
+def test_lists_of_texts_hold_texts_only(changes):
+    with pytest.raises(BundleError, match=next(iter(changes))):
+        card_from_json(card_text(**changes))
 
 
 def test_with_evaluation_replaces_the_one_of_the_same_dataset_degradation_and_precision():

@@ -65,9 +65,10 @@ def test_the_network_is_strongly_typed(trt, build, idrn):
 def test_the_bundle_graph_is_parsed_unless_another_is_passed(trt, build, idrn, detector, tmp_path):
     build(idrn)
     other = tmp_path / "fp16.onnx"
-    other.write_bytes(idrn.onnx.read_bytes())
+    content = idrn.onnx.read_bytes()
+    other.write_bytes(content + b"\x12\x05other")  # another producer name
     build(idrn, graph=other)
-    assert [call["model"] for call in trt.calls_of("OnnxParser", "parse_from_file")] == [str(idrn.onnx), str(other)]
+    assert [call["model"] for call in trt.calls_of("OnnxParser", "parse")] == [content, other.read_bytes()]
 
 
 @pytest.mark.parametrize(("outputs", "message"), [(["residual"], "residual"), (["enlarged", "maps"], "enlarged, maps")])

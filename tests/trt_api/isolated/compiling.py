@@ -104,7 +104,7 @@ def test_a_compatible_engine_is_not_compiled_again(gpu, trt, prepared):
 def test_a_tampered_engine_is_never_deserialized(gpu, trt, prepared):
     compiled, _ = compile_bundle(prepared)
     calls = len(trt.calls_of("Runtime", "deserialize_cuda_engine"))
-    compiled.engine.write_bytes(b"harm")
+    (compiled.folder / ENGINE).write_bytes(b"harm")
     with pytest.raises(BundleError, match=r"model\.engine was altered"):
         facesr_edge.load(compiled.folder)
     assert len(trt.calls_of("Runtime", "deserialize_cuda_engine")) == calls
@@ -173,14 +173,14 @@ def test_cpu_int8_cannot_be_compiled_for_tensorrt(gpu, prepared):
 def test_a_shipped_model_is_compiled_into_a_new_folder(gpu, detector, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     compiled, _ = compile_bundle(detector, options=CompileOptions(sizes_hw=((384, 640),)))
-    assert compiled.folder.resolve() == tmp_path / "detector-tensorrt" and not detector.engine.exists()
+    assert compiled.folder.resolve() == tmp_path / "detector-tensorrt" and not (detector.folder / ENGINE).exists()
     with pytest.raises(UsageError, match=r"facesr-edge build detector --engine tensorrt -o DIR"):
         load_detector("detector", rebuild=True, engine="tensorrt")
 
 
 def test_rebuilding_a_model_does_not_compile_the_shipped_detector(gpu, detector, prepared):
     with facesr_edge.load(prepared.folder, rebuild=True) as sr:
-        assert sr.card.engine and "CPU" in sr.detector.session.runtime and not detector.engine.exists()
+        assert sr.card.engine and "CPU" in sr.detector.session.runtime and not (detector.folder / ENGINE).exists()
 
 
 def test_rebuild_with_another_runtime_raises(prepared):

@@ -4,6 +4,7 @@ A serialized engine is JSON, and ONNX Runtime computes its results, so a wrong a
 result or none.
 """
 
+import base64
 import json
 from functools import cached_property
 
@@ -72,7 +73,11 @@ class Builder:
             scenario.log("ERROR", scenario.build_error)
             scenario.log("ERROR", "the build failed")
             return None
-        plan = {"graph": network.path, "profiles": profiles, "version": scenario.trt.__version__}
+        plan = {
+            "graph": base64.b64encode(network.onnx).decode(),
+            "profiles": profiles,
+            "version": scenario.trt.__version__,
+        }
         plan["host_code"] = "VERSION_COMPATIBLE" in config.flags
         return Memory(json.dumps(plan).encode())
 
@@ -81,7 +86,7 @@ class Network:
     of = "INetworkDefinition"
 
     def __init__(self, scenario, flags):
-        self.scenario, self.flags, self.path, self.inputs, self.outputs = scenario, flags, None, [], []
+        self.scenario, self.flags, self.onnx, self.inputs, self.outputs = scenario, flags, None, [], []
 
     num_inputs = property(lambda self: len(self.inputs))
     num_outputs = property(lambda self: len(self.outputs))
@@ -112,11 +117,11 @@ class Parser:
 
     num_errors = property(lambda self: len(self.scenario.parser_errors))
 
-    def parse_from_file(self, model):
+    def parse(self, model, path=None):
         if self.scenario.parser_errors or self.scenario.fails_to_parse:
             return False
-        graph = onnx.load(model).graph
-        self.network.path = model
+        graph = onnx.load_from_string(bytes(model)).graph
+        self.network.onnx = bytes(model)
         self.network.inputs = [Tensor(self.scenario.trt, value) for value in graph.input]
         self.network.outputs = [Tensor(self.scenario.trt, value) for value in graph.output]
         return True
@@ -234,7 +239,7 @@ class Engine:
 
     def __init__(self, scenario, plan):
         self.scenario, self.plan, self.device_memory_size_v2 = scenario, plan, SCRATCH
-        graph = onnx.load(plan["graph"]).graph
+        graph = onnx.load_from_string(base64.b64decode(plan["graph"])).graph
         self.inputs = [Tensor(scenario.trt, value) for value in graph.input]
         self.outputs = [Tensor(scenario.trt, value) for value in graph.output]
         # Outputs first, and the last one before the others: callers must not rely on the order.
@@ -245,7 +250,9 @@ class Engine:
     def session(self):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 4
-        return onnxruntime.InferenceSession(self.plan["graph"], options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            base64.b64decode(self.plan["graph"]), options, providers=["CPUExecutionProvider"]
+        )
 
     def get_tensor_name(self, index):
         return list(self.tensors)[index]
