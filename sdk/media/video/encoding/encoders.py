@@ -10,10 +10,10 @@ import av
 from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 
-from ....engines.errors import UnknownNameError, UsageError
-from ..encode_options import AUTO, HWACCELS, EncodeOptions
-from ..reasons import error_reason
-from .containers import ContainerFormat
+from .....engines.errors import UnknownNameError, UsageError
+from ...encode_options import AUTO, HWACCELS, EncodeOptions
+from ...reasons import error_reason
+from ..containers import ContainerFormat
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Encoder:
         defaults: FFmpeg options used if no preset is given.
         options: FFmpeg options that are always set.
         pixel_format: input pixel format.
+        deep_formats: input pixel formats of more than 8 bits per sample, in ascending order.
+        alpha_format: input pixel format with opacity; None if the encoder has none.
         hwaccel: hardware that it needs, one of `HWACCELS`; None for software.
     """
 
@@ -44,7 +46,13 @@ class Encoder:
     defaults: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     pixel_format: str = "yuv420p"
+    deep_formats: tuple[str, ...] = ()
+    alpha_format: str | None = None
     hwaccel: str | None = None
+
+    def takes(self, pixel_format: str) -> bool:
+        """Whether the encoder in this build of FFmpeg takes a pixel format; libx265 may have 8 bits only."""
+        return any(known.name == pixel_format for known in av.Codec(self.name, "w").video_formats or ())
 
     @property
     def available(self) -> bool:
@@ -55,6 +63,7 @@ class Encoder:
             return False
 
 
+_TEN_BITS, _TWELVE_BITS = ("yuv420p10le",), ("yuv420p12le",)
 _FAST_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast")
 _X26X_PRESETS = (*_FAST_PRESETS, "medium", "slow", "slower", "veryslow", "placebo")
 # Figures: two cores of an Intel Xeon, 3840x2160 (1080p enlarged twice, 8 moving faces, 96 frames) at crf 18, and in
@@ -71,6 +80,7 @@ _X264 = Encoder(
     presets=_X26X_PRESETS,
     defaults={"preset": "ultrafast", "aq-mode": "1", "mbtree": "1", "rc-lookahead": "10"},
     options={"bf": "0"},
+    deep_formats=_TEN_BITS,
 )
 _X265 = Encoder(
     "libx265",
@@ -78,6 +88,7 @@ _X265 = Encoder(
     presets=_X26X_PRESETS,
     defaults={"preset": "ultrafast"},
     options={"bf": "0", "x265-params": "log-level=error"},
+    deep_formats=_TEN_BITS + _TWELVE_BITS,
 )
 _SVT_AV1 = Encoder(
     "libsvtav1",
@@ -88,6 +99,7 @@ _SVT_AV1 = Encoder(
     defaults={"preset": "12"},
     # Prediction structure 1 is low delay: packets in presentation order, as without B-frames.
     options={"svtav1-params": "pred-struct=1"},
+    deep_formats=_TEN_BITS,
 )
 _VP9 = Encoder(
     "libvpx-vp9",
@@ -98,10 +110,20 @@ _VP9 = Encoder(
     preset_option="cpu-used",
     # A preset selects the deadline "good", which takes 395 ms per frame of the measurement above; this one 95 ms.
     defaults={"deadline": "realtime", "cpu-used": "8"},
-    options={"b": "0", "row-mt": "1"},
+    options={"b": "0", "row-mt": "1", "auto-alt-ref": "0"},  # alternate reference frames exclude alpha
+    deep_formats=_TEN_BITS + _TWELVE_BITS,
+    alpha_format="yuva420p",
 )
-_GIF = Encoder("gif", "gif", crf_option=None, pixel_format="pal8")
-SOFTWARE = {encoder.codec: encoder for encoder in (_X264, _X265, _SVT_AV1, _VP9, _GIF)}
+_PRORES = Encoder(
+    "prores_ks",
+    "prores",
+    crf_option=None,
+    pixel_format="yuv422p10le",
+    deep_formats=("yuv422p10le",),
+    alpha_format="yuva444p10le",
+)
+_GIF = Encoder("gif", "gif", crf_option=None, pixel_format="pal8", alpha_format="pal8")
+SOFTWARE = {encoder.codec: encoder for encoder in (_X264, _X265, _SVT_AV1, _VP9, _PRORES, _GIF)}
 """Codec -> software encoder."""
 
 _ALIASES = {"h265": "hevc", "avc": "h264"}

@@ -1,0 +1,1 @@
+"""Encoding of composites as video."""
