@@ -23,17 +23,22 @@ class Decoding:
         threads: decoder threads; 0 for one per core.
         device: one of `DECODING_DEVICES`; None for software.
         software_fallback: decode streams that the device does not support in software instead of raising.
+        deinterlace: deinterlace interlaced frames.
     """
 
     threads: int = 0
     device: str | None = None
     software_fallback: bool = False
+    deinterlace: bool = True
 
     def hardware(self) -> HWAccel | None:
         """Setting for `av.open`."""
         if self.device is None:
             return None
         return HWAccel(self.device, allow_software_fallback=self.software_fallback)
+
+
+SOFTWARE = Decoding()
 
 
 def choose_decoding(hwaccel: str | None, threads: int = 0) -> tuple[Decoding, list[str]]:

@@ -2,42 +2,61 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 import av
-from av.container import InputContainer
-from av.video.stream import VideoStream
+from av.stream import Stream
 
-from ....engines.errors import InputError
+from ....engines.errors import InputError, UsageError
 from ...pipeline.frame import Frame
-from ..reasons import error_reason
+from ..reasons import plural
 from ..source_sink import Source
-from .color_conversion import BgrConverter, display_matrix
-from .decoding import Decoding
+from .color_conversion import display_matrix
+from .damage import DamageTracker, Mark, MarkedFrame
+from .decoding import SOFTWARE, Decoding
+from .deinterlace import container_field_order, deinterlaced
+from .frame_conversion import Converted, FrameConverter, bit_depth
+from .frame_times import FrameTimes
+from .hdr import hdr_metadata
+from .input_container import frame_rate, has_side_alpha, open_container
+from .left_out import left_out
+from .packet_queue import PacketQueue
+from .pipe import Pipe
+from .repetitions import gif_repetitions
+from .truncation import has_index, missing_bytes, missing_of_pipe
+from .video_input import VideoInput
 
-_SOFTWARE = Decoding()
+_DEINTERLACED = "interlaced frames are deinterlaced (bwdif)"
 
 
 class VideoSource(Source):
     """Frames of a video file, local or behind a URL.
 
+    The file is opened once: the first iteration continues where opening stopped, each further one opens it again.
+
     Args:
-        location: path or URL for FFmpeg.
-        path: the file; None for a URL.
+        location: path or URL for FFmpeg; or an open pipe, which can be read once.
+        path: the file; None for a URL or pipe.
         name: name for messages.
         timeout_s: maximum wait for a URL in seconds.
         decoding: threads and hardware.
 
     Attributes:
         time_base: unit of `Frame.pts` in seconds.
+        base_rate: rate in frames/s at which all frames lie on a grid, according to FFmpeg; None if unknown.
+        deinterlace: whether interlaced frames are deinterlaced.
+        first_index: frames before this one are decoded, but neither converted nor yielded.
         pixel_aspect: sample aspect ratio, width over height, after rotation.
-        primaries, transfer: FFmpeg's codes of the color primaries and transfer characteristics.
+        primaries, transfer, matrix: FFmpeg's codes of the color primaries, transfer characteristics and color matrix.
+        bit_depth: bits per sample.
+        hdr: mastering display and content light level; None if the file has none.
+        chapters: in FFmpeg's form, on the timeline of the frames.
+        tags: metadata of the file, e.g. its title.
+        loop: how often an animation is played, 0 for endlessly; None if unknown.
 
     Raises:
         InputError: the video cannot be opened, or no frame can be decoded.
@@ -46,26 +65,62 @@ class VideoSource(Source):
     kind = "video"
 
     def __init__(
-        self, location: str, path: Path | None, name: str, timeout_s: float, decoding: Decoding = _SOFTWARE
+        self,
+        location: str | Pipe,
+        path: Path | None,
+        name: str,
+        timeout_s: float,
+        decoding: Decoding = SOFTWARE,
     ) -> None:
         super().__init__()
-        self.location, self.path, self.name = location, path, name
+        self._location, self.path, self.name = location, path, name
+        self.first_index = 0
+        self.deinterlace = decoding.deinterlace
         self._timeout_s, self._decoding = timeout_s, decoding
-        with self._open() as container:
-            stream = video_stream(container, name)
-            self.frame_count = stream.frames or None
-            self.rate = frame_rate(stream)
-            self.time_base = stream.time_base or Fraction(1, 90_000)
-            first = next(_decode(container, stream, _DecodeErrors()), None)
-            if first is None:
-                raise InputError(f"{name} has no decodable frames; copy or convert it again")
-            context = stream.codec_context
-            self.primaries, self.transfer = int(context.color_primaries), int(context.color_trc)
-            self.pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
-            self.size_wh = (first.width, first.height)
-            matrix = display_matrix(first)
-            if matrix is not None and abs(int(matrix[0, 1])) > abs(int(matrix[0, 0])):
-                self.size_wh, self.pixel_aspect = (first.height, first.width), 1 / self.pixel_aspect
+        self._input: VideoInput | None = self._open()
+        stream, first = self._input.stream, self._input.first
+        if first is None:
+            self._input.close()
+            raise InputError(f"{name} has no decodable frames; copy or convert it again")
+        self.frame_count = stream.frames or None
+        self.rate, self.base_rate = frame_rate(stream), stream.guessed_rate
+        self.time_base = stream.time_base or Fraction(1, 90_000)
+        context = stream.codec_context
+        self.primaries, self.transfer = int(context.color_primaries), int(context.color_trc)
+        self.matrix = int(context.colorspace)
+        self.bit_depth, self.hdr = bit_depth(first), hdr_metadata(first)
+        self.chapters = self._input.timeline.moved_chapters(self._input.container.chapters())
+        self.tags = dict(self._input.container.metadata)
+        self.loop = gif_repetitions(self._head())
+        self.pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
+        self.size_wh = self._coded_wh = (first.width, first.height)
+        matrix = display_matrix(first)
+        if matrix is not None and abs(int(matrix[0, 1])) > abs(int(matrix[0, 0])):
+            self.size_wh, self.pixel_aspect = (first.height, first.width), 1 / self.pixel_aspect
+        if has_side_alpha(stream) and self._input.decoder is context:
+            self._note("transparency is not kept: this build of FFmpeg cannot decode it")
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """Streams beside the video: sounds, subtitles, attachments, data and further videos."""
+        return self._ready().streams
+
+    def copy(self, streams: Sequence[Stream]) -> PacketQueue:
+        """Have the next iteration put the packets of other streams into a queue.
+
+        Args:
+            streams: some of `streams`.
+
+        Raises:
+            InputError: the source is closed or was a pipe that has been read.
+            UsageError: one of the streams does not belong to this source.
+        """
+        ready = self._ready()
+        if any(stream not in ready.streams for stream in streams):
+            raise UsageError(f"expected streams of {self.name}, got others; use those of source.streams")
+        queue = PacketQueue(streams)
+        ready.copy(queue)
+        return queue
 
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the first frame.
@@ -73,176 +128,138 @@ class VideoSource(Source):
         Raises:
             InputError: the file is truncated; raised after the last decodable frame.
         """
-        self.exhausted = False
-        to_bgr, errors, index = BgrConverter(), _DecodeErrors(), -1
-        with self._open() as container:
-            stream = video_stream(container, self.name)
-            stream.thread_type, stream.codec_context.thread_count = "AUTO", self._decoding.threads
-            for index, decoded in enumerate(_decode(container, stream, errors)):
+        reading, self._input = self._ready(), None
+        self.exhausted, self.damaged_packets, self.damaged_frames = False, 0, 0
+        times = FrameTimes(self.rate, self.time_base)
+        try:
+            for frame in self._settled(reading, self._converted(reading, times)):
                 if self._closed:
                     return
-                yield self._frame(to_bgr, decoded, index)
-        self._check_complete(errors, frames=index + 1)
+                yield frame
+        finally:
+            reading.close()
+        self._report(reading, times)
+        self._check_complete(reading, reading.frame_count)
         self.exhausted = True
 
-    def _open(self) -> InputContainer:
-        return open_container(self.location, self.name, self._timeout_s, decoding=self._decoding)
+    def close(self) -> None:
+        """Release the file; a running iteration stops at its next frame."""
+        super().close()
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+        if isinstance(self._location, Pipe):
+            self._location.close()
 
-    def _frame(self, to_bgr: BgrConverter, decoded: av.VideoFrame, index: int) -> Frame:
-        pts, time_base = decoded.pts, decoded.time_base or self.time_base
-        if pts is None:  # raw streams without a container have no timestamps
-            pts = round(index / (self.rate or 25) / time_base)
-        return Frame(to_bgr(decoded), index, float(pts * time_base), pts=pts, time_base=time_base)
-
-    def _check_complete(self, errors: _DecodeErrors, frames: int) -> None:
-        if errors.skipped_packets:
-            self.notes.append(f"{self.name}: skipped {errors.skipped_packets} damaged packets")
-        missing = missing_bytes(self.path) if self.path else 0
-        if errors.read_error or missing:
-            reason = errors.read_error or f"{missing} bytes are missing"
-            raise InputError(f"{self.name} is truncated after {frames} frames ({reason}); copy the file again")
-
-
-@dataclass
-class _DecodeErrors:
-    """Number of skipped packets, and the read error that ended the stream."""
-
-    skipped_packets: int = 0
-    read_error: str = ""
-
-
-def _decode(container: InputContainer, stream: VideoStream, errors: _DecodeErrors) -> Iterator[av.VideoFrame]:
-    """Decode a stream to its end; damaged packets are counted and skipped, as in media players."""
-    packets = container.demux(stream)
-    while True:
+    def _open(self) -> VideoInput:
+        if isinstance(self._location, Pipe) and self._location.size:
+            raise InputError(f"{self.name} is a pipe, which can be read only once; save it to a file")
         try:
-            packet = next(packets, None)
-        except (av.FFmpegError, OSError) as error:
-            errors.read_error = error_reason(error)
-            with suppress(av.FFmpegError):
-                yield from stream.decode(None)
-            return
-        if packet is None:
-            return
+            container = open_container(self._location, self.name, self._timeout_s, decoding=self._decoding)
+        except InputError as error:
+            if self.path is not None and not has_index(self.path):
+                raise InputError(f"{self.name} is cut short: its index (moov) is missing; copy it again") from error
+            raise
         try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            errors.skipped_packets += 1
-            continue
-        yield from frames
+            return VideoInput(container, self.name, self._decoding)
+        except InputError:
+            container.close()
+            raise
 
+    def _ready(self) -> VideoInput:
+        """The input of the next iteration."""
+        if self._closed:
+            raise InputError(f"{self.name} is closed; open it again")
+        if self._input is None:
+            self._input = self._open()
+        return self._input
 
-_ATTACHED_PICTURE = 0x400
-_EXPECTED = "an image, a video, a camera or a URL"
+    def _head(self) -> bytes:
+        """First bytes of a file or pipe."""
+        if isinstance(self._location, Pipe):
+            return self._location.head
+        if self.path is None:
+            return b""
+        with self.path.open("rb") as file:
+            return file.read(4096)
 
+    def _progressive(self, reading: VideoInput) -> Iterator[MarkedFrame]:
+        if not self.deinterlace:
+            return reading.frames()
+        order = container_field_order(reading.stream.codec_context)
+        return deinterlaced(reading.frames(), order, lambda: self._note(_DEINTERLACED))
 
-def open_container(
-    location: str, name: str, timeout_s: float, input_format: str | None = None, decoding: Decoding = _SOFTWARE
-) -> InputContainer:
-    """Open a file, device or URL with FFmpeg.
+    def _converted(self, reading: VideoInput, times: FrameTimes) -> Iterator[tuple[Frame, tuple[Mark, ...]]]:
+        """Frames from `first_index` on, at once, while they are in the processor's cache."""
+        convert = FrameConverter(self._coded_wh, deep=self.bit_depth > 8)
+        for index, (decoded, marks) in enumerate(self._progressive(reading)):
+            self._tell(decoded)
+            pts = times.next(decoded)
+            if index >= self.first_index:
+                yield self._frame(convert(decoded), index, pts, times.duration(decoded)), marks
 
-    Args:
-        location: path, device or URL for FFmpeg.
-        name: name for messages.
-        timeout_s: maximum wait for opening, and for each read, in seconds.
-        input_format: FFmpeg input format; None to detect it.
-        decoding: threads and hardware.
+    def _settled(self, reading: VideoInput, frames: Iterator[tuple[Frame, tuple[Mark, ...]]]) -> Iterator[Frame]:
+        """Frames, each when the time of the next one is known, and whether it is damaged."""
+        waiting: deque[tuple[Frame, tuple[Mark, ...]]] = deque()
+        for frame, marks in frames:
+            waiting.append((frame, marks))
+            while len(waiting) > 1 and not any(reading.damage.waits(mark) for mark in waiting[0][1]):
+                yield self._finished(reading.damage, *waiting.popleft(), waiting[0][0].pts)
+        while waiting:
+            yield self._finished(reading.damage, *waiting.popleft(), waiting[0][0].pts if waiting else None)
 
-    Raises:
-        InputError: it cannot be opened or decoded by the hardware, or is a text file, which FFmpeg would render as an
-            image.
-    """
-    options = {"rtsp_flags": "prefer_tcp"} if location.startswith("rtsp") else {}
-    timeout = (timeout_s, timeout_s)
-    try:
-        container = av.open(
-            location, "r", format=input_format, options=options, timeout=timeout, hwaccel=decoding.hardware()
+    def _finished(self, damage: DamageTracker, frame: Frame, marks: tuple[Mark, ...], next_pts: int | None) -> Frame:
+        damaged = any(damage.is_damaged(mark) for mark in marks)
+        self.damaged_packets = damage.packets
+        self.damaged_frames += damaged
+        duration = frame.duration if next_pts is None or frame.pts is None else next_pts - frame.pts
+        return replace(frame, duration=duration, damaged=damaged)
+
+    def _frame(self, converted: Converted, index: int, pts: int, duration: int) -> Frame:
+        return Frame(
+            converted.pixels,
+            index,
+            float(pts * self.time_base),
+            pts=pts,
+            time_base=self.time_base,
+            duration=duration,
+            alpha=converted.alpha,
+            deep=converted.deep,
         )
-    except RuntimeError as error:  # no stream that the hardware decodes
-        raise InputError(f"{name} cannot be decoded by {decoding.device}: {error_reason(error)}; use auto") from error
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{name} cannot be opened: {error_reason(error)}; expected {_EXPECTED}") from error
-    if container.format.name == "tty":
-        container.close()
-        raise InputError(f"{name} is a text file; expected {_EXPECTED}")
-    return container
 
+    def _tell(self, decoded: av.VideoFrame) -> None:
+        """Note what of a frame is changed or not kept."""
+        for line in left_out(decoded):
+            self._note(line)
+        if (decoded.width, decoded.height) != self._coded_wh:
+            self._note("frames of another resolution are scaled to {}x{}".format(*self._coded_wh))
 
-def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """Select the video stream; cover images are ignored.
+    def _report(self, reading: VideoInput, times: FrameTimes) -> None:
+        """Add the notes that are known only at the end."""
+        damage = reading.damage
+        if damage.packets or self.damaged_frames:
+            self._note(f"{plural(damage.packets, 'damaged packet')}, {plural(self.damaged_frames, 'frame')} affected")
+        if damage.undecodable:
+            self._note(f"{plural(damage.undecodable, 'packet')} lost before the first key frame")
+        for line in (*reading.timeline.notes(), *times.notes()):
+            self._note(line)
 
-    Raises:
-        InputError: there is none, or this build of FFmpeg cannot decode it.
-    """
-    streams = [s for s in container.streams.video if not _is_cover(s)]
-    if not streams:
-        raise InputError(f"{name} has no video stream; expected a video")
-    best = container.streams.best("video")
-    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
-    if stream.codec_context is None:
-        raise InputError(f"{name} has a codec that this build of FFmpeg cannot decode; convert it to H.264")
-    return stream
+    def _check_complete(self, reading: VideoInput, frames: int) -> None:
+        missing = 0
+        if isinstance(self._location, Pipe):
+            missing = missing_of_pipe(self._location.head, self._location.size)
+            if not missing and self._location.is_mp4 and frames < (self.frame_count or 0):
+                reading.read_error = f"its index lists {self.frame_count}"
+        elif self.path is not None:
+            missing = missing_bytes(self.path)
+        if reading.read_error or missing:
+            reason = reading.read_error or f"{missing} bytes are missing"
+            raise InputError(
+                f"{self.name} is truncated after {plural(frames, 'frame')} ({reason}); copy the file again"
+            )
 
-
-def _is_cover(stream: VideoStream) -> bool:
-    disposition = getattr(stream, "disposition", None)  # missing in PyAV 14.0
-    return disposition is not None and bool(disposition.value & _ATTACHED_PICTURE)
-
-
-def frame_rate(stream: VideoStream) -> Fraction | None:
-    """Average frame rate in frames/s; None if unknown."""
-    return stream.average_rate or stream.guessed_rate or None
-
-
-_SEGMENT = b"\x18\x53\x80\x67"  # ID of Matroska's Segment element; its size follows
-
-
-def missing_bytes(path: Path) -> int:
-    """Difference between the length that the container declares and the file size.
-
-    Args:
-        path: MP4, MOV, Matroska, WebM, AVI or GIF file.
-
-    Returns:
-        Missing bytes; 0 if the file is complete, declares no length or is of another format.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(64)
-        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-            return max(0, _mp4_length(file, size) - size)
-        if head[:4] == b"\x1a\x45\xdf\xa3":
-            return max(0, _matroska_length(head, size) - size)
-        if head[:4] == b"RIFF":
-            return max(0, 8 + int.from_bytes(head[4:8], "little") - size)
-        if head[:3] == b"GIF":
-            file.seek(-1, os.SEEK_END)
-            return 0 if file.read(1) == b";" else 1
-    return 0
-
-
-def _mp4_length(file: BinaryIO, size: int) -> int:
-    """End of the last top-level box of an MP4 file, in bytes."""
-    offset = 0
-    while offset + 8 <= size:
-        file.seek(offset)
-        box = file.read(16)
-        length = int.from_bytes(box[:4], "big")
-        if length == 1:
-            length = int.from_bytes(box[8:16], "big")
-        if length < 8:  # 0 means to the end of the file
-            return size
-        offset += length
-    return max(offset, size)
-
-
-def _matroska_length(head: bytes, size: int) -> int:
-    """End of the Segment element of a Matroska file, in bytes."""
-    offset = head.find(_SEGMENT) + len(_SEGMENT)
-    if offset < len(_SEGMENT) or offset >= len(head) or head[offset] == 0:
-        return size
-    width = 9 - head[offset].bit_length()
-    value = int.from_bytes(head[offset : offset + width], "big") & ((1 << 7 * width) - 1)
-    if value == (1 << 7 * width) - 1:  # all ones: unknown length, as in live recordings
-        return size
-    return offset + width + value
+    def _note(self, line: str) -> None:
+        """Add a note unless an earlier iteration or frame did."""
+        note = f"{self.name}: {line}"
+        if note not in self.notes:
+            self.notes.append(note)

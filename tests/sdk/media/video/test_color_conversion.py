@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 from facesr_edge.sdk.media.sources import open_source
-from facesr_edge.sdk.media.video.color_conversion import BgrConverter, YuvConverter, yuv420_from_bgr
+from facesr_edge.sdk.media.video.color_conversion import BgrConverter, apply_display_matrix, display_matrix
+from facesr_edge.sdk.media.video.encoding.yuv_conversion import YuvConverter, yuv420_from_bgr
 from support.media import make_video
 
 ACCURATE = 0x2 | 0x40000 | 0x2000  # swscale: bilinear, accurate rounding, full chroma interpolation
@@ -104,3 +105,19 @@ def test_frames_own_their_memory(tmp_path: Path) -> None:
     assert all(np.array_equal(*pair) for pair in zip(frames, copies, strict=True))
     assert all(pixels.flags.writeable for pixels in frames)
     assert not any(np.shares_memory(frames[0], other) for other in frames[1:])
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_frame_with_side_data_unknown_to_pyav_is_turned(tmp_path: Path, orientation: int) -> None:
+    """JPEG frames have EXIF as side data, in FFmpeg 8 of a kind that PyAV does not know."""
+    from PIL import Image
+
+    exif, image = Image.Exif(), Image.new("RGB", (64, 32))
+    image.paste((255, 255, 255), (0, 0, 16, 16))
+    exif[274] = orientation
+    image.save(tmp_path / "a.jpg", exif=exif)
+    with av.open(str(tmp_path / "a.jpg"), format="mjpeg") as container:
+        frame = next(container.decode(video=0))
+    pixels = apply_display_matrix(frame.to_ndarray(format="bgr24"), display_matrix(frame))
+    y, x = {1: (0, 0), 3: (-1, -1), 6: (0, -1), 8: (-1, 0)}[orientation]
+    assert pixels[y, x].min() > 200

@@ -14,7 +14,9 @@ import pytest
 from facesr_edge.engines.errors import InputError
 from facesr_edge.sdk.media.sources import open_source
 from facesr_edge.sdk.media.video.color_conversion import apply_display_matrix
-from support.media import HEIGHT, SHARED_VIDEO, WIDTH, make_video, one_line, pattern
+from facesr_edge.sdk.media.video.reader import VideoSource
+from PIL import Image
+from support.media import HEIGHT, SHARED_VIDEO, WIDTH, audio_packets, make_video, one_line, pattern
 
 
 @pytest.mark.parametrize(
@@ -59,13 +61,58 @@ def test_video_can_be_read_twice(tmp_path: Path) -> None:
     assert source.exhausted
 
 
-def test_variable_frame_rate_and_start_offset_are_kept(tmp_path: Path) -> None:
-    pts = [1000, 1040, 1055, 1200, 1999, 2000]
-    make_video(tmp_path / "v.mkv", frames=6, pts=pts)
+def test_variable_frame_rate_is_kept_from_zero_on(tmp_path: Path) -> None:
+    make_video(tmp_path / "v.mkv", frames=6, pts=[1000, 1040, 1055, 1200, 1999, 2000])
     frames = list(open_source(tmp_path / "v.mkv"))
-    assert [frame.pts for frame in frames] == pts
+    assert [frame.pts for frame in frames] == [0, 40, 55, 200, 999, 1000]
+    assert [frame.duration for frame in frames] == [40, 15, 145, 799, 1, 40]
     assert [frame.time_base for frame in frames] == [Fraction(1, 1000)] * 6
-    assert frames[3].time_s == 1.2
+    assert frames[3].time_s == 0.2
+
+
+def test_first_index_skips_frames_and_keeps_indices(tmp_path: Path) -> None:
+    make_video(tmp_path / "v.mp4")
+    with open_source(tmp_path / "v.mp4") as source:
+        assert isinstance(source, VideoSource)
+        whole = list(source)
+        source.first_index = 15
+        rest = list(source)
+    assert [(frame.index, frame.pts) for frame in rest] == [(frame.index, frame.pts) for frame in whole[15:]]
+    np.testing.assert_array_equal(rest[0].pixels, whole[15].pixels)
+
+
+def test_closed_source_raises(tmp_path: Path) -> None:
+    source = open_source(make_video(tmp_path / "v.mp4", 3))
+    source.close()
+    with pytest.raises(InputError, match="closed"):
+        list(source)
+
+
+def test_packets_of_other_streams_are_those_of_the_file(tmp_path: Path) -> None:
+    make_video(tmp_path / "v.mkv", 30, audio=("aac", "libopus"))
+    with open_source(tmp_path / "v.mkv") as source:
+        assert isinstance(source, VideoSource)
+        assert [stream.type for stream in source.streams] == ["audio", "audio"]
+        queue = source.copy(source.streams[1:])
+        early = []
+        for frame in source:
+            early += list(queue.take_until(Fraction(frame.time_s)))
+            assert all(packet.dts * packet.time_base <= frame.time_s for packet in early)
+        packets = [*early, *queue.take_until(None)]
+    assert early
+    assert [bytes(packet) for packet in packets] == [data for _, data in audio_packets(tmp_path / "v.mkv", 1)]
+    queue.close()
+    assert list(queue.take_until(None)) == []
+
+
+def test_animated_gif_keeps_durations_and_repetitions(tmp_path: Path) -> None:
+    images = [Image.fromarray(pattern(level)[:, :, ::-1]) for level in (0, 80, 160, 240)]
+    images[0].save(tmp_path / "v.gif", save_all=True, append_images=images[1:], duration=[100, 500, 50, 1000], loop=3)
+    with open_source(tmp_path / "v.gif") as source:
+        assert isinstance(source, VideoSource)
+        frames = list(source)
+    assert [frame.duration * frame.time_base for frame in frames] == [Fraction(n, 100) for n in (10, 50, 5, 100)]
+    assert source.loop == 3
 
 
 @pytest.mark.parametrize(("rotation", "quarter_turns"), [(90, 1), (-90, -1), (180, 2)])
@@ -111,7 +158,7 @@ def test_mp4_without_its_index_raises_on_opening(tmp_path: Path, capfd: pytest.C
     make_video(tmp_path / "v.mp4")
     data = (tmp_path / "v.mp4").read_bytes()
     (tmp_path / "v.mp4").write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match="invalid data"):
+    with pytest.raises(InputError, match="cut short"):
         open_source(tmp_path / "v.mp4")
     assert capfd.readouterr().err == ""
 
