@@ -22,9 +22,15 @@ from ..profiling.timing import Span, Stopwatch
 
 @runtime_checkable
 class DeviceSession(Session, Protocol):
-    """A session that takes and returns arrays in GPU memory."""
+    """A session that takes and returns arrays in GPU memory.
+
+    Attributes:
+        gpu: where they are.
+        lock: reentrant, held during a call, and by callers until they have read the result of `output_on_device`.
+    """
 
     gpu: Gpu
+    lock: AbstractContextManager[Any]
 
     def infer_on_device(self, array: Any) -> DeviceArray:
         """The `tensor` of `output_on_device`."""

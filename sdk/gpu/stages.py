@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -83,7 +82,8 @@ class GpuStages:
             )
         self._session, self._detector, self._detector_session = session, detector, detector_session
         self._outscale, self._host_paste = outscale, outscale > session.io_spec.scale
-        self._context, self._lock = GpuContext(session.gpu), Lock()
+        self._context = GpuContext(session.gpu)
+        self._locks = sorted((session.lock, detector_session.lock), key=id)  # in the same order in every pipeline
         self._uploader = FrameUploader(self._context, detector.plan)
 
     def accepts(self, frame: Any) -> bool:
@@ -93,7 +93,7 @@ class GpuStages:
     @contextmanager
     def timed(self, spans: Iterable[Span]) -> Iterator[GpuTimer]:
         """See `Stages.timed`."""
-        with self._lock:
+        with self._locks[0], self._locks[1]:  # outputs of the sessions, and buffers, are reused for the next frame
             self._context.check_open()
             self._context.timer.begin(spans)
             try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from ...engines.errors import UsageError
 from ..pipeline.frame import Frame
 from ..pipeline.summary import Failure
+
+if TYPE_CHECKING:
+    from .journal import Journal, Progress
 
 Kind = Literal["image", "folder", "video", "live"]
 
@@ -84,13 +87,20 @@ class Sink(ABC):
         frames_written: number of composites written.
         notes: what is lost or converted on writing, one line each, e.g. dropped audio or padding to even sides.
         info: other messages, e.g. the hardware that encodes; nothing is lost.
+        journal: of the run that writes `path`; None for a sink that `open_sink` did not open.
+        identity: options of the encoder, for the journal.
+        resumable: whether a stopped run can go on.
     """
+
+    journal: Journal | None = None
+    resumable = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.frames_written = 0
         self.notes: list[str] = []
         self.info: list[str] = []
+        self.identity: dict[str, Any] = {}
 
     def write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
         """Write the composite of one frame.
@@ -111,7 +121,34 @@ class Sink(ABC):
     @abstractmethod
     def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None: ...
 
-    def close(self, complete: bool = True) -> None:  # noqa: B027 (image sinks have nothing to finish)
+    def go_on(self, earlier: Progress, frames: int) -> int:
+        """Go on with a stopped run.
+
+        Args:
+            earlier: what its journal says.
+            frames: maximum number of frames to keep of it.
+
+        Returns:
+            Number of frames that need not be written.
+        """
+        return 0
+
+    def keep_files(self, earlier: Progress, names: Iterable[str]) -> dict[str, int]:
+        """Keep the images that a stopped run has finished.
+
+        Args:
+            earlier: what its journal says.
+            names: of all images.
+
+        Returns:
+            Name of a finished image → number of its frames.
+        """
+        return {}
+
+    def discard_earlier(self) -> None:  # noqa: B027 (not every sink has temporary files)
+        """Remove the temporary files of stopped runs."""
+
+    def close(self, complete: bool = True) -> None:
         """Finish the file.
 
         Args:
@@ -120,6 +157,8 @@ class Sink(ABC):
         Raises:
             OutputError: the file cannot be finished.
         """
+        if self.journal:
+            self.journal.close(complete)
 
     def __enter__(self) -> Sink:
         return self

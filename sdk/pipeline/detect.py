@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -25,7 +26,7 @@ MIN_CONTAINED = 0.8
 
 
 class Detector:
-    """Face detector for frames of any size.
+    """Face detector for frames of any size. Thread-safe: calls from several threads or pipelines wait for each other.
 
     Args:
         session: a face-detection engine.
@@ -33,20 +34,23 @@ class Detector:
         min_face: side of the smallest face of interest, frame pixels; the default of each call. From 12 on the frame is
             downscaled before detection, which is faster; below 8 it is enlarged, up to twice, which is slower. Boxes
             are returned in frame pixels in any case.
+        fingerprint: names the weights; a stopped run is resumed only with the same.
 
     Raises:
         UsageError: a score outside 0..1, or min_face below one pixel.
         EngineError: the session is not a detector.
     """
 
-    def __init__(self, session: Session, score: float = DEFAULT_SCORE, min_face: float = MIN_FACE) -> None:
+    def __init__(
+        self, session: Session, score: float = DEFAULT_SCORE, min_face: float = MIN_FACE, *, fingerprint: str = ""
+    ) -> None:
         if session.io_spec.task != "face-detection":
             raise EngineError(f"expected a face detector, got a bundle for {session.io_spec.task}")
         if not 0 <= score <= 1:
             raise UsageError(f"score is {score}, expected 0 to 1")
         check_min_face(min_face)
-        self.session, self.score, self.min_face = session, score, min_face
-        self._buffer = np.empty(0, np.uint8)
+        self.session, self.score, self.min_face, self.fingerprint = session, score, min_face, fingerprint
+        self._buffer, self._lock = np.empty(0, np.uint8), Lock()
 
     def plan(self, width: int, height: int, min_face: float | None = None) -> Plan:
         """The passes over a frame, and their cost.
@@ -104,8 +108,10 @@ class Detector:
         self, frame: NDArray[np.uint8], detector_pass: DetectorPass, infer: Infer, score: float | None = None
     ) -> Detections:
         """Detections of one pass in frame pixels, before suppression."""
-        image = self._network_input(frame, detector_pass)
-        detections = decode(infer(image[None])[0], image.shape[0], image.shape[1], self._min_score(score))
+        with self._lock:
+            image = self._network_input(frame, detector_pass)
+            maps = infer(image[None])[0]
+        detections = decode(maps, image.shape[0], image.shape[1], self._min_score(score))
         return _in_frame(detections, detector_pass.tile, detector_pass.resized_wh)
 
     def _min_score(self, score: float | None) -> float:
@@ -141,11 +147,14 @@ class Detector:
         """Detections of all regions in frame pixels, before suppression."""
         if not regions.cells:
             return Detections.empty()
-        image = self._image(regions.network_hw)
-        image[:] = GREY
-        for cell in regions.cells:
-            _resize(_window(frame, cell.tile), image[cell.y :, cell.x :][: cell.resized_wh[1], : cell.resized_wh[0]])
-        detections = decode(infer(image[None])[0], *regions.network_hw, score)
+        with self._lock:
+            image = self._image(regions.network_hw)
+            image[:] = GREY
+            for cell in regions.cells:
+                width, height = cell.resized_wh
+                _resize(_window(frame, cell.tile), image[cell.y :, cell.x :][:height, :width])
+            maps = infer(image[None])[0]
+        detections = decode(maps, *regions.network_hw, score)
         return Detections.merge([_in_frame(cell.own(detections), cell.tile, cell.resized_wh) for cell in regions.cells])
 
     def _network_input(self, frame: NDArray[np.uint8], detector_pass: DetectorPass) -> NDArray[np.uint8]:
@@ -168,7 +177,8 @@ class Detector:
     def close(self) -> None:
         """Release the engine and the buffer."""
         self.session.close()
-        self._buffer = np.empty(0, np.uint8)
+        with self._lock:
+            self._buffer = np.empty(0, np.uint8)
 
 
 def _window(frame: NDArray[np.uint8], tile: Tile) -> NDArray[np.uint8]:

@@ -86,7 +86,10 @@ def bgr_from(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     Raises:
         InputError: another shape or dtype, or no pixels.
     """
-    pixels = np.asarray(pixels)
+    try:
+        pixels = np.asarray(pixels)
+    except ValueError as error:  # nested lists of different lengths
+        raise InputError("expected an image of (H, W, 3) uint8 BGR, got rows of different lengths") from error
     if pixels.size == 0 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
         raise InputError(f"expected an image of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {pixels.shape}")
     if pixels.dtype == np.uint16:

@@ -47,8 +47,12 @@ class Overlap:
             for n, step in enumerate(steps)
         ]
         atexit.register(self.close)  # before the interpreter ends, which kills daemon threads inside of native code
-        for thread in (self._reader, *self._workers):
-            thread.start()
+        try:
+            for thread in (self._reader, *self._workers):
+                thread.start()
+        except RuntimeError as error:  # no memory for a thread, or too many of them
+            self.close()
+            raise EngineError(f"{error}; free some memory, or use overlap=False") from error
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the results, in order.
@@ -76,7 +80,7 @@ class Overlap:
         for queue in self._queues:
             queue.put(_End(EngineError("the pipeline was closed while it streamed; load it again")))
         for thread, timeout_s in [(self._reader, SOURCE_TIMEOUT_S), *((worker, None) for worker in self._workers)]:
-            if thread is not current_thread():
+            if thread.ident is not None and thread is not current_thread():
                 thread.join(timeout_s)
 
     def _read(self, source: Iterable[Any]) -> None:

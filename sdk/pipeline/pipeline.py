@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import reduce
-from threading import Lock
+from itertools import count
 from typing import Any
 from weakref import WeakSet
 
@@ -49,11 +49,24 @@ def _finish(job: Job) -> FrameResult:
     return next(result for result in job if result is not None)
 
 
+def _frames(source: Any) -> Iterator[Any]:
+    """Iterator of the frames of a source; a path or a single frame is rejected."""
+    if isinstance(source, (str, os.PathLike)):
+        raise UsageError(f"expected a source of frames, got the path {os.fspath(source)!r}; open it with open_source")
+    if isinstance(source, (np.ndarray, Frame)) or not hasattr(source, "__iter__"):
+        raise UsageError(
+            f"expected a source or another iterable of frames, got {type(source).__name__}; "
+            "for a single frame call the pipeline: pipeline(frame)"
+        )
+    return iter(source)
+
+
 class Pipeline:
     """Face super-resolution of frames; a context manager.
 
-    It can be called while it streams, and from several threads, which wait for each other; its session and detector
-    are not thread-safe.
+    Thread-safe: it can be called while it streams, and from several threads, which wait for each other in its session
+    and detector; several pipelines may share these. An iterator of `stream` belongs to one thread. After `os.fork` it
+    can be used in the parent only, and it cannot be pickled: load another one in the child process.
 
     Args:
         session: a super-resolution engine.
@@ -65,6 +78,7 @@ class Pipeline:
         stages: builds the stages from session, detector and outscale: `CpuStages` or `GpuStages`.
         detect_every: frames of a stream from one full detection to the next, 1 or more; or "auto". See `load`.
         threads: maximum number of stages that compute at once in a stream; 0 for one per core.
+        close_detector: close the detector with the pipeline; False if others use it.
 
     Raises:
         UsageError: another outscale, or an invalid detect_every.
@@ -82,6 +96,7 @@ class Pipeline:
         stages: Callable[[Session, Detector, int], Stages[Any, Any, Any, Any]] = CpuStages,
         detect_every: DetectEvery = 1,
         threads: int = 0,
+        close_detector: bool = True,
     ) -> None:
         if session.io_spec.task != "super-resolution":
             raise EngineError(f"expected a super-resolution bundle, got one for {session.io_spec.task}")
@@ -92,8 +107,8 @@ class Pipeline:
         self.detect_every = detect_every
         self.outscale, self.composite = outscale, composite
         self.stages = stages(session, detector, outscale)
+        self._close_detector = close_detector
         self._threads = threads or os.cpu_count() or 1
-        self._detecting, self._upscaling = Lock(), Lock()
         self._streams: WeakSet[Overlap] = WeakSet()
 
     def __call__(self, frame: Any) -> FrameResult:
@@ -114,8 +129,8 @@ class Pipeline:
         return _finish(self._job(frame, [], self._detect))
 
     def stream(
-        self, source: Iterable[Frame], *steps: Callable[[FrameResult], FrameResult], overlap: bool = True
-    ) -> Iterator[FrameResult]:
+        self, source: Iterable[Any], *steps: Callable[[FrameResult], FrameResult], overlap: bool = True
+    ) -> Generator[FrameResult, None, None]:
         """Upscale the faces of every frame of a source, several frames at a time.
 
         Decoding, detection, upscaling (with cropping), pasting and each of `steps` run in threads of their own, on
@@ -129,12 +144,13 @@ class Pipeline:
         thread after 0.5 s.
 
         Args:
-            source: frames.
+            source: frames, or images as `__call__` takes.
             steps: called with each result, in order, e.g. to encode it; the return value is passed on.
             overlap: False to process one frame at a time in the thread of the caller.
 
         Raises:
-            EngineError: as for a frame, or the pipeline is closed.
+            UsageError: the source is a path or a single frame.
+            InputError, EngineError: as for a frame, or the pipeline is closed.
         """
         jobs = self._jobs(source, StreamDetector(self.stages, self.detector, self.detect_every))
         if not overlap:
@@ -158,17 +174,19 @@ class Pipeline:
         Raises:
             InputError: another shape or dtype, or too large.
         """
-        with self._upscaling:
-            return upscale_crops(self.session, crops)
+        return upscale_crops(self.session, crops)
 
-    def _jobs(self, source: Iterable[Frame], detect: Detect) -> Iterator[Job]:
-        """A job for each frame of a source, whose time is the span "decode"."""
-        frames = iter(source)
-        while True:
+    def _jobs(self, source: Iterable[Any], detect: Detect) -> Iterator[Job]:
+        """A job for each frame of a source, whose time is the span "decode"; an array gets its position as index."""
+        frames = _frames(source)
+        end: Any = object()
+        for index in count():
             start = time.perf_counter_ns()
-            frame = next(frames, None)
-            if frame is None:
+            frame = next(frames, end)
+            if frame is end:
                 return
+            if not isinstance(frame, Frame) and not self.stages.accepts(frame):
+                frame = Frame(bgr_from(frame), index)
             yield self._job(frame, [Span("decode", start, time.perf_counter_ns() - start)], detect)
 
     def _job(self, frame: Any, spans: list[Span], detect: Detect) -> Job:
@@ -176,14 +194,14 @@ class Pipeline:
         if not isinstance(frame, Frame) and not stages.accepts(frame):
             frame = Frame(bgr_from(frame))
         with stages.timed(spans) as timer:
-            with self._detecting, timer.stage("detect"):
+            with timer.stage("detect"):
                 loaded = stages.load(frame, timer)
                 source, detections, use = detect(loaded, timer)
             yield None
             with timer.stage("crop"):
                 windows, too_large = windows_for(detections, source.pixels.shape, self.session.io_spec.crop_sizes)
                 crops = stages.crop(loaded, windows)
-            with self._upscaling, timer.stage("upscale"):
+            with timer.stage("upscale"):
                 upscaled = stages.upscale(crops, detections, timer)
             yield None
             composite = None
@@ -204,12 +222,13 @@ class Pipeline:
         self.detector.session.warm_up()
 
     def close(self) -> None:
-        """Release the stages and both engines; idempotent."""
+        """Release the stages and the engines, after the running calls; idempotent."""
         for stream in list(self._streams):
             stream.close()
         self.stages.close()
         self.session.close()
-        self.detector.close()
+        if self._close_detector:
+            self.detector.close()
 
     def __enter__(self) -> Pipeline:
         return self

@@ -79,7 +79,10 @@ def build_library(
     def features() -> Iterator[ReferenceFeatures]:
         with ExitStack() as stack:
             names = (REFERENCES, EMBEDDING)
-            graphs = [stack.enter_context(closing(OrtGraph(bundle.folder / name, threads))) for name in names]
+            graphs = [
+                stack.enter_context(closing(OrtGraph(bundle.folder / name, threads, content=bundle.read_graph(name))))
+                for name in names
+            ]
             for start in range(0, len(paths), BATCH):
                 batch = paths[start : start + BATCH]
                 large = np.stack([fit_crop(read_image(path), path, io_spec) for path in batch])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -82,23 +83,24 @@ class FrameResult:
         return milliseconds(self.spans)
 
     def to_dict(self) -> dict[str, Any]:
-        """Faces and timings for JSON, without pixels; an infinite consistency is null."""
+        """Faces and timings for JSON, without pixels; what is not finite, such as a consistency, is null."""
         return {
             "index": self.source.index,
             "name": self.source.name,
             "time_s": self.source.time_s,
+            "damaged": self.source.damaged,
             "faces": [
                 {
-                    "box_xyxy": [round(float(v), 2) for v in face.box_xyxy],
-                    "score": round(face.score, 4),
-                    "landmarks": [[round(float(v), 2) for v in point] for point in face.landmarks],
+                    "box_xyxy": [_number(v, 2) for v in face.box_xyxy],
+                    "score": _number(face.score, 4),
+                    "landmarks": [[_number(v, 2) for v in point] for point in face.landmarks],
                     "window_xyxy": list(face.window_xyxy),
                     "scale": face.scale,
-                    "consistency_db": round(face.consistency_db, 2) if np.isfinite(face.consistency_db) else None,
+                    "consistency_db": _number(face.consistency_db, 2),
                 }
                 for face in self.faces
             ],
-            "too_large": [[round(float(v), 2) for v in box] for box in self.too_large.boxes_xyxy],
+            "too_large": [[_number(v, 2) for v in box] for box in self.too_large.boxes_xyxy],
             "detection": self.detection
             and {
                 "kind": self.detection.kind,
@@ -106,3 +108,8 @@ class FrameResult:
             },
             "timings_ms": {name: round(ms, 3) for name, ms in self.timings_ms.items()},
         }
+
+
+def _number(value: float, digits: int) -> float | None:
+    """Rounded number for JSON; None if it is not finite."""
+    return round(float(value), digits) if math.isfinite(value) else None

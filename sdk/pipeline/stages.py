@@ -33,9 +33,8 @@ class Stages(Protocol[FrameT, CropsT, FacesT, TimerT]):
     The stages keep nothing of a frame on the host: its state is in arguments and results, its timings in `timer`.
 
     Attributes:
-        overlap: whether detect, crop and upscale, and paste of different frames may run at once, each in one thread at
-            a time and in the order of the frames. If not, one frame is processed from `timed` to `collect` before the
-            next.
+        overlap: whether detect, crop and upscale, and paste of different frames may run at once. If not, one frame is
+            processed from `timed` to `collect` before the next; other threads wait in `timed`.
     """
 
     overlap: bool

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...engines.postprocess import Detections
 from ..profiling.timing import Stopwatch
+from .chunks import starts_chunk
 from .detect import Detector
 from .frame import Frame
 from .redetect import DetectEvery, DetectionState, Detectors, detect_next
@@ -14,7 +15,10 @@ from .stages import Stages
 
 
 class StreamDetector:
-    """Detects in the frames of one stream, given in order; see `detect_next`.
+    """Detects in the frames of one stream, given in order by one thread at a time; see `detect_next`.
+
+    Each chunk of a stream begins with a full detection and knows nothing of the frames before it, so that the results
+    do not depend on where a stopped run was resumed.
 
     Args:
         stages: of the pipeline.
@@ -47,7 +51,8 @@ class StreamDetector:
             io_spec=self._detector.session.io_spec,
             score=self._detector.score,
         )
-        self._state, detections, use = detect_next(self._state, frame, self._every, detectors)
+        state = None if frame.index and starts_chunk(frame.index) else self._state  # 0: also frames without an index
+        self._state, detections, use = detect_next(state, frame, self._every, detectors)
         return frame, detections, use
 
 

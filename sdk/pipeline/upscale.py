@@ -34,6 +34,8 @@ def upscale_crops(session: Session, crops: NDArray[np.uint8]) -> NDArray[np.uint
         InputError: another shape or dtype, or too large.
     """
     io_spec, scale = session.io_spec, session.io_spec.scale
+    if not isinstance(crops, np.ndarray):
+        raise InputError(f"expected crops of (N, h, w, 3) uint8 BGR, got {type(crops).__name__}; stack them: np.stack")
     if crops.ndim != 4 or crops.shape[3] != 3 or crops.dtype != np.uint8 or 0 in crops.shape[1:]:
         raise InputError(f"expected crops of (N, h, w, 3) uint8 BGR, got {crops.shape} {crops.dtype}")
     n, height, width, _ = crops.shape

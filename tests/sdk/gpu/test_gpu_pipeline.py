@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from threading import RLock
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ class OrtOnGpuArrays(OrtSession):
 
     def __init__(self, bundle, gpu):
         super().__init__(bundle, threads=1)
-        self.gpu, self.calls, self.fails = gpu, 0, False
+        self.gpu, self.calls, self.fails, self.lock = gpu, 0, False, RLock()
         self._stream, self._out = gpu.stream(), gpu.empty((2**25,), np.uint8)
 
     def infer_on_device(self, array):

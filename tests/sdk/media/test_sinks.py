@@ -174,3 +174,15 @@ def test_quality_applies_to_the_files_of_a_folder(tmp_path: Path) -> None:
                 sink.write(frame, frame.pixels)
         sizes.append((tmp_path / "out" / "a.jpg").stat().st_size)
     assert sizes[0] < sizes[1]
+
+
+def test_a_sequence_goes_to_a_folder_under_its_names_and_never_onto_itself(tmp_path: Path) -> None:
+    for number in range(3):
+        make_image(tmp_path / f"f_{number:03d}.png")
+    with open_source(tmp_path / "f_%03d.png") as source:
+        with open_sink(tmp_path / "out", source) as sink:
+            for frame in source:
+                sink.write(frame, frame.pixels)
+        assert len(list((tmp_path / "out").glob("f_00?.png"))) == 3
+        with pytest.raises(UsageError, match="would be overwritten"):
+            open_sink(tmp_path / "f_%03d.png", source)

@@ -74,11 +74,14 @@ def test_folder_without_images_raises_with_the_supported_suffixes(tmp_path: Path
         open_source(tmp_path)
 
 
-def test_error_names_the_unreadable_image_of_a_folder(tmp_path: Path) -> None:
+def test_an_unreadable_image_of_a_folder_is_a_failure_and_the_others_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(".png"))
     (tmp_path / "b.png").write_bytes(b"nothing")
-    with open_source(tmp_path) as source, pytest.raises(InputError, match=r"b\.png"):
-        list(source)
+    (tmp_path / "c.png").write_bytes(encoded(".png"))
+    with open_source(tmp_path) as source:
+        for _ in range(2):
+            assert [frame.name for frame in source] == ["a.png", "c.png"]
+            assert [failure.name for failure in source.failures] == ["b.png"]
 
 
 @pytest.mark.parametrize("index", [97, "97", "/dev/video97"])

@@ -156,6 +156,27 @@ def test_a_damaged_library_or_one_of_another_network_is_rejected(msrnet_bundle, 
         open_library(reference_faces)
 
 
+@pytest.mark.parametrize("shape", ["(99999999999, 64, 72)", "(6, -1, 9)", "()", "('a',)", "(6,", "(0, 0, 0)", "(6, 9)"])
+def test_array_whose_header_does_not_fit_its_file_is_rejected(library, tmp_path, shape):
+    for path in library.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    data = (tmp_path / KEYS).read_bytes()
+    head = data[:128].decode("latin-1")
+    start, end = head.index("("), head.index(")") + 1
+    (tmp_path / KEYS).write_bytes(f"{head[:start]}{shape}{head[end:]}".ljust(128)[:128].encode("latin-1") + data[128:])
+    with pytest.raises(InputError, match="is damaged"):
+        open_library(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"file": {}}, {"sha256": 5}, {"other": 1}])
+def test_entry_of_wrong_types_is_rejected(library, tmp_path, changes):
+    manifest = json.loads((library.folder / MANIFEST).read_text("utf-8"))
+    manifest["entries"][0] |= changes
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="cannot be read"):
+        open_library(tmp_path)
+
+
 def test_only_a_library_is_replaced_and_errors_leave_the_old_one(msrnet_bundle, reference_faces, tmp_path):
     build_library(reference_faces, tmp_path / "library", msrnet_bundle, limit=2, threads=1)
     assert len(build_library(reference_faces, tmp_path / "library", msrnet_bundle, limit=3, threads=1)) == 3

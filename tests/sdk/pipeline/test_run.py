@@ -1,17 +1,19 @@
-"""The run loop: lazy, in order, with timed writes; and the JSON of its results."""
+"""The run loop: lazy, in order, with timed writes and a summary."""
 
-import io
 import json
 from functools import reduce
 
+import cv2
 import numpy as np
 import pytest
-from facesr_edge.engines.errors import OutputError, UsageError
+from facesr_edge.engines.errors import UsageError
 from facesr_edge.engines.postprocess import Detections
+from facesr_edge.sdk.media.sinks import open_sink
+from facesr_edge.sdk.media.sources import open_source
 from facesr_edge.sdk.pipeline.frame import Frame
 from facesr_edge.sdk.pipeline.results import FrameResult
 from facesr_edge.sdk.pipeline.run import run
-from facesr_edge.sdk.profiling.json_writer import JsonWriter
+from facesr_edge.sdk.pipeline.summary import Failure, RunSummary
 from facesr_edge.sdk.profiling.timing import Span
 
 
@@ -42,10 +44,6 @@ def frames(count):
     return (Frame(np.zeros((8, 8, 3), np.uint8), index) for index in range(count))
 
 
-def result(index=0):
-    return FrameResult(Frame(np.zeros((8, 8, 3), np.uint8), index), None, (), Detections.empty())
-
-
 def test_frames_are_processed_lazily_and_written_in_order():
     pipeline, sink = CountingPipeline(), ListSink()
     results = run(pipeline, frames(5), sink)
@@ -69,36 +67,47 @@ def test_a_sink_without_composites_is_rejected_before_the_first_frame():
     assert pipeline.done == 0
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_json_results_are_one_document(count):
-    stream = io.StringIO()
-    with JsonWriter(stream, {"model": "m"}) as writer:
-        for index in range(count):
-            writer.add(result(index))
-    document = json.loads(stream.getvalue())
-    assert document["model"] == "m" and [frame["index"] for frame in document["frames"]] == list(range(count))
+def test_the_summary_counts_what_was_done_so_far_and_is_complete_at_the_end():
+    results = run(CountingPipeline(), frames(3))
+    assert results.summary.frames == 0
+    next(results)
+    assert results.summary.frames == 1 and not results.summary.complete
+    assert sum(1 for _ in results) == 2 and results.summary.frames == 3 and results.summary.complete
 
 
-def test_json_results_of_an_interrupted_run_hold_the_frames_done(tmp_path):
-    path = tmp_path / "faces.json"
-    with pytest.raises(KeyboardInterrupt), JsonWriter(path, {}) as writer:
-        writer.add(result())
-        assert not path.exists()
-        raise KeyboardInterrupt
-    assert len(json.loads(path.read_text())["frames"]) == 1
-    assert list(tmp_path.iterdir()) == [path]
+def test_a_closed_run_is_not_complete():
+    with run(CountingPipeline(), frames(3)) as results:
+        next(results)
+    assert list(results) == [] and results.summary.frames == 1
 
 
-def test_json_results_without_a_frame_keep_the_existing_file(tmp_path):
-    path = tmp_path / "faces.json"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), JsonWriter(path, {}):
-        raise RuntimeError
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+def test_faces_are_the_upscaled_ones_and_the_too_large_ones(sr, portrait):
+    results = run(sr, [Frame(portrait), Frame(portrait[::2, ::2].copy(), damaged=True)])
+    assert len(list(results)) == 2
+    assert (results.summary.faces, results.summary.upscaled, results.summary.too_large) == (2, 1, 1)
+    assert results.summary.damaged_frames == 1
 
 
-def test_a_path_for_json_that_cannot_be_written_is_an_output_error(tmp_path):
-    with pytest.raises(OutputError, match="missing"):
-        JsonWriter(tmp_path / "missing" / "faces.json", {})
-    with pytest.raises(OutputError, match="is a folder"):
-        JsonWriter(tmp_path, {})
+def test_notes_of_source_and_sink_are_in_the_summary(sr, tmp_path):
+    image = tmp_path / "odd.png"
+    cv2.imwrite(str(image), np.full((48, 63, 3), 118, np.uint8))
+    with open_source(image) as source, open_sink(tmp_path / "out.png", source, outscale=2) as sink:
+        source.notes.append("read")
+        sink.notes.append("written")
+        source.failures.append(Failure("b.png", "broken"))
+        results = run(sr, source, sink)
+        assert sum(1 for _ in results) == 1
+    assert results.summary.notes == ("read", "written") and results.summary.failures == (Failure("b.png", "broken"),)
+
+
+def test_summaries_add_up():
+    parts = [RunSummary(frames=1, faces=2, notes=("a",), complete=True), RunSummary(frames=3, notes=("b",))]
+    assert RunSummary.merge(parts) == RunSummary(frames=4, faces=2, notes=("a", "b"))
+    assert RunSummary.merge(parts[:1]) == parts[0]
+
+
+def test_summary_survives_json_and_counts_its_frames_as_resumed():
+    summary = RunSummary(frames=3, resumed=2, faces=4, skipped=("a",), failures=(Failure("b", "why"),), notes=("n",))
+    again = RunSummary.from_dict(json.loads(json.dumps(summary.to_dict())))
+    assert again == summary
+    assert again.as_resumed() == RunSummary(resumed=5, skipped=("a",), failures=(Failure("b", "why"),), notes=("n",))

@@ -13,9 +13,10 @@ import cv2
 import facesr_edge
 import numpy as np
 import pytest
-from facesr_edge.engines.errors import EngineError
+from facesr_edge.engines.errors import EngineError, InputError, UsageError
 from facesr_edge.sdk.media.sinks import open_sink
 from facesr_edge.sdk.media.sources import open_source
+from facesr_edge.sdk.pipeline import chunks
 from facesr_edge.sdk.pipeline.frame import Frame
 from facesr_edge.sdk.pipeline.run import run
 
@@ -141,3 +142,37 @@ def test_memory_stays_flat_while_faces_come_and_go():
     assert done.returncode == 0, done.stderr
     before, after = map(int, done.stdout.split())
     assert after < 1.01 * before + 2048
+
+
+def test_arrays_are_streamed_with_their_position_as_index(sr, grey_frame):
+    assert [result.source.index for result in run(sr, [grey_frame, grey_frame[:, :, 0]])] == [0, 1]
+
+
+@pytest.mark.parametrize("source", ["clip.mp4", Path("clip.mp4"), None, 0, np.zeros((48, 64, 3), np.uint8)])
+def test_what_is_not_a_source_is_a_usage_error(sr, source):
+    with pytest.raises(UsageError, match=r"open_source|pipeline\(frame\)"):
+        next(run(sr, source))
+
+
+def test_other_wrong_arguments_are_errors_of_the_package(sr, grey_frame):
+    with pytest.raises(UsageError, match="open_sink"):
+        run(sr, [grey_frame], "out.png")
+    with pytest.raises(InputError, match="different lengths"):
+        sr([[1, 2], [3]])
+    with pytest.raises(InputError, match=r"np\.stack"):
+        sr.upscale([grey_frame[:32, :32]])
+    with pytest.raises(InputError, match="expected an image"):
+        list(run(sr, [grey_frame, None]))
+
+
+@pytest.mark.parametrize("every", [3, "auto"])
+def test_results_of_a_chunk_do_not_depend_on_the_frames_before(portrait, monkeypatch, every):
+    monkeypatch.setattr(chunks, "CHUNK_FRAMES", 8)
+    frames = [Frame(face_frame(portrait, n), n, n / 25) for n in range(20)]
+    with facesr_edge.load(MODEL, engine="onnxruntime", threads=2, detect_every=every, composite=False) as pipeline:
+        whole, resumed = (
+            [(r.detection.kind, [face.box_xyxy.tolist() for face in r.faces]) for r in pipeline.stream(frames[first:])]
+            for first in (0, 8)
+        )
+    assert whole[8:] == resumed
+    assert whole[8][0] == whole[16][0] == "full" and "tracked" in {kind for kind, _ in whole}

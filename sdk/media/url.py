@@ -1,0 +1,54 @@
+"""URLs of network streams: FFmpeg's timeouts, and credentials masked in messages."""
+
+from __future__ import annotations
+
+import re
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?i)([?&;#](?:[^=&;#]*[_-])?(?:pass|passwd|password|passphrase|pwd|pw|token|auth|authorization|key|apikey|secret"
+    r"|sig|signature|credential|session|sessionid|jwt|code)=)[^&;#\s]*"
+)
+_PORT = re.compile(r":\d*")
+
+
+def timeout_options(location: str, timeout_s: float) -> dict[str, str]:
+    """FFmpeg's options that limit connecting and every read of a URL.
+
+    FFmpeg then ends a blocked read by itself. PyAV's own `timeout` calls Python code from inside FFmpeg; a thread that
+    does so while the interpreter ends crashes the process.
+
+    Args:
+        location: URL; files and devices have no such option.
+        timeout_s: maximum wait in seconds.
+    """
+    scheme, separator, _ = location.partition("://")
+    if not separator:
+        return {}
+    microseconds = str(max(1, round(timeout_s * 1e6)))
+    options = {"rw_timeout": microseconds}
+    if not scheme.startswith("rtmp"):  # there "timeout" means: wait for an incoming connection
+        options["timeout"] = microseconds
+    return options
+
+
+def masked(text: str) -> str:
+    """A URL, or a message with URLs in it, without passwords and tokens: "rtsp://admin:***@host/live?token=***"."""
+    return _SECRET.sub(r"\1***", _URL.sub(lambda match: _without_password(match[0]), text))
+
+
+def _without_password(url: str) -> str:
+    """Mask the password before the host; an "@" or "/" that is not percent-encoded may be part of it."""
+    scheme, _, rest = url.partition("://")
+    rest = masked(rest)  # a URL in the query of another
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    end = authority.rfind("@")
+    if end < 0:  # no user, unless what follows the colon is no port: then the password has a slash
+        colon = authority.find(":")
+        if colon < 0 or authority.startswith("[") or _PORT.fullmatch(authority[colon:]):
+            return f"{scheme}://{rest}"
+        end = rest.rfind("@")
+    if end < 0:
+        return f"{scheme}://{rest}"
+    user, colon_found, _ = rest[:end].partition(":")
+    return f"{scheme}://{user}{':***' if colon_found else ''}{rest[end:]}"
