@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .engines.bundle.bundle import Bundle, open_bundle
     from .engines.bundle.card import Card
-    from .engines.errors import FacesrError
-    from .engines.postprocess import Detections
+    from .engines.errors import FacesrError, InputError, OutputError, UsageError
+    from .engines.postprocess import Detection, Detections
     from .sdk.load import load, load_detector
     from .sdk.media.encode_options import EncodeOptions
     from .sdk.media.sinks import open_sink
+    from .sdk.media.source_sink import Sink, Source
     from .sdk.media.sources import open_source
     from .sdk.pipeline.detect import Detector
     from .sdk.pipeline.frame import Frame
     from .sdk.pipeline.pipeline import Pipeline
     from .sdk.pipeline.results import Face, FrameResult
+    from .sdk.pipeline.run import Run, run
+    from .sdk.pipeline.summary import Failure, RunSummary
     from .zoo.catalogue import DEFAULT_MODEL
 
 __version__ = "0.1.0"
@@ -34,39 +37,59 @@ _MODULES = {
     "Bundle": "engines.bundle.bundle",
     "Card": "engines.bundle.card",
     "DEFAULT_MODEL": "zoo.catalogue",
+    "Detection": "engines.postprocess",
     "Detections": "engines.postprocess",
     "Detector": "sdk.pipeline.detect",
     "EncodeOptions": "sdk.media.encode_options",
     "Face": "sdk.pipeline.results",
     "FacesrError": "engines.errors",
+    "Failure": "sdk.pipeline.summary",
     "Frame": "sdk.pipeline.frame",
     "FrameResult": "sdk.pipeline.results",
+    "InputError": "engines.errors",
+    "OutputError": "engines.errors",
     "Pipeline": "sdk.pipeline.pipeline",
+    "Run": "sdk.pipeline.run",
+    "RunSummary": "sdk.pipeline.summary",
+    "Sink": "sdk.media.source_sink",
+    "Source": "sdk.media.source_sink",
+    "UsageError": "engines.errors",
     "load": "sdk.load",
     "load_detector": "sdk.load",
     "open_bundle": "engines.bundle.bundle",
     "open_sink": "sdk.media.sinks",
     "open_source": "sdk.media.sources",
+    "run": "sdk.pipeline.run",
 }
 
 __all__ = [
     "DEFAULT_MODEL",
     "Bundle",
     "Card",
+    "Detection",
     "Detections",
     "Detector",
     "EncodeOptions",
     "Face",
     "FacesrError",
+    "Failure",
     "Frame",
     "FrameResult",
+    "InputError",
+    "OutputError",
     "Pipeline",
+    "Run",
+    "RunSummary",
+    "Sink",
+    "Source",
+    "UsageError",
     "__version__",
     "load",
     "load_detector",
     "open_bundle",
     "open_sink",
     "open_source",
+    "run",
 ]
 
 

@@ -11,6 +11,7 @@ environment with system packages: python3 -m venv --system-site-packages .venv
 from __future__ import annotations
 
 import argparse
+import ctypes
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 
 def gstreamer() -> tuple[Any, Any]:
     """Import and initialize the modules Gst and GstVideo."""
+    # GStreamer loads libunwind, which must not replace the exception handling of OpenVINO: that would abort.
+    ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     try:
         import gi
 

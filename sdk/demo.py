@@ -16,6 +16,7 @@ from .media.images.image_file import write_image
 from .media.sources import open_source
 from .pipeline.pipeline import Pipeline
 from .pipeline.results import Face, FrameResult
+from .pipeline.summary import RunSummary
 from .profiling.json_writer import JsonWriter
 from .profiling.profile import WARM_UP, Profile, profile
 from .profiling.report import face_side, write_report
@@ -69,7 +70,8 @@ def demo(pipeline: Pipeline, folder: Path, report: Callable[[int], None] = lambd
         write_image(folder / "faces" / f"{name}-network.png", face.pixels)
     if largest_first:
         write_image(folder / "faces" / "sheet.png", face_sheet(largest_first))
-    with JsonWriter(folder / "faces.json", {"source": "frame.png", "model": pipeline.card.name}) as writer:
+    head, summary = {"source": "frame.png", "model": pipeline.card.name}, RunSummary(complete=True).with_result(result)
+    with JsonWriter(folder / "faces.json", head, lambda: summary) as writer:
         writer.add(result)
     write_report(measured, folder / "profile.html")
     write_trace(measured, folder / "trace.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def load(
         model: zoo name or bundle folder.
         engine: "auto" for the fastest runtime of this machine, or its name. The first use of a bundle on a machine
             measures for at most 3 s, see `choose_engine`.
-        detector: a `Detector`, or a value for `load_detector`.
+        detector: a `Detector`, which several pipelines may share and which is not closed with them; or a value for
+            `load_detector`.
         outscale: ratio of the composite's size to the frame's, 1 to 4.
         composite: make the composite; False for faces only.
         threads: CPU threads of each network, and maximum number of stages that compute at once in a stream; 0 for one
@@ -66,6 +68,7 @@ def load(
     Raises:
         UnknownNameError, BundleError, EngineError, InputError, UsageError: the message says what to do.
     """
+    is_own = not isinstance(detector, Detector)
     if not isinstance(detector, Detector):
         detector = load_detector(
             detector, engine=engine, threads=threads, rebuild=rebuild, precision=precision, report=report
@@ -79,8 +82,17 @@ def load(
         session = open_with_references(bundle, references, max_references, engine, threads)
     on_gpu = isinstance(session, DeviceSession) and isinstance(detector.session, DeviceSession)
     stages = GpuStages if on_gpu else CpuStages
-    options = outscale, composite
-    return Pipeline(session, bundle.card, detector, *options, stages=stages, threads=threads, detect_every=detect_every)
+    return Pipeline(
+        session,
+        bundle.card,
+        detector,
+        outscale,
+        composite,
+        stages=stages,
+        detect_every=detect_every,
+        threads=threads,
+        close_detector=is_own,
+    )
 
 
 def load_detector(
@@ -113,9 +125,11 @@ def load_detector(
     if path.suffix.lower() == ".onnx":
         if not path.is_file():
             raise InputError(f"{path} does not exist; give a YuNet ONNX file or a bundle, or omit --detector")
-        return Detector(YuNetSession(path, threads), score, min_face)
+        session: Session = YuNetSession(path, threads)
+        return Detector(session, score, min_face, fingerprint=hashlib.sha256(path.read_bytes()).hexdigest()[:16])
     bundle = _find_bundle(model, engine, rebuild)
-    return Detector(open_session(bundle, engine, threads, precision, report=report), score, min_face)
+    session = open_session(bundle, engine, threads, precision, report=report)
+    return Detector(session, score, min_face, fingerprint=f"{bundle.card.name} {bundle.card.fingerprint}")
 
 
 def _find_bundle(model: str | Path, engine: str, rebuild: bool) -> Bundle:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...engines.bundle.card import PRECISIONS
-from .console import progress, say
+from .console import print_losses, progress, say
 from .options import Command, engine_option, option_name, path_option, set_option
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def _calib_crops(source: str) -> list[Any]:
 
     with open_source(source) as frames:
         crops = face_crops(frames, load_detector())
+    print_losses(frames)
     say(f"calibrating on {len(crops)} faces of {source}")
     return crops
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -21,21 +24,79 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
-from ...engines.errors import FacesrError
+from ...engines.errors import FacesrError, one_line
 from .options import STDOUT
+
+if TYPE_CHECKING:
+    from ..media.source_sink import Source
+    from ..pipeline.summary import Failure
+
+MAX_FAILURES = 20
+MAX_NAMES = 5
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Discard warnings, and what C libraries (libpng, libjpeg, x265, …) write to standard error on their own.
+
+    They report a damaged file line by line, besides the error that is raised. `sys.stderr` still works.
+    """
+    own, kept, is_own = sys.stderr, None, False
+    with suppress(OSError, ValueError):  # closed, or without a file descriptor
+        kept = os.dup(2)
+        own.flush()
+        is_own = own.fileno() == 2
+    if kept is None:
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    with os.fdopen(os.dup(kept), "w", 1, encoding=own.encoding, errors=own.errors) as copy, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if is_own:
+            sys.stderr = copy
+        try:
+            yield
+        finally:
+            sys.stderr = own
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def say(text: str) -> None:
     """Print a status line to stderr."""
-    click.echo(text, err=True)
+    click.echo(one_line(text), err=True)
 
 
 def note(lines: Iterable[str]) -> None:
     """Print warnings of a source or sink to stderr."""
     for line in lines:
-        say(f"{click.style('note:', fg='yellow')} {line}")
+        click.echo(f"{click.style('note:', fg='yellow')} {one_line(line)}", err=True)
+
+
+def print_failures(skipped: Sequence[str], failures: Sequence[Failure]) -> None:
+    """Print the names of skipped files and the reasons of failures; of many the first."""
+    if skipped:
+        say(f"{len(skipped)} skipped: {_listed(skipped)}")
+    for failure in failures[:MAX_FAILURES]:
+        say(f"failed: {failure.reason if failure.name in failure.reason else f'{failure.name}: {failure.reason}'}")
+    if len(failures) > MAX_FAILURES:
+        say(f"failed: {len(failures) - MAX_FAILURES} more; --json lists all")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
+
+
+def print_losses(source: Source) -> None:
+    """Print what was lost on reading a source: notes, skipped files and failures."""
+    note(source.notes)
+    print_failures(source.skipped, source.failures)
 
 
 def results() -> Console:
@@ -62,7 +123,7 @@ def put_json(document: Any, json_file: str) -> None:
 class _Rate(ProgressColumn):
     def __init__(self, unit: str) -> None:
         self._unit = unit
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
         """Throughput over the last 30 s."""
@@ -74,10 +135,10 @@ def progress(unit: str = "frames") -> Progress:
     console = Console(stderr=True)
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=40)),
         BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn(unit),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn(unit, table_column=Column(no_wrap=True)),
         _Rate(unit),
         TimeRemainingColumn(compact=True),
         console=console,
@@ -86,12 +147,30 @@ def progress(unit: str = "frames") -> Progress:
     )
 
 
+@contextmanager
+def paused(bar: Progress) -> Iterator[None]:
+    """Remove a progress bar while other lines are printed."""
+    bar.stop()
+    try:
+        yield
+    finally:
+        bar.start()
+
+
+def stop_signals() -> list[int]:
+    """Signals that end a command as Ctrl-C does, so that files are closed: SIGTERM, and SIGHUP unless ignored."""
+    signals: list[int] = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # missing on Windows
+        signals.append(signal.SIGHUP)
+    return signals
+
+
 class Stopped(FacesrError):  # noqa: N818 (requested by the user)
     """The user stopped a command; the message says which output is kept."""
 
 
 class Stop:
-    """Graceful stop: the first Ctrl-C or SIGTERM sets `requested`, the second raises KeyboardInterrupt.
+    """Graceful stop: the first Ctrl-C, SIGTERM or SIGHUP sets `requested`, the second raises KeyboardInterrupt.
 
     Args:
         close: called on the first signal, to end a wait for a camera.
@@ -110,7 +189,7 @@ class Stop:
 
     def __enter__(self) -> Stop:
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, *stop_signals()):
                 self._handlers[number] = signal.signal(number, self._on_signal)
         except ValueError:  # only the main thread can set signal handlers
             self._handlers = {}

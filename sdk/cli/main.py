@@ -7,15 +7,16 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from ... import __version__
-from ...engines.errors import FacesrError, UnknownNameError, UsageError
+from ...engines.errors import FacesrError, UnknownNameError, UsageError, one_line
 from ..doctor.checks import package_of
-from .console import Stopped
+from .console import Stopped, quiet_libraries, stop_signals
 
 COMMANDS = (
     *("demo", "run", "profile", "tune", "bench", "build", "train", "eval", "references", "models", "inspect", "doctor"),
@@ -61,8 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: without the program name; None for those of the process.
     """
+    for number in stop_signals():
+        _interrupt_on(number)
+    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    with nullcontext() if debug else quiet_libraries():
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> NoReturn:
     settings: dict[str, Any] = {}
-    _interrupt_on(signal.SIGTERM)
     try:
         cli.main(arguments, prog_name="facesr-edge", standalone_mode=False, obj=settings)
         sys.stdout.flush()
@@ -87,11 +95,11 @@ def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
     """Exit code and one-line message of an exception."""
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "facesr-edge"
-        return EXIT_USAGE, f"{_one_line(error.format_message()).rstrip('.')}; see {command} --help"
+        return EXIT_USAGE, f"{one_line(error.format_message()).rstrip('.')}; see {command} --help"
     if isinstance(error, UsageError):
-        return EXIT_USAGE, _one_line(error)
+        return EXIT_USAGE, one_line(error)
     if isinstance(error, (FacesrError, click.ClickException)):
-        return EXIT_ERROR, _one_line(error)
+        return EXIT_ERROR, one_line(error)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return EXIT_ERROR, "interrupted before any output was written"
     if isinstance(error, ModuleNotFoundError) and (package := package_of(error.name or "")):
@@ -104,11 +112,7 @@ def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError) and error.strerror:
         prefix = f"{error.filename}: " if error.filename else ""
         return EXIT_ERROR, f"{prefix}{error.strerror.lower()}"
-    return EXIT_ERROR, f"unexpected {type(error).__name__}: {_one_line(error)}; use --debug for the traceback"
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
+    return EXIT_ERROR, f"unexpected {type(error).__name__}: {one_line(error)}; use --debug for the traceback"
 
 
 def _interrupt_on(number: int) -> None:

@@ -70,6 +70,21 @@ def json_option(content: str) -> Callable[[F], F]:
     return click.option("--json", "json_file", metavar="[FILE]", callback=_json_file, help=text)
 
 
+def _jsonl_file(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value != STDOUT and not value.endswith((".jsonl", ".ndjson")):
+        raise click.BadParameter(f"expected a file that ends in .jsonl, or '-' for standard output, got {value}")
+    return value
+
+
+jsonl_option = click.option(
+    "--jsonl",
+    "jsonl_file",
+    metavar="FILE|-",
+    callback=_jsonl_file,
+    help="The same as JSON lines, written frame by frame: the run, each frame, the summary.",
+)
+
+
 def path_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:  # noqa: A002
     """Option with a path as value."""
     return click.option(*names, type=click.Path(path_type=Path), help=help, **settings)
@@ -117,9 +132,17 @@ def pipeline_options(function: F) -> F:
 
 def encode_options(function: F) -> F:
     """Options of the output, see `EncodeOptions`."""
-    for option in (compression_option, quality_option, hwaccel_option, preset_option, crf_option, codec_option):
+    for option in (
+        *(strip_metadata_option, compression_option, subsampling_option, quality_option),
+        *(hwaccel_option, preset_option, crf_option, codec_option),
+    ):
         function = option(function)
     return function
+
+
+def decode_options(function: F) -> F:
+    """Options of the input, see `open_source`."""
+    return deinterlace_option(rate_option(function))
 
 
 option = partial(click.option, show_default=True)
@@ -133,8 +156,26 @@ preset_option = click.option("--preset", metavar="NAME", help="Preset of the vid
 hwaccel_option = click.option(
     "--hwaccel", metavar="NAME", help="Decode and encode videos on hardware: auto, cuda, vaapi, qsv or v4l2m2m."
 )
+deinterlace_option = option(
+    "--deinterlace",
+    type=click.Choice(["auto", "off"]),
+    default="auto",
+    help="Deinterlace interlaced frames of videos; off keeps their fields.",
+)
+rate_option = click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), metavar="FPS", help="Frames/s of numbered images.  [25]"
+)
 quality_option = click.option(
-    "--quality", type=int, metavar="N", help="Quality of JPEG and WebP, 1 to 100.  [JPEG: 95, WebP: lossless]"
+    "--quality",
+    type=int,
+    metavar="N",
+    help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL, 1 to 100.  [JPEG: 95, WebP: lossless, others: 90]",
+)
+subsampling_option = click.option(
+    "--subsampling", metavar="444|422|420", help="Chroma subsampling of JPEG and AVIF.  [420]"
+)
+strip_metadata_option = click.option(
+    "--strip-metadata", is_flag=True, help="Remove EXIF, with GPS, and XMP of images; ICC profiles stay."
 )
 compression_option = click.option(
     "--compression", type=int, metavar="N", help="Compression level of PNG, 0 to 9; the default is the fastest."
@@ -225,4 +266,9 @@ def _announce(line: str) -> None:
 def run_summary(pipeline: Pipeline, source: Source) -> str:
     """Source, model and runtime in one line."""
     size = "{}x{}".format(*source.size_wh) if source.size_wh else source.kind
-    return f"{source.name} ({size}) · {pipeline.card.name} {pipeline.session.precision} · {pipeline.session.runtime}"
+    return pipeline_line(f"{source.name} ({size})", pipeline)
+
+
+def pipeline_line(inputs: str, pipeline: Pipeline) -> str:
+    """Inputs, model and runtime in one line."""
+    return f"{inputs} · {pipeline.card.name} {pipeline.session.precision} · {pipeline.session.runtime}"

@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 
 from ...engines.session import LayerTime
-from .console import note, progress, put_json, results, say
+from .console import print_losses, progress, put_json, results, say
 from .options import STDOUT, Command, json_option, load_pipeline, option, path_option, pipeline_options, run_summary
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def command(source: str, json_file: str | None, trace: Path | None, html: Path |
     from ..profiling.trace import write_trace
 
     with open_source(source) as opened, load_pipeline(options) as pipeline, progress() as bar:
-        say(run_summary(pipeline, opened))
+        for line in (*opened.info, run_summary(pipeline, opened)):
+            say(line)
         task = bar.add_task("profiling", total=(options["frames"] or FRAMES[opened.kind]) + options["warm_up"])
         measured = profile(
             pipeline,
@@ -60,7 +61,7 @@ def command(source: str, json_file: str | None, trace: Path | None, html: Path |
             encode=not options["no_encode"],
             report=lambda done: bar.update(task, completed=done),
         )
-    note([*opened.info, *opened.notes])
+    print_losses(opened)
     if trace:
         write_trace(measured, trace)
     if html:

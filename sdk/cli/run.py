@@ -1,133 +1,160 @@
-"""``facesr-edge run``: upscale the faces of a source and write an output of the same kind."""
+"""``facesr-edge run``: upscale the faces of sources and write outputs of the same kind."""
 
 from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Stop, Stopped, note, progress, say
 from .options import (
     STDOUT,
     Command,
+    decode_options,
     encode_options,
     json_option,
+    jsonl_option,
     load_pipeline,
+    option_name,
     path_option,
     pipeline_options,
-    run_summary,
 )
 
 if TYPE_CHECKING:
     from ..media.encode_options import EncodeOptions
-    from ..media.source_sink import Sink, Source
     from ..pipeline.pipeline import Pipeline
-    from ..profiling.json_writer import JsonWriter
+    from .run_jobs import Jobs, Writer
+    from .run_plan import Job
 
 
-@click.command("run", cls=Command, short_help="Upscale the faces of an image, folder, video or live stream.")
-@click.argument("source", metavar="INPUT")
-@path_option("-o", "--output", help="Output file or folder, of the same kind as INPUT.")
+@click.command("run", cls=Command, short_help="Upscale the faces of images, folders, videos or a live stream.")
+@click.argument("sources", metavar="INPUT...", nargs=-1, required=True)
+@path_option("-o", "--output", help="Output of the same kind as INPUT; a folder for several inputs.")
+@click.option("--recursive", is_flag=True, help="Read the subfolders of folders.")
 @pipeline_options
+@decode_options
 @encode_options
 @json_option("Faces and timings of each frame")
-def command(source: str, output: Path | None, json_file: str | None, **options: Any) -> None:
-    """Upscale the faces of INPUT: an image, a folder of images, a video, a camera index or a URL.
+@jsonl_option
+@click.option("--resume", is_flag=True, help="Go on with a stopped run of the same command; done frames are kept.")
+@click.option("--strict", is_flag=True, help="Exit with 1 after the work if anything was lost or damaged.")
+def command(
+    sources: tuple[str, ...],
+    output: Path | None,
+    recursive: bool,
+    json_file: str | None,
+    jsonl_file: str | None,
+    resume: bool,
+    strict: bool,
+    **options: Any,
+) -> None:
+    """Upscale the faces of each INPUT: an image, a video, a folder of these, a pattern in quotes, a camera index or a
+    URL.
 
     \b
     Examples:
       facesr-edge run group.jpg -o upscaled.jpg
       facesr-edge run clip.mp4 -o upscaled.mp4 --outscale 3
+      facesr-edge run photos 'clips/*.mp4' -o upscaled --recursive
       facesr-edge run rtsp://camera/stream -o upscaled.mp4
       facesr-edge run clip.mp4 -o upscaled.mkv --codec hevc --crf 22
       facesr-edge run clip.mp4 --json faces.json
+      facesr-edge run clip.mp4 -o upscaled.mp4 --resume
     """
-    if output is None and json_file is None:
-        raise click.UsageError("no output; give -o OUTPUT, --json [FILE] or both")
-    from ..media.sinks import open_sink
-    from ..media.sources import open_source
-    from ..profiling.json_writer import JsonWriter
+    if output is None and json_file is None and jsonl_file is None:
+        raise click.UsageError("no output; give -o OUTPUT, --json [FILE] or --jsonl FILE")
+    from ..media.inputs import expand_inputs
+    from ..media.standard_output import is_standard_output
+    from ..media.url import masked
+    from .run_jobs import Jobs
+    from .run_plan import check_files, plan_jobs
+    from .run_report import check, print_details, summary_line
+    from .run_resume import is_done, lock_results, results_files
 
-    encoding = _encode_options(options, output)
+    if output is not None and is_standard_output(output):
+        output = Path(STDOUT)
+    check_files(output, json_file, jsonl_file)
+    results = results_files(json_file, jsonl_file, resume)
+    files = [Path(file) for file in (output, json_file, jsonl_file) if file is not None and str(file) != STDOUT]
+    inputs = expand_inputs(sources, recursive, files)
+    planned = _with_decode_options(plan_jobs(inputs, output, _encode_options(options, output)), options)
+    labeled = not inputs.single and (len(planned) > 1 or inputs.folder is None)
+    jobs = Jobs(planned, inputs.skipped, inputs.failures, labeled, resume)
     with ExitStack() as stack:
-        opened = stack.enter_context(open_source(source, hwaccel=options["hwaccel"], threads=options["threads"]))
+        opened = planned[0].open(options["outscale"], resume) if len(planned) == 1 else None
+        if opened:
+            stack.enter_context(opened[0])
+            if opened[1] and opened[1].journal:
+                stack.callback(opened[1].journal.close, complete=False)
+        if resume and is_done(planned, opened, results):
+            click.echo(f"{output or results[0]} is complete; leave out --resume to run again", err=True)
+            return
         pipeline = stack.enter_context(load_pipeline(options, composite=output is not None))
-        opened_sink = open_sink(output, opened, outscale=pipeline.outscale, options=encoding) if output else None
-        sink = stack.enter_context(opened_sink) if opened_sink else None
-        head = _head(pipeline, opened, options["detector"])
-        destination = sys.stdout if json_file == STDOUT else Path(json_file or "")
-        writer = stack.enter_context(JsonWriter(destination, head)) if json_file else None
-        for line in (*opened.info, *(sink.info if sink else ())):
-            say(line)
-        say(run_summary(pipeline, opened))
-        summary = _process(pipeline, opened, sink, writer)
-    note([*opened.notes, *(sink.notes if sink else ())])
-    click.echo(summary if sink is None else f"{summary} → {sink.path}", err=json_file == STDOUT)
+        start = time.perf_counter()
+        jobs.journal = stack.enter_context(lock_results(results, resume))
+        try:
+            name = (
+                {"source": opened[0].name}
+                if opened and not labeled
+                else {"sources": [masked(source) for source in sources]}
+            )
+            for writer in _writers(jobs, name | _head(pipeline, options), json_file, jsonl_file):
+                stack.enter_context(writer)
+                jobs.writers.append(writer)
+            jobs.process(pipeline, opened)
+        except BaseException as error:
+            print_details(jobs.summary, pipeline, error)
+            raise
+    summary = jobs.summary
+    line = summary_line(summary, time.perf_counter() - start, jobs.full)
+    path = opened[1].path if opened and opened[1] else output
+    target = "standard output" if str(path) == STDOUT else path
+    click.echo(f"{line} → {target}" if target else line, err=STDOUT in (str(output), json_file, jsonl_file))
+    print_details(summary, pipeline)
+    check(summary, strict)
+
+
+def _with_decode_options(jobs: list[Job], options: dict[str, Any]) -> list[Job]:
+    from ..media.images.sequence import DEFAULT_RATE, is_sequence
+
+    rate = options["rate"]
+    if rate is not None and not any(is_sequence(job.source) for job in jobs):
+        raise click.UsageError("--rate is for numbered images such as frames/%05d.png; leave it out")
+    deinterlace = options["deinterlace"] != "off"
+    return [replace(job, deinterlace=deinterlace, rate=rate or DEFAULT_RATE) for job in jobs]
 
 
 def _encode_options(options: dict[str, Any], output: Path | None) -> EncodeOptions:
     from ..media.encode_options import EncodeOptions
 
-    names = ("codec", "crf", "preset", "quality", "compression")
-    given = [f"--{name}" for name in names if options[name] is not None]
+    names = ("codec", "crf", "preset", "quality", "subsampling", "compression", "strip_metadata")
+    given = [option_name(name) for name in names if options[name] is not None and options[name] is not False]
     if given and output is None:
         raise click.UsageError(f"{', '.join(given)} cannot be used without an output; give -o OUTPUT")
     return EncodeOptions(**{name: options[name] for name in (*names, "hwaccel", "threads")})
 
 
-def _head(pipeline: Pipeline, source: Source, detector: str) -> dict[str, Any]:
+def _head(pipeline: Pipeline, options: dict[str, Any]) -> dict[str, Any]:
     from ... import __version__
 
     return {
         "facesr_edge": __version__,
-        "source": source.name,
         "model": pipeline.card.name,
         "precision": pipeline.session.precision,
-        "detector": detector,
+        "detector": options["detector"],
         "engine": pipeline.session.runtime,
         "outscale": pipeline.outscale,
     }
 
 
-def _process(pipeline: Pipeline, source: Source, sink: Sink | None, writer: JsonWriter | None) -> str:
-    """Process all frames and return a one-line summary."""
-    from ...engines.errors import FacesrError
-    from ..pipeline.run import run
+def _writers(jobs: Jobs, head: dict[str, Any], json_file: str | None, jsonl_file: str | None) -> Iterator[Writer]:
+    from ..profiling.json_writer import JsonLinesWriter, JsonWriter
 
-    frames = faces = full = 0
-    start = time.perf_counter()
-    with Stop(source.close) as stop, progress() as bar:
-        task = bar.add_task(Path(source.name).name or source.name, total=source.frame_count)
-        try:
-            with closing(run(pipeline, source, sink)) as processed:  # a stop closes the source, which ends them
-                for result in processed:
-                    frames, faces = frames + 1, faces + len(result.faces)
-                    full += result.detection is None or result.detection.kind == "full"
-                    if writer is not None:
-                        writer.add(result)
-                    bar.advance(task)
-        except (FacesrError, KeyboardInterrupt):
-            bar.stop()
-            note(_kept_output(sink.frames_written if sink else frames, source, sink, writer))
-            raise
-        if stop.requested and source.kind != "live":  # stopping is the regular end of a live source
-            raise Stopped("stopped; " + (_kept_output(frames, source, sink, writer) or ["no frame was processed"])[0])
-    duration_s = time.perf_counter() - start
-    detected = f", detected fully in {full} ({full / frames:.0%})" if full < frames else ""
-    dropped = f", {source.dropped} frames dropped" if source.dropped else ""
-    return (
-        f"{frames} {'frame' if frames == 1 else 'frames'}, {faces} {'face' if faces == 1 else 'faces'}, "
-        f"{duration_s:.1f} s ({frames / duration_s:.1f} frames/s){detected}{dropped}"
-    )
-
-
-def _kept_output(frames: int, source: Source, sink: Sink | None, writer: JsonWriter | None) -> list[str]:
-    destination = sink.path if sink else "the JSON document" if writer else None
-    if destination is None or frames == 0:
-        return []
-    total = f" of {source.frame_count}" if source.frame_count else ""
-    return [f"{frames}{total} {'frame is' if frames == 1 and not total else 'frames are'} in {destination}"]
+    for file, kind in ((json_file, JsonWriter), (jsonl_file, JsonLinesWriter)):
+        if file is not None:
+            yield kind(sys.stdout if file == STDOUT else Path(file), head, lambda: jobs.summary)

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from ...calibration.data.faces import low_resolution
 from ...calibration.metrics.detection_report import DetectionError, false_negatives, false_positives
 from ...calibration.metrics.evaluate import upscale_bicubic
 from ...calibration.metrics.image import psnr_y
 from ...engines.bundle.bundle import Bundle
-from ...engines.errors import MissingDependencyError
 from ..media.images.image_file import read_image
 from ..pipeline.references import fit_crop, open_with_references
 from .compare import Comparison, ScaleGroup, open_with_count
@@ -37,25 +37,15 @@ class Canvas:
 
     Args:
         width, height: in pixels.
-        figure: name of the figure, for the error message.
         background: RGB.
-
-    Raises:
-        MissingDependencyError: Pillow is not installed.
     """
 
-    def __init__(self, width: int, height: int, figure: str, background: Color = WHITE) -> None:
-        try:
-            from PIL import Image, ImageDraw
-        except ImportError:
-            raise MissingDependencyError("Pillow", "demo", figure) from None
+    def __init__(self, width: int, height: int, background: Color = WHITE) -> None:
         self._image = Image.new("RGB", (width, height), background)
         self._draw = ImageDraw.Draw(self._image)
 
     def paste(self, image: Images, left: int, top: int, zoom: int = 1) -> None:
         """Paste an image, (H, W, 3) uint8 BGR; each pixel becomes `zoom` × `zoom` pixels."""
-        from PIL import Image
-
         rgb = image[..., ::-1].repeat(zoom, axis=0).repeat(zoom, axis=1)
         self._image.paste(Image.fromarray(np.ascontiguousarray(rgb)), (left, top))
 
@@ -82,8 +72,6 @@ class Canvas:
             anchor: see Pillow: "la" is left and ascender, "mm" the middle.
             max_width: in pixels.
         """
-        from PIL import ImageFont
-
         kept, full = len(text), text
         while self._draw.textlength(text, ImageFont.load_default(size)) > max_width:
             if size > MIN_FONT:
@@ -118,14 +106,11 @@ def contact_sheet(comparison: Comparison) -> Images:
 
     Returns:
         (H, W, 3) uint8 BGR; each pixel of a face is `ZOOM` × `ZOOM` pixels.
-
-    Raises:
-        MissingDependencyError: Pillow is not installed.
     """
     scales = [columns(group) for group in comparison.groups]
     width = max((_width(group_columns) for group_columns in scales), default=0) + 2 * MARGIN
     height = MARGIN + sum(_height(group_columns) + MARGIN for group_columns in scales)
-    canvas = Canvas(width, height, "a contact sheet")
+    canvas = Canvas(width, height)
     top = MARGIN
     for group, group_columns in zip(comparison.groups, scales, strict=True):
         heading = _heading(group, comparison.degradation)
@@ -203,9 +188,6 @@ def error_sheet(result: DetectorResult, title: str) -> Images:
 
     Returns:
         (H, 1168, 3) uint8 BGR.
-
-    Raises:
-        MissingDependencyError: Pillow is not installed.
     """
     score = result.quality.score
     fn, fp = false_negatives(result.predictions, score), false_positives(result.predictions, score)
@@ -217,7 +199,7 @@ def error_sheet(result: DetectorResult, title: str) -> Images:
         ),
     ]
     height = TITLE_HEIGHT + sum(_section_height(tiles) for _, tiles in sections) + GAP
-    canvas = Canvas(ERROR_SHEET_WIDTH, height, "an error sheet", ERROR_BACKGROUND)
+    canvas = Canvas(ERROR_SHEET_WIDTH, height, ERROR_BACKGROUND)
     canvas.text(title, (GAP, TITLE_HEIGHT - 14), 20, anchor="ls", max_width=ERROR_SHEET_WIDTH - 2 * GAP)
     top = TITLE_HEIGHT
     for heading, tiles in sections:
@@ -322,7 +304,7 @@ def _grid(rows: list[list[Images]]) -> Images:
     """Rows of images of equal size, zoomed."""
     step = rows[0][0].shape[0] + REFERENCE_GAP
     width, height = (ZOOM * (REFERENCE_GAP + n * step) for n in (max(map(len, rows)), len(rows)))
-    canvas = Canvas(width, height, "a reference sheet")
+    canvas = Canvas(width, height)
     for row, images in enumerate(rows):
         for column, image in enumerate(images):
             canvas.paste(image, ZOOM * (REFERENCE_GAP + column * step), ZOOM * (REFERENCE_GAP + row * step), ZOOM)

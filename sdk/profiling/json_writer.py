@@ -1,8 +1,10 @@
-"""Streaming JSON output: faces and timings of each frame."""
+"""Streaming JSON output of a run: one document, or one line for each frame."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,20 +12,24 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ...engines.errors import OutputError
 from ...engines.files import atomic_file
+from ..media.reasons import error_reason, is_full
 
 if TYPE_CHECKING:
     from ..pipeline.results import FrameResult
+    from ..pipeline.summary import RunSummary
 
 
 class JsonWriter:
-    """Writes a JSON document ``{..., "frames": [...]}`` frame by frame, in constant memory; a context manager.
+    """Writes a JSON document ``{..., "frames": [...], "notes": [...], "summary": {...}}``; a context manager.
 
-    A file is written atomically. If the ``with`` block ends with an exception, the document is completed with the
-    frames added so far; without any frame, an existing file stays unchanged.
+    Frames are written one by one, in constant memory. A file is written atomically. If the ``with`` block ends with an
+    exception, the document is completed with the frames added so far; without any frame, an existing file stays
+    unchanged.
 
     Args:
         destination: file or text stream.
         head: fields before the frames, e.g. ``{"model": "idrn-x4"}``.
+        summary: called at the end.
 
     Attributes:
         count: number of frames written.
@@ -32,9 +38,10 @@ class JsonWriter:
         OutputError: the file cannot be written.
     """
 
-    def __init__(self, destination: Path | TextIO, head: dict[str, Any]) -> None:
+    def __init__(self, destination: Path | TextIO, head: dict[str, Any], summary: Callable[[], RunSummary]) -> None:
         self.count = 0
         self._head = json.dumps({**head, "frames": []}, indent=1, allow_nan=False).removesuffix("[]\n}")
+        self._summary = summary
         self._name = destination if isinstance(destination, Path) else "standard output"
         self._file = ExitStack()
         self._stream = self._open(destination) if isinstance(destination, Path) else destination
@@ -45,12 +52,16 @@ class JsonWriter:
         try:
             return TextIOWrapper(self._file.enter_context(atomic_file(path)), "utf-8", write_through=True)
         except OSError as error:
-            raise self._write_error(error) from None
+            raise write_error(self._name, error) from None
 
-    def add(self, result: FrameResult) -> None:
-        """Append one frame."""
+    def add(self, result: FrameResult, **fields: str) -> None:
+        """Append one frame, with further fields before its own."""
+        self.add_record({**fields, **result.to_dict()})
+
+    def add_record(self, record: dict[str, Any]) -> None:
+        """Append the JSON of one frame."""
         prefix = ",\n" if self.count else f"{self._head}[\n"
-        self._write(f"{prefix}  {json.dumps(result.to_dict(), allow_nan=False)}")
+        self._write(f"{prefix}  {json.dumps(record, allow_nan=False)}")
         self.count += 1
 
     def _write(self, text: str) -> None:
@@ -59,11 +70,7 @@ class JsonWriter:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise self._write_error(error) from None
-
-    def _write_error(self, error: OSError) -> OutputError:
-        reason = error.strerror or error
-        return OutputError(f"cannot write {self._name}: {reason}; free some space or choose another file")
+            raise write_error(self._name, error) from None
 
     def __enter__(self) -> JsonWriter:
         return self
@@ -76,11 +83,103 @@ class JsonWriter:
         try:
             with self._file:
                 if kind is not BrokenPipeError:
-                    self._write("\n ]\n}\n" if self.count else f"{self._head}[]\n}}\n")
+                    self._write("\n ]" if self.count else f"{self._head}[]")
+                    self._write(",\n " + json.dumps(_tail(self._summary()), indent=1, allow_nan=False)[3:] + "\n")
                     self._stream.flush()
         except OSError as failure:
             if kind is None:
-                raise self._write_error(failure) from None
+                raise write_error(self._name, failure) from None
+
+
+class JsonLinesWriter:
+    """Writes one JSON document a line: ``{"type": "run", ...}``, ``{"type": "frame", ...}`` for each frame, and
+    ``{"type": "summary", ...}`` at the end, also after an exception; a context manager.
+
+    Each line is written at once. A file grows under its final name: at any time, and also if the process is killed, all
+    of its lines are valid, except that a kill can cut the last one.
+
+    Args:
+        destination: file or text stream.
+        head: fields of the first line.
+        summary: called at the end.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+
+    def __init__(self, destination: Path | TextIO, head: dict[str, Any], summary: Callable[[], RunSummary]) -> None:
+        self._summary, self._head = summary, head
+        self._name = destination if isinstance(destination, Path) else "standard output"
+        self._stream = None if isinstance(destination, Path) else destination
+        self._file, self._size = -1, 0
+        if isinstance(destination, Path):
+            try:
+                self._file = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            except OSError as error:
+                raise write_error(destination, error) from None
+
+    def add(self, result: FrameResult, **fields: str) -> None:
+        """Append the line of one frame, with further fields before its own."""
+        self.add_record({**fields, **result.to_dict()})
+
+    def add_record(self, record: dict[str, Any]) -> None:
+        """Append the JSON of one frame."""
+        self._write({"type": "frame", **record})
+
+    def _write(self, document: dict[str, Any]) -> None:
+        line = json.dumps(document, allow_nan=False) + "\n"
+        try:
+            if self._stream:
+                self._stream.write(line)
+                self._stream.flush()
+            else:
+                self._append(line.encode())
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise write_error(self._name, error) from None
+
+    def _append(self, line: bytes) -> None:
+        """Write a whole line or, on a full disk, nothing of it."""
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError:
+            with suppress(OSError):  # not for a pipe or a device
+                os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(line)
+
+    def __enter__(self) -> JsonLinesWriter:
+        self._write({"type": "run", **self._head})
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        try:
+            if kind is not BrokenPipeError:
+                self._write({"type": "summary", **self._summary().to_dict()})
+        except (OSError, OutputError):
+            if kind is None:
+                raise
+        finally:
+            if self._file >= 0:
+                os.close(self._file)
+
+
+def _tail(summary: RunSummary) -> dict[str, Any]:
+    fields = summary.to_dict()
+    return {"notes": fields.pop("notes"), "summary": fields}
+
+
+def write_error(name: Path | str, error: OSError) -> OutputError:
+    """Error of a file that cannot be written, or of "standard output"."""
+    if isinstance(error, FileNotFoundError):
+        return OutputError(f"cannot write {name}: its folder does not exist; create it, or choose another file")
+    if isinstance(error, IsADirectoryError):
+        return OutputError(f"cannot write {name}: it is a folder; choose another file")
+    remedy = "free some space or choose another file" if is_full(error) else "choose another file"
+    return OutputError(f"cannot write {name}: {error_reason(error)}; {remedy}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,4 +191,4 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.write_text(text, "utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
+        raise write_error(path, error) from None

@@ -241,8 +241,16 @@ def _frames(source: Source, count: int) -> Iterator[Frame]:
 
 
 def _repeat(source: Source) -> Iterator[Frame]:
-    while True:
-        if source.kind == "image" and source.path:  # the source itself decodes its image only once
-            yield Frame(read_image(source.path), name=source.path.name)
-        else:
-            yield from source
+    again = True
+    while again:  # a folder without a readable image ends
+        again = False
+        for frame in _images(source):
+            again = True
+            yield frame
+
+
+def _images(source: Source) -> Iterator[Frame]:
+    if source.kind == "image" and source.path:  # the source itself decodes its image only once
+        yield Frame(read_image(source.path), name=source.path.name)
+    else:
+        yield from source

@@ -47,7 +47,8 @@ def test_every_network_is_timed_once_in_every_precision(tiny_networks):
         backends
     ] * 3
     turns = len(backends) * len(timings.networks)
-    assert batches == [3] * (2 * turns * (2 + 2))  # two calls per turn; two warm-up and two measured rounds
+    timed = [n for n in batches if n > 1]  # a loaded bundle is tried with one face
+    assert timed == [3] * (2 * turns * (2 + 2))  # two calls per turn; two warm-up and two measured rounds
     assert timings.to_dict()["tables"][1]["rows"][1]["gmac_ratio"] == 2
 
 

@@ -261,9 +261,13 @@ def test_interrupted_run_keeps_a_playable_file(clips, bundle, tmp_path, number):
     assert process.returncode == 1, errors
     count = frame_count(out)
     assert 0 < count < 4000
-    assert errors.strip().splitlines()[-1] == f"facesr-edge: stopped; {count} of 4000 frames are in {out}"
+    assert (
+        errors.strip().splitlines()[-1]
+        == f"facesr-edge: stopped; {count} of 4000 frames are in {out}; --resume goes on"
+    )
     assert len(json.loads(faces.read_text())["frames"]) == count
-    assert output == "" and sorted(p.name for p in tmp_path.iterdir()) == ["faces.json", "out.mp4"]
+    journals = [".faces.json.journal", ".out.mp4.journal"]
+    assert output == "" and sorted(p.name for p in tmp_path.iterdir()) == [*journals, "faces.json", "out.mp4"]
 
 
 def _wait_for(condition, seconds=60):

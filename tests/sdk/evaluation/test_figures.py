@@ -1,8 +1,5 @@
 """Contact sheet and error sheet: position of every tile, captions, and text within its limits."""
 
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -163,15 +160,3 @@ def test_error_sheet_shows_a_limited_number_of_tiles_at_image_edges(result):
     rows = 3 * (TILE + TILE_CAPTION)
     assert sheet.shape[0] == TITLE_HEIGHT + 2 * SECTION_HEIGHT + rows + GAP and len(detections) > 24
     assert (sheet[:, -GAP:] == np.array(ERROR_BACKGROUND)).all()
-
-
-def test_missing_pillow_raises_with_the_extra_to_install():
-    program = (
-        "import sys; sys.modules['PIL'] = None\n"
-        "from facesr_edge.sdk.evaluation.figures import contact_sheet\n"
-        "from facesr_edge.sdk.evaluation.compare import Comparison\n"
-        "try: contact_sheet(Comparison(0, 'bicubic', ()))\n"
-        "except Exception as error: print(type(error).__name__, error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("MissingDependencyError a contact sheet needs Pillow")
