@@ -1,0 +1,116 @@
+"""Real servers for the tests of live streams: GStreamer's RTSP server, and sockets that send, stall or hang up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+PROGRAM = Path(__file__).with_name("rtsp_server.py")
+CAMERA = (
+    "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=25/1 "
+    "! x264enc tune=zerolatency key-int-max=10 ! rtph264pay name=pay0 config-interval=1"
+)
+
+
+@cache
+def why_no_rtsp() -> str:
+    """Why there is no RTSP server on this machine; "" if there is one."""
+    probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+    try:
+        done = subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, text=True, timeout=30)
+    except OSError as error:
+        return str(error)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+class RtspServer:
+    """A process that serves a GStreamer pipeline at `url`."""
+
+    def __init__(self, pipeline: str = CAMERA) -> None:
+        self.process = subprocess.Popen(
+            [SYSTEM_PYTHON, str(PROGRAM), f"( {pipeline} )"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert self.process.stdout
+        self.url = f"rtsp://127.0.0.1:{int(self.process.stdout.readline())}/live"
+
+    def freeze(self) -> None:
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def quit(self) -> None:
+        """End in order."""
+        assert self.process.stdin
+        self.process.stdin.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def rtsp_server(pipeline: str = CAMERA) -> Iterator[RtspServer]:
+    """A running server; the test is skipped where GStreamer's is not installed."""
+    if reason := why_no_rtsp():
+        pytest.skip(f"no RTSP server: {reason}")
+    server = RtspServer(pipeline)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class TcpServer:
+    """Sends data to every client, and then keeps the connection open until `hang_up`.
+
+    Args:
+        data: to send.
+        head: sent first, after a request was read; b"" without one.
+        rate: bytes/s; 0 for all at once.
+    """
+
+    def __init__(self, data: bytes, head: bytes = b"", rate: float = 0) -> None:
+        self._data, self._head, self._rate = data, head, rate
+        self._hang_up = threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def hang_up(self) -> None:
+        self._hang_up.set()
+
+    def _accept(self) -> None:
+        while not self._hang_up.is_set():
+            threading.Thread(target=self._serve, args=(self._socket.accept()[0],), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            try:
+                if self._head:
+                    client.recv(65536)
+                    client.sendall(self._head)
+                for offset in range(0, len(self._data), 4096):
+                    client.sendall(self._data[offset : offset + 4096])
+                    time.sleep(4096 / self._rate if self._rate else 0)
+                self._hang_up.wait(60)
+            except OSError:
+                pass
+
+
+def multipart(jpeg: bytes, count: int) -> bytes:
+    """Parts of an MJPEG stream with the boundary "frame"."""
+    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+    return (head + jpeg + b"\r\n") * count
+
+
+MJPEG_HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
