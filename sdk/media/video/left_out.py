@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import av
 
 from .hdr import side_data
@@ -21,6 +23,7 @@ _LEFT_OUT = {
 
 def left_out(frame: av.VideoFrame) -> list[str]:
     """One line for each kind of side data of a frame that is not kept."""
-    if len(frame.side_data) == 0:
-        return []
+    with suppress(ValueError):  # side data of a kind that this release of PyAV does not know
+        if len(frame.side_data) == 0:
+            return []
     return [line for name, line in _LEFT_OUT.items() if side_data(frame, name)]

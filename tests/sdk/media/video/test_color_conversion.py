@@ -121,3 +121,8 @@ def test_frame_with_side_data_unknown_to_pyav_is_turned(tmp_path: Path, orientat
     pixels = apply_display_matrix(frame.to_ndarray(format="bgr24"), display_matrix(frame))
     y, x = {1: (0, 0), 3: (-1, -1), 6: (0, -1), 8: (-1, 0)}[orientation]
     assert pixels[y, x].min() > 200
+    (tmp_path / "a.jpg").rename(tmp_path / "a.mp4")
+    with open_source(tmp_path / "a.mp4") as source:
+        (read,) = source
+    assert source.kind == "video"
+    np.testing.assert_array_equal(read.pixels, pixels)
