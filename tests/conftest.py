@@ -1,6 +1,7 @@
 """Fixtures for several test folders: the sample image, the shared data, and tiny real bundles."""
 
 import resource
+import signal
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,14 @@ def cache_home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_signals():
+    """Ctrl-C and hang-ups reach the processes that tests start, also where the tests run in the background."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

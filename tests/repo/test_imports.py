@@ -108,7 +108,7 @@ def test_importing_the_package_imports_no_dependency():
 def test_running_a_pipeline_imports_no_build_dependency():
     program = (
         "import sys, json, numpy, facesr_edge\n"
-        "with facesr_edge.load('idrn-x4', threads=1) as sr:\n"
+        "with facesr_edge.load('idrn-x4', engine='onnxruntime', threads=1) as sr:\n"
         "    sr(numpy.zeros((96, 128, 3), numpy.uint8)); sr.upscale(numpy.zeros((1, 32, 32, 3), numpy.uint8))\n"
         "print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
     )
