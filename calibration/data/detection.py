@@ -138,8 +138,10 @@ def labeled_faces(faces: list[dict[str, Any]], removed: Sequence[int] = ()) -> L
 
 
 def _coordinates(values: list[Any], count: int) -> NDArray[np.float32]:
-    """Rows of coordinates, (n, count) float32; ValueError beyond `MAX_COORDINATE`."""
-    rows = np.array(values, np.float64).reshape(-1, count)
+    """Rows of coordinates, (n, count) float32; ValueError for other counts, or beyond `MAX_COORDINATE`."""
+    rows = np.array(values, np.float64).reshape(len(values), -1 if values else count)
+    if rows.shape[1] != count:
+        raise ValueError(f"expected {count} coordinates, got {rows.shape[1]}")
     if (np.abs(rows) > MAX_COORDINATE).any():
         raise ValueError(f"a coordinate is beyond {MAX_COORDINATE}")
     return rows.astype(np.float32)

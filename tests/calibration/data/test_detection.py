@@ -84,6 +84,13 @@ def test_box_that_no_image_can_have_raises(tmp_path: Path, box: str) -> None:
         read_scenes(tmp_path)
 
 
+@pytest.mark.parametrize("faces", ['{"box": [1, 2]}, {"box": [3, 4]}', '{"box": [1, 2, 3, 4], "landmarks": [[]]}'])
+def test_wrong_number_of_coordinates_raises(tmp_path: Path, faces: str) -> None:
+    (tmp_path / "labels.json").write_text('{"a.png": {"faces": [FACES]}}'.replace("FACES", faces))
+    with pytest.raises(InputError, match=r"expected \d+ coordinates"):
+        read_scenes(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a.png": [1e999]}', '{"a.png": "x"}', '{"a.png": [1e300]}'])
 def test_absurd_label_fixes_raise(tmp_path: Path, text: str) -> None:
     (tmp_path / "fixes.json").write_text(text)
