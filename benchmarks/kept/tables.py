@@ -75,10 +75,11 @@ def _names(kinds: list[str], total: int) -> str:
 
 
 def _largest(cells: Sequence[Cell]) -> str:
-    measured = [cell for cell in cells if cell.state == "kept" and _NUMBER.match(cell.value)]
-    if not measured or measured[0].name == "tags":
+    kept = [cell for cell in cells if cell.state == "kept"]
+    measured = [(abs(float(number[1])), cell) for cell in kept if (number := _NUMBER.match(cell.value))]
+    if not measured or measured[0][1].name == "tags":
         return ""
-    worst = max(measured, key=lambda cell: abs(float(_NUMBER.match(cell.value)[1])))  # type: ignore[index]
+    _, worst = max(measured, key=lambda pair: pair[0])
     unit = "" if worst.value.endswith("ms") else " levels"
     return f"{worst.value}{unit} ({worst.kind} → {worst.output})"
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,8 +176,8 @@ class ImageFile:
 
     def _page(self, position: int) -> DecodedImage:
         """Decode the page of a TIFF whose directory is at `position`: the file with it as its first."""
-        order = "little" if self._data[:2] == b"II" else "big"
-        data = self._data[:4] + position.to_bytes(4, order) + self._data[8:]  # type: ignore[arg-type]
+        order: Literal["little", "big"] = "little" if self._data[:2] == b"II" else "big"
+        data = self._data[:4] + position.to_bytes(4, order) + self._data[8:]
         header = self._checked_header(data)
         try:
             image = open_pillow(data, "TIFF")
