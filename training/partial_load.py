@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ..engines.errors import TrainingError
+from ..networks.detector import Detector, with_landmark_heads
 from ..networks.edge.net2net import net2net_expand
 from ..networks.edge.network import Edge
 from .recipe import Recipe
@@ -16,13 +17,15 @@ def partial_load(network: nn.Module, init_weights: Mapping[str, Tensor], recipe:
     """Select the tensors whose name and shape match the network.
 
     Weights of a smaller `Edge` network are expanded (`net2net_expand`), fused ones are converted for a network with
-    branches (`Edge.unfuse`).
+    branches (`Edge.unfuse`), and so are older ones of a `Detector`.
 
     Raises:
         TrainingError: no tensor matches.
     """
     if isinstance(network, Edge):
         init_weights = network.unfuse(net2net_expand(network, init_weights))
+    if isinstance(network, Detector):
+        init_weights = with_landmark_heads(init_weights)
     state = network.state_dict()
     matching = {key: value for key, value in init_weights.items() if key in state and state[key].shape == value.shape}
     if not matching:

@@ -28,12 +28,15 @@ class Recipe:
         losses: loss term -> weight, read by the task.
         vgg_layer: VGG-19 layer of the perceptual terms, e.g. "conv5_4"; empty without such terms.
         degradation: key of `DEGRADATIONS`: how low-resolution faces are made.
+        shards: shards of pairs that are recorded before training, see `data.cameras.cache`; 0 to make pairs at each
+            step.
         clean: fraction of faces that are downsampled by bicubic whatever the degradation, so that quality on clean
             input is kept.
         scales: scales to draw from, for networks of any scale; empty for the scale of the configuration.
         bf16: run the network under bfloat16 autocast; the weights stay FP32.
         int8: quantization-aware training, see `qat`; the weights stay FP32.
         finetune: continue from complete trained weights, with the degradation that they were trained on.
+        frozen: submodules of the network whose weights and statistics are kept, e.g. ("stem",).
         distill_weight: weight of the teacher's output in the loss, 0..1, the true face has the remaining weight; 0
             without a teacher.
         clip: maximum gradient norm; 0 disables clipping.
@@ -60,11 +63,13 @@ class Recipe:
     losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
     vgg_layer: str = ""
     degradation: str = "bicubic"
+    shards: int = 0
     clean: float = 0.0
     scales: tuple[int, ...] = ()
     bf16: bool = False
     int8: bool = False
     finetune: bool = False
+    frozen: tuple[str, ...] = ()
     distill_weight: float = 0.0
     clip: float = 0.0
     ema: float = 0.0

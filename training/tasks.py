@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -9,13 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..engines.bundle.bundle import open_bundle
+from ..engines.bundle.bundle import open_bundle, read_card
 from ..engines.errors import EngineError, InputError, UsageError
 from ..engines.registry import open_session
 from ..engines.session import Session
 from ..engines.yunet import YuNetSession
 from ..networks.perceptual import read_vgg
-from .data.faces import FacePairs
+from .data.cameras.cache import PairCache, PairSource
+from .data.faces import FacePairs, flip_ensemble
+from .data.recorded import RecordedFaces
 from .data.references import FacesWithReferences
 from .data.scenes import Scenes
 from .losses.discriminator import Adversary
@@ -50,15 +55,53 @@ class Stateful(Protocol):
         """Restore the state from a checkpoint."""
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """Folders of a training run.
+
+    Args:
+        faces: training faces, one folder or more; several only for recipes that record pairs.
+        val_faces: validation faces; None disables evaluation.
+        scenes: backgrounds of recorded faces; None for synthetic ones.
+        pairs: cache of recorded pairs.
+        processes: that record pairs.
+    """
+
+    faces: tuple[Path, ...]
+    val_faces: Path | None
+    scenes: Path | None
+    pairs: Path
+    processes: int = 1
+
+    @property
+    def name(self) -> str:
+        """Name on the card: of the folder, or of several ones with their parents."""
+        folders = [folder.resolve() for folder in self.faces]
+        return folders[0].name if len(folders) == 1 else " and ".join(f"{f.parent.name}/{f.name}" for f in folders)
+
+
 def build_task(
-    recipe: Recipe, faces: Path, val_faces: Path | None, teacher: Path | None, perceptual_weights: Path | None
+    recipe: Recipe,
+    data: TrainingData,
+    teacher: Path | None,
+    perceptual_weights: Path | None,
+    report: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Task:
-    """Build the task of a recipe's network.
+    """Build the task of a recipe's network; pairs that are not in the cache yet are recorded.
+
+    Args:
+        report: called while pairs are recorded, with what is done, the number of shards done and of all.
 
     Raises:
         UsageError, InputError, BundleError, EngineError: the network does not support an option or the teacher, or data
             cannot be read.
     """
+    recorded = recipe.shards > 0
+    if len(data.faces) > 1 and not recorded:
+        raise UsageError("only camera recipes take several folders of faces; give --faces once")
+    if data.scenes and not recorded:
+        raise UsageError("only camera recipes record faces in front of scenes; omit --scenes")
+    faces, val_faces = data.faces[0], data.val_faces
     if recipe.network == "detector":
         if perceptual_weights:
             raise UsageError("detector recipes have no perceptual loss; omit --perceptual-weights")
@@ -71,7 +114,23 @@ def build_task(
     if teacher and criterion.adversary:
         raise UsageError("an adversarial loss would take the teacher's output for real faces; omit --teacher")
     session = open_teacher(teacher, "super-resolution", recipe.degradation) if teacher else None
-    return FacePairs(recipe, faces, val_faces, criterion, session)
+    if not recorded:
+        return FacePairs(recipe, faces, val_faces, criterion, session)
+    cache = record_pairs(recipe, data, report)
+    if teacher and session:
+        name = f"{read_card(teacher).name}-{read_card(teacher).fingerprint}"
+        upscale = partial(flip_ensemble, session)
+        cache.teach(name, upscale, lambda done: report("applying the teacher", done, recipe.shards))
+    return RecordedFaces(recipe, cache, val_faces, criterion)
+
+
+def record_pairs(recipe: Recipe, data: TrainingData, report: Callable[[str, int, int], None]) -> PairCache:
+    """Open the cache of a recipe's pairs, and record those that it lacks."""
+    scale = int(recipe.config["scale"])
+    source = PairSource(data.faces, data.scenes, scale, recipe.crop // scale, recipe.seed)
+    cache = PairCache(data.pairs, source, recipe.shards)
+    cache.fill(data.processes, lambda done: report("recording pairs", done, recipe.shards))
+    return cache
 
 
 def build_criterion(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:

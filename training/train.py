@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
@@ -24,10 +24,13 @@ from .partial_load import partial_load
 from .qat import remove_fake_quant
 from .recipe import Recipe
 from .recipes import cpu, crl, detector, edge, idrn, mffcn, msrnet, sisn, srcnn_srresnet_vdsr
-from .tasks import build_task
+from .tasks import TrainingData, build_task
 from .trainer import Report, TrainProgress, train
 
 MAX_LR_SCALE = 10
+CAMERA_DEGRADATIONS = ("camera", "recorded")
+PAIRS = "pairs"
+"""Folder of the recorded pairs in the output."""
 DISTILL_WEIGHT = 0.5
 """Weight of the teacher's output in the loss of a super-resolution network."""
 RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
@@ -45,9 +48,11 @@ RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
 
 def train_model(
     model: str,
-    faces: Path,
+    faces: Path | Sequence[Path],
     output: Path,
     *,
+    scenes: Path | None = None,
+    pairs: Path | None = None,
     val_faces: Path | None = None,
     teacher: Path | None = None,
     recipe: str = "cpu",
@@ -64,12 +69,17 @@ def train_model(
     workers: int = 1,
     threads: int = 0,
     report: Report = lambda progress: None,
+    prepare: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Path:
     """Train a network, or resume an interrupted run.
 
     Args:
         model: key of `RECIPES`, e.g. "idrn" or "detector".
-        faces: folder of high-resolution faces; for the detector, one with ``labels.json`` and ``images/``.
+        faces: folder of high-resolution faces, several for camera recipes; for the detector, one with ``labels.json``
+            and ``images/``.
+        scenes: folder of pictures without faces, in front of which camera recipes record faces; None for synthetic
+            ones.
+        pairs: cache of the recorded pairs, which trainings with the same data share; None for ``pairs`` in the output.
         output: folder of the checkpoint and, at the end, ``weights.safetensors``.
         val_faces: folder of validation faces; the detector reads its validation split from ``labels.json``.
         teacher: teacher for distillation, a bundle folder or for the detector a YuNet ONNX file.
@@ -82,6 +92,7 @@ def train_model(
         perceptual_weights: VGG-19 weights for perceptual losses, see `read_vgg`.
         lr_scale: factor of the recipe's learning rates; below 1 to continue from trained weights.
         device: "cpu", "cuda" or "cuda:1".
+        prepare: called while pairs are recorded, with what is done, the number of parts done and of all.
         workers, threads: threads that prepare batches, and CPU threads of PyTorch, 0 for one per core.
 
     Returns:
@@ -113,7 +124,9 @@ def train_model(
     check_threads(threads)
     if threads:
         torch.set_num_threads(threads)
-    task = build_task(plan, faces, val_faces, teacher, perceptual_weights)
+    folders = (faces,) if isinstance(faces, Path) else tuple(faces)
+    data = TrainingData(folders, val_faces, scenes, pairs or output / PAIRS, workers)
+    task = build_task(plan, data, teacher, perceptual_weights, prepare)
     scores: dict[str, float] = {}
 
     def record(progress: TrainProgress) -> None:
@@ -126,7 +139,7 @@ def train_model(
         network = cast(Edge, network).fused()
     if plan.int8:
         remove_fake_quant(network)
-    provenance = build_provenance(plan, faces, scores, teacher, initial, matched)
+    provenance = build_provenance(plan, data.name, scores, teacher, initial, matched)
     path = output / WEIGHTS
     try:
         write_atomic(path, weights_bytes(network, plan.network, _inference_config(plan.config), provenance))
@@ -147,14 +160,21 @@ def check_init_weights(recipe: Recipe, initial: Weights | None) -> tuple[Recipe,
 
     Raises:
         UsageError: the configuration is invalid, or the recipe fine-tunes and the weights are not complete weights of
-            this network.
+            this network, or there are none for frozen modules.
         TrainingError: no tensor fits.
     """
     try:
         network = build_network(recipe.network, recipe.config)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    matched = len(partial_load(network, initial.tensors, recipe)) if initial else 0
+    fitting = partial_load(network, initial.tensors, recipe) if initial else {}
+    missing = [key for key in network.state_dict().keys() - fitting.keys() if key.startswith(recipe.frozen)]
+    if missing:
+        raise UsageError(
+            f"this recipe keeps {', '.join(recipe.frozen)} of trained weights of {recipe.network} with "
+            f"{recipe.config}; give them with --init-weights FILE"
+        )
+    matched = len(fitting)
     if not recipe.finetune:
         return recipe, matched
     config = _inference_config(recipe.config)
@@ -166,9 +186,9 @@ def check_init_weights(recipe: Recipe, initial: Weights | None) -> tuple[Recipe,
         )
     training = initial.origin.training
     degradation = training.get("degradation", recipe.degradation)
-    deviations = recipe.deviations + ((cpu.CAMERA_DEGRADATION,) if degradation == "camera" else ())
-    clean = training.get("clean", recipe.clean)
-    return replace(recipe, deviations=deviations, degradation=degradation, clean=clean), matched
+    deviations = recipe.deviations + ((cpu.CAMERA_DEGRADATION,) if degradation in CAMERA_DEGRADATIONS else ())
+    same = {name: training.get(name, getattr(recipe, name)) for name in ("clean", "shards", "bf16")}
+    return replace(recipe, deviations=deviations, degradation=degradation, **same), matched
 
 
 def _inference_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +224,7 @@ def build_recipe(
 
 def build_provenance(
     recipe: Recipe,
-    faces: Path,
+    data: str,
     scores: dict[str, float],
     teacher: Path | None = None,
     initial: Weights | None = None,
@@ -216,7 +236,7 @@ def build_provenance(
         description = {"network": initial.network, "config": initial.config, "tensors_loaded": matched}
         sources["init_from"] = {**description, **initial.origin.training}
     rounded = {key: round(value, 4) for key, value in scores.items()}
-    training = {"data": faces.resolve().name, **sources, "scores": rounded, **asdict(recipe)}
+    training = {"data": data, **sources, "scores": rounded, **asdict(recipe)}
     return Provenance(json.loads(json.dumps(training)), "Apache-2.0", _limitations(recipe))
 
 
@@ -230,4 +250,4 @@ def _limitations(recipe: Recipe) -> tuple[str, ...]:
         return detector.LIMITATIONS
     if recipe.network == "msrnet":
         return msrnet.LIMITATIONS
-    return cpu.CAMERA_LIMITATIONS if recipe.degradation == "camera" else cpu.LIMITATIONS
+    return cpu.CAMERA_LIMITATIONS if recipe.degradation in CAMERA_DEGRADATIONS else cpu.LIMITATIONS

@@ -48,6 +48,8 @@ class Trainer:
             self.network.load_state_dict({**self.network.state_dict(), **matching})
         if recipe.int8:
             prepare_qat(self.network)
+        for name in recipe.frozen:
+            self.network.get_submodule(name).requires_grad_(False).eval()
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         task.to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)

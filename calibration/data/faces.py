@@ -32,13 +32,8 @@ def read_faces(folder: Path, min_side: int = 1) -> list[NDArray[np.uint8]]:
     Raises:
         InputError: the folder does not exist or has no image, or an image is unreadable or too small.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; give a folder of face images")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
-        raise InputError(f"no image in {folder}; expected {', '.join(sorted(IMAGE_SUFFIXES))}")
     faces = []
-    for path in paths:
+    for path in image_paths(folder):
         face = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if face is None:
             raise InputError(f"{path} is not a readable image; remove or replace it")
@@ -46,6 +41,20 @@ def read_faces(folder: Path, min_side: int = 1) -> list[NDArray[np.uint8]]:
             raise InputError(f"{path} is {face.shape[1]}x{face.shape[0]} px, at least {min_side}x{min_side} is needed")
         faces.append(np.asarray(face, dtype=np.uint8))
     return faces
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """Image files of a folder, sorted by name.
+
+    Raises:
+        InputError: the folder does not exist or has no image.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give a folder of face images")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise InputError(f"no image in {folder}; expected {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return paths
 
 
 def center_crop(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -58,6 +67,16 @@ def center_crop(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     if min(y, x) < 0:
         raise InputError(f"a face is {face.shape[1]}x{face.shape[0]} px, at least {side}x{side} is needed")
     return face[y : y + side, x : x + side]
+
+
+def reduced_square(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The largest center crop of an image (H, W, 3) that is a square, reduced to (side, side, 3) by area averaging.
+
+    Raises:
+        InputError: the image is smaller.
+    """
+    square = center_crop(face, max(side, min(face.shape[:2])))
+    return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def low_resolution(faces: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:

@@ -85,7 +85,9 @@ class Edge(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
-        return F.pixel_shuffle(self.sub_pixels(x), self.scale) + enlarge(x, self.scale)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the picture to whole gray levels
+            bicubic = enlarge(x, self.scale)
+        return F.pixel_shuffle(self.sub_pixels(x), self.scale) + bicubic
 
     def sub_pixels(self, x: Tensor) -> Tensor:
         """Residual to the bicubic image before the pixel shuffle: (N, 3, H, W) -> (N, 3·scale², H, W)."""

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 @click.command("train", cls=Command, short_help="Train a network by a recipe; training is resumable.")
 @click.option("--model", metavar="NAME", required=True, help="Network: idrn, edge, sisn, detector, …")
-@path_option("--faces", metavar="DIR", required=True, help="Training faces; for the detector, labels.json and images/.")
+@path_option(
+    "--faces",
+    metavar="DIR",
+    multiple=True,
+    required=True,
+    help="Training faces; for the detector, labels.json and images/. Camera recipes: repeat for several folders.",
+)
+@path_option("--scenes", metavar="DIR", help="Camera recipes: backgrounds without faces.  [default: synthetic ones]")
+@path_option("--pairs", metavar="DIR", help="Camera recipes: cache of recorded pairs.  [default: OUTPUT/pairs]")
 @path_option("--val-faces", metavar="DIR", help="Validation faces, evaluated every 1,000 steps and at the end.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of checkpoint and weights.  [default: ./NAME-RECIPE]")
 @path_option("--teacher", metavar="FILE", help="Teacher for distillation: a bundle, or for the detector a YuNet file.")
@@ -49,7 +57,7 @@ if TYPE_CHECKING:
 @option("--device", default="cpu", metavar="NAME", help="cpu, cuda, or cuda:NUMBER.")
 @option("--workers", default=1, type=click.IntRange(min=1), help="Threads that prepare batches.")
 @threads_option
-def command(model: str, faces: Path, output: Path | None, recipe: str, **options: Any) -> None:
+def command(model: str, faces: tuple[Path, ...], output: Path | None, recipe: str, **options: Any) -> None:
     """Train a network. Interrupt with Ctrl-C; the same command resumes from the last checkpoint.
 
     \b
@@ -74,8 +82,11 @@ def command(model: str, faces: Path, output: Path | None, recipe: str, **options
                 line = f"step {now.step}/{now.steps}: {', '.join(parts)}"
                 bar.console.print(line, highlight=False, soft_wrap=True) if bar.console.is_terminal else say(line)
 
+        def prepare(what: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
         try:
-            weights = train_model(model, faces, folder, recipe=recipe, report=show, **options)
+            weights = train_model(model, faces, folder, recipe=recipe, report=show, prepare=prepare, **options)
         except KeyboardInterrupt:
             checkpoint = folder / "checkpoint.pt"
             if not checkpoint.exists():

@@ -8,6 +8,7 @@ from facesr_edge.engines.errors import EngineError, InputError, TrainingError, U
 from facesr_edge.networks import build_network
 from facesr_edge.networks.weights import read_weights
 from facesr_edge.training.data.faces import FacePairs
+from facesr_edge.training.data.recorded import VALIDATED
 from facesr_edge.training.partial_load import partial_load
 from facesr_edge.training.recipe import Recipe
 from facesr_edge.training.train import DISTILL_WEIGHT, train_model
@@ -105,10 +106,23 @@ def test_shipped_weights_are_fine_tuned_in_their_own_size(faces, tmp_path, recip
 
 @pytest.mark.parametrize("recipe", ["finetune", "int8"])
 def test_fine_tuning_keeps_the_degradation_of_the_weights(faces, tmp_path, recipe):
-    sizes = {"width": 8, "depth": 1, "steps": 1, "batch": 2}
-    camera = train_model("edge", faces, tmp_path / "camera", recipe="camera", **sizes)
+    sizes = {"width": 8, "depth": 1, "steps": 1, "batch": 2, "pairs": tmp_path / "pairs"}
+    options = {"recipe": "camera", "options": {"shards": 1}, "val_faces": faces}
+    camera = train_model("edge", faces, tmp_path / "camera", **options, **sizes)
     finished = read_weights(train_model("edge", faces, tmp_path / "last", recipe=recipe, init_weights=camera, **sizes))
-    assert finished.origin.training["degradation"] == "camera" and finished.origin.training["batch"] == 2
+    record = finished.origin.training
+    assert (record["degradation"], record["shards"], record["batch"]) == ("recorded", 1, 2)
+    scores = read_weights(camera).origin.training["scores"]
+    assert scores.keys() == {f"gain_db_{name}" for name in VALIDATED}
+    assert min(scores.values()) > -20 and max(scores.values()) < 3
+
+
+@pytest.mark.parametrize("given", [{"faces": 2}, {"scenes": True}])
+def test_recipes_without_recorded_pairs_take_one_folder_and_no_scenes(faces, tmp_path, given):
+    folders = [faces] * given.get("faces", 1)
+    scenes = faces if "scenes" in given else None
+    with pytest.raises(UsageError, match="only camera recipes"):
+        train_model("edge", folders, tmp_path, recipe="nano", scenes=scenes, width=8, depth=1, steps=1)
 
 
 @pytest.mark.parametrize("init_weights", [None, {"width": 4, "depth": 1}, {"width": 8, "depth": 2}])
@@ -133,7 +147,7 @@ def test_a_teacher_is_recorded_by_the_name_on_its_card(faces, tmp_path, tiny_bun
 @pytest.mark.parametrize(
     ("model", "recipe", "message"),
     [
-        ("edge", "camera", "trained on degradation 'bicubic', this recipe has 'camera'; give another teacher"),
+        ("edge", "camera", "trained on degradation 'bicubic', this recipe has 'recorded'; give another teacher"),
         ("msrnet", "cpu", "msrnet does not support a teacher; omit --teacher"),
     ],
 )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...calibration.data.faces import low_resolution
 from ...calibration.metrics.evaluate import Degrade, Images
+from .cameras import pairs
 from .codecs import h264, jpeg
 from .optics import DOWNSCALE_FILTERS, blur, downscale, random_blur_kernel, sensor_noise
 
@@ -87,5 +88,12 @@ def _moving_clip(picture: NDArray[np.float32], rng: np.random.Generator) -> NDAr
     return np.stack([*clip, picture])
 
 
-DEGRADATIONS: dict[str, Degrade] = {"bicubic": bicubic, "camera": camera}
-"""Values of a recipe's `degradation`."""
+RECORDED = "recorded"
+"""Degradation of networks that are trained on recordings of simulated cameras, see `data.cameras`."""
+DEGRADATIONS: dict[str, Degrade] = {
+    "bicubic": bicubic,
+    "camera": camera,
+    RECORDED: pairs.degrade_at_random,
+    **pairs.DEGRADATIONS,
+}
+"""Values of a recipe's `degradation`, and degradations of an evaluation."""

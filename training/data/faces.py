@@ -47,7 +47,7 @@ class FacePairs:
 
     Args:
         recipe: supplies crop, batch, scales, degradation and losses.
-        faces: folder of training faces, each at least as large as the crop.
+        faces: folder of training faces, each at least as large as the crop; None for pairs from elsewhere.
         val_faces: folder of validation faces; None disables evaluation.
         criterion: loss; None to build it from the recipe, if it needs no further networks.
         teacher: teacher network; None to train on the true faces only.
@@ -60,7 +60,7 @@ class FacePairs:
     def __init__(
         self,
         recipe: Recipe,
-        faces: Path,
+        faces: Path | None,
         val_faces: Path | None,
         criterion: Criterion | None = None,
         teacher: Session | None = None,
@@ -73,7 +73,7 @@ class FacePairs:
             self._check_teacher(teacher)
         self.degrade = DEGRADATIONS[recipe.degradation]
         self.criterion = criterion or Criterion(recipe.losses)
-        self.faces = read_faces(faces, min_side=recipe.crop)
+        self.faces = read_faces(faces, min_side=recipe.crop) if faces else []
         self.device = CPU
         self.validation = None
         if val_faces is not None:

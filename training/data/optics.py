@@ -118,11 +118,11 @@ def sensor_noise(pictures: NDArray[np.float32], noise: NDArray[Any], rng: np.ran
     read = shot * rng.uniform(0.002, 0.06, len(shot)).astype(np.float32)
     light = (np.clip(pictures, 0, 255) / 255) ** 2  # gamma 2 approximates that of sRGB
     variance = shot[:, None, None, None] * light + read[:, None, None, None]
-    light = np.clip(light + np.sqrt(variance) * _demosaiced_noise(pictures.shape[:3], rng), 0, 1)
+    light = np.clip(light + np.sqrt(variance) * demosaiced_noise(pictures.shape[:3], rng), 0, 1)
     return np.asarray(np.rint(255 * np.sqrt(light)), np.uint8)
 
 
-def _demosaiced_noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+def demosaiced_noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """(N, H, W) -> (N, H, W, 3): white noise of standard deviation 1 on the Bayer mosaic, then demosaiced."""
     n, height, width = shape
     raw = np.clip(_ZERO_LEVEL + _SIGMA * rng.standard_normal((n * height, width), np.float32), 0, 65535)

@@ -9,7 +9,7 @@ from typing import Any
 from ...engines.errors import UsageError
 from ...networks.edge.network import SIZES
 from ..recipe import Recipe
-from .cpu import BICUBIC_SKIP, CAMERA_DEGRADATION, SMALL_RESIDUAL_INIT, cpu_recipe
+from .cpu import BICUBIC_SKIP, CAMERA, CAMERA_DEGRADATION, SMALL_RESIDUAL_INIT, cpu_recipe
 
 INPUT_SIDE, MAX_INPUT_SIDE_SCALE = 32, 4
 """Side of the inputs in pixels, and the largest scale at which the training faces are large enough for it. Inputs of 24
@@ -24,9 +24,10 @@ def from_scratch(width: int, depth: int, scale: int = 4, branches: int = 1) -> R
     return _recipe(width, depth, scale, branches)
 
 
-def camera(width: int, depth: int, scale: int = 4, branches: int = 1) -> Recipe:
-    """Train with camera degradation; more than a third of the faces are clean, to limit the loss on clean input."""
-    return _recipe(width, depth, scale, branches, CAMERA_DEGRADATION, degradation="camera", clean=0.3)
+def camera(width: int, depth: int, scale: int = 4, branches: int = 1, shards: int = CAMERA["shards"]) -> Recipe:
+    """Train on recordings of simulated cameras; more than a quarter of the faces are clean."""
+    changes = {**CAMERA, "shards": shards, "clean": 0.12, "ema": 0.999}
+    return _recipe(width, depth, scale, branches, CAMERA_DEGRADATION, batch=16, **changes)
 
 
 def finetune(width: int, depth: int, scale: int = 4, branches: int = 1) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..recipe import Recipe
-from .cpu import BICUBIC_SKIP, CAMERA_DEGRADATION, cpu_recipe
+from .cpu import BICUBIC_SKIP, CAMERA, CAMERA_DEGRADATION, cpu_recipe
 
 EPOCH_FACES = 23_000
 """Size of the paper's training set, in faces per epoch."""
@@ -33,10 +33,10 @@ def cpu(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
     return cpu_recipe("idrn", _config(depth, width, scale), 3_000, BICUBIC_SKIP)
 
 
-def camera(depth: int = 8, width: int = 64, scale: int = 4) -> Recipe:
-    """`cpu` with camera degradation, see `data.degrade.camera`."""
+def camera(depth: int = 8, width: int = 64, scale: int = 4, shards: int = CAMERA["shards"]) -> Recipe:
+    """`cpu` on recordings of simulated cameras."""
     config = _config(depth, width, scale)
-    return cpu_recipe("idrn", config, 2_500, BICUBIC_SKIP, CAMERA_DEGRADATION, degradation="camera")
+    return cpu_recipe("idrn", config, 2_500, BICUBIC_SKIP, CAMERA_DEGRADATION, **{**CAMERA, "shards": shards})
 
 
 def _config(depth: int, width: int, scale: int, bicubic_skip: bool = True) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""Cache of recorded pairs: reproducible, in parallel, and of one source only."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from facesr_edge.engines.errors import InputError, TrainingError
+from facesr_edge.training.data.cameras import cache
+from facesr_edge.training.data.cameras.cache import PairCache, PairSource
+
+
+@pytest.fixture
+def source(faces):
+    return PairSource((faces,), None, 4, 24, seed=3)
+
+
+def test_shards_do_not_depend_on_the_number_of_processes_and_are_recorded_once(source, tmp_path):
+    done: list[int] = []
+    two, one = PairCache(tmp_path / "two", source, 2), PairCache(tmp_path / "one", source, 1)
+    two.fill(2, done.append)
+    assert done == [0, 1, 2]
+    one.fill(1)
+    for kind in ("lr", "hr"):
+        first, again = (np.load(cache.shard_file(tmp_path / name, 0, kind)) for name in ("two", "one"))
+        np.testing.assert_array_equal(first, again)
+    written = cache.shard_file(tmp_path / "two", 1, "hr").stat().st_mtime_ns
+    two.fill(1, done.append)
+    assert done[3:] == [2] and cache.shard_file(tmp_path / "two", 1, "hr").stat().st_mtime_ns == written
+    lr, hr = two.draw(40, np.random.default_rng(0))
+    assert lr.shape == (40, 24, 24, 3) and hr.shape == (40, 96, 96, 3)
+    same = two.draw(40, np.random.default_rng(0))
+    np.testing.assert_array_equal(lr, same[0])
+
+
+def test_a_teachers_output_is_stored_once_and_drawn_with_its_pairs(source, tmp_path):
+    calls = []
+
+    def upscale(lr):
+        calls.append(len(lr))
+        return np.repeat(np.repeat(lr, 4, 1), 4, 2)
+
+    taught = PairCache(tmp_path, source, 1)
+    taught.fill(1)
+    taught.teach("nearest", upscale)
+    assert max(calls) == cache.TEACHER_BATCH
+    lr, hr, sr = taught.draw(20, np.random.default_rng(0))
+    np.testing.assert_array_equal(sr, upscale(lr))
+    done = len(calls)
+    PairCache(tmp_path, source, 1).teach("nearest", upscale)
+    assert len(calls) == done
+    np.testing.assert_array_equal(PairCache(tmp_path, source, 1).draw(20, np.random.default_rng(0))[1], hr)
+
+
+def test_a_folder_of_another_source_raises(source, tmp_path):
+    PairCache(tmp_path, source, 1)
+    for other in (replace(source, seed=4), replace(source, side=32), replace(source, scale=2)):
+        with pytest.raises(TrainingError, match="holds pairs of other pictures or settings"):
+            PairCache(tmp_path, other, 1)
+    PairCache(tmp_path, source, 5)  # more shards of the same source
+
+
+def test_folders_without_pictures_raise(faces, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no image in"):
+        PairCache(tmp_path / "pairs", PairSource((faces,), tmp_path / "empty", 4, 24, 0), 1)
+    with pytest.raises(InputError, match="is not a folder"):
+        PairCache(tmp_path / "pairs", PairSource((tmp_path / "none",), None, 4, 24, 0), 1)
