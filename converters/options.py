@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..calibration.accuracy import MAX_AP_DROP, MAX_PSNR_DROP
 from ..calibration.data.detection import read_scenes
-from ..calibration.metrics.evaluate import Degrade
+from ..calibration.metrics.evaluate import METRICS, Degrade, Metric
 from ..engines.bundle.card import PRECISIONS, Precision
 from ..engines.bundle.io_spec import IOSpec
 from ..engines.errors import UnknownNameError, UsageError
@@ -39,9 +39,11 @@ class BuildOptions:
         calibration: method for the INT8 activation ranges: "minmax", "entropy" or "percentile".
         calib_crops: calibration inputs of INT8 super-resolution, see `psnr_check`; None for the faces.
         degradations: name -> degradation. A network trained on one of them is evaluated on it as well.
+        evaluate_on: names of further degradations that a super-resolution network is evaluated on.
+        metrics: name -> metric of these evaluations, see `evaluate`.
 
     Raises:
-        UnknownNameError: unknown precision, engine or calibration method.
+        UnknownNameError: unknown precision, engine, calibration method or degradation.
         UsageError: `calib_crops` without INT8.
     """
 
@@ -54,11 +56,16 @@ class BuildOptions:
     calibration: str = "minmax"
     calib_crops: Iterable[NDArray[np.uint8]] | None = None
     degradations: Mapping[str, Degrade] = field(default_factory=dict)
+    evaluate_on: tuple[str, ...] = ()
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
 
     def __post_init__(self) -> None:
         for kind, choices in (("precision", PRECISIONS), ("engine", ENGINES), ("calibration", METHODS)):
             if getattr(self, kind) not in choices:
                 raise UnknownNameError(kind, getattr(self, kind), choices)
+        for name in self.evaluate_on:
+            if name not in self.degradations:
+                raise UnknownNameError("degradation", name, self.degradations)
         if self.calib_crops is not None and self.precision != "int8":
             raise UsageError("--calib-input calibrates INT8 super-resolution; add --int8 or remove --calib-input")
 
@@ -76,6 +83,8 @@ class BuildOptions:
         detector = io_spec.task == "face-detection"
         if self.calib_crops is not None and detector:
             raise UsageError(f"{name} is a detector; calibrate it with --detection-data DIR instead of --calib-input")
+        if detector and (self.evaluate_on or self.metrics is not METRICS):
+            raise UsageError(f"{name} is a detector; omit --degradation and --identity, which need faces")
         if self.detection_data and not detector:
             raise UsageError(f"{name} is not a detector; give --faces DIR instead of --detection-data")
         if self.detection_data:

@@ -17,6 +17,8 @@ from .detection_report import DetectorQuality, detector_quality, predict_scenes
 TIMED_WH = ((640, 384), (1920, 1088))
 """Timed frame sizes: a small frame and a 1080p frame, padded to multiples of 32."""
 ALL_SIZES = "all sizes"
+GROUPS = {"all": "", "scene": "natural scenes, ", "event": "events, "}
+"""Group of images on the card -> prefix of its metrics."""
 
 
 def detection_metrics(session: Session, scenes: Sequence[Scene], score: float) -> dict[str, Any]:
@@ -27,8 +29,9 @@ def detection_metrics(session: Session, scenes: Sequence[Scene], score: float) -
         score: score threshold, 0..1.
 
     Returns:
-        For JSON: average precision and recall at 90 % precision by face size, on all images and on natural scenes;
-        false positives; landmark error in distances between the eyes; latency of the network in ms.
+        For JSON: average precision and recall at 90 % precision by face size, on all images, natural scenes and
+        pictures of events; false positives; landmark error in distances between the eyes; fraction of the faces that
+        are also detected in degraded images; latency of the network in ms.
 
     Raises:
         InputError: an image cannot be read.
@@ -42,8 +45,8 @@ def describe_metrics(quality: DetectorQuality) -> dict[str, Any]:
     """The metrics of a detector that the card lists."""
     metrics: dict[str, Any] = {}
     for row in quality.rows:
-        if row.group in ("all", "scene"):
-            name = f"{'natural scenes, ' if row.group == 'scene' else ''}{describe_sizes(row.sizes)}"
+        if row.group in GROUPS:
+            name = GROUPS[row.group] + describe_sizes(row.sizes)
             ap, recall = round(row.average_precision, 4), round(row.recall, 4)
             values = {"average_precision": ap, "recall_at_90_precision": recall, "faces": row.faces}
             metrics |= values if name == ALL_SIZES else {name: values}
@@ -54,6 +57,9 @@ def describe_metrics(quality: DetectorQuality) -> dict[str, Any]:
         metrics["landmark_error"] = {"median": round(quality.landmarks.median, 4)}
         if quality.landmarks.frontal_mean is not None:
             metrics["landmark_error"]["mean_without_profiles"] = round(quality.landmarks.frontal_mean, 4)
+    for each in quality.robustness:
+        if each.detected is not None:
+            metrics[f"detected in {each.degradation}"] = round(each.detected, 4)
     return metrics
 
 

@@ -8,8 +8,8 @@ faces again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import cv2
@@ -41,6 +41,8 @@ MIRRORED = "mirrored"
 MIRRORED_SCALE = 0.9
 MIN_FRONTAL_EYES = 0.25
 """Minimum distance between the eyes of a frontal face, in widths of its box."""
+LIGHT = 0.1
+"""Gray levels of dark images, as a fraction of the original's."""
 MAX_FP_PER_SCENE = 40
 """`fp_threshold` allows one image with a false positive per this many images without faces."""
 
@@ -52,12 +54,14 @@ class ScenePredictions:
     Args:
         scene, detections: image with labels, and the detections in it.
         mirrored_detections, mirrored_faces: detections in the mirrored and downscaled image, and its labels.
+        degraded: key of `DEGRADATIONS` -> detections in the degraded image.
     """
 
     scene: Scene
     detections: Detections
     mirrored_detections: Detections
     mirrored_faces: LabeledFaces
+    degraded: Mapping[str, Detections] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,23 @@ class FalsePositives:
 
 
 @dataclass(frozen=True)
+class Robustness:
+    """Detection in degraded images at the score threshold in use.
+
+    Args:
+        degradation: key of `DEGRADATIONS`.
+        faces: number of certain faces that are detected in the original images.
+        detected: fraction of these that are detected in the degraded images too, 0..1; None without such faces.
+        background_false_positives: false positives in degraded images without labels.
+    """
+
+    degradation: str
+    faces: int
+    detected: float | None
+    background_false_positives: int
+
+
+@dataclass(frozen=True)
 class DetectorQuality:
     """Metrics of a detector on a set of scenes.
 
@@ -134,6 +155,7 @@ class DetectorQuality:
         recall_from_12: recall of faces of at least 12 px at the score threshold, 0..1; None without such faces.
         false_positives: in all images, at the score threshold.
         landmarks, background: landmark errors, and false positives in images without faces.
+        robustness: one for each degradation.
     """
 
     images: int
@@ -143,6 +165,7 @@ class DetectorQuality:
     false_positives: int
     landmarks: Landmarks
     background: FalsePositives
+    robustness: tuple[Robustness, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, rounded to 4 decimals."""
@@ -154,18 +177,35 @@ class DetectorQuality:
             "landmark_error": {name: _rounded(value) for name, value in vars(self.landmarks).items()},
             "false_positives": self.false_positives,
             "background": {**vars(self.background), "per_image": _rounded(self.background.per_image)},
+            "robustness": [{**vars(each), "detected": _rounded(each.detected)} for each in self.robustness],
         }
 
 
 def predict_scenes(detect: Detect, scene: Scene) -> ScenePredictions:
-    """Run a detector with a score threshold of `MIN_SCORE` or less on a scene and on its mirror image (`mirror_scene`).
+    """Run a detector with a score threshold of `MIN_SCORE` or less on a scene, its mirror image (`mirror_scene`) and
+    its degraded images (`DEGRADATIONS`).
 
     Raises:
         InputError: the image cannot be read.
     """
     image = scene.read()
     mirrored, mirrored_faces = mirror_scene(image, scene.faces)
-    return ScenePredictions(scene, detect(image), detect(mirrored), mirrored_faces)
+    degraded = {name: detect(degrade(image)) for name, degrade in DEGRADATIONS.items()}
+    return ScenePredictions(scene, detect(image), detect(mirrored), mirrored_faces, degraded)
+
+
+def grayscale(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The luma of an image (H, W, 3) BGR in all three channels."""
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def darken(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image with `LIGHT` of its gray levels, rounded down."""
+    return np.asarray((image * np.float32(LIGHT)).astype(np.uint8))
+
+
+DEGRADATIONS = {"grayscale": grayscale, f"{100 * LIGHT:g} % of the light": darken}
+"""Name -> function of an image (H, W, 3) BGR."""
 
 
 def mirror_scene(image: NDArray[np.uint8], faces: LabeledFaces) -> tuple[NDArray[np.uint8], LabeledFaces]:
@@ -192,6 +232,7 @@ def detector_quality(predictions: Sequence[ScenePredictions], score: float) -> D
         false_positives=sum(not match.is_tp and match.score >= score for match in matched.matches),
         landmarks=landmarks(matched),
         background=false_positive_report([detections for detections, faces in pairs if not len(faces)], score),
+        robustness=tuple(robustness(name, predictions, score) for name in DEGRADATIONS),
     )
 
 
@@ -227,6 +268,25 @@ def fp_threshold(scores: Iterable[float], images: int) -> float | None:
     return threshold if images and threshold <= 1 else None
 
 
+def robustness(degradation: str, predictions: Sequence[ScenePredictions], score: float) -> Robustness:
+    """`Robustness` to one of the degradations of the predictions."""
+    faces, both, background = 0, 0, 0
+    for p in predictions:
+        degraded, labels = p.degraded[degradation], p.scene.faces
+        found = best_scores(p.detections, labels) >= score
+        faces += int(found.sum())
+        both += int((found & (best_scores(degraded, labels) >= score)).sum())
+        background += 0 if len(labels) else int((degraded.scores >= score).sum())
+    return Robustness(degradation, faces, both / faces if faces else None, background)
+
+
+def best_scores(detections: Detections, faces: LabeledFaces) -> NDArray[np.float32]:
+    """Highest score of a detection with IoU >= `TP_IOU` with each face, (n,); -1 without one or for uncertain faces."""
+    matching = iou_matrix(detections.boxes_xyxy, faces.boxes_xyxy) >= TP_IOU  # (detections, faces)
+    scores = np.where(matching & faces.certain, detections.scores[:, None], np.float32(-1))
+    return np.asarray(scores.max(0, initial=-1), np.float32)
+
+
 def _mean(values: list[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
@@ -260,12 +320,10 @@ def false_negatives(predictions: Sequence[ScenePredictions], score: float) -> li
     errors = []
     for p in predictions:
         faces = p.scene.faces
-        matching = iou_matrix(p.detections.boxes_xyxy, faces.boxes_xyxy) >= TP_IOU  # (detections, faces)
-        sides = short_sides(faces.boxes_xyxy)
+        sides, best = short_sides(faces.boxes_xyxy), best_scores(p.detections, faces)
         for n in np.flatnonzero(faces.certain):
-            best = p.detections.scores[matching[:, n]].max(initial=-1.0)
-            if best < score:
-                below = float(best) if best >= 0 else None
+            if best[n] < score:
+                below = float(best[n]) if best[n] >= 0 else None
                 errors.append(DetectionError("missed", p.scene, faces.boxes_xyxy[n], float(sides[n]), below))
     return sorted(errors, key=lambda error: -error.side)
 

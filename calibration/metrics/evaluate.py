@@ -1,7 +1,8 @@
 """Super-resolution accuracy on ground-truth faces, with bicubic as the baseline: the protocol of the papers.
 
 The central 128×128 px of each face are downscaled (antialiased bicubic, rounded to 8 bits, unless another degradation
-is given), upscaled, and compared with the original on luma (BT.601, 16..235) and RGB.
+is given), upscaled, and compared with the original on luma (BT.601, 16..235) and RGB. For a crop size of the network,
+the whole picture is reduced until its downscaled face has that size.
 """
 
 from __future__ import annotations
@@ -16,17 +17,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.bundle.io_spec import IOSpec
-from ...engines.errors import EngineError
+from ...engines.errors import EngineError, InputError, UsageError
 from ...engines.session import Session
-from ..data.faces import center_crop, low_resolution
+from ..data.faces import center_crop, low_resolution, reduced_square
+from .detail import invented_detail
 from .image import mean_db, psnr, psnr_y, ssim, ssim_y, vif_y
 
 Images = NDArray[np.uint8]
 Degrade = Callable[[Images, int, np.random.Generator], Images]
 """(N, H, W, 3) faces, scale, random generator -> (N, H / scale, W / scale, 3)."""
-Metric = Callable[[Images, Images], NDArray[np.float64]]
-"""Upscaled and ground-truth faces, (N, S, S, 3) uint8 BGR -> value of each, (N,)."""
+ImageMetric = Callable[[Images, Images], NDArray[np.float64]]
+"""Upscaled and ground-truth faces, (N, S, S, 3) uint8 BGR -> value of each, (N,); NaN where it cannot be measured."""
 
+
+@dataclass(frozen=True)
+class BaselineMetric:
+    """A metric that needs the bicubic faces too: upscaled, ground-truth and bicubic faces -> value of each, (N,)."""
+
+    measure: Callable[[Images, Images, Images], NDArray[np.float64]]
+
+
+Metric = ImageMetric | BaselineMetric
+
+MIN_SIDE = 41
+"""Smallest side of the ground truth, for the coarsest scale of VIF."""
 SIDE = 128
 """Side of the ground-truth face; if the scale does not divide it, the largest multiple below."""
 BICUBIC = "bicubic"
@@ -34,9 +48,12 @@ BICUBIC = "bicubic"
 SEED = 0
 """Random seed of every evaluation: all models get the same pixels."""
 METRICS: Mapping[str, Metric] = MappingProxyType(
-    {"psnr_y_db": psnr_y, "psnr_rgb_db": psnr, "ssim_y": ssim_y, "ssim_rgb": ssim, "vif": vif_y}
+    {
+        **{"psnr_y_db": psnr_y, "psnr_rgb_db": psnr, "ssim_y": ssim_y, "ssim_rgb": ssim, "vif": vif_y},
+        "invented_detail": BaselineMetric(invented_detail),
+    }
 )
-"""Default metrics. Optional ones, which need another network: "lpips" and "identity"."""
+"""Default metrics. Optional ones, which need another network: "lpips", "identity" and "identity_distance"."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +105,25 @@ def evaluate(
     if session.io_spec.task != "super-resolution":
         raise EngineError("only super-resolution networks are evaluated on faces; give another model")
     lr, hr = lr_hr_pairs(faces, session.io_spec.scale, degrade)
-    bicubic = compute_metrics(upscale_bicubic(lr, session.io_spec.scale), hr, metrics)
-    return Evaluation(len(hr), compute_metrics(enlarged(session, lr), hr, metrics), bicubic)
+    bicubic = upscale_bicubic(lr, session.io_spec.scale)
+    model, baseline = (compute_metrics(sr, hr, bicubic, metrics) for sr in (enlarged(session, lr), bicubic))
+    return Evaluation(len(hr), model, baseline)
 
 
-def lr_hr_pairs(faces: list[Images], scale: int, degrade: Degrade | None = None) -> tuple[Images, Images]:
+def lr_hr_pairs(
+    faces: list[Images], scale: int, degrade: Degrade | None = None, crop: int | None = None
+) -> tuple[Images, Images]:
     """Low-resolution and ground-truth faces, (N, S / scale, S / scale, 3) and (N, S, S, 3), as in `evaluate`.
 
+    Args:
+        faces: (H, W, 3) uint8 BGR.
+        crop: S / scale; faces of a shorter side than S are left out, larger ones reduced. None for the central 128 px.
+
     Raises:
-        InputError: a face is too small.
+        InputError: a face is too small; with `crop`, all are.
+        UsageError: `crop` is too small.
     """
-    hr = center_crops(faces, scale)
+    hr = center_crops(faces, scale) if crop is None else reduced_squares(faces, scale, crop)
     if degrade is None:
         return low_resolution(hr, scale), hr
     return degrade(hr, scale, np.random.default_rng(SEED)), hr
@@ -131,18 +156,24 @@ def upscale_bicubic(lr: Images, scale: int) -> Images:
     return np.stack(faces).astype(np.uint8)
 
 
-def compute_metrics(sr: Images, hr: Images, metrics: Mapping[str, Metric] = METRICS) -> dict[str, float]:
-    """Metrics averaged over upscaled and ground-truth faces (N, S, S, 3): name -> value.
+def compute_metrics(
+    sr: Images, hr: Images, bicubic: Images, metrics: Mapping[str, Metric] = METRICS
+) -> dict[str, float]:
+    """Metrics averaged over upscaled, ground-truth and bicubic faces (N, S, S, 3): name -> value.
 
     Names that end in "_db" are in dB. With "lpips" and "ssim_y" the result also has "mps", the mean perceptual score
-    0.5 · (SSIM + 1 - LPIPS); higher is better.
+    0.5 · (SSIM + 1 - LPIPS); higher is better. Where a metric could not be measured on all faces, the mean is that of
+    the others, and "NAME_faces" is their number.
 
     Source: T. Lu et al., "Face hallucination via split-attention in split-attention network", 2021, equation 11.
     """
     means: dict[str, float] = {}
     for name, metric in metrics.items():
-        values = metric(sr, hr)
-        means[name] = mean_db(values) if name.endswith("_db") else float(values.mean())
+        values = metric.measure(sr, hr, bicubic) if isinstance(metric, BaselineMetric) else metric(sr, hr)
+        measured = values[~np.isnan(values)]
+        means[name] = mean_db(measured) if name.endswith("_db") else float(measured.mean())
+        if len(measured) < len(values):
+            means[f"{name}_faces"] = len(measured)
         if name == "lpips" and "ssim_y" in means:
             means["mps"] = 0.5 * (means["ssim_y"] + 1 - means["lpips"])
     return means
@@ -155,3 +186,24 @@ def center_crops(faces: list[NDArray[np.uint8]], scale: int) -> NDArray[np.uint8
         InputError: a face is smaller.
     """
     return np.stack([center_crop(face, SIDE // scale * scale) for face in faces])
+
+
+def reduced_squares(faces: list[NDArray[np.uint8]], scale: int, crop: int) -> NDArray[np.uint8]:
+    """Squares (N, S, S, 3) of the faces, see `reduced_square`, S = scale · crop; `large_faces` raises."""
+    return np.stack([reduced_square(face, scale * crop) for face in large_faces(faces, scale, crop)])
+
+
+def large_faces(faces: list[NDArray[np.uint8]], scale: int, crop: int) -> list[NDArray[np.uint8]]:
+    """The faces whose shorter side is at least S = scale · crop.
+
+    Raises:
+        UsageError: S is smaller than `MIN_SIDE`.
+        InputError: no face is large enough.
+    """
+    side = scale * crop
+    if side < MIN_SIDE:
+        raise UsageError(f"crops of {crop} px are {side} px at x{scale}, at least {MIN_SIDE} px are needed; give more")
+    large = [face for face in faces if min(face.shape[:2]) >= side]
+    if not large:
+        raise InputError(f"crops of {crop} px at x{scale} need faces of {side}x{side} px; all {len(faces)} are smaller")
+    return large

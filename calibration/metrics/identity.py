@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...engines.errors import EngineError
 from ...engines.onnxruntime.session import OrtGraph, layer_times
-from .evaluate import Metric
+from .evaluate import ImageMetric
 
 SIDE = 112
 """Input side of a recognizer with dynamic sizes, in pixels."""
@@ -22,7 +22,7 @@ EMBEDDING_CACHE_SIZE = 2048
 _EXPECTED = "expected an ArcFace-like graph: one face in, 1x3x112x112 or 1x112x112x3, one embedding out, 1xD"
 
 
-def identity_similarity(recognizer: Path, threads: int = 0) -> Metric:
+def identity_similarity(recognizer: Path, threads: int = 0) -> ImageMetric:
     """Metric: cosine similarity of the embeddings of an upscaled face and its ground truth, -1..1.
 
     Arguments and errors are those of `embedder`.

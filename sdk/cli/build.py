@@ -9,16 +9,20 @@ import click
 
 from ...engines.bundle.card import PRECISIONS
 from .console import print_losses, progress, say
-from .options import Command, engine_option, option_name, path_option, set_option
+from .options import Command, engine_option, identity_option, option_name, path_option, set_option
 
 if TYPE_CHECKING:
+    from ...calibration.metrics.evaluate import Metric
     from ...engines.bundle.bundle import Bundle
 
 COMPILE_OPTIONS = (
     *("workspace_mb", "builder_level", "hardware_compatible", "version_compatible", "dla", "timing_cache", "log_file"),
 )
 """Command-line options that become `CompileOptions`."""
-BUILD_OPTIONS = ("faces", "detection_data", "max_ap_drop", "max_psnr_drop", "calibration", "calib_input")
+BUILD_OPTIONS = (
+    *("faces", "detection_data", "max_ap_drop", "max_psnr_drop", "calibration", "calib_input"),
+    *("degradation", "identity"),
+)
 """Command-line options that become `BuildOptions`, besides precision and engine."""
 
 
@@ -35,6 +39,13 @@ BUILD_OPTIONS = ("faces", "detection_data", "max_ap_drop", "max_psnr_drop", "cal
 @click.option("--fp16", is_flag=True, help="FP16 precision.")
 @click.option("--int8", is_flag=True, help="INT8 precision; fails if the accuracy drop exceeds the limit.")
 @path_option("--faces", metavar="DIR", help="Faces for calibration and evaluation.  [default: sample faces]")
+@click.option(
+    "--degradation",
+    multiple=True,
+    metavar="NAME",
+    help="Further degradation that the card has an evaluation of, or all; repeatable.",
+)
+@identity_option
 @path_option("--detection-data", metavar="DIR", help="For a detector: labels.json, images/.  [default: sample image]")
 @click.option("--calibration", metavar="METHOD", help="INT8: minmax, entropy or percentile.  [default: minmax]")
 @click.option("--calib-input", metavar="INPUT", help="INT8: calibrate on faces in a video or a folder of frames.")
@@ -112,10 +123,15 @@ def _build(
     from ...converters.options import BuildOptions
     from ...converters.spec import merge_options, resolve
     from ...training.data.degrade import DEGRADATIONS
+    from ..evaluation.conditions import degradation_names
 
     spec = resolve(model, weights, name, **merge_options(rest, options))
     if "calib_input" in given:
         given["calib_crops"] = _calib_crops(given.pop("calib_input"))
+    if "degradation" in given:
+        given["evaluate_on"] = degradation_names(given.pop("degradation"))
+    if given.pop("identity", False):
+        given["metrics"] = _with_identity()
     if add_precisions and precision != "fp32":
         raise click.UsageError("--add-precisions adds to a bundle in FP32; give it with --fp32 only")
     folder = output or Path(f"{spec.name}-{precision}")
@@ -138,7 +154,14 @@ def _build(
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Options that the user gave, without unset values and flags."""
-    return {name: value for name, value in options.items() if value not in (None, {}) and value is not False}
+    return {name: value for name, value in options.items() if value not in (None, {}, ()) and value is not False}
+
+
+def _with_identity() -> dict[str, Metric]:
+    from ...calibration.metrics.evaluate import METRICS
+    from ...calibration.metrics.identity_distance import identity_distance
+
+    return {**METRICS, "identity_distance": identity_distance()}
 
 
 def _calib_crops(source: str) -> list[Any]:

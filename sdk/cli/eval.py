@@ -9,12 +9,13 @@ import click
 from click.core import ParameterSource
 
 from ...zoo.catalogue import DEFAULT_MODEL
-from .console import progress, put_json, say
+from .console import MAX_NAMES, progress, put_json, say
 from .options import (
     STDOUT,
     Command,
     detector_option,
     engine_option,
+    identity_option,
     json_option,
     max_references_option,
     min_face_option,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ...calibration.metrics.evaluate import Metric
 
 FACE_OPTIONS = (
-    *("faces", "model", "all", "degradation", "lpips_weights", "recognizer", "sheet"),
+    *("faces", "model", "all", "degradation", "crop", "lpips_weights", "recognizer", "identity", "sheet"),
     *("references", "max_references", "ablation"),
 )
 DETECTOR_OPTIONS = (
@@ -49,9 +50,23 @@ DETECTOR_OPTIONS = (
     help="Zoo name or bundle folder; repeat for several models.",
 )
 @click.option("--all", is_flag=True, help="All included super-resolution models, in one table.")
-@option("--degradation", metavar="NAME", default="bicubic", help="Degradation: bicubic as in the papers, or camera.")
+@option(
+    "--degradation",
+    multiple=True,
+    metavar="NAME",
+    default=("bicubic",),
+    help="How the faces are made small: bicubic as in the papers, camera, …, or all; repeatable.",
+)
+@click.option(
+    "--crop",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="PX",
+    help="Side of the small faces; larger pictures are reduced, smaller ones left out. Repeatable.",
+)
 @path_option("--lpips-weights", metavar="FILE", help="AlexNet weights of torchvision (.pth), for LPIPS and MPS.")
 @path_option("--recognizer", metavar="ONNX", help="Network such as ArcFace, for the identity similarity.")
+@identity_option
 @references_option
 @max_references_option
 @click.option("--ablation", is_flag=True, help="With --references: metrics of the model with 0, 1, … references.")
@@ -78,6 +93,8 @@ def command(engine: str, threads: int, json_file: str | None, **options: Any) ->
     Examples:
     facesr-edge eval --model idrn-x4 --faces held-out/
     facesr-edge eval --all --faces held-out/ --sheet sheet.png
+    facesr-edge eval --faces held-out/ --degradation all
+    facesr-edge eval --faces large/ --degradation bicubic --degradation camera --crop 32 --crop 64 --crop 128
     facesr-edge eval --model msrnet-x8 --faces held-out/ --references library --ablation
     facesr-edge eval --detection-data labelled/ --error-sheet errors.png
     facesr-edge eval --detection-data labelled/ --detector my-detector/ --compare detector
@@ -114,10 +131,10 @@ def _evaluate_references(options: dict[str, Any], json_file: str | None, **runti
 
     if options["references"] is None or options["faces"] is None or len(options["model"]) != 1:
         raise click.UsageError("--ablation needs one --model, --faces DIR and --references LIB")
-    if options["sheet"] or options["all"] or options["degradation"] != "bicubic":
-        raise click.UsageError("--ablation cannot be given with --sheet, --all or --degradation")
+    if options["sheet"] or options["all"] or options["crop"] or options["degradation"] != ("bicubic",):
+        raise click.UsageError("--ablation cannot be given with --sheet, --all, --crop or --degradation")
     bundle, faces = catalogue.find(options["model"][0]), read_faces(options["faces"])
-    metrics = _metrics(options["lpips_weights"], options["recognizer"], runtime["threads"])
+    metrics = _metrics(options["lpips_weights"], options["recognizer"], options["identity"], runtime["threads"])
     say(f"{len(faces)} faces of {options['faces']} · {bundle.card.name} {bundle.card.precision}")
     with progress("runs") as bar:
         task = bar.add_task("evaluating", total=bundle.card.io_spec.references + 1)
@@ -133,46 +150,53 @@ def _evaluate_models(
     faces: Path,
     model: tuple[str, ...],
     all: bool,  # noqa: A002 - named as the option
-    degradation: str,
+    degradation: tuple[str, ...],
+    crop: tuple[int, ...],
     lpips_weights: Path | None,
     recognizer: Path | None,
+    identity: bool,
     sheet: Path | None,
     json_file: str | None,
     **options: Any,
 ) -> None:
     from ...calibration.data.faces import read_faces
     from ...calibration.metrics.evaluate import SEED
-    from ..evaluation.compare import compare, super_resolution_models
+    from ..evaluation.compare import super_resolution_models
+    from ..evaluation.conditions import compare_conditions, degradation_names
     from ..evaluation.figures import contact_sheet
     from ..media.images.image_file import write_image
-    from .eval_tables import print_comparison
+    from .condition_tables import print_conditions
 
     _check_png(sheet, "--sheet")
     models = super_resolution_models() if all else list(dict.fromkeys(model))
-    metrics = _metrics(lpips_weights, recognizer, options["threads"])
+    degradations, crops = degradation_names(degradation), tuple(dict.fromkeys(crop))
+    metrics = _metrics(lpips_weights, recognizer, identity, options["threads"])
     images = read_faces(faces)
-    say(f"{len(images)} faces of {faces} · {degradation}, seed {SEED} · {', '.join(models)}")
-    with progress("models") as bar:
-        task = bar.add_task("evaluating", total=len(models))
-        comparison = compare(
+    kinds = ", ".join(degradations) if len(degradations) <= MAX_NAMES else f"{len(degradations)} degradations"
+    sizes = f" · crops of {', '.join(map(str, crops))} px" if crops else ""
+    say(f"{len(images)} faces of {faces} · {kinds}, seed {SEED}{sizes} · {', '.join(models)}")
+    with progress("evaluations") as bar:
+        task = bar.add_task("evaluating", total=len(models) * len(degradations) * max(len(crops), 1))
+        conditions = compare_conditions(
             models,
             images,
-            degradation=degradation,
+            degradations,
+            crops,
             metrics=metrics,
             report=lambda done: bar.update(task, completed=done),
             **options,
         )
     if json_file != STDOUT:
-        print_comparison(comparison)
+        print_conditions(conditions)
     if json_file:
-        put_json(comparison.to_dict(), json_file)
+        put_json(conditions.to_dict(), json_file)
     if sheet:
-        write_image(sheet, contact_sheet(comparison))
+        write_image(sheet, contact_sheet(*conditions.comparisons))
         say(f"{sheet}: contact sheet written")
 
 
-def _metrics(lpips_weights: Path | None, recognizer: Path | None, threads: int) -> dict[str, Metric]:
-    """The default metrics, and those whose network was given."""
+def _metrics(lpips_weights: Path | None, recognizer: Path | None, identity: bool, threads: int) -> dict[str, Metric]:
+    """The default metrics, and those that need another network and were asked for."""
     from ...calibration.metrics.evaluate import METRICS
     from ...engines.errors import MissingDependencyError
 
@@ -187,6 +211,10 @@ def _metrics(lpips_weights: Path | None, recognizer: Path | None, threads: int) 
         from ...calibration.metrics.identity import identity_similarity
 
         metrics["identity"] = identity_similarity(recognizer, threads)
+    if identity:
+        from ...calibration.metrics.identity_distance import identity_distance
+
+        metrics["identity_distance"] = identity_distance()
     return metrics
 
 

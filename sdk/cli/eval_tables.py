@@ -20,12 +20,15 @@ HEADINGS = {
     "ssim_y": "SSIM\nY",
     "ssim_rgb": "SSIM\nRGB",
     "vif": "VIF\nY",
+    "invented_detail": "invented\n(lower)",
     "lpips": "LPIPS\n(lower)",
     "mps": "MPS\n",
     "identity": "ID cos\n",
+    "identity_distance": "ID dist\n(lower)",
+    "identity_distance_faces": "ID dist\nfaces",
 }
 """Metric -> heading; a metric without one is shown under its name, after these."""
-LOWER_IS_BETTER = ("lpips",)
+LOWER_IS_BETTER = ("invented_detail", "lpips", "identity_distance")
 
 
 class Column(NamedTuple):
@@ -43,7 +46,7 @@ def print_comparison(comparison: Comparison) -> None:
     others = dict.fromkeys(name for row in rows for name in row.metrics if name not in HEADINGS)
     columns = (*map(_metric, (*HEADINGS, *others)), *COLUMNS)
     columns = tuple(column for column in columns if any(column.value(row) is not None for row in rows))
-    table = _table("", "")
+    table = new_table("", "")
     for column in columns:
         table.add_column(column.heading, justify="right")
     for group in comparison.groups:
@@ -66,7 +69,7 @@ def _cell(column: Column, row: ModelRow, group: ScaleGroup) -> str:
 
 
 def _metric(name: str) -> Column:
-    decimals = 2 if name.endswith("_db") else 4
+    decimals = 2 if name.endswith("_db") else 0 if name.endswith("_faces") else 4
     heading, best = HEADINGS.get(name, f"{name}\n"), min if name in LOWER_IS_BETTER else max
     return Column(heading, lambda row: row.metrics.get(name), lambda value: f"{value:.{decimals}f}", best)
 
@@ -82,7 +85,8 @@ COLUMNS = (
 )
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
+    """An empty table; the given columns are left-aligned."""
     from rich.table import Table
 
     return Table(*columns, box=None, padding=(0, 1), header_style="dim", pad_edge=False)
@@ -104,7 +108,7 @@ def print_detectors(measured: DetectorResults) -> None:
 
 def size_table(detectors: tuple[DetectorResult, ...]) -> Table:
     """Recall at 90 % precision and average precision by group of images and face size."""
-    table = _table("", "side")
+    table = new_table("", "side")
     table.add_column("faces", justify="right")
     for result in detectors:
         name = f"{result.name}\n" if len(detectors) > 1 else ""
@@ -124,7 +128,7 @@ def size_table(detectors: tuple[DetectorResult, ...]) -> Table:
 
 def summary_table(measured: DetectorResults) -> Table:
     """Metrics at the score threshold, landmark errors and latencies; for two detectors also the latency ratio."""
-    table = _table("")
+    table = new_table("")
     for result in measured.detectors:
         table.add_column(result.name, justify="right")
     if measured.ratios:
@@ -147,9 +151,19 @@ def _summary_rows(first: DetectorResult) -> Iterator[tuple[str, Cell]]:
         yield f"  in {quality.background.images} images without faces", lambda r: f"{r.quality.background.count}"
         name = f"  score threshold for 1 in {MAX_FP_PER_SCENE} of these"
         yield name, lambda r: _format(r.quality.background.fp_threshold, ".3f")
+    for n, each in enumerate(quality.robustness):
+        yield from _robustness_rows(n, each.degradation, quality.background.images)
     yield "landmark error / eye distance: mean", lambda r: _format(r.quality.landmarks.mean)
     yield "  median", lambda r: _format(r.quality.landmarks.median)
     yield "  mean without profiles", lambda r: _format(r.quality.landmarks.frontal_mean)
+
+
+def _robustness_rows(n: int, degradation: str, empty: int) -> Iterator[tuple[str, Cell]]:
+    """Rows of the n-th degradation; `empty` is the number of images without faces."""
+    yield f"faces also detected in {degradation}", lambda r: _format(r.quality.robustness[n].detected)
+    if empty:
+        name = f"  false positives in {empty} images without faces"
+        yield name, lambda r: f"{r.quality.robustness[n].background_false_positives}"
 
 
 def _format(value: float | None, spec: str = ".1%") -> str:
@@ -158,7 +172,7 @@ def _format(value: float | None, spec: str = ".1%") -> str:
 
 def print_ablation(ablation: Ablation) -> None:
     """Print the metrics by the number of references."""
-    table = _table("references")
+    table = new_table("references")
     for name in ablation.bicubic:
         table.add_column(HEADINGS.get(name, name), justify="right")
     rows = {"bicubic": ablation.bicubic, **{str(count): m for count, m in enumerate(ablation.by_references)}}

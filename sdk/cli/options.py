@@ -184,6 +184,9 @@ model_option = option("--model", metavar="NAME|FOLDER", default=DEFAULT_MODEL, h
 detector_option = option(
     "--detector", metavar="NAME|FILE", default=DEFAULT_DETECTOR, help="Zoo model, bundle folder or YuNet ONNX file."
 )
+identity_option = click.option(
+    "--identity", is_flag=True, help="Distance of dlib's face embeddings to those of the ground truth; needs dlib."
+)
 outscale_option = option(
     "--outscale",
     type=click.IntRange(1, 4),

@@ -75,28 +75,40 @@ class ScaleGroup:
     rows: tuple[ModelRow, ...]  # bicubic first, then the models in ascending order of luma PSNR
     small: Images  # (n, s, s, 3) uint8 BGR, low-resolution examples
     true: Images  # (n, S, S, 3), their ground truth
+    faces: int  # number of faces
+
+    def row(self, name: str) -> ModelRow:
+        """The row of a model, or of "bicubic"."""
+        return next(row for row in self.rows if row.name == name)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Results of models on the same faces."""
+    """Results of models on the same faces, made small in the same way."""
 
-    faces: int  # number of faces
+    faces: int  # number of given faces; each group has the number of those that are large enough for the crop size
     degradation: str  # name; its random seed is `SEED`
     groups: tuple[ScaleGroup, ...]  # by scale, ascending
+    crop: int | None = None  # side of the low-resolution faces in pixels; None for the protocol of the papers
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: flat for one model, as `Evaluation.to_dict`; grouped by scale for several."""
-        degradation = {"degradation": self.degradation, "seed": SEED}
+        condition: dict[str, Any] = {"degradation": self.degradation, "seed": SEED}
+        if self.crop is not None:
+            condition["crop"] = self.crop
         if len(self.groups) == 1 and len(self.groups[0].rows) == 2:
-            bicubic, row = self.groups[0].rows
-            evaluation = Evaluation(self.faces, row.metrics, bicubic.metrics)
-            return {**row.to_dict(), **evaluation.to_dict(), **degradation}
+            (group,) = self.groups
+            bicubic, row = group.rows
+            evaluation = Evaluation(group.faces, row.metrics, bicubic.metrics)
+            return {**row.to_dict(), **evaluation.to_dict(), **condition}
         scales = [
-            {"scale": g.scale, BICUBIC: rounded(g.rows[0].metrics), "models": [row.to_dict() for row in g.rows[1:]]}
-            for g in self.groups
+            {
+                **{"scale": group.scale, "faces": group.faces, BICUBIC: rounded(group.rows[0].metrics)},
+                "models": [row.to_dict() for row in group.rows[1:]],
+            }
+            for group in self.groups
         ]
-        return {"faces": self.faces, **degradation, "scales": scales}
+        return {"faces": self.faces, **condition, "scales": scales}
 
 
 def compare(
@@ -104,6 +116,7 @@ def compare(
     faces: list[Images],
     *,
     degradation: str = BICUBIC,
+    crop: int | None = None,
     metrics: Mapping[str, Metric] = METRICS,
     engine: str = "auto",
     threads: int = 0,
@@ -117,6 +130,8 @@ def compare(
         models: zoo names or bundle folders, of any scales.
         faces: ground-truth faces, at least 128×128, (H, W, 3) uint8 BGR.
         degradation: a key of `DEGRADATIONS`.
+        crop: side of the low-resolution faces in pixels; faces that are too small for it are left out. None for the
+            central 128 px of each face.
         metrics: name -> metric, "psnr_y_db" among them.
         engine: "auto", or the name of a runtime.
         threads: CPU threads per call; 0 for one per core.
@@ -135,25 +150,26 @@ def compare(
             raise EngineError(f"{name} is not a super-resolution network; only those are evaluated on faces, omit it")
     groups, done = [], 0
     for scale in sorted({bundle.card.io_spec.scale for bundle in bundles.values()}):
-        lr, hr = lr_hr_pairs(faces, scale, DEGRADATIONS[degradation])
+        lr, hr = lr_hr_pairs(faces, scale, DEGRADATIONS[degradation], crop)
         examples = np.linspace(0, len(hr) - 1, min(EXAMPLES, len(hr))).round().astype(int)
-        sr = upscale_bicubic(lr, scale)
-        bicubic = ModelRow(BICUBIC, "", "OpenCV", compute_metrics(sr, hr, metrics), 0.0, None, sr[examples])
+        baseline = upscale_bicubic(lr, scale)
+        values = compute_metrics(baseline, hr, baseline, metrics)
+        bicubic = ModelRow(BICUBIC, "", "OpenCV", values, 0.0, None, baseline[examples])
         rows = []
         for name, bundle in bundles.items():
             if bundle.card.io_spec.scale != scale:
                 continue
             with closing(_open(bundle, engine, threads, references, max_references, hr)) as session:
                 sr, runtime = enlarged(session, lr), session.runtime
-            values = compute_metrics(sr, hr, metrics)
+            values = compute_metrics(sr, hr, baseline, metrics)
             gain_db = values["psnr_y_db"] - bicubic.metrics["psnr_y_db"]
             cost, shown = complexity_of(bundle), sr[examples].copy()
             rows.append(ModelRow(name, bundle.card.precision, runtime, values, gain_db, cost, shown))
             done += 1
             report(done)
         rows.sort(key=lambda row: row.metrics["psnr_y_db"])
-        groups.append(ScaleGroup(scale, (bicubic, *rows), lr[examples], hr[examples]))
-    return Comparison(len(faces), degradation, tuple(groups))
+        groups.append(ScaleGroup(scale, (bicubic, *rows), lr[examples], hr[examples], len(hr)))
+    return Comparison(len(faces), degradation, tuple(groups), crop)
 
 
 def _open(
@@ -239,13 +255,14 @@ def ablation(
     """
     scale = bundle.card.io_spec.scale
     lr, hr = lr_hr_pairs(faces, scale)
+    baseline = upscale_bicubic(lr, scale)
     with closing(open_with_references(bundle, library, 1, engine, threads)) as session:
         check_leakage(session.library, hr)
         entries = len(session.library)
     results = []
     for count in range(min(bundle.card.io_spec.references, entries) + 1):
         with closing(open_with_count(bundle, library, count, engine, threads)) as session_with_count:
-            results.append(compute_metrics(enlarged(session_with_count, lr), hr, metrics))
+            results.append(compute_metrics(enlarged(session_with_count, lr), hr, baseline, metrics))
         report(count + 1)
-    bicubic = compute_metrics(upscale_bicubic(lr, scale), hr, metrics)
+    bicubic = compute_metrics(baseline, hr, baseline, metrics)
     return Ablation(bundle.card.name, len(hr), entries, bicubic, tuple(results))

@@ -101,19 +101,20 @@ class Column(NamedTuple):
     best: list[bool]  # for each face, whether its caption is the best of the row
 
 
-def contact_sheet(comparison: Comparison) -> Images:
-    """Draw the example faces of a comparison: one row per face, with input, bicubic, models and ground truth.
+def contact_sheet(*comparisons: Comparison) -> Images:
+    """Draw the example faces of comparisons: one row per face, with input, bicubic, models and ground truth.
 
     Returns:
         (H, W, 3) uint8 BGR; each pixel of a face is `ZOOM` × `ZOOM` pixels.
     """
-    scales = [columns(group) for group in comparison.groups]
+    groups = [(comparison.degradation, group) for comparison in comparisons for group in comparison.groups]
+    scales = [columns(group) for _, group in groups]
     width = max((_width(group_columns) for group_columns in scales), default=0) + 2 * MARGIN
     height = MARGIN + sum(_height(group_columns) + MARGIN for group_columns in scales)
     canvas = Canvas(width, height)
     top = MARGIN
-    for group, group_columns in zip(comparison.groups, scales, strict=True):
-        heading = _heading(group, comparison.degradation)
+    for (degradation, group), group_columns in zip(groups, scales, strict=True):
+        heading = _heading(group, degradation)
         canvas.text(heading, (MARGIN + 1, top), 34, max_width=_width(group_columns))
         for left, column in zip(_lefts(group_columns), group_columns, strict=True):
             _draw_column(canvas, column, left, top + HEADING)

@@ -28,6 +28,7 @@ def test_card_has_average_precision_by_size_of_all_images_and_of_scenes(scenes):
     assert metrics["natural scenes, 12 to 24 px"] == {**perfect, "faces": 1}
     assert metrics["false_positives"] == {"in_images_without_faces": 0, "images": 1}
     assert metrics["score_threshold"] == 0.7
+    assert metrics["detected in grayscale"] == 1.0 and metrics["detected in 10 % of the light"] == 0.0
     assert metrics["landmark_error"]["median"] == pytest.approx(0, abs=1e-3)
     assert not any("portrait" in key or "mirrored" in key for key in metrics)
     json.dumps(metrics, allow_nan=False)

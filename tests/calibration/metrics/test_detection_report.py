@@ -7,6 +7,7 @@ import pytest
 from facesr_edge.calibration.data.detection import labeled_faces
 from facesr_edge.calibration.metrics.detection import LARGE, MIN_SCORE, SMALL, TINY, SizeRange
 from facesr_edge.calibration.metrics.detection_report import (
+    DEGRADATIONS,
     MIRRORED,
     detector_quality,
     fp_threshold,
@@ -38,6 +39,30 @@ def test_perfect_detector_has_recall_and_precision_one(scenes):
     assert row_of(quality, MIRRORED, SizeRange(0, np.inf))[0] == 4  # a face of 10 px has 9 px after downscaling
     assert quality.recall_from_12 == 1 and (quality.background.images, quality.background.count) == (1, 0)
     assert quality.landmarks.mean == pytest.approx(0, abs=1e-3) and quality.landmarks.faces == 2
+
+
+def test_faces_that_are_detected_in_gray_and_dark_images_are_counted(scenes):
+    labelled = scenes({"scene_a": [face(10, 10, 40), face(100, 60, 16, score=0.5)], "scene_b": [], "scene_c": []})
+
+    def detect(image):
+        """White squares, also in dark images; one false positive in dark images without faces."""
+        if image.max() > 30:
+            return find_white(image)
+        return detections((9, 9, 20, 0.8)) if image.max() < 20 else find_white(np.where(image > 20, image * 10, 0))
+
+    gray, dark = measured(detect, labelled).robustness
+    assert (gray.degradation, gray.faces, gray.detected, gray.background_false_positives) == ("grayscale", 1, 1.0, 2)
+    assert (dark.degradation, dark.faces, dark.detected) == ("10 % of the light", 1, 1.0)
+    only_bright = measured(find_white, labelled).robustness
+    assert [(each.detected, each.background_false_positives) for each in only_bright] == [(1.0, 0), (0.0, 0)]
+    assert [each.detected for each in measured(find_white, labelled[1:]).robustness] == [None, None]
+
+
+def test_gray_images_have_equal_channels_and_dark_ones_a_tenth_of_the_levels():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    gray, dark = (degrade(image) for degrade in DEGRADATIONS.values())
+    assert gray.shape == image.shape and (gray == gray[..., :1]).all() and gray.std() > 10
+    assert np.array_equal(dark, image // 10)
 
 
 def test_size_ranges_without_faces_have_no_row(scenes):

@@ -9,7 +9,7 @@ import pytest
 from facesr_edge.calibration.data.faces import low_resolution, read_faces, sample_faces
 from facesr_edge.calibration.metrics.evaluate import METRICS, center_crops, compute_metrics, evaluate, lr_hr_pairs
 from facesr_edge.engines.bundle.io_spec import IOSpec, super_resolution
-from facesr_edge.engines.errors import EngineError, InputError
+from facesr_edge.engines.errors import EngineError, InputError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.registry import open_session
 from facesr_edge.zoo import catalogue
@@ -176,8 +176,40 @@ def test_faces_above_every_crop_size_raise():
 def test_mean_perceptual_score_combines_ssim_and_lpips():
     faces = np.stack(sample_faces()[:2])
     metrics = {"ssim_y": lambda a, b: np.array([0.8, 0.9]), "lpips": lambda a, b: np.array([0.2, 0.3])}
-    assert compute_metrics(faces, faces, metrics)["mps"] == pytest.approx(0.5 * (0.85 + 1 - 0.25))
-    assert set(compute_metrics(faces, faces)) == set(METRICS)
+    assert compute_metrics(faces, faces, faces, metrics)["mps"] == pytest.approx(0.5 * (0.85 + 1 - 0.25))
+    assert set(compute_metrics(faces, faces, faces)) == set(METRICS)
+
+
+def test_mean_leaves_out_faces_on_which_a_metric_cannot_be_measured():
+    faces = np.stack(sample_faces()[:3])
+    metrics = compute_metrics(faces, faces, faces, {"identity": lambda sr, hr: np.array([0.5, np.nan, 0.7])})
+    assert metrics == {"identity": pytest.approx(0.6), "identity_faces": 2}
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (300, 260), (257, 400)])
+def test_crop_size_reduces_the_largest_center_square_by_area(height, width):
+    face = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    _, hr = lr_hr_pairs([face], 4, crop=32)
+    square = face[top : top + side, left : left + side]
+    assert (hr[0] == cv2.resize(square, (128, 128), interpolation=cv2.INTER_AREA)).all()
+
+
+def test_faces_too_small_for_the_crop_size_are_left_out():
+    sizes = [(256, 256), (255, 300), (300, 255), (400, 300)]
+    faces = [np.full((*size, 3), n, np.uint8) for n, size in enumerate(sizes)]
+    lr, hr = lr_hr_pairs(faces, 4, crop=64)
+    assert lr.shape == (2, 64, 64, 3) and [face[0, 0, 0] for face in hr] == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("scale", "crop", "error", "message"),
+    [(4, 33, InputError, "need faces of 132x132 px; all 8 are smaller"), (2, 20, UsageError, "at least 41 px")],
+)
+def test_crop_size_without_faces_raises(scale, crop, error, message):
+    with pytest.raises(error, match=message):
+        lr_hr_pairs(sample_faces(), scale, crop=crop)
 
 
 def test_only_requested_metrics_are_computed():

@@ -49,6 +49,12 @@ def test_inspect_shows_the_card(facesr):
         assert text in " ".join(result.out.split())
 
 
+def test_inspect_shows_the_projection_of_the_graph(facesr):
+    assert "low-pass" in facesr("inspect", "edge-tiny-x4-camera").out
+    assert json.loads(facesr("inspect", "--json", "idrn-x4").out)["projection"]["kind"] == "full"
+    assert json.loads(facesr("inspect", "--json", "detector").out)["projection"] is None
+
+
 def test_models_and_inspect_do_not_hash(facesr, monkeypatch):
     monkeypatch.setattr("facesr_edge.engines.bundle.bundle.hashlib.sha256", None)
     assert facesr("models").code == facesr("inspect", "idrn-x4").code == 0

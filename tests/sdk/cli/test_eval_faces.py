@@ -14,6 +14,8 @@ from facesr_edge.networks.perceptual import LPIPS
 from facesr_edge.zoo import catalogue
 from onnx import TensorProto, helper
 
+BOTH = ("--degradation", "bicubic", "--degradation", "camera")
+
 
 @pytest.fixture
 def faces(tmp_path):
@@ -85,6 +87,68 @@ def test_optional_metrics_are_measured_if_their_network_is_given(facesr, faces, 
     assert max(map(len, printed.splitlines())) <= 120
 
 
+def test_several_degradations_are_the_rows_of_one_table(facesr, faces, copy_of_idrn, tmp_path):
+    options = [
+        "--model",
+        copy_of_idrn,
+        "--model",
+        "edge-nano-x4",
+        "--degradation",
+        "bicubic",
+        "--degradation",
+        "camera",
+    ]
+    result = facesr("eval", "--faces", faces, *options, "--json", tmp_path / "m.json", "--threads", 1)
+    lines = result.out.splitlines()
+    assert result.code == 0 and lines[0].split() == ["x4,", "3", "faces", "copy-x4", "edge-nano-x4"]
+    assert [line.split()[:3] for line in (lines[1], lines[3])] == [
+        ["gain", "dB", "bicubic"],
+        ["invented", "(lower)", "bicubic"],
+    ]
+    first, second = json.loads((tmp_path / "m.json").read_text())["evaluations"]
+    models = {model["model"]: model for model in second["scales"][0]["models"]}
+    cells = [f"{models[name]['gain_db']:+.2f}" for name in ("copy-x4", "edge-nano-x4")]
+    assert lines[2].split() == ["camera", *cells] and first["degradation"] == "bicubic"
+
+
+def test_crop_sizes_are_the_rows_of_a_table_for_each_model(facesr, faces, tmp_path):
+    cv2.imwrite(str(faces / "large.png"), cv2.resize(sample_faces()[0], (256, 256)))
+    options = [
+        "--model",
+        "edge-nano-x4",
+        "--crop",
+        32,
+        "--crop",
+        64,
+        "--degradation",
+        "bicubic",
+        "--degradation",
+        "camera",
+    ]
+    result = facesr("eval", "--faces", faces, *options, "--threads", 1)
+    lines = [line.split() for line in result.out.splitlines()]
+    assert result.code == 0 and lines[0] == ["edge-nano-x4,", "x4", "bicubic", "camera"]
+    assert lines[1][2:6] == ["32", "px,", "4", "faces"] and lines[2][:4] == ["64", "px,", "1", "faces"]
+    assert "note: crops of 64 px at x4: 3 of 4 faces are smaller than 256x256 px and left out" in result.err
+
+
+def test_wide_tables_are_cut_into_several(facesr, faces, monkeypatch):
+    monkeypatch.setattr("facesr_edge.sdk.cli.condition_tables.MAX_WIDTH", 12)
+    options = ["--model", "edge-nano-x4", "--crop", 32, *BOTH]
+    result = facesr("eval", "--faces", faces, *options, "--threads", 1)
+    headings = [line.split()[2:] for line in result.out.splitlines() if line.startswith("edge-nano-x4, x4")]
+    assert headings == [["bicubic"], ["camera"]]
+
+
+def test_identity_distance_is_measured_on_request(facesr, faces):
+    pytest.importorskip("dlib")
+    options = ["--identity", *BOTH]
+    result = facesr("eval", "--faces", faces, *options, "--threads", 1)
+    line = next(line for line in result.out.splitlines() if line.startswith("ID dist (lower)"))
+    distance, bicubic = (float(cell.strip("()")) for cell in line.split()[-2:])
+    assert result.code == 0 and 0 < distance < bicubic < 1
+
+
 def test_contact_sheet_is_written(facesr, faces, tmp_path):
     result = facesr("eval", "--faces", faces, "--sheet", tmp_path / "sheet.png", "--threads", 1)
     assert result.code == 0 and "sheet.png" in result.err
@@ -102,6 +166,8 @@ def test_contact_sheet_is_written(facesr, faces, tmp_path):
         (["--all", "--model", "idrn-x4"], 2, "--model cannot be given with --all"),
         (["--sheet", "sheet.jpg"], 2, "ends in .png"),
         (["--degradation", "camrea"], 2, "did you mean 'camera'?"),
+        (["--crop", "64"], 1, "crops of 64 px at x4 need faces of 256x256 px; all 3 are smaller"),
+        (["--crop", "32", "--ablation", "--references", "lib"], 2, "--ablation cannot be given with"),
         (["--model", "idrn-x4", "--model", "detector"], 1, "detector is not a super-resolution network"),
         (["--recognizer", "missing.onnx"], 1, "recognizer missing.onnx does not exist"),
         (["--lpips-weights", "missing.pth"], 1, "there is no file missing.pth"),

@@ -43,7 +43,7 @@ def group_of(scale, *names, faces=3):
         weight = n / (len(names) + 1)
         mixed = (bicubic * (1 - weight) + hr * weight).astype(np.uint8)
         rows.append(ModelRow(name, "fp32", "none", {"psnr_y_db": 1 + n}, n, None, mixed))
-    return ScaleGroup(scale, tuple(rows), lr, hr)
+    return ScaleGroup(scale, tuple(rows), lr, hr, len(hr))
 
 
 def tile(sheet, group, column, row, top=MARGIN):
@@ -80,6 +80,14 @@ def test_contact_sheet_has_one_block_per_scale():
     assert (tile(sheet, x3, 4, 2, top) == x3.true[2]).all()
 
 
+def test_contact_sheet_has_one_block_per_degradation():
+    first, second = group_of(4, "a-x4"), group_of(4, "a-x4")
+    sheet = contact_sheet(Comparison(3, "bicubic", (first,)), Comparison(3, "camera", (second,)))
+    top = 2 * MARGIN + HEADING + COLUMN_NAME + 3 * (256 + CAPTION + ROW_GAP) - ROW_GAP
+    assert (tile(sheet, first, 2, 1) == first.rows[1].examples[1]).all()
+    assert (tile(sheet, second, 3, 2, top) == second.true[2]).all()
+
+
 @pytest.mark.parametrize("name", ["srresnet-x4", "a-very-long-name-of-a-bundle-x4", "m" * 80])
 def test_text_stays_within_its_column(name):
     group = group_of(4, name, "short")
@@ -107,7 +115,7 @@ def test_captions_are_luma_psnr_and_the_best_of_each_row_is_marked():
 def test_caption_of_an_equal_face_is_exact():
     group = group_of(4, faces=1)
     exact = ModelRow("same", "fp32", "none", {"psnr_y_db": 99}, 1, None, group.true)
-    (_, _, same, _) = columns(ScaleGroup(4, (group.rows[0], exact), group.small, group.true))
+    (_, _, same, _) = columns(ScaleGroup(4, (group.rows[0], exact), group.small, group.true, 1))
     assert same.captions == ["exact"]
 
 
