@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
@@ -19,10 +19,11 @@ from ..calibration.accuracy import AccuracyCheck, average_precision_check, psnr_
 from ..calibration.data.detection import read_scenes
 from ..calibration.data.faces import true_faces
 from ..calibration.metrics.detection_metrics import detection_metrics
-from ..calibration.metrics.evaluate import BICUBIC, Degrade, evaluate
+from ..calibration.metrics.evaluate import BICUBIC, evaluate
 from ..engines.bundle.bundle import EMBEDDING, FP16_ONNX, ONNX, REFERENCES, WEIGHTS, Bundle, check_free, write_bundle
 from ..engines.bundle.card import Card, Evaluation, Precision, evaluation_from_title, with_metrics
 from ..engines.bundle.io_spec import IOSpec
+from ..engines.bundle.projection import Projection, default_projection
 from ..engines.onnxruntime.session import OrtSession
 from ..networks.msrnet.network import MSRNet
 from ..networks.weights import Provenance, network_from, read_weights, weights_bytes
@@ -32,7 +33,6 @@ from .export.convert import ExportTarget, Report, export_fp32, export_target
 from .export.half_weights import MAX_LOSS_DB, half_weights
 from .export.references import reference_graphs
 from .export.storage import compressed
-from .export.wrapper import projection_sigma
 from .options import BuildOptions
 from .quantization.ptq import QuantizedNetwork, quantize
 from .quantization.search import QdqFormat
@@ -92,9 +92,9 @@ class LoadedNetwork:
     dataset_name: str
 
     @property
-    def sigma(self) -> float:
-        """Of the consistency projection."""
-        return projection_sigma(self.provenance.training)
+    def projection(self) -> Projection:
+        """The consistency projection, which depends on the training."""
+        return default_projection(self.provenance.training)
 
     def draft(self, folder: Path, precision: Precision) -> Bundle:
         """A bundle in a new temporary folder, its card sufficient to run it."""
@@ -119,7 +119,7 @@ def load_network(spec: BuildSpec, faces: Path | None, report: Report) -> LoadedN
     hr, dataset_name = true_faces(faces)
     dtype = torch.float32
     if io_spec.task == "super-resolution":
-        rounded, loss_db = half_weights(network, io_spec.scale, hr, projection_sigma(weights.origin.training))
+        rounded, loss_db = half_weights(network, io_spec.scale, hr, default_projection(weights.origin.training))
         if loss_db < MAX_LOSS_DB:
             network, dtype = rounded, torch.float16
     content = weights_bytes(network, spec.network, spec.config, weights.origin, dtype)
@@ -129,7 +129,7 @@ def load_network(spec: BuildSpec, faces: Path | None, report: Report) -> LoadedN
 def export(network: LoadedNetwork, workdir: Path, report: Report) -> ExportedNetwork:
     """Export to an FP32 graph, and the reference graphs of a network that takes references."""
     bundle = network.draft(workdir / "fp32", "fp32")
-    target = export_target(network.network, network.io_spec, network.faces, network.sigma)
+    target = export_target(network.network, network.io_spec, network.faces, network.projection)
     parity = export_fp32(target, bundle.onnx, report)
     if network.io_spec.references:
         parity |= reference_graphs(cast(MSRNet, network.network), network.faces, bundle.folder, report)
@@ -151,19 +151,20 @@ def quantize_network(
 def evaluate_network(
     network: LoadedNetwork, bundle: Bundle, options: BuildOptions, report: Report
 ) -> tuple[Evaluation, ...]:
-    """Evaluate super-resolution on the degradation it was trained on and on bicubic, a detector on labelled images."""
+    """Evaluate super-resolution on the degradation it was trained on, bicubic and those of the options, a detector on
+    labelled images."""
     with closing(OrtSession(bundle)) as session:
         if network.io_spec.task == "face-detection":
             return _evaluate_detector(session, options, report)
-        datasets: dict[str, Degrade | None] = {network.dataset_name: None}
         trained_on = str(network.provenance.training.get("degradation"))
-        if trained_on != BICUBIC and trained_on in options.degradations:
-            datasets = {f"{network.dataset_name}, {trained_on}": options.degradations[trained_on], **datasets}
+        first = (trained_on,) if trained_on in options.degradations else ()
         evaluations = []
-        for dataset, degrade in datasets.items():
-            result = evaluate(session, network.faces, degrade)
-            report(f"evaluation: {result.psnr_y_db:.2f} dB on {dataset}, {result.gain_db:+.2f} dB over bicubic")
-            evaluations.append(evaluation_from_title(dataset, options.precision, result.to_dict()))
+        for name in dict.fromkeys((*first, BICUBIC, *options.evaluate_on)):
+            degrade = None if name == BICUBIC else options.degradations[name]
+            result = evaluate(session, network.faces, degrade, options.metrics)
+            one = evaluation_from_title(network.dataset_name, options.precision, result.to_dict())
+            evaluations.append(replace(one, degradation=name))
+            report(f"evaluation: {result.psnr_y_db:.2f} dB on {one.title}, {result.gain_db:+.2f} dB over bicubic")
         return tuple(evaluations)
 
 
@@ -212,6 +213,7 @@ def _card(
         build_versions={name: version(name) for name in ("torch", "onnx", "onnxsim", "onnxruntime")},
         notes=(*_notes(options), *quantized.notes),
         calibration=quantized.calibration,
+        projection=network.projection if network.io_spec.task == "super-resolution" else None,
     )
     measured = (*((quantized.evaluation,) if quantized.evaluation else ()), *evaluations)
     return reduce(with_metrics, measured, card)

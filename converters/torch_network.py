@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..engines.bundle.bundle import WEIGHTS, Bundle
+from ..engines.bundle.projection import FULL
 from ..engines.errors import BuildError, first_line
 from ..networks.weights import network_from, read_weights
 from .export.onnx import simplify, trace
-from .export.wrapper import SubPixelResidual, Uint8SRWrapper, projection_sigma
+from .export.wrapper import SubPixelResidual, Uint8SRWrapper
 
 
 def torch_call(
@@ -81,7 +82,7 @@ def export_network(bundle: Bundle, side: int, path: Path) -> None:
 
 def _wrapped(bundle: Bundle) -> Uint8SRWrapper:
     card = bundle.card
-    return Uint8SRWrapper(_network(bundle), card.io_spec.scale, sigma=projection_sigma(card.training))
+    return Uint8SRWrapper(_network(bundle), card.io_spec.scale, projected=card.projection or FULL)
 
 
 def _network(bundle: Bundle) -> nn.Module:

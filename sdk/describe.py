@@ -72,6 +72,7 @@ def _overview(bundle: Bundle) -> Rows:
         ("precision", ", ".join(bundle.precisions)),
         ("input", _input(card.io_spec)),
         ("output", _output(card.io_spec)),
+        *([("projection", str(card.projection))] if card.projection else []),
         ("size", f"{size_mb(bundle):.2f} MB"),
         ("engine auto", str(choose_engine(bundle, measure=False))),
         ("licence", card.licence or "not stated"),

@@ -21,13 +21,14 @@ from ...calibration.data.faces import astronaut, low_resolution, padded
 from ...calibration.metrics.evaluate import center_crops
 from ...engines.bundle.bundle import WEIGHTS, Bundle
 from ...engines.bundle.io_spec import IOSpec
+from ...engines.bundle.projection import FULL, Projection
 from ...engines.onnxruntime.session import OrtGraph
 from ...networks.msrnet.network import MSRNet
 from ...networks.weights import network_from, read_weights
 from ..parity import MAX_ERROR, consistency_parity, map_parity, pixel_parity, pre_round_parity
 from .onnx import onnx_from_network, simplify
 from .references import reference_features
-from .wrapper import Uint8DetectorWrapper, Uint8SRWrapper, expose_pre_round, projection_sigma
+from .wrapper import Uint8DetectorWrapper, Uint8SRWrapper, expose_pre_round
 
 PARITY_FACES = 8
 Report = Callable[[str], None]
@@ -72,14 +73,14 @@ class ExportTarget:
 
 
 def export_target(
-    network: nn.Module, io_spec: IOSpec, faces: list[NDArray[np.uint8]], sigma: float = 0.0
+    network: nn.Module, io_spec: IOSpec, faces: list[NDArray[np.uint8]], projected: Projection = FULL
 ) -> ExportTarget:
     """Wrap a network for export.
 
     Args:
         network, io_spec: trained network in FP32, and its input and output specification.
         faces: ground-truth faces for super-resolution; a detector is verified on the sample image.
-        sigma: of the projection, see `Uint8SRWrapper`.
+        projected: see `Uint8SRWrapper`.
     """
     if io_spec.task == "face-detection":
         image = np.asarray(cv2.resize(astronaut(), (320, 256), interpolation=cv2.INTER_AREA), dtype=np.uint8)
@@ -95,7 +96,7 @@ def export_target(
     if io_spec.references:
         crops, references = reference_features(cast(MSRNet, network), crops, faces, io_spec.references)
     return ExportTarget(
-        lambda dtype: Uint8SRWrapper(deepcopy(network), scale, dtype, sigma),
+        lambda dtype: Uint8SRWrapper(deepcopy(network), scale, dtype, projected),
         ("enlarged", "residual"),
         multiple,
         crops,
@@ -110,7 +111,7 @@ def export_target_from_bundle(bundle: Bundle, faces: list[NDArray[np.uint8]]) ->
     """`export_target` of the network of a bundle with the bundle's weights."""
     card = bundle.card
     network = network_from(read_weights(bundle.folder / WEIGHTS), card.network, card.config)
-    return export_target(network, card.io_spec, faces, projection_sigma(card.training))
+    return export_target(network, card.io_spec, faces, card.projection or FULL)
 
 
 def export_fp32(target: ExportTarget, path: Path, report: Report) -> dict[str, float]:

@@ -13,6 +13,7 @@ from torch import nn
 from ...calibration.data.faces import low_resolution, padded
 from ...calibration.metrics.evaluate import center_crops
 from ...calibration.metrics.image import mean_db, psnr_y
+from ...engines.bundle.projection import FULL, Projection
 from .wrapper import Uint8SRWrapper
 
 MAX_LOSS_DB = 0.01
@@ -21,12 +22,12 @@ FACES = 32
 
 
 def half_weights(
-    network: nn.Module, scale: int, faces: list[NDArray[np.uint8]], sigma: float = 0.0
+    network: nn.Module, scale: int, faces: list[NDArray[np.uint8]], projected: Projection = FULL
 ) -> tuple[nn.Module, float]:
     """Round the weights of a network to FP16 and measure the loss.
 
     Args:
-        network, scale, sigma: super-resolution network in FP32, see `Uint8SRWrapper`.
+        network, scale, projected: super-resolution network in FP32, see `Uint8SRWrapper`.
         faces: ground-truth faces, at least 128×128; the first 32 are used.
 
     Returns:
@@ -41,7 +42,7 @@ def half_weights(
     hr = center_crops(faces[:FACES], scale)
     lr = padded(low_resolution(hr, scale), int(getattr(network, "multiple", 1)))
     with torch.inference_mode():
-        before, after = (_psnr_y(Uint8SRWrapper(one, scale, sigma=sigma), lr, hr) for one in (network, rounded))
+        before, after = (_psnr_y(Uint8SRWrapper(one, scale, projected=projected), lr, hr) for one in (network, rounded))
     return rounded, before - after
 
 

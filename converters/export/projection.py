@@ -3,8 +3,11 @@
 sr + U(lr - D sr): the difference between the input and the downscaled output is added back. D is antialiased bicubic
 downscaling, U bicubic upscaling. The consistency residual is the mean of (lr - D q)², q being the pixels of the output.
 
-For a network that removes noise and compression artifacts the projection would bring them back: U is replaced by U G, G
-being a Gaussian low-pass filter, so that only brightness and tint are projected.
+For a network that removes noise and compression artifacts the projection would bring them back. Of the difference
+e = lr - D sr it therefore gets G e only, G being a Gaussian low-pass filter, so that brightness and tint are projected;
+or, where the network should be exact on clean input, G e + g (e - G e), the weight g being computed from the crop. In a
+clean crop the network changes a small part of the detail lr - G lr, in one with noise or compression artifacts a large
+one: g = 1 / (1 + (r / t)¹⁶), r being the ratio of the root mean squares of e - G e and lr - G lr, and t a threshold.
 """
 
 from __future__ import annotations
@@ -13,12 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...engines.bundle.projection import FULL, Projection
 from ...networks.layers.bicubic import bicubic_matrix, bicubic_weights
 from ...networks.layers.resample import on_sides
 
 PEAK = 255
 MIN_WEIGHT = 1e-9
 """Smaller weights of G are set to 0: denormal ones slow the matrix product on a CPU to a twentieth."""
+MIN_DETAIL = 1e-8
+"""Added to the squared detail of a crop times t²: a crop of one color has none."""
 
 
 class MatrixProjection(nn.Module):
@@ -26,17 +32,17 @@ class MatrixProjection(nn.Module):
 
     Args:
         scale: upscaling factor.
-        sigma: standard deviation of G in low-resolution pixels; 0 disables G.
+        projected: which part of the difference is projected.
     """
 
-    def __init__(self, scale: int, sigma: float = 0.0) -> None:
+    def __init__(self, scale: int, projected: Projection = FULL) -> None:
         super().__init__()
-        self.scale, self.sigma = scale, sigma
+        self.scale, self.projected = scale, projected
 
     def forward(self, sr: Tensor, lr: Tensor) -> Tensor:
         """Project sr (N, 3, k·H, k·W) to the input lr (N, 3, H, W), both in [0, 1] and in the same channel order."""
         up = [bicubic_matrix(side, self.scale * side, torch) for side in lr.shape[2:]]  # (k·H, H) and (k·W, W)
-        return sr + on_sides(low_pass(lr - self.down(sr), self.sigma), up)
+        return sr + on_sides(projected_part(lr - self.down(sr), lr, self.projected), up)
 
     def down(self, sr: Tensor) -> Tensor:
         """D sr: (N, 3, k·H, k·W) -> (N, 3, H, W)."""
@@ -47,20 +53,20 @@ class MatrixProjection(nn.Module):
 class SubPixelProjection(nn.Module):
     """The projection of a network that computes a residual R to bicubic upscaling before its pixel shuffle.
 
-    With sr = R + U lr, one upscaling is enough: R + U(lr + G(lr - D R - D U lr)), where D U is one small matrix. Before
-    the pixel shuffle D and U are convolutions with 5 × 1 and 1 × 5 kernels: a pixel has 5 blocks of k × k pixels in its
-    support on each side. The matrices of `MatrixProjection` are mostly zeros there; on one CPU thread a face of 96 px
-    takes 2.6 ms less.
+    With sr = R + U lr, one upscaling is enough: R + U(lr + e), e being lr - D R - D U lr, and D U one small matrix.
+    Before the pixel shuffle D and U are convolutions with 5 × 1 and 1 × 5 kernels: a pixel has 5 blocks of k × k pixels
+    in its support on each side. The matrices of `MatrixProjection` are mostly zeros there; on one CPU thread a face of
+    96 px takes 2.6 ms less.
 
     Channels are in the order (row, column, color) of the k × k block, see `SubPixelResidual`.
 
     Args:
-        scale, sigma: see `MatrixProjection`.
+        scale, projected: see `MatrixProjection`.
     """
 
-    def __init__(self, scale: int, sigma: float = 0.0) -> None:
+    def __init__(self, scale: int, projected: Projection = FULL) -> None:
         super().__init__()
-        self.scale, self.sigma = scale, sigma
+        self.scale, self.projected = scale, projected
         taps = block_taps(scale)  # (k, 5)
         colors, rows = torch.eye(3), torch.eye(scale)
         kernels = {
@@ -83,9 +89,9 @@ class SubPixelProjection(nn.Module):
         down = [bicubic_matrix(self.scale * side, side, torch) for side in sides]  # (H, k·H) and (W, k·W)
         up = [bicubic_matrix(side, self.scale * side, torch) for side in sides]
         again = on_sides(lr, [d @ u for d, u in zip(down, up, strict=True)])
-        error = low_pass(lr - self.down(residual) - again, self.sigma)
-        projected: Tensor = residual + self.up(lr + error)
-        return projected
+        error = projected_part(lr - self.down(residual) - again, lr, self.projected)
+        consistent: Tensor = residual + self.up(lr + error)
+        return consistent
 
     def down(self, sr: Tensor) -> Tensor:
         """D sr: (N, 3·k², H, W) -> (N, 3, H, W)."""
@@ -116,9 +122,19 @@ def block_taps(scale: int) -> Tensor:
     return weights.reshape(5, scale).T
 
 
-def low_pass(error: Tensor, sigma: float) -> Tensor:
-    """G error, (N, 3, H, W); unchanged if sigma is 0."""
-    return on_sides(error, [gaussian_matrix(side, sigma) for side in error.shape[2:]]) if sigma else error
+def projected_part(error: Tensor, lr: Tensor, projected: Projection) -> Tensor:
+    """The part of the error lr - D sr that is projected; all are (N, 3, H, W)."""
+    if projected.kind == "full":
+        return error
+    low_pass = [gaussian_matrix(side, projected.sigma) for side in error.shape[2:]]
+    low = on_sides(error, low_pass)
+    if projected.kind == "low-pass":
+        return low
+    high, detail = error - low, lr - on_sides(lr, low_pass)
+    limit = projected.threshold**2 * detail.square().mean((1, 2, 3), keepdim=True) + MIN_DETAIL
+    squared_ratio = high.square().mean((1, 2, 3), keepdim=True) / limit
+    part: Tensor = low + high / (1 + squared_ratio.square().square().square())
+    return part
 
 
 def gaussian_matrix(side: int, sigma: float) -> Tensor:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import onnx
 import torch
 from torch import Tensor, nn
 
+from ...engines.bundle.projection import FULL, Projection
 from ...engines.errors import BuildError
-from ...networks.detector import Detector, on_pixels
+from ...networks.detector import Detector, on_pixels, rows
 from .projection import PEAK, MatrixProjection, SubPixelProjection, mean_squared_residual
-
-CAMERA_SIGMA = 2.0
-"""Standard deviation, in pixels, of the projection's low-pass filter for networks trained on camera degradation. On
-degraded faces, larger values do not improve PSNR and smaller ones bring the camera's noise back. See
-`projection_sigma`."""
 
 
 @runtime_checkable
@@ -37,16 +32,18 @@ class Uint8SRWrapper(nn.Module):
         network: RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W).
         scale: upscaling factor.
         dtype: of the network; projection and pixel conversion stay FP32.
-        sigma: of the projection's low-pass filter in low-resolution pixels; 0 disables it, see `projection_sigma`.
+        projected: the part of the input that the output reproduces.
     """
 
     projection: MatrixProjection | SubPixelProjection
 
-    def __init__(self, network: nn.Module, scale: int, dtype: torch.dtype = torch.float32, sigma: float = 0.0) -> None:
+    def __init__(
+        self, network: nn.Module, scale: int, dtype: torch.dtype = torch.float32, projected: Projection = FULL
+    ) -> None:
         super().__init__()
         self.sub_pixel = isinstance(network, SubPixelResidual)
         self.network = (network.in_bgr() if isinstance(network, SubPixelResidual) else network).to(dtype).eval()
-        self.projection = (SubPixelProjection if self.sub_pixel else MatrixProjection)(scale, sigma)
+        self.projection = (SubPixelProjection if self.sub_pixel else MatrixProjection)(scale, projected)
         self.scale = scale
         self.dtype = dtype
 
@@ -95,11 +92,6 @@ class Uint8SRWrapper(nn.Module):
         return planes if self.sub_pixel else planes.flip(1)
 
 
-def projection_sigma(training: Mapping[str, Any]) -> float:
-    """`Uint8SRWrapper.sigma` for the degradation in a network's training record."""
-    return CAMERA_SIGMA if training.get("degradation") == "camera" else 0.0
-
-
 class Uint8DetectorWrapper(nn.Module):
     """A `Detector`, run in a dtype, with uint8 BGR input and the output maps of `IOSpec`."""
 
@@ -110,8 +102,8 @@ class Uint8DetectorWrapper(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 BGR -> (N, A, 15) float32, the first channel a score in 0..1."""
-        maps = self.network(pixels.to(self.dtype)).float()
-        return torch.cat((maps[..., :1].sigmoid(), maps[..., 1:]), dim=-1)
+        boxes, points = (part.float() for part in self.network.maps(pixels.to(self.dtype)))
+        return rows(boxes[:, :1].sigmoid(), boxes, points)
 
 
 def expose_pre_round(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -12,6 +12,7 @@ from ..json_input import parse_json
 from . import card_format_1
 from .engine_info import EngineInfo
 from .io_spec import IOSpec
+from .projection import Projection, default_projection
 
 FORMAT = 2
 """Version of the card's layout. Format 1 is converted on reading; any other version is rejected."""
@@ -78,6 +79,7 @@ class Card:
         build_versions: package -> version at build time.
         notes: messages of the build, e.g. that the engine has to be compiled on the device.
         calibration: SHA-256 of the INT8 calibration inputs; "" for other precisions.
+        projection: consistency projection of the graph; None for a detector.
         engine: device and software that the compiled engine was built for; None without an engine.
         format: version of this layout.
     """
@@ -96,6 +98,7 @@ class Card:
     build_versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     calibration: str = ""
+    projection: Projection | None = None
     engine: EngineInfo | None = None
     format: int = FORMAT
 
@@ -171,10 +174,12 @@ def card_from_json(text: str, path: str = "card.json") -> Card:
 
 
 def _card_from_dict(values: dict[str, Any]) -> Card:
+    values = {"projection": None, **values}  # absent from earlier cards
     values = {f.name: _tuples(values[f.name]) for f in fields(Card)}
     values["io_spec"] = IOSpec(**{key: _tuples(value) for key, value in values["io_spec"].items()})
     values["evaluations"] = tuple(Evaluation(**one) for one in values["evaluations"])
     values["engine"] = EngineInfo(**values["engine"]) if values["engine"] else None
+    values["projection"] = _projection(values)
     card = Card(**{**values, "format": FORMAT})
     wrong = [name for name, kind in _FIELD_TYPES.items() if not isinstance(getattr(card, name), kind)]
     wrong += [] if card.precision in PRECISIONS else ["precision"]
@@ -187,9 +192,17 @@ def _card_from_dict(values: dict[str, Any]) -> Card:
     return card
 
 
+def _projection(values: dict[str, Any]) -> Projection | None:
+    """The projection on a card; that of the training, as graphs always had it, on a card without."""
+    if values["projection"] is not None:
+        return Projection(**values["projection"])
+    return default_projection(values["training"]) if values["io_spec"].task == "super-resolution" else None
+
+
 def _check_fields(values: dict[str, Any]) -> None:
     """Raise an error if a card has fields that this release would ignore."""
-    for part, kind in ((values, Card), (values["io_spec"], IOSpec), (values["engine"] or {}, EngineInfo)):
+    parts = ((values, Card), (values["io_spec"], IOSpec), (values["engine"] or {}, EngineInfo))
+    for part, kind in (*parts, (values.get("projection") or {}, Projection)):
         _check_known(part, kind)
     for evaluation in values["evaluations"]:
         _check_known(evaluation, Evaluation)

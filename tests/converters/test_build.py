@@ -10,12 +10,13 @@ import onnx
 import pytest
 import torch
 from facesr_edge.calibration.data.faces import low_resolution, sample_faces
-from facesr_edge.calibration.metrics.image import psnr
+from facesr_edge.calibration.metrics.image import psnr, psnr_y
 from facesr_edge.converters.build import build
 from facesr_edge.converters.export.storage import load_graph
 from facesr_edge.converters.options import BuildOptions
 from facesr_edge.converters.spec import resolve
 from facesr_edge.engines.bundle.bundle import ONNX, WEIGHTS, open_bundle
+from facesr_edge.engines.bundle.projection import Projection
 from facesr_edge.engines.errors import InputError, OutputError, ParityError, UnknownNameError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import build_network
@@ -124,17 +125,43 @@ def test_card_records_parity_configuration_and_versions(tiny_bundle, precision, 
     assert all(card.parity[f"{step}_max_error"] <= 4 for step in steps)
     assert (card.name, card.network, card.precision, card.licence) == ("idrn-x4", "idrn", precision, "CC0-1.0")
     assert card.config == {"depth": 1, "width": 8, "scale": 4, "bicubic_skip": True}
+    assert card.projection == Projection()
     assert card.training == {"data": "none: random weights"} and card.limitations == ("not trained",)
     assert card.build_versions["torch"] == torch.__version__ and card.build_versions["onnx"] == onnx.__version__
     (evaluation,) = card.evaluations
     assert (evaluation.n, evaluation.degradation, evaluation.precision) == (8, "bicubic", precision)
 
 
-def test_network_trained_on_camera_degradation_is_evaluated_on_it_and_on_bicubic(tmp_path, weights):
+def test_network_trained_on_recordings_has_an_adaptive_projection(tmp_path, weights):
+    path = weights("edge", {"degradation": "recorded"}, width=8, depth=1, scale=4)
+    bundle = build(resolve("edge", path), tmp_path / "b", BuildOptions())
+    assert bundle.card.projection.kind == "adaptive" and open_bundle(bundle.folder).card == bundle.card
+
+
+def test_unknown_degradation_and_degradations_of_a_detector_are_refused(tmp_path):
+    with pytest.raises(UnknownNameError, match="did you mean 'camera'"):
+        BuildOptions(degradations=DEGRADATIONS, evaluate_on=("camrea",))
+    options = BuildOptions(degradations=DEGRADATIONS, evaluate_on=("camera",))
+    with pytest.raises(UsageError, match="detector is a detector; omit --degradation and --identity"):
+        build("detector", tmp_path / "b", options)
+
+
+def darker(faces, scale, rng):
+    """Degradation that halves the brightness."""
+    return low_resolution(faces // 2, scale)
+
+
+def test_network_is_evaluated_on_the_degradation_of_its_training_on_bicubic_and_on_requested_ones(tmp_path, weights):
     path = weights("edge", {"degradation": "camera"}, width=8, depth=1, scale=4)
-    card = build(resolve("edge", path), tmp_path / "b", BuildOptions(degradations=DEGRADATIONS)).card
-    assert [evaluation.degradation for evaluation in card.evaluations] == ["camera", "bicubic"]
-    camera, bicubic = (evaluation.metrics for evaluation in card.evaluations)
+    metrics = {"psnr_y_db": psnr_y, "brightness": lambda sr, hr: sr.mean((1, 2, 3))}
+    degradations = {**DEGRADATIONS, "darker": darker}
+    options = BuildOptions(degradations=degradations, evaluate_on=("darker", "bicubic"), metrics=metrics)
+    card = build(resolve("edge", path), tmp_path / "b", options).card
+    assert [(one.degradation, one.n) for one in card.evaluations] == [("camera", 8), ("bicubic", 8), ("darker", 8)]
+    assert card.projection == Projection("low-pass", sigma=2.0)
+    assert [one.title.split("), ")[-1] for one in card.evaluations] == ["camera, fp32", "fp32", "darker, fp32"]
+    camera, bicubic, dark = (evaluation.metrics for evaluation in card.evaluations)
+    assert dark["brightness"] == pytest.approx(bicubic["brightness"] / 2, abs=2) and "bicubic_brightness" in dark
     assert camera["bicubic_psnr_y_db"] < bicubic["bicubic_psnr_y_db"] - 1
     assert quality_line(card).endswith(f"{camera['gain_db']:+.2f} dB over bicubic (camera)")
 
@@ -162,6 +189,7 @@ def test_network_that_overflows_in_fp16_fails_and_writes_nothing(tmp_path, netwo
 def test_detector_maps_equal_pytorch(tmp_path, weights):
     path = weights("detector", width=8)
     bundle = build("detector", tmp_path / "small", weights=path)
+    assert bundle.card.projection is None
     assert bundle.card.io_spec.task == "face-detection" and bundle.card.io_spec.multiple == 32
     pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
     network = network_from(read_weights(path), "detector", {"width": 8})

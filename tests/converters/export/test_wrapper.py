@@ -10,13 +10,19 @@ import torch
 from facesr_edge.calibration.data.faces import low_resolution, sample_faces
 from facesr_edge.converters.export.onnx import onnx_from_network, simplify
 from facesr_edge.converters.export.projection import PEAK, gaussian_matrix
-from facesr_edge.converters.export.wrapper import CAMERA_SIGMA, Uint8SRWrapper, projection_sigma
+from facesr_edge.converters.export.wrapper import Uint8SRWrapper
+from facesr_edge.engines.bundle.projection import BY_DEGRADATION, FULL, Projection
 from facesr_edge.engines.onnxruntime.session import OrtGraph
 from facesr_edge.networks import build_network
 from facesr_edge.networks.layers.bicubic import resize_batch
 from facesr_edge.networks.weights import network_from, read_weights
-from facesr_edge.training.recipes import idrn
 from torch import nn
+
+CAMERA, RECORDED = BY_DEGRADATION["camera"], BY_DEGRADATION["recorded"]
+
+
+def low_pass(sigma):
+    return Projection("low-pass", sigma) if sigma else FULL
 
 
 class Blur(nn.Module):
@@ -49,9 +55,9 @@ def edge():
         return build_network("edge", {"width": 8, "depth": 1, "scale": 4})
 
 
-def estimate(network, pixels, sigma=0.0, scale=4):
+def estimate(network, pixels, projected=FULL, scale=4):
     """(N, kH, kW, 3) RGB in 0..255, before rounding."""
-    wrapper = Uint8SRWrapper(network, scale, sigma=sigma)
+    wrapper = Uint8SRWrapper(network, scale, projected=projected)
     with torch.inference_mode():
         sr = PEAK * wrapper.estimate(torch.from_numpy(pixels)).numpy()
     if not wrapper.sub_pixel:
@@ -73,13 +79,13 @@ def test_without_low_pass_all_frequencies_are_projected(tiny, crops):
     sr = tiny(torch.from_numpy(rgb_of(crops)).permute(0, 3, 1, 2) / 255).detach().permute(0, 2, 3, 1).numpy() * 255
     expected = sr + resize_batch(rgb_of(crops) - downscaled(sr, crops), *sr.shape[1:3])
     np.testing.assert_allclose(estimate(tiny, crops), expected, atol=2e-3)
-    np.testing.assert_array_equal(estimate(tiny, crops), estimate(tiny, crops, 0.0))
+    np.testing.assert_array_equal(estimate(tiny, crops), estimate(tiny, crops, FULL))
 
 
-@pytest.mark.parametrize("sigma", [0.0, 1.0, CAMERA_SIGMA, 4.0])
-def test_projection_removes_a_tint_of_the_network(crops, sigma):
-    tinted = estimate(Blur(tint=0.1), crops, sigma)
-    untinted = estimate(Blur(), crops, sigma)
+@pytest.mark.parametrize("projected", [*map(low_pass, (0.0, 1.0, 2.0, 4.0)), RECORDED], ids=str)
+def test_projection_removes_a_tint_of_the_network(crops, projected):
+    tinted = estimate(Blur(tint=0.1), crops, projected)
+    untinted = estimate(Blur(), crops, projected)
     np.testing.assert_allclose(tinted, untinted, atol=0.02)
     mean = downscaled(tinted, crops).mean((1, 2)) - rgb_of(crops).mean((1, 2))
     assert np.abs(mean).max() < 0.5  # of 255, each face and channel
@@ -90,7 +96,10 @@ def test_low_pass_suppresses_camera_noise():
     crops = np.rint(128 + noise).astype(np.uint8)
     flat = np.full_like(crops, 128)
     remaining = {
-        sigma: downscaled(estimate(Blur(), crops, sigma) - estimate(Blur(), flat, sigma), crops).std() / 8
+        sigma: downscaled(
+            estimate(Blur(), crops, low_pass(sigma)) - estimate(Blur(), flat, low_pass(sigma)), crops
+        ).std()
+        / 8
         for sigma in (0.0, 1.0, 2.0)
     }
     assert remaining[0.0] > 0.65  # what U followed by D leaves of white noise
@@ -110,11 +119,12 @@ def test_gaussian_matrix_preserves_the_mean_and_mirrors_at_the_borders(side, sig
     np.testing.assert_allclose(matrix @ signal, expected, atol=1e-3)
 
 
-def test_exported_graph_equals_pytorch_at_every_crop_size(crops, tmp_path):
+@pytest.mark.parametrize("projected", [CAMERA, RECORDED], ids=str)
+def test_exported_graph_equals_pytorch_at_every_crop_size(crops, tmp_path, projected):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tiny = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4))
-    wrapped = Uint8SRWrapper(tiny, 4, sigma=CAMERA_SIGMA)
+    wrapped = Uint8SRWrapper(tiny, 4, projected=projected)
     graph = simplify(onnx_from_network(wrapped, square=True))
     onnx.save(graph, tmp_path / "g.onnx")
     session = OrtGraph(tmp_path / "g.onnx")
@@ -142,27 +152,29 @@ def test_square_graph_computes_its_matrices_once(edge, crops, tmp_path):
     assert np.abs(OrtGraph(tmp_path / "g.onnx").run(crops)[0].astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize("sigma", [0.0, CAMERA_SIGMA])
+@pytest.mark.parametrize("projected", [FULL, CAMERA, RECORDED], ids=str)
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_one_upscaling_for_residual_and_projection_equals_two(crops, scale, sigma):
+def test_one_upscaling_for_residual_and_projection_equals_two(crops, scale, projected):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network("edge", {"width": 8, "depth": 2, "scale": scale})
         nn.init.normal_(network.tail.weight, std=0.05)  # a residual for the projection to change
         nn.init.normal_(network.tail.bias, std=0.05)
     opaque = nn.Sequential(network)  # hides `sub_pixels` from the wrapper
-    np.testing.assert_allclose(estimate(network, crops, sigma, scale), estimate(opaque, crops, sigma, scale), atol=2e-3)
+    np.testing.assert_allclose(
+        estimate(network, crops, projected, scale), estimate(opaque, crops, projected, scale), atol=2e-3
+    )
     with torch.inference_mode():
         (fused, residual), (plain, plain_residual) = (
-            Uint8SRWrapper(one, scale, sigma=sigma)(torch.from_numpy(crops)) for one in (network, opaque)
+            Uint8SRWrapper(one, scale, projected=projected)(torch.from_numpy(crops)) for one in (network, opaque)
         )
     assert (fused.int() - plain.int()).abs().max() <= 1 and (fused != plain).float().mean() < 1e-3
     torch.testing.assert_close(residual, plain_residual, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("sigma", [0.0, CAMERA_SIGMA])
+@pytest.mark.parametrize("projected", [FULL, CAMERA, RECORDED], ids=str)
 @pytest.mark.parametrize(("side", "scale"), [(32, 4), (48, 2), (16, 8), (40, 3)])
-def test_residual_is_that_of_the_output_pixels(crops, side, scale, sigma):
+def test_residual_is_that_of_the_output_pixels(crops, side, scale, projected):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network("edge", {"width": 8, "depth": 1, "scale": scale})
@@ -170,14 +182,14 @@ def test_residual_is_that_of_the_output_pixels(crops, side, scale, sigma):
     pixels = np.stack([cv2.resize(crop, (side, side)) for crop in (*crops[:4], *bright[:4])])
     for one in (network, nn.Sequential(network)):
         with torch.inference_mode():
-            sr, residual = Uint8SRWrapper(one, scale, sigma=sigma)(torch.from_numpy(pixels))
+            sr, residual = Uint8SRWrapper(one, scale, projected=projected)(torch.from_numpy(pixels))
         expected = np.square(pixels - resize_batch(sr.numpy(), side, side)).mean((1, 2, 3))
         np.testing.assert_allclose(residual.numpy(), expected, rtol=2e-3)
 
 
 def test_low_pass_has_no_denormal_weights():
     for side in (32, 64, 96, 128):
-        weights = gaussian_matrix(side, CAMERA_SIGMA).numpy()
+        weights = gaussian_matrix(side, CAMERA.sigma).numpy()
         assert weights[weights > 0].min() > np.finfo(np.float32).tiny
 
 
@@ -187,12 +199,3 @@ def test_edge_graph_does_not_reorder_color_channels(edge):
         for one in (edge, nn.Sequential(edge))
     ]
     assert slices == [0, 2]
-
-
-def test_recipe_in_the_weights_selects_the_low_pass():
-    sigmas = {
-        recipe.degradation: projection_sigma({"degradation": recipe.degradation})
-        for recipe in (idrn.camera(), idrn.cpu())
-    }
-    assert sigmas == {"camera": CAMERA_SIGMA, "bicubic": 0.0}
-    assert projection_sigma({}) == 0.0  # weights without a recipe

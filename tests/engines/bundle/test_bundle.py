@@ -12,6 +12,7 @@ from facesr_edge.engines.bundle.bundle import CARD, ENGINE, LAYERS, ONNX, WEIGHT
 from facesr_edge.engines.bundle.card import Card
 from facesr_edge.engines.bundle.engine_info import EngineInfo
 from facesr_edge.engines.bundle.io_spec import super_resolution
+from facesr_edge.engines.bundle.projection import Projection
 from facesr_edge.engines.errors import BundleError, OutputError
 
 SMALL = {ONNX: b"graph", WEIGHTS: b"weights"}
@@ -19,7 +20,7 @@ SMALL = {ONNX: b"graph", WEIGHTS: b"weights"}
 
 @pytest.fixture
 def card():
-    return Card("tiny", super_resolution(4), "fp32", "idrn", {"scale": 4})
+    return Card("tiny", super_resolution(4), "fp32", "idrn", {"scale": 4}, projection=Projection())
 
 
 @pytest.fixture

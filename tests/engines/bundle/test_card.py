@@ -16,6 +16,7 @@ from facesr_edge.engines.bundle.card import (
 )
 from facesr_edge.engines.bundle.engine_info import EngineInfo
 from facesr_edge.engines.bundle.io_spec import IOSpec, super_resolution
+from facesr_edge.engines.bundle.projection import Projection
 from facesr_edge.engines.errors import BundleError
 
 CARD = Card(
@@ -32,6 +33,7 @@ CARD = Card(
     limitations=("faces from 8 px", "not for identification"),
     build_versions={"torch": "2.9.0"},
     notes=("prepared",),
+    projection=Projection("low-pass", sigma=2.0),
 )
 INFO = EngineInfo("TensorRT", "10.3.0", "Orin", "8.7", "12.6", "0" * 64, jetpack="6.2", jetson={"power_mode": "MAXN"})
 FORMAT_1 = {
@@ -66,7 +68,14 @@ def from_format_1(**changes):
         CARD,
         replace(CARD, limitations=(), notes=(), evaluations=(), licence="Größe – 顔"),
         replace(CARD, precision="int8", calibration="f" * 64, engine=INFO),
-        replace(CARD, io_spec=IOSpec("face-detection", multiple=32, sizes_hw=((320, 640), (736, 1280))), config={}),
+        replace(CARD, projection=Projection()),
+        replace(CARD, projection=Projection("adaptive", sigma=2.0, threshold=0.07)),
+        replace(
+            CARD,
+            io_spec=IOSpec("face-detection", multiple=32, sizes_hw=((320, 640), (736, 1280))),
+            config={},
+            projection=None,
+        ),
     ],
 )
 def test_written_card_is_read_unchanged(card):
@@ -96,7 +105,7 @@ def test_unknown_format_is_rejected_with_the_known_formats(version):
         card_from_json(card_text(format=version))
 
 
-@pytest.mark.parametrize("missing", sorted(set(json.loads(CARD.to_json())) - {"format"}))
+@pytest.mark.parametrize("missing", sorted(set(json.loads(CARD.to_json())) - {"format", "projection"}))
 def test_card_with_a_missing_field_is_rejected(missing):
     values = json.loads(CARD.to_json())
     del values[missing]
@@ -127,6 +136,13 @@ def test_card_with_a_missing_field_is_rejected(missing):
         {"precision": "fp4"},
         {"name": 7},
         {"limitations": "one text"},
+        {"projection": "full"},
+        {"projection": {"sigma": 2.0}},
+        {"projection": {"kind": "half", "sigma": 0.0, "threshold": 0.0}},
+        {"projection": {"kind": "low-pass", "sigma": "2", "threshold": 0.0}},
+        {"projection": {"kind": "low-pass", "sigma": 0.0, "threshold": 0.0}},
+        {"projection": {"kind": "full", "sigma": 2.0, "threshold": 0.0}},
+        {"projection": {"kind": "adaptive", "sigma": 2.0, "threshold": -1}},
     ],
 )
 def test_field_of_the_wrong_type_is_rejected(changes):
@@ -134,7 +150,7 @@ def test_field_of_the_wrong_type_is_rejected(changes):
         card_from_json(card_text(**changes))
 
 
-@pytest.mark.parametrize("part", ["card", "io_spec", "engine", "evaluations"])
+@pytest.mark.parametrize("part", ["card", "io_spec", "engine", "projection", "evaluations"])
 def test_card_with_a_newer_field_asks_for_an_upgrade(part):
     values = json.loads(replace(CARD, engine=INFO).to_json())
     target = values if part == "card" else values[part][0] if part == "evaluations" else values[part]
@@ -240,6 +256,23 @@ def test_detector_evaluation_of_format_1_has_no_degradation():
     (evaluation,) = from_format_1(quality={"9 pictures of detect": metrics}).evaluations
     expected = {"average_precision": 0.9, "false_positives": {"of": 4}}
     assert evaluation == Evaluation("detect", 9, "none", "int8", expected)
+
+
+@pytest.mark.parametrize(
+    ("training", "projection"),
+    [
+        ({}, Projection()),
+        ({"degradation": "bicubic"}, Projection()),
+        ({"degradation": "camera"}, Projection("low-pass", sigma=2.0)),
+    ],
+)
+def test_earlier_card_has_the_projection_of_its_training(training, projection):
+    values = json.loads(replace(CARD, training=training).to_json())
+    del values["projection"]
+    assert card_from_json(json.dumps(values)).projection == projection
+    assert from_format_1(training=training).projection == projection
+    values["io_spec"] = {"task": "face-detection", "multiple": 32}
+    assert card_from_json(json.dumps(values)).projection is None
 
 
 @pytest.mark.parametrize("missing", sorted(set(FORMAT_1) - {"format"}))
