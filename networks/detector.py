@@ -7,7 +7,9 @@ backbone differs, with fewer multiply-adds at the fine strides, where a 1080p fr
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ STRIDES = (8, 16, 32)
 """Side in pixels of the cells of each output map, in the order in which the maps are concatenated."""
 SIZE_LIMIT = 4.0
 """Limit of log(width / stride) and log(height / stride): `exp` gives 0.15 to 1,750 pixels, which FP16 can represent."""
+BOX_CHANNELS, LANDMARK_CHANNELS = 5, 10
+"""Output channels of a cell: score and box, and x, y of five landmarks."""
 CELLS = 4.0
 """Side in cells of the faces that a stride is assigned to; the initial boxes have this size."""
 
@@ -41,16 +45,47 @@ class Block(nn.Module):
         return F.relu(x + y if self.residual else y, inplace=True)
 
 
+class LandmarkBranch(nn.Module):
+    """Landmark offsets at strides 16 and 32 from the features of stride 8; zero at first.
+
+    The features of a stride are too coarse for landmarks: trained on them alone, heads of one to three layers have the
+    same error.
+
+    Args:
+        width: channels of the features.
+        inner: channels of the branch.
+    """
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        first = nn.Sequential(Block(width, inner, 2), Block(inner, inner), Block(inner, inner))
+        self.stages = nn.ModuleList((first, Block(inner, inner, 2)))
+        self.ends = nn.ModuleList(nn.Conv2d(inner, LANDMARK_CHANNELS, 1) for _ in self.stages)
+        for weights in self.ends.parameters():
+            nn.init.zeros_(weights)
+
+    def forward(self, feature: Tensor) -> list[Tensor]:
+        """(N, width, H, W) of stride 8 -> (N, 10, H/2, W/2) and (N, 10, H/4, W/4)."""
+        offsets: list[Tensor] = []
+        for stage, end in zip(self.stages, self.ends, strict=True):
+            feature = stage(feature)
+            offsets.append(end(feature))
+        return offsets
+
+
 class Detector(nn.Module):
     """Detector of faces of about 6 to 200 pixels.
 
     Args:
         width: channels from stride 8 on; the stem has a quarter of it, stride 4 three quarters. With a multiple of 32
             all are multiples of 8, which runtimes lay out without padding.
+        landmark_width: channels of the `LandmarkBranch`; 0 for none.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, landmark_width: int = 0) -> None:
         super().__init__()
+        if landmark_width < 0:
+            raise ValueError(f"landmark_width must be 0 or more, not {landmark_width}")
         if width < 8 or width % 4:
             raise ValueError(f"width must be a multiple of 4 and 8 or more, not {width}")
         stem, fine = width // 4, 3 * width // 4
@@ -61,16 +96,23 @@ class Detector(nn.Module):
             for c_in in (fine, width, width)
         )
         self.merges = nn.ModuleList(Block(width, width) for _ in STRIDES)
-        self.heads = nn.ModuleList(nn.Sequential(Block(width, width), nn.Conv2d(width, 15, 1)) for _ in STRIDES)
+        self.heads = nn.ModuleList(
+            nn.Sequential(Block(width, width), nn.Conv2d(width, BOX_CHANNELS, 1)) for _ in STRIDES
+        )
+        self.landmarks = nn.ModuleList(nn.Conv2d(width, LANDMARK_CHANNELS, 1) for _ in STRIDES)
+        self.landmark_branch: LandmarkBranch | None = LandmarkBranch(width, landmark_width) if landmark_width else None
         self._init_heads()
 
     def _init_heads(self) -> None:
-        """Initial outputs: score 1 %, boxes of `CELLS` cells around the center of their cell."""
+        """Initial outputs: score 1 %, boxes of `CELLS` cells and landmarks at the center of their cell."""
         logit, size = -math.log(99), math.log(CELLS)
-        for head in self.heads:
-            last = head[1]  # type: ignore[index]  # ModuleList is untyped
-            nn.init.normal_(last.weight, std=0.01)
-            last.bias.data.copy_(torch.tensor([logit, 0.5, 0.5, size, size, *[0.5] * 10]))
+        for head, landmarks in zip(self.heads, self.landmarks, strict=True):
+            last: Any = head[1]  # type: ignore[index]  # ModuleList is untyped
+            points: Any = landmarks
+            for layer in (last, points):
+                nn.init.normal_(layer.weight, std=0.01)
+            last.bias.data.copy_(torch.tensor([logit, 0.5, 0.5, size, size]))
+            points.bias.data.fill_(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict a score, a box and landmarks for every cell of every stride.
@@ -82,20 +124,48 @@ class Detector(nn.Module):
             (N, A, 15), A = HW/64 + HW/256 + HW/1024, strides 8, 16, 32 concatenated, each in row-major order.
             Channels: score logit; box dx, dy, log width, log height; dx, dy of five landmarks. See `decode`.
         """
+        boxes, points = self.maps(x)
+        return rows(boxes[:, :1], boxes, points)
+
+    def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The channels of `forward` with the cells last: score logit and box (N, 5, A), and landmarks (N, 10, A).
+
+        Box sizes are not limited yet, see `rows`.
+        """
         feature = self.quarter(self.stem(x))
         levels: list[Tensor] = []
         for stage in self.stages:
             feature = stage(feature)
             levels.append(feature)
-        maps: list[Tensor] = []
-        coarser: Tensor | None = None
-        for level, merge, head in zip(reversed(levels), reversed(self.merges), reversed(self.heads), strict=True):
-            coarser = merge(
-                level if coarser is None else level + F.interpolate(coarser, scale_factor=2.0, mode="nearest")
-            )
-            maps.insert(0, head(coarser).flatten(2))  # (N, 15, HW/stride²)
-        rows = torch.cat(maps, 2).transpose(1, 2)  # (N, A, 15)
-        return torch.cat((rows[..., :3], rows[..., 3:5].clamp(-SIZE_LIMIT, SIZE_LIMIT), rows[..., 5:]), -1)
+        merged: list[Tensor] = []
+        for level, merge in zip(reversed(levels), reversed(self.merges), strict=True):
+            merged.insert(0, merge(level + F.interpolate(merged[0], scale_factor=2.0) if merged else level))
+        boxes: list[Tensor] = []
+        points: list[Tensor] = []
+        for feature, head, landmarks in zip(merged, self.heads, self.landmarks, strict=True):
+            feature = head[0](feature)  # type: ignore[index]  # ModuleList is untyped
+            boxes.append(head[1](feature).flatten(2))  # type: ignore[index]
+            points.append(landmarks(feature).flatten(2))
+        if self.landmark_branch is not None:
+            offsets = self.landmark_branch(merged[0])
+            points[1:] = [own + offset.flatten(2) for own, offset in zip(points[1:], offsets, strict=True)]
+        return torch.cat(boxes, 2), torch.cat(points, 2)
+
+
+def rows(score: Tensor, boxes: Tensor, points: Tensor) -> Tensor:
+    """Output rows (N, A, 15) with a score, (N, 1, A), and what `Detector.maps` returns, box sizes limited."""
+    sizes = boxes[:, 3:].clamp(-SIZE_LIMIT, SIZE_LIMIT)
+    return torch.cat((score, boxes[:, 1:3], sizes, points), 1).transpose(1, 2)
+
+
+def with_landmark_heads(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of weights of any age: in older ones, the last channels of the box heads are the landmarks."""
+    result = dict(tensors)
+    for key, value in tensors.items():
+        if key.startswith("heads.") and value.shape[:1] == (BOX_CHANNELS + LANDMARK_CHANNELS,):
+            _, level, _, part = key.split(".")
+            result[key], result[f"landmarks.{level}.{part}"] = value[:BOX_CHANNELS], value[BOX_CHANNELS:]
+    return result
 
 
 class PixelStem(nn.Module):

@@ -15,6 +15,7 @@ from ..engines.bundle.card_format_1 import training
 from ..engines.errors import BuildError, InputError, first_line
 from ..engines.json_input import parse_json
 from ..networks import build_network, current_config
+from ..networks.detector import Detector, with_landmark_heads
 
 PICKLES = (".pth", ".pt")
 
@@ -167,19 +168,20 @@ def network_from(weights: Weights, name: str, config: dict[str, Any]) -> nn.Modu
         network = build_network(name, config)
     except (ValueError, TypeError) as error:
         raise BuildError(f"{name} cannot be built with {config}: {error}") from None
+    tensors = with_landmark_heads(weights.tensors) if isinstance(network, Detector) else weights.tensors
     expected = network.state_dict()
-    keys = sorted(expected.keys() | weights.tensors.keys())
-    mismatches = [key for key in keys if _shape(expected, key) != _shape(weights.tensors, key)]
+    keys = sorted(expected.keys() | tensors.keys())
+    mismatches = [key for key in keys if _shape(expected, key) != _shape(tensors, key)]
     if mismatches:
         key = mismatches[0]
         raise BuildError(
             f"the weights do not fit {name} with {config}: {len(mismatches)} tensors differ, e.g. {key} is "
-            f"{_shape(weights.tensors, key)}, expected {_shape(expected, key)}; check --depth, --width and --scale"
+            f"{_shape(tensors, key)}, expected {_shape(expected, key)}; check --depth, --width and --scale"
         )
-    not_finite = sorted(key for key, value in weights.tensors.items() if not torch.isfinite(value).all())
+    not_finite = sorted(key for key, value in tensors.items() if not torch.isfinite(value).all())
     if not_finite:
         raise BuildError(f"the weights contain values that are not finite, e.g. in {not_finite[0]}; train again")
-    network.load_state_dict(weights.tensors)
+    network.load_state_dict(tensors)
     return network.eval()
 
 

@@ -8,11 +8,13 @@ import pytest
 import torch
 from facesr_edge.networks import build_network
 from facesr_edge.networks.detector import CELLS, SIZE_LIMIT, STRIDES, Detector, decode, grid, on_pixels
+from facesr_edge.networks.weights import Weights, network_from
 from torch import Tensor
 
 
 def test_detector_stays_within_its_parameter_budget() -> None:
-    assert sum(p.numel() for p in build_network("detector", {}).parameters()) <= 100_000
+    network = build_network("detector", {"landmark_width": 32})
+    assert sum(p.numel() for p in network.parameters()) <= 100_000
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96), (160, 32), (224, 352)])
@@ -31,12 +33,14 @@ def test_grid_runs_through_strides_then_rows_then_columns() -> None:
 
 def test_output_rows_are_the_head_maps_in_the_order_of_the_grid() -> None:
     network, maps = Detector(width=8).eval(), {}
-    for stride, head in zip(STRIDES, network.heads, strict=True):
-        head.register_forward_hook(lambda _, __, y, stride=stride: maps.update({stride: y}))
+    for stride, head, landmarks in zip(STRIDES, network.heads, network.landmarks, strict=True):
+        head[1].register_forward_hook(lambda _, __, y, stride=stride: maps.update({("box", stride): y}))
+        landmarks.register_forward_hook(lambda _, __, y, stride=stride: maps.update({("points", stride): y}))
     with torch.inference_mode():
-        rows = network(torch.rand(1, 3, 64, 96))[0]
-    for row, (column, line, stride) in zip(rows, grid(64, 96).int().tolist(), strict=True):
-        assert torch.equal(row, maps[stride][0, :, line, column])
+        output = network(torch.rand(1, 3, 64, 96))[0]
+    for row, (column, line, stride) in zip(output, grid(64, 96).int().tolist(), strict=True):
+        expected = [maps[part, stride][0, :, line, column] for part in ("box", "points")]
+        assert torch.equal(row, torch.cat(expected))
 
 
 def test_decode_follows_the_documented_formula() -> None:
@@ -72,6 +76,37 @@ def test_the_result_does_not_depend_on_the_batch() -> None:
     network, images = Detector(width=16).eval(), torch.rand(3, 3, 64, 32)
     batch: Tensor = network(images)
     torch.testing.assert_close(network(images[1:2]), batch[1:2], atol=1e-5, rtol=1e-4)
+
+
+def test_weights_whose_box_heads_wrote_the_landmarks_give_the_same_output() -> None:
+    network, images = Detector(width=8).eval(), torch.rand(1, 3, 64, 96)
+    for layer in (*(head[1] for head in network.heads), *network.landmarks):
+        torch.nn.init.normal_(layer.weight)
+    old = dict(network.state_dict())
+    for level in range(len(STRIDES)):
+        for part in ("weight", "bias"):
+            points = old.pop(f"landmarks.{level}.{part}")
+            old[f"heads.{level}.1.{part}"] = torch.cat((old[f"heads.{level}.1.{part}"], points))
+    loaded = network_from(Weights(old), "detector", {"width": 8})
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), network(images))
+
+
+def test_the_landmark_branch_starts_without_an_effect() -> None:
+    plain, images = Detector(width=16).eval(), torch.rand(1, 3, 64, 96)
+    branched = Detector(width=16, landmark_width=8).eval()
+    branched.load_state_dict(plain.state_dict(), strict=False)
+    with torch.inference_mode():
+        assert torch.equal(branched(images), plain(images))
+        branched.landmark_branch.ends[0].bias.fill_(1)  # type: ignore[union-attr, operator]  # ModuleList is untyped
+        changed = (branched(images) != plain(images))[0]
+    assert changed.any(1).tolist() == (grid(64, 96)[:, 2] == 16).tolist()
+    assert changed.any(0).tolist() == [False] * 5 + [True] * 10
+
+
+def test_a_negative_landmark_width_raises() -> None:
+    with pytest.raises(ValueError, match="0 or more"):
+        Detector(landmark_width=-1)
 
 
 @pytest.mark.parametrize("width", [0, 4, 30])

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 """(H, W, 3) BGR."""
 
+LOW_LIGHT = (0.06, 0.6)
+"""Range of the fraction of light that is left in dark pictures."""
+
 
 def color_jitter(picture: Picture, rng: np.random.Generator) -> Picture:
     """Random brightness, contrast, gamma and white balance; grayscale with a probability of 10 %."""
@@ -24,10 +27,13 @@ def color_jitter(picture: Picture, rng: np.random.Generator) -> Picture:
 
 
 def camera_artifacts(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Camera and codec artifacts, each with its own probability: low light, blur, motion blur, noise, JPEG."""
+    """Camera and codec artifacts, each with its own probability: gray, low light, blur, motion blur, noise, JPEG."""
     result: Any = picture
-    if rng.random() < 0.1:
-        result = (result * np.float32(rng.uniform(0.15, 0.6))).astype(np.uint8)
+    if rng.random() < 0.12:
+        result = np.repeat(np.asarray(cv2.cvtColor(result, cv2.COLOR_BGR2GRAY))[..., None], 3, 2)
+    if rng.random() < 0.2:
+        light = float(np.exp(rng.uniform(*np.log(LOW_LIGHT))))
+        result = (result * np.float32(light)).astype(np.uint8)
     if rng.random() < 0.12:
         result = cv2.GaussianBlur(result, (0, 0), float(rng.uniform(0.4, 1.2)))
     if rng.random() < 0.12:

@@ -17,7 +17,7 @@ from .augment import Picture, color_jitter
 
 FACE_SIDES = (6.0, 8.0, 100.0, 300.0)
 """Sides in pixels of faces that pieces are centered on: half of them within the inner pair, others within the outer."""
-KIND_PROBABILITIES = {"portrait": 0.34, "sheet": 0.06, "scene": 0.34, "background": 0.26}
+KIND_PROBABILITIES = {"portrait": 0.22, "sheet": 0.06, "event": 0.24, "scene": 0.24, "background": 0.24}
 """Kinds of pictures that pieces come from; a background is a scene without a certain face. In proportion to the data,
 seven of ten would be portraits, and detectors would have many false positives in natural scenes."""
 SCALES = (0.3, 1.5)
@@ -37,7 +37,9 @@ class HardExample:
 
 
 class Mosaics:
-    """Mosaics of pictures of the kinds "portrait", "sheet" and "scene"; all decoded pictures are kept in memory.
+    """Mosaics of pictures of the kinds "portrait", "sheet", "event" and "scene".
+
+    All decoded pictures are kept in memory.
 
     Raises:
         TrainingError: no picture has a known kind.
@@ -48,7 +50,7 @@ class Mosaics:
         kinds = {kind: [scene.name for scene in scenes if scene_kind(scene) == kind] for kind in KIND_PROBABILITIES}
         self.kinds = {kind: names for kind, names in kinds.items() if names}
         if not self.kinds:
-            raise TrainingError("no training pictures; their names must start with portrait_, scene_ or sheet_")
+            raise TrainingError("no training pictures; their names must start with portrait_, event_, scene_ or sheet_")
         self.faceless = [name for name in self.kinds.get("background", ()) if not len(self.scenes[name].faces)]
         self.hard_examples: tuple[HardExample, ...] = ()
         self._pyramids: dict[str, list[Picture]] = {}
@@ -68,7 +70,9 @@ class Mosaics:
         """A piece of a random picture, rotated and scaled about a random face of it, or about a random point."""
         name, anchor = self._choose_picture(rng)
         levels, faces = self._pyramid(name), self.scenes[name].faces
-        ignore_faces = name.startswith("scene") and rng.random() < 0.3  # scenes are also cropped away from their faces
+        ignore_faces = (
+            name.startswith(("scene", "event")) and rng.random() < 0.3
+        )  # scenes are also cropped away from their faces
         scale = float(np.exp(rng.uniform(*np.log(SCALES))))
         if anchor is None and faces.certain.any() and not ignore_faces:
             box = faces.boxes_xyxy[rng.choice(np.flatnonzero(faces.certain))]

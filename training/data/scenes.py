@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from ...calibration.data.detection import CERTAIN, read_scenes
 from ...calibration.metrics.detection import FP_IOU, LARGE, MIN_SCORE, SMALL, TP_IOU, Detect, iou_matrix, match_scenes
+from ...calibration.metrics.detection_report import landmarks
 from ...engines.bundle.io_spec import IOSpec
 from ...engines.padding import pad_grey
 from ...engines.postprocess import NMS_IOU, Detections, decode, nms
 from ...engines.session import Session
 from ...networks.layers.pixels import to_rgb
 from ..device import CPU
-from ..losses.targets import Targets, build_targets, distillation_loss, stack_targets
+from ..losses.targets import Targets, build_targets, distillation_loss, landmark_loss, stack_targets
 from ..recipe import Recipe
 from .augment import camera_artifacts
 from .mosaics import HardExample, Mosaics
@@ -68,9 +69,10 @@ class Scenes:
         return DetectionBatch(to_rgb(torch.from_numpy(pictures)), target)
 
     def loss(self, network: nn.Module, batch: DetectionBatch) -> Tensor:
-        """Loss of the network's output maps, see `distillation_loss`."""
+        """Loss of the network's output maps: `landmark_loss` if the recipe has it, or `distillation_loss`."""
         height, width = batch.pictures.shape[2:]
-        return distillation_loss(network(batch.pictures).float(), batch.target, height, width)
+        loss = landmark_loss if "landmarks" in self.recipe.losses else distillation_loss
+        return loss(network(batch.pictures).float(), batch.target, height, width)
 
     def to(self, device: torch.device) -> None:
         """Set the device of evaluation; the loss uses no further networks."""
@@ -89,7 +91,7 @@ class Scenes:
         detect = detect_with(network, MIN_FALSE_POSITIVE_SCORE, self.device)
         examples: list[HardExample] = []
         for name, scene in self.mosaics.scenes.items():
-            if scene.kind == "scene":
+            if scene.kind in ("scene", "event"):
                 detections, faces = detect(self.mosaics.picture(name)), scene.faces
                 ious = iou_matrix(detections.boxes_xyxy, faces.boxes_xyxy)
                 false_positives = detections.boxes_xyxy[~(ious >= FP_IOU).any(1)]
@@ -104,7 +106,8 @@ class Scenes:
         Returns:
             Recall at 90 % precision and average precision of faces of 24 px and more and of 12 to 24 px (the latter
             also on the pictures at a quarter of their size, which makes portraits such faces), false positives with a
-            score of 0.5 or more per scene without faces, and the number of hard examples.
+            score of 0.5 or more per scene without faces, mean landmark error without profiles, and the number of hard
+            examples.
         """
         self.update_hard_examples(network)
         detect = detect_with(network, MIN_SCORE, self.device)
@@ -124,6 +127,7 @@ class Scenes:
             "ap_24": large.average_precision(LARGE),
             "ap_12_24": both.average_precision(SMALL),
             "false_positives_per_scene": false_positives / max(1, empty),
+            "landmark_error": landmarks(large).frontal_mean or 0.0,
             "hard_examples": float(len(self.mosaics.hard_examples)),
         }
 

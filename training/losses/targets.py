@@ -1,4 +1,4 @@
-"""Detector targets from labels and a teacher's output maps, and the distillation loss."""
+"""Detector targets from labels and a teacher's output maps, and the losses of scores, boxes and landmarks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ POSITIVE_SCORE = 0.3
 """Cells with at least this target score are positive: boxes and landmarks are trained there, and a label must match."""
 MIN_TEACHER_SCORE = 0.05
 """A teacher without a cell above this score for a labeled face misses it; the cells at its center become positive."""
+LANDMARK_WEIGHT = 1.0
+"""Weight of landmarks in `distillation_loss`. With 10, their gradient in the features was 1.5 times that of the scores;
+they are trained afterwards on the features of the scores, see `landmark_loss`."""
+MIN_LANDMARK_SIDE = 12
+"""Side in pixels of the smallest face whose landmarks are trained on their own; those of smaller ones are guesses."""
+MIN_EYE_DISTANCE = 0.25
+"""Lower limit of the distance between the eyes in sides of the face: in a profile they nearly coincide."""
 FOCAL_GAMMA = 1.5
 """Exponent of the focal weight of the score loss. With 2, cells that scored 0.2 on background had almost no loss, and
 ranked among the weakest faces."""
@@ -119,7 +126,26 @@ def distillation_loss(maps: Tensor, target: Targets, height: int, width: int) ->
     box_loss = (weight * (1 - box_iou(boxes, target_boxes, generalized=True))).sum()
     side = (target_boxes[:, 2:] - target_boxes[:, :2]).clamp(min=1).prod(1).sqrt()[:, None]
     point_loss = F.smooth_l1_loss(points / side, target.landmarks[positive] / side, reduction="none", beta=0.01).mean(1)
-    return 2 * (2 * score_loss + box_loss + 10 * (weight * point_loss).sum()) / total_weight
+    return 2 * (2 * score_loss + box_loss + LANDMARK_WEIGHT * (weight * point_loss).sum()) / total_weight
+
+
+def landmark_loss(maps: Tensor, target: Targets, height: int, width: int) -> Tensor:
+    """Mean distance of the landmarks to those of the targets, in distances between the eyes.
+
+    A mean over the positive cells of faces of at least `MIN_LANDMARK_SIDE`, weighted by their score.
+
+    Args:
+        maps, height, width: as for `distillation_loss`.
+    """
+    boxes = target.boxes_xyxy
+    sides = (boxes[..., 2:] - boxes[..., :2]).amin(-1)
+    known = target.landmarks.isfinite().all(-1) & (sides >= MIN_LANDMARK_SIDE)
+    positive = target.mask & (target.score >= POSITIVE_SCORE) & known
+    _, points = decode(maps[positive], grid(height, width).expand(len(maps), -1, -1)[positive])
+    true, weight = target.landmarks[positive].reshape(-1, 5, 2), target.score[positive]
+    eyes = (true[:, 0] - true[:, 1]).norm(dim=-1).maximum(MIN_EYE_DISTANCE * sides[positive])
+    errors: Tensor = (points.reshape(-1, 5, 2) - true).norm(dim=-1).mean(-1) / eyes
+    return (weight * errors).sum() / weight.sum().clamp(min=1)
 
 
 def box_iou(a: Tensor, b: Tensor, generalized: bool = False) -> Tensor:

@@ -34,7 +34,8 @@ def face(x: float, y: float, side: float, score: float = 0.9) -> dict[str, objec
 def folder(tmp_path: Path) -> Path:
     """Gray pictures, one per kind and split, whose faces are white squares."""
     (tmp_path / "images").mkdir()
-    faces = {"portrait_a": [face(40, 30, 60)], "scene_a": [face(20, 20, 30), face(90, 60, 20, 0.5)], "scene_b": []}
+    pair = [face(20, 20, 30), face(90, 60, 20, 0.5)]
+    faces = {"portrait_a": [face(40, 30, 60)], "scene_a": pair, "scene_b": [], "event_a": pair}
     labels = {}
     for split in ("train", "test"):
         for name, labels_of in faces.items():
@@ -179,8 +180,8 @@ def test_false_positives_and_false_negatives_of_training_scenes_are_hard_example
     with torch.inference_mode():
         task.update_hard_examples(WrongDetector())
     examples = sorted((e.name, tuple(round(v) for v in e.center_xy)) for e in task.mosaics.hard_examples)
-    a, b = "scene_a_train.png", "scene_b_train.png"
-    assert examples == [(a, (35, 35)), (a, (140, 20)), (b, (140, 20))]
+    event, a, b = (f"{name}_train.png" for name in ("event_a", "scene_a", "scene_b"))
+    assert examples == [(event, (35, 35)), (event, (140, 20)), (a, (35, 35)), (a, (140, 20)), (b, (140, 20))]
 
 
 def test_pieces_are_centered_on_hard_examples(task: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,20 +192,21 @@ def test_pieces_are_centered_on_hard_examples(task: Scenes, monkeypatch: pytest.
     np.testing.assert_allclose(np.mean([anchor for _, anchor in drawn if anchor is not None], 0), (30, 40), atol=4)
 
 
-def test_more_than_half_of_the_pieces_come_from_scenes(task: Scenes) -> None:
+def test_half_of_the_pieces_come_from_scenes_and_a_quarter_from_events(task: Scenes) -> None:
     drawn = [task.mosaics._choose_picture(np.random.default_rng(seed))[0] for seed in range(400)]
-    assert 0.5 < np.mean([name.startswith("scene") for name in drawn]) < 0.75
+    assert 0.4 < np.mean([name.startswith("scene") for name in drawn]) < 0.6
+    assert 0.15 < np.mean([name.startswith("event") for name in drawn]) < 0.35
 
 
 def test_an_untrained_network_scores_0(task: Scenes) -> None:
     with torch.inference_mode():
         scores = task.evaluate(Detector(width=8).eval())
-    zero = ("recall_24", "recall_12_24", "ap_24", "ap_12_24", "false_positives_per_scene")
-    assert scores == {**dict.fromkeys(zero, 0.0), "hard_examples": 1.0}
+    zero = ("recall_24", "recall_12_24", "ap_24", "ap_12_24", "false_positives_per_scene", "landmark_error")
+    assert scores == {**dict.fromkeys(zero, 0.0), "hard_examples": 2.0}
 
 
 def test_pictures_of_unknown_kinds_raise(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="portrait_, scene_ or sheet_"):
+    with pytest.raises(TrainingError, match="portrait_, event_, scene_ or sheet_"):
         Mosaics([Scene("holiday_1.jpg", tmp_path / "holiday_1.jpg", labeled_faces([]))])
 
 

@@ -15,6 +15,7 @@ from facesr_edge.training.losses.targets import (
     box_iou,
     build_targets,
     distillation_loss,
+    landmark_loss,
     stack_targets,
 )
 from numpy.typing import NDArray
@@ -165,3 +166,29 @@ def test_box_iou_is_intersection_over_union(other: tuple[float, ...], iou: float
     a, b = torch.tensor([0.0, 0, 4, 4]), torch.tensor([float(v) for v in other])
     assert float(box_iou(a, b)) == pytest.approx(iou)
     assert float(box_iou(a, b, generalized=True)) == pytest.approx(generalized)
+
+
+def test_the_landmark_loss_is_the_distance_in_distances_between_the_eyes() -> None:
+    target = stack_targets([build_targets(faces(BOX), SIDE, SIDE)])
+    maps = perfect_maps(build_targets(faces(BOX), SIDE, SIDE))
+    assert float(landmark_loss(maps, target, SIDE, SIDE)) == pytest.approx(0, abs=1e-5)
+    eyes = MARKS[2] - MARKS[0]
+    maps[..., 5::2] += 3.5 / CELLS[:, 2:]
+    assert float(landmark_loss(maps, target, SIDE, SIDE)) == pytest.approx(3.5 / eyes, rel=1e-4)
+
+
+def test_the_landmark_loss_ignores_small_faces_and_unknown_landmarks() -> None:
+    small, unknown = faces((40, 40, 50, 50)), faces(BOX)
+    unknown.landmarks[:, 4] = np.nan
+    for labels in (small, unknown):
+        target = stack_targets([build_targets(labels, SIDE, SIDE)])
+        assert float(landmark_loss(torch.ones(1, len(CELLS), 15), target, SIDE, SIDE)) == 0
+
+
+def test_profiles_do_not_dominate_the_landmark_loss() -> None:
+    profile = faces(BOX)
+    profile.landmarks[:] = 56.0
+    target = stack_targets([build_targets(profile, SIDE, SIDE)])
+    maps = perfect_maps(build_targets(profile, SIDE, SIDE))
+    maps[..., 5::2] += 4 / CELLS[:, 2:]
+    assert float(landmark_loss(maps, target, SIDE, SIDE)) == pytest.approx(4 / (0.25 * 32), rel=1e-4)
