@@ -17,7 +17,7 @@ from .augment import Picture, color_jitter
 
 FACE_SIDES = (6.0, 8.0, 100.0, 300.0)
 """Sides in pixels of faces that pieces are centered on: half of them within the inner pair, others within the outer."""
-KIND_PROBABILITIES = {"portrait": 0.22, "sheet": 0.06, "event": 0.24, "scene": 0.24, "background": 0.24}
+KIND_PROBABILITIES = {"portrait": 0.16, "sheet": 0.06, "event": 0.34, "scene": 0.22, "background": 0.22}
 """Kinds of pictures that pieces come from; a background is a scene without a certain face. In proportion to the data,
 seven of ten would be portraits, and detectors would have many false positives in natural scenes."""
 SCALES = (0.3, 1.5)
