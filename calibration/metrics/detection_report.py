@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import cv2
@@ -61,7 +61,7 @@ class ScenePredictions:
     detections: Detections
     mirrored_detections: Detections
     mirrored_faces: LabeledFaces
-    degraded: Mapping[str, Detections] = field(default_factory=dict)
+    degraded: Mapping[str, Detections]
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_configuration_is_read_from_the_weights(weights):
 
 def test_detector_of_another_width_than_in_the_zoo(weights):
     spec = resolve("detector", weights("detector", width=8))
-    assert spec.config == {"width": 8} and spec.zoo_card is None
+    assert spec.config == {"width": 8, "landmark_width": 0} and spec.zoo_card is None
 
 
 def test_options_complete_weights_without_configuration(tmp_path):

@@ -20,7 +20,7 @@ CAMERA_DEGRADATION = (
     "codecs of whole frames; some of them clean"
 )
 """Deviation of the camera recipes; the papers use bicubic only."""
-CAMERA: dict[str, Any] = {"degradation": "recorded", "shards": 64, "bf16": True}
+CAMERA: dict[str, Any] = {"degradation": "recorded", "shards": 96, "bf16": True}
 """Changes of the camera recipes. Networks converge equally in bfloat16, and CPUs with AMX take half of the time."""
 LIMITATIONS = (
     "faces of 8 to 85 px; trained on sharp portraits downsampled by bicubic: does not remove blur, noise, compression",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from facesr_edge.calibration.data.detection import Scene, labeled_faces
 from facesr_edge.calibration.data.faces import sample_faces
-from facesr_edge.calibration.metrics.detection_report import ScenePredictions, detector_quality
+from facesr_edge.calibration.metrics.detection_report import DEGRADATIONS, ScenePredictions, detector_quality
 from facesr_edge.calibration.metrics.evaluate import lr_hr_pairs, upscale_bicubic
 from facesr_edge.engines.postprocess import Detections
 from facesr_edge.sdk.evaluation.compare import Comparison, ModelRow, ScaleGroup
@@ -131,7 +131,7 @@ def result(tmp_path):
         boxes = np.stack([rows[:, 0], rows[:, 1], rows[:, 0] + rows[:, 2], rows[:, 1] + rows[:, 2]], 1)
         found = Detections(boxes, rows[:, 3], np.zeros((len(rows), 5, 2), np.float32))
         scene = Scene("scene_1.png", tmp_path / "scene_1.png", labels)
-        predictions = (ScenePredictions(scene, found, found, labels),)
+        predictions = (ScenePredictions(scene, found, found, labels, dict.fromkeys(DEGRADATIONS, found)),)
         return DetectorResult("detector", "none", detector_quality(predictions, 0.7), {}, predictions)
 
     return made

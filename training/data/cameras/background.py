@@ -33,9 +33,10 @@ class Background:
 
     def window(self, x: int, y: int, side: int) -> NDArray[np.float32]:
         """The truth: (side, side, 3) float32 at a high-resolution position of the frame."""
-        ratio = self.source.shape[1] / (self.scale * self.low.shape[1])  # source pixels per high-resolution pixel
-        offset = np.array((x, y)) * ratio + (ratio - 1) / 2
-        matrix = np.column_stack((ratio * np.eye(2), offset))
+        # Source pixels per high-resolution pixel; the axes differ a little, as the crop has whole pixels.
+        ratio_xy = np.array(self.source.shape[1::-1]) / (self.scale * np.array(self.low.shape[1::-1]))
+        offset = np.array((x, y)) * ratio_xy + (ratio_xy - 1) / 2
+        matrix = np.column_stack((np.diag(ratio_xy), offset))
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         drawn = cv2.warpAffine(self.source, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(drawn, np.float32)

@@ -22,7 +22,7 @@ from .background import Backgrounds
 from .pairs import draw_pairs
 
 Images = NDArray[np.uint8]
-VERSION = 4
+VERSION = 5
 """Of the chains: a cache of another version holds other pairs."""
 SEQUENCES_PER_SHARD = 8
 LARGE_SIDE = 200

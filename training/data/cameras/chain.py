@@ -65,7 +65,7 @@ NAMED: MappingProxyType[str, Chain] = MappingProxyType(
     }
 )
 """Name -> chain, for evaluation by kind."""
-KINDS = {"clean": 0.16, "raw": 0.04, "jpeg": 0.27, "h264": 0.4, "h265": 0.06, "mjpeg": 0.05, "gif": 0.02}
+KINDS = {"clean": 0.15, "raw": 0.03, "jpeg": 0.2, "h264": 0.5, "h265": 0.06, "mjpeg": 0.04, "gif": 0.02}
 """Kinds of chains in training, with their probabilities."""
 PIXEL_FILTERS = {"area": 0.55, "bicubic": 0.3, "bilinear": 0.1, "lanczos": 0.05}
 """Downscaling filters, with their probabilities."""

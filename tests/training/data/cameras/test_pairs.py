@@ -111,3 +111,12 @@ def test_backgrounds_come_from_the_folder(faces, tmp_path):
     cv2.imwrite(str(tmp_path / "red.png"), np.full((90, 160, 3), (0, 0, 200), np.uint8))
     background = Backgrounds(tmp_path).draw(640, 360, 4, 0.0, rng())
     assert np.allclose(background.low, (0, 0, 200)) and np.allclose(background.window(100, 100, 64), (0, 0, 200))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_truth_of_a_background_fits_at_the_bottom_of_the_frame(seed):
+    background = Backgrounds(None).draw(640, 360, 4, 0.0, rng(seed))
+    low = low_resolution(np.clip(background.window(4 * 600, 4 * 320, 4 * 40), 0, 255).astype(np.uint8)[None], 4)[0]
+    gray = [cv2.cvtColor(x.astype(np.float32), cv2.COLOR_BGR2GRAY) for x in (low, background.low[320:, 600:])]
+    shift, _ = cv2.phaseCorrelate(*gray, cv2.createHanningWindow(gray[0].shape[::-1], cv2.CV_32F))
+    assert np.abs(shift).max() < 0.1
