@@ -1,8 +1,10 @@
-"""Training devices, and moving batches to them."""
+"""Training devices: their names, moving batches to them, and denormal numbers."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -28,6 +30,20 @@ def parse_device(name: str) -> torch.device:
     if int(gpu[1] or 0) >= torch.cuda.device_count():
         raise UsageError(f"no device {name}: PyTorch finds {torch.cuda.device_count()} CUDA GPUs; train on cpu")
     return torch.device(name)
+
+
+@contextmanager
+def denormals_are_zero() -> Iterator[None]:
+    """Compute with denormal numbers as zero in this thread; CPUs that cannot do it go on without.
+
+    Momenta of channels that never fire decay to denormal numbers, with which Muon took three times as long per step.
+    """
+    before = not float(torch.full((), 1e-40) * 1.0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def to_device(batch: Any, device: torch.device) -> Any:

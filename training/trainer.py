@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..engines.errors import OutputError, TrainingError
 from ..engines.files import atomic_file
 from ..networks import build_network
-from .device import CPU, to_device
+from .device import CPU, denormals_are_zero, to_device
 from .optimizer import Optimizer
 from .partial_load import partial_load
 from .qat import prepare_qat
@@ -170,6 +170,7 @@ class TrainProgress:
 Report = Callable[[TrainProgress], None]
 
 
+@denormals_are_zero()
 def train(
     recipe: Recipe,
     task: Task,

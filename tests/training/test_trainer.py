@@ -261,3 +261,15 @@ def test_an_unavailable_device_raises(tmp_path, device, message):
     with pytest.raises(UsageError, match=message):
         train_model("idrn", tmp_path, tmp_path / "out", device=device)
     assert not (tmp_path / "out").exists()
+
+
+def denormal_times_one():
+    return float(torch.full((), 1e-40) * 1.0)
+
+
+def test_denormal_numbers_are_zero_during_training_only(tmp_path, faces):
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this CPU cannot treat denormal numbers as zero")
+    during = []
+    train(plan := recipe(), RecordingPairs(plan, faces), tmp_path, lambda progress: during.append(denormal_times_one()))
+    assert during and not any(during) and denormal_times_one() > 0
