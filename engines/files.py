@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,12 +40,15 @@ def sibling(path: Path, prefix: str, suffix: str) -> Path:
     return path.with_name(prefix + name + suffix)
 
 
-def remove_temporaries(paths: Iterable[Path]) -> None:
+def remove_temporaries(paths: Iterable[Path], min_age_s: float = 0) -> None:
     """Remove the temporary files that killed processes left, see `atomic_file`.
 
     Args:
         paths: files that nobody else writes at present.
+        min_age_s: time since the last write from which on a temporary file is removed, in seconds; longer than it
+            takes to write a file where others may do so.
     """
+    newest = time.time() - min_age_s if min_age_s else math.inf
     prefixes: dict[Path, set[str]] = {}
     for path in paths:
         name = sibling(path, ".", f"-{'0' * 8}{_TEMPORARY}").name
@@ -51,7 +56,7 @@ def remove_temporaries(paths: Iterable[Path]) -> None:
     for folder, starts in prefixes.items():
         with suppress(OSError):
             for file in folder.glob(f".*{_TEMPORARY}"):
-                if file.name[: -8 - len(_TEMPORARY)] in starts:
+                if file.name[: -8 - len(_TEMPORARY)] in starts and file.stat().st_mtime <= newest:
                     file.unlink(missing_ok=True)
 
 

@@ -93,6 +93,16 @@ def test_names_of_any_length_are_written_atomically_and_cleaned_up(tmp_path, nam
     assert sorted(other.name for other in tmp_path.iterdir()) == sorted([name, ".other-01234567.part"])
 
 
+def test_recent_temporaries_of_others_are_kept(tmp_path):
+    old, new = (tmp_path / f".a.npy-{digits}.part" for digits in ("00000000", "11111111"))
+    for file in (old, new):
+        file.write_bytes(b"half")
+    an_hour_ago = old.stat().st_mtime - 3600
+    os.utime(old, (an_hour_ago, an_hour_ago))
+    remove_temporaries([tmp_path / "a.npy"], min_age_s=1800)
+    assert not old.exists() and new.exists()
+
+
 def test_sibling_keeps_short_names_and_tells_long_ones_apart(tmp_path):
     assert sibling(tmp_path / "a.mp4", ".", ".journal").name == ".a.mp4.journal"
     names = {sibling(tmp_path / ("x" * 250 + end), ".", ".journal").name for end in ("1.mp4", "2.mp4")}
