@@ -20,6 +20,7 @@ from ....engines.files import atomic_file
 from ....engines.json_input import read_json
 from .background import Backgrounds
 from .pairs import draw_pairs
+from .shards import ShardFile, damaged, open_shard
 
 Images = NDArray[np.uint8]
 VERSION = 5
@@ -80,7 +81,7 @@ class PairCache:
     def __init__(self, folder: Path, source: PairSource, shards: int) -> None:
         self.folder, self.source, self.shards = folder, source, shards
         self.kinds: tuple[str, ...] = KINDS
-        self._opened: dict[int, tuple[Images, ...]] = {}
+        self._opened: dict[int, tuple[ShardFile, ...]] = {}
         file, description = folder / DESCRIPTION, source.description()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -134,17 +135,27 @@ class PairCache:
 
         Returns:
             (count, s, s, 3) and (count, S, S, 3) uint8 BGR, and the output of the teacher if there is one.
+
+        Raises:
+            TrainingError: a shard is missing or damaged.
         """
         samples = []
         for index in rng.integers(self.shards, size=count):
             shard = self._shard(int(index))
             number, step = int(rng.integers(len(shard[0]))), int(rng.choice((-1, 1)))
-            samples.append([pictures[number, :, ::step] for pictures in shard])
+            samples.append([file.read(number)[:, ::step] for file in shard])
         return tuple(np.stack(pictures) for pictures in zip(*samples, strict=True))
 
-    def _shard(self, index: int) -> tuple[Images, ...]:
+    def _shard(self, index: int) -> tuple[ShardFile, ...]:
+        """The files of a shard, as many pictures in each."""
         if index not in self._opened:
-            self._opened[index] = tuple(np.load(self._file(index, kind), mmap_mode="r") for kind in self.kinds)
+            files = tuple(open_shard(self._file(index, kind)) for kind in self.kinds)
+            side = self.source.side
+            shapes = ((side, side, 3), *((self.source.scale * side, self.source.scale * side, 3),) * (len(files) - 1))
+            for file, shape in zip(files, shapes, strict=True):
+                if file.shape != (len(files[0]), *shape):
+                    raise damaged(file.path)
+            self._opened[index] = files
         return self._opened[index]
 
     def _file(self, index: int, kind: str) -> Path:

@@ -1,8 +1,10 @@
 """Cache of recorded pairs: reproducible, in parallel, and of one source only."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
+import psutil
 import pytest
 from facesr_edge.engines.errors import InputError, TrainingError
 from facesr_edge.training.data.cameras import cache
@@ -49,6 +51,49 @@ def test_a_teachers_output_is_stored_once_and_drawn_with_its_pairs(source, tmp_p
     PairCache(tmp_path, source, 1).teach("nearest", upscale)
     assert len(calls) == done
     np.testing.assert_array_equal(PairCache(tmp_path, source, 1).draw(20, np.random.default_rng(0))[1], hr)
+
+
+@pytest.fixture
+def made(source, tmp_path):
+    """A cache of six shards, (5, 24, 24, 3) and (5, 96, 96, 3), that no camera has recorded."""
+    made = PairCache(tmp_path, source, 6)
+    rng = np.random.default_rng(0)
+    for index, (kind, side) in product(range(6), (("lr", 24), ("hr", 96))):
+        np.save(cache.shard_file(tmp_path, index, kind), rng.integers(0, 256, (5, side, side, 3), np.uint8))
+    return made
+
+
+def test_pairs_are_those_of_the_files_and_no_file_stays_open(made, tmp_path):
+    shards = [[np.load(cache.shard_file(tmp_path, index, kind)) for kind in ("lr", "hr")] for index in range(6)]
+    known = {(lr.tobytes(), hr.tobytes()) for lrs, hrs in shards for lr, hr in zip(lrs, hrs, strict=True)}
+    known |= {(lr[:, ::-1].tobytes(), hr[:, ::-1].tobytes()) for s in shards for lr, hr in zip(*s, strict=True)}
+    before = psutil.Process().num_fds()
+    drawn = made.draw(400, np.random.default_rng(0))
+    assert psutil.Process().num_fds() == before
+    assert {(lr.tobytes(), hr.tobytes()) for lr, hr in zip(*drawn, strict=True)} == known
+
+
+@pytest.mark.parametrize("kind", ["lr", "hr"])
+@pytest.mark.parametrize("damage", ["missing", "short", "empty", "other pictures", "numbers"])
+def test_a_damaged_shard_raises_one_line_that_names_it(made, tmp_path, kind, damage):
+    path = cache.shard_file(tmp_path, 2, kind)
+    content = path.read_bytes()
+    path.unlink()
+    if damage in ("short", "empty"):
+        path.write_bytes(content[: -100 if damage == "short" else 0])
+    elif damage != "missing":
+        np.save(path, np.zeros((5, 20, 20, 3), np.uint8) if damage == "other pictures" else np.zeros(3))
+    with pytest.raises(TrainingError, match=f"0002-{kind}.npy is missing or damaged; delete it") as caught:
+        made.draw(100, np.random.default_rng(0))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_shard_that_is_cut_while_it_is_read_raises(made, tmp_path):
+    made.draw(100, np.random.default_rng(0))
+    path = cache.shard_file(tmp_path, 3, "hr")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(TrainingError, match="is missing or damaged"):
+        made.draw(100, np.random.default_rng(0))
 
 
 def test_a_folder_of_another_source_raises(source, tmp_path):
