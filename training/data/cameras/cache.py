@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Sequence
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -16,7 +22,7 @@ from numpy.typing import NDArray
 
 from ....calibration.data.faces import image_paths, read_faces
 from ....engines.errors import OutputError, TrainingError
-from ....engines.files import atomic_file
+from ....engines.files import atomic_file, remove_temporaries
 from ....engines.json_input import read_json
 from .background import Backgrounds
 from .pairs import draw_pairs
@@ -33,6 +39,10 @@ KINDS = ("lr", "hr")
 """Arrays of a shard: crops and their truth."""
 TEACHER_BATCH = 16
 """Crops per call of a teacher."""
+NOT_IN_NAMES = re.compile(r"[^\w.-]")
+"""Characters of a teacher's name that file names do not get."""
+MAX_WRITE_S = 3600
+"""Age in seconds from which on a temporary file was left by a killed process; writing one takes seconds."""
 Upscale = Callable[[Images], Images]
 
 
@@ -55,7 +65,7 @@ class PairSource:
     seed: int
 
     def description(self) -> dict[str, object]:
-        """For the cache folder: names and sizes of the pictures, not their places."""
+        """For the cache folder: names and sizes of the pictures, not their places or contents."""
         paths = [path for folder in self.faces for path in image_paths(folder)]
         paths += Backgrounds(self.scenes).paths
         files = sorted((path.name, path.stat().st_size) for path in paths)
@@ -90,26 +100,43 @@ class PairCache:
                     stream.write(json.dumps(description).encode())
         except OSError as error:
             raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
-        if read_json(file) != description:
+        if _read_description(file) != description:
             raise TrainingError(f"{folder} holds pairs of other pictures or settings; give another folder or delete it")
 
     def fill(self, processes: int, report: Callable[[int], None] = lambda done: None) -> None:
         """Record the missing shards in parallel.
 
+        An interruption or an error ends it after the shards in progress; those that are recorded are kept.
+
         Args:
+            processes: at most.
             report: called with the number of existing shards.
+
+        Raises:
+            InputError: a picture cannot be read.
+            OutputError: a shard cannot be written.
+            TrainingError: a process ended unexpectedly.
         """
-        missing = [index for index in range(self.shards) if not self._file(index, "hr").exists()]
+        missing = [i for i in range(self.shards) if not all(self._file(i, kind).exists() for kind in KINDS)]
         done = self.shards - len(missing)
         report(done)
         if not missing:
             return
+        self._remove_temporaries(KINDS)
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, context, _load, (self.source,)) as pool:
+        pool = ProcessPoolExecutor(min(processes, len(missing)), context, _start_worker)
+        try:
             for future in as_completed([pool.submit(_record_shard, self.folder, self.source, i) for i in missing]):
                 future.result()
                 done += 1
                 report(done)
+        except BrokenProcessPool:
+            raise TrainingError(
+                "a recording process ended unexpectedly; if memory is short, give fewer --workers, and if a script "
+                'calls train_model, let it do so under: if __name__ == "__main__"'
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def teach(self, teacher: str, upscale: Upscale, report: Callable[[int], None] = lambda done: None) -> None:
         """Store a teacher's output for all pairs; `draw` returns it from then on.
@@ -118,16 +145,21 @@ class PairCache:
             teacher: name of the teacher's weights, part of the file names.
             upscale: (N, s, s, 3) -> (N, S, S, 3) uint8 BGR.
             report: called with the number of shards done.
+
+        Raises:
+            TrainingError: a shard is missing or damaged.
+            OutputError: a file cannot be written.
         """
-        self.kinds = (*KINDS, f"sr-{teacher}")
+        self.kinds = (*KINDS, f"sr-{NOT_IN_NAMES.sub('_', teacher)}")
         self._opened.clear()
+        self._remove_temporaries(self.kinds[-1:])
         for index in range(self.shards):
             file = self._file(index, self.kinds[-1])
             if not file.exists():
-                lr = np.load(self._file(index, "lr"))
-                parts = [upscale(lr[start : start + TEACHER_BATCH]) for start in range(0, len(lr), TEACHER_BATCH)]
-                with atomic_file(file) as stream:
-                    np.save(stream, np.concatenate(parts))
+                lr = open_shard(self._file(index, "lr"))
+                starts = range(0, len(lr), TEACHER_BATCH)
+                parts = [upscale(lr.read(start, min(TEACHER_BATCH, len(lr) - start))) for start in starts]
+                _save(file, np.concatenate(parts))
             report(index + 1)
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Images, ...]:
@@ -143,7 +175,7 @@ class PairCache:
         for index in rng.integers(self.shards, size=count):
             shard = self._shard(int(index))
             number, step = int(rng.integers(len(shard[0]))), int(rng.choice((-1, 1)))
-            samples.append([file.read(number)[:, ::step] for file in shard])
+            samples.append([file.read(number)[0, :, ::step] for file in shard])
         return tuple(np.stack(pictures) for pictures in zip(*samples, strict=True))
 
     def _shard(self, index: int) -> tuple[ShardFile, ...]:
@@ -158,8 +190,20 @@ class PairCache:
             self._opened[index] = files
         return self._opened[index]
 
+    def _remove_temporaries(self, kinds: Iterable[str]) -> None:
+        """Remove what killed recordings left; other trainings may be recording the same shards now."""
+        files = [self._file(index, kind) for index in range(self.shards) for kind in kinds]
+        remove_temporaries(files, min_age_s=MAX_WRITE_S)
+
     def _file(self, index: int, kind: str) -> Path:
         return shard_file(self.folder, index, kind)
+
+
+def _read_description(file: Path) -> object:
+    try:
+        return read_json(file)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"cannot read {file}: {error}; give another folder or delete it") from None
 
 
 def shard_file(folder: Path, index: int, kind: str) -> Path:
@@ -167,23 +211,43 @@ def shard_file(folder: Path, index: int, kind: str) -> Path:
     return folder / f"{index:04}-{kind}.npy"
 
 
-_faces: tuple[Sequence[Images], Sequence[Images]]
-
-
-def _load(source: PairSource) -> None:
-    """Read the faces in a worker process."""
-    global _faces
+def _start_worker() -> None:
+    """Prepare a worker process: it leaves Ctrl-C to its parent, and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent was killed; it would wait for further shards forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@lru_cache(maxsize=1)
+def _faces(source: PairSource) -> tuple[Sequence[Images], Sequence[Images]]:
+    """Portraits and large faces, read once in each worker process."""
     pictures = [face for folder in source.faces for face in read_faces(folder)]
     large = [face for face in pictures if min(face.shape[:2]) >= LARGE_SIDE]
-    _faces = [face for face in pictures if min(face.shape[:2]) < LARGE_SIDE], large
+    return [face for face in pictures if min(face.shape[:2]) < LARGE_SIDE], large
 
 
 def _record_shard(folder: Path, source: PairSource, index: int) -> None:
     """Record a shard in a worker process."""
-    backgrounds = Backgrounds(source.scenes)
+    faces, backgrounds = _faces(source), Backgrounds(source.scenes)
     rng = np.random.default_rng((source.seed, index))
-    pairs = [draw_pairs(*_faces, backgrounds, source.scale, source.side, rng) for _ in range(SEQUENCES_PER_SHARD)]
+    pairs = [draw_pairs(*faces, backgrounds, source.scale, source.side, rng) for _ in range(SEQUENCES_PER_SHARD)]
     for kind, arrays in zip(KINDS, zip(*pairs, strict=True), strict=True):
-        with atomic_file(shard_file(folder, index, kind)) as stream:
-            np.save(stream, np.concatenate(arrays))
+        _save(shard_file(folder, index, kind), np.concatenate(arrays))
+
+
+def _save(path: Path, pictures: Images) -> None:
+    try:
+        with atomic_file(path) as stream:
+            np.save(stream, pictures)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; the same command continues once there is space"
+        ) from None

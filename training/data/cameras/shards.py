@@ -33,24 +33,24 @@ class ShardFile:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def read(self, number: int) -> Images:
-        """One picture, (H, W, 3) uint8 BGR.
+    def read(self, number: int, count: int = 1) -> Images:
+        """Pictures from one on, (count, H, W, 3) uint8 BGR.
 
         Raises:
             TrainingError: the file cannot be read or is shorter than before.
         """
-        size = prod(self.shape[1:])
+        pictures = np.empty((count, *self.shape[1:]), np.uint8)
         try:
             with self.path.open("rb", buffering=0) as file:
-                file.seek(self.offset + number * size)
-                content = file.read(size)
+                file.seek(self.offset + number * prod(self.shape[1:]))
+                size = file.readinto(pictures.data.cast("B"))
         except OSError as error:
             raise TrainingError(
                 f"cannot read {self.path}: {error.strerror or error}; make it readable, or delete it to record it again"
             ) from None
-        if len(content) != size:
+        if size != pictures.nbytes:
             raise damaged(self.path)
-        return np.frombuffer(content, np.uint8).reshape(self.shape[1:])
+        return pictures
 
 
 def open_shard(path: Path) -> ShardFile:

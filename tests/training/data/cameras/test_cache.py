@@ -1,7 +1,12 @@
 """Cache of recorded pairs: reproducible, in parallel, and of one source only."""
 
+import os
+import shutil
+import sys
+import time
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -9,6 +14,7 @@ import pytest
 from facesr_edge.engines.errors import InputError, TrainingError
 from facesr_edge.training.data.cameras import cache
 from facesr_edge.training.data.cameras.cache import PairCache, PairSource
+from support import recorders
 
 
 @pytest.fixture
@@ -94,6 +100,103 @@ def test_a_shard_that_is_cut_while_it_is_read_raises(made, tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(TrainingError, match="is missing or damaged"):
         made.draw(100, np.random.default_rng(0))
+
+
+def stop(done):
+    if done:
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_ends_the_recording_after_the_shards_in_progress(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_record_shard", recorders.without_pictures)
+    many = PairCache(tmp_path, source, 50)
+    with pytest.raises(KeyboardInterrupt):
+        many.fill(2, stop)
+    assert 1 <= len(list(tmp_path.glob("*-hr.npy"))) < 10
+
+
+def test_shards_without_one_of_their_files_are_recorded_again(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_record_shard", recorders.without_pictures)
+    two = PairCache(tmp_path, source, 2)
+    for index in range(2):
+        recorders.without_pictures(tmp_path, source, index)
+    cache.shard_file(tmp_path, 1, "lr").unlink()
+    done: list[int] = []
+    two.fill(2, done.append)
+    assert done == [1, 2] and cache.shard_file(tmp_path, 1, "lr").exists()
+
+
+def test_a_process_that_ends_raises_one_line(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_record_shard", recorders.end_process)
+    with pytest.raises(TrainingError, match="a recording process ended unexpectedly") as caught:
+        PairCache(tmp_path, source, 1).fill(1)
+    assert "\n" not in str(caught.value)
+
+
+def is_alive(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_recording_processes_end_with_a_killed_parent(faces, tmp_path):
+    script = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(recorders.__file__).parents[1])!r})
+from facesr_edge.training.data.cameras import cache
+from support import recorders
+
+cache._record_shard = recorders.without_pictures
+if __name__ == "__main__":
+    source = cache.PairSource((Path({str(faces)!r}),), None, 4, 24, 0)
+    cache.PairCache(Path({str(tmp_path)!r}) / "pairs", source, 9999).fill(2)
+"""
+    (tmp_path / "record.py").write_text(script)
+    parent = psutil.Popen([sys.executable, str(tmp_path / "record.py")])
+    while parent.poll() is None and len(list((tmp_path / "pairs").glob("*-hr.npy"))) < 1:
+        time.sleep(0.1)
+    workers = parent.children(recursive=True)
+    parent.kill()
+    parent.wait()
+    assert len(workers) >= 2
+    deadline = time.monotonic() + 60
+    while (alive := [worker for worker in workers if is_alive(worker)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for worker in alive:
+        worker.kill()
+    assert not alive
+
+
+def test_an_unreadable_face_raises_one_line_that_names_it(faces, tmp_path):
+    shutil.copytree(faces, tmp_path / "faces")
+    (tmp_path / "faces" / "torn.png").write_bytes(b"no picture")
+    torn = PairCache(tmp_path / "pairs", PairSource((tmp_path / "faces",), None, 4, 24, 0), 3)
+    with pytest.raises(InputError, match=r"torn\.png is not a readable image; remove or replace it"):
+        torn.fill(1)
+
+
+def test_temporaries_of_killed_recordings_are_removed_and_those_in_progress_kept(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_record_shard", recorders.without_pictures)
+    one = PairCache(tmp_path, source, 1)
+    left, current = (tmp_path / f".0000-hr.npy-{digits}.part" for digits in ("00000000", "11111111"))
+    for file in (left, current):
+        file.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    one.fill(1)
+    assert not left.exists() and current.exists()
+
+
+def test_a_damaged_description_raises_one_line(source, tmp_path):
+    (tmp_path / cache.DESCRIPTION).write_text("{")
+    with pytest.raises(TrainingError, match=r"cannot read .*give another folder or delete it"):
+        PairCache(tmp_path, source, 1)
+
+
+def test_a_teacher_may_have_any_name(made, tmp_path):
+    made.teach("a/b c", lambda lr: np.repeat(np.repeat(lr, 4, 1), 4, 2))
+    assert len(list(tmp_path.glob("*-sr-a_b_c.npy"))) == 6 and len(made.draw(3, np.random.default_rng(0))) == 3
 
 
 def test_a_folder_of_another_source_raises(source, tmp_path):
