@@ -19,7 +19,7 @@ from ..engines.session import Session
 from ..engines.yunet import YuNetSession
 from ..networks.perceptual import read_vgg
 from .data.cameras.cache import PairCache, PairSource
-from .data.faces import FacePairs, flip_ensemble
+from .data.faces import FacePairs, check_teacher, flip_ensemble
 from .data.recorded import RecordedFaces
 from .data.references import FacesWithReferences
 from .data.scenes import Scenes
@@ -89,12 +89,15 @@ def build_task(
 ) -> Task:
     """Build the task of a recipe's network; pairs that are not in the cache yet are recorded.
 
+    Whatever else can be wrong is found before the recording, which takes long.
+
     Args:
         report: called while pairs are recorded, with what is done, the number of shards done and of all.
 
     Raises:
         UsageError, InputError, BundleError, EngineError: the network does not support an option or the teacher, or data
             cannot be read.
+        TrainingError, OutputError: pairs cannot be recorded.
     """
     recorded = recipe.shards > 0
     if len(data.faces) > 1 and not recorded:
@@ -116,21 +119,23 @@ def build_task(
     session = open_teacher(teacher, "super-resolution", recipe.degradation) if teacher else None
     if not recorded:
         return FacePairs(recipe, faces, val_faces, criterion, session)
-    cache = record_pairs(recipe, data, report)
+    if session:
+        check_teacher(recipe, session)
+    cache = open_cache(recipe, data)
+    task = RecordedFaces(recipe, cache, val_faces, criterion)
+    cache.fill(data.processes, lambda done: report("recording pairs", done, recipe.shards))
     if teacher and session:
         name = f"{read_card(teacher).name}-{read_card(teacher).fingerprint}"
         upscale = partial(flip_ensemble, session)
         cache.teach(name, upscale, lambda done: report("applying the teacher", done, recipe.shards))
-    return RecordedFaces(recipe, cache, val_faces, criterion)
+    return task
 
 
-def record_pairs(recipe: Recipe, data: TrainingData, report: Callable[[str, int, int], None]) -> PairCache:
-    """Open the cache of a recipe's pairs, and record those that it lacks."""
+def open_cache(recipe: Recipe, data: TrainingData) -> PairCache:
+    """Open the cache of a recipe's pairs, which may lack some of them."""
     scale = int(recipe.config["scale"])
     source = PairSource(data.faces, data.scenes, scale, recipe.crop // scale, recipe.seed)
-    cache = PairCache(data.pairs, source, recipe.shards)
-    cache.fill(data.processes, lambda done: report("recording pairs", done, recipe.shards))
-    return cache
+    return PairCache(data.pairs, source, recipe.shards)
 
 
 def build_criterion(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:

@@ -25,7 +25,7 @@ from .qat import remove_fake_quant
 from .recipe import Recipe
 from .recipes import cpu, crl, detector, edge, idrn, mffcn, msrnet, sisn, srcnn_srresnet_vdsr
 from .tasks import TrainingData, build_task
-from .trainer import Report, TrainProgress, train
+from .trainer import CHECKPOINT, Report, TrainProgress, read_checkpoint, train
 
 MAX_LR_SCALE = 10
 CAMERA_DEGRADATIONS = ("camera", "recorded")
@@ -126,6 +126,7 @@ def train_model(
         torch.set_num_threads(threads)
     folders = (faces,) if isinstance(faces, Path) else tuple(faces)
     data = TrainingData(folders, val_faces, scenes, pairs or output / PAIRS, workers)
+    read_checkpoint(output / CHECKPOINT, plan)  # a wrong one raises now, not after pairs have been recorded
     task = build_task(plan, data, teacher, perceptual_weights, prepare)
     scores: dict[str, float] = {}
 

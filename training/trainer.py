@@ -126,24 +126,11 @@ class Trainer:
         """Load a checkpoint if it exists; returns the number of steps done.
 
         Raises:
-            TrainingError: the checkpoint is damaged, or belongs to another recipe or release.
+            TrainingError: see `read_checkpoint`; or the checkpoint does not fit the network.
         """
-        if not path.exists():
+        state = read_checkpoint(path, self.recipe)
+        if state is None:
             return 0
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            recipe, version = state["recipe"], state.get("format", 1)
-        except Exception:  # damage raises any type: KeyError, UnpicklingError, RuntimeError, ...
-            raise TrainingError(f"{path} is not a checkpoint or is damaged; delete it to start over") from None
-        if version != CHECKPOINT_FORMAT:
-            raise TrainingError(
-                f"{path} was written by another release whose recipe fields have other names (format {version}, not "
-                f"{CHECKPOINT_FORMAT}); start over with --init-weights FILE, or finish the run with that release"
-            )
-        if recipe != self.recipe.identity:
-            raise TrainingError(
-                f"{path} belongs to another recipe; give another output folder, or delete it to start over"
-            )
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
@@ -154,6 +141,29 @@ class Trainer:
         except (KeyError, RuntimeError, TypeError, ValueError):
             raise TrainingError(f"{path} does not fit {self.recipe.network}; delete it to start over") from None
         return self.step_count
+
+
+def read_checkpoint(path: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """State of an interrupted run of a recipe; None without a checkpoint.
+
+    Raises:
+        TrainingError: the checkpoint is damaged, or belongs to another recipe or release.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        identity, version = state["recipe"], state.get("format", 1)
+    except Exception:  # damage raises any type: KeyError, UnpicklingError, RuntimeError, ...
+        raise TrainingError(f"{path} is not a checkpoint or is damaged; delete it to start over") from None
+    if version != CHECKPOINT_FORMAT:
+        raise TrainingError(
+            f"{path} was written by another release whose recipe fields have other names (format {version}, not "
+            f"{CHECKPOINT_FORMAT}); start over with --init-weights FILE, or finish the run with that release"
+        )
+    if identity != recipe.identity:
+        raise TrainingError(f"{path} belongs to another recipe; give another output folder, or delete it to start over")
+    return state
 
 
 @dataclass(frozen=True)

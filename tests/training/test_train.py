@@ -1,5 +1,6 @@
 """Training from initial weights and with a teacher, and the training record."""
 
+from dataclasses import replace
 from shutil import copytree
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from facesr_edge.engines.errors import EngineError, InputError, TrainingError, UsageError
 from facesr_edge.networks import build_network
 from facesr_edge.networks.weights import read_weights
+from facesr_edge.training.data.cameras.cache import PairCache
 from facesr_edge.training.data.faces import FacePairs
 from facesr_edge.training.data.recorded import VALIDATED
 from facesr_edge.training.partial_load import partial_load
@@ -154,6 +156,42 @@ def test_a_teacher_is_recorded_by_the_name_on_its_card(faces, tmp_path, tiny_bun
 def test_an_unsuitable_teacher_raises(faces, tmp_path, tiny_bundle, model, recipe, message):
     with pytest.raises(UsageError, match=message):
         train_model(model, faces, tmp_path, recipe=recipe, teacher=tiny_bundle().folder, steps=1)
+
+
+@pytest.fixture
+def no_recording(monkeypatch):
+    """Recording pairs fails the test."""
+
+    def fill(*arguments):
+        pytest.fail("pairs were recorded")
+
+    monkeypatch.setattr(PairCache, "fill", fill)
+
+
+@pytest.fixture
+def camera_bundle(tiny_bundle, monkeypatch):
+    """Folder of a ×4 bundle whose card says that it was trained on recordings."""
+    bundle = tiny_bundle()
+    card = replace(bundle.card, training={"degradation": "recorded"})
+    monkeypatch.setattr("facesr_edge.training.tasks.open_bundle", lambda path: replace(bundle, card=card))
+    return bundle.folder
+
+
+def test_a_teacher_of_another_scale_raises_before_pairs_are_recorded(faces, tmp_path, camera_bundle, no_recording):
+    with pytest.raises(EngineError, match="the teacher's scale is ×4, the network's ×2; omit --teacher"):
+        train_model("edge", faces, tmp_path, recipe="camera", teacher=camera_bundle, scale=2, width=8, depth=1)
+
+
+def test_unreadable_validation_faces_raise_before_pairs_are_recorded(faces, tmp_path, no_recording):
+    with pytest.raises(InputError, match="is not a folder"):
+        train_model("edge", faces, tmp_path, recipe="camera", val_faces=tmp_path / "none", width=8, depth=1)
+
+
+def test_a_checkpoint_of_another_recipe_raises_before_pairs_are_recorded(faces, tmp_path, no_recording):
+    train(PLAN, FacePairs(PLAN, faces, None), tmp_path, lambda _: None)
+    with pytest.raises(TrainingError, match="belongs to another recipe"):
+        train_model("edge", faces, tmp_path, recipe="camera", width=8, depth=1)
+    assert not (tmp_path / "pairs").exists()
 
 
 def test_branches_other_than_0_or_1_raise(faces, tmp_path):

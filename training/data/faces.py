@@ -70,7 +70,7 @@ class FacePairs:
         self.scale = int(recipe.config["scale"])
         self.scales = recipe.scales or (self.scale,)
         if teacher is not None:
-            self._check_teacher(teacher)
+            check_teacher(recipe, teacher)
         self.degrade = DEGRADATIONS[recipe.degradation]
         self.criterion = criterion or Criterion(recipe.losses)
         self.faces = read_faces(faces, min_side=recipe.crop) if faces else []
@@ -81,14 +81,6 @@ class FacePairs:
             lr = self.degrade(hr, self.scale, np.random.default_rng(SEED))
             bicubic = upscale_bicubic(lr, self.scale)
             self.validation = (lr, hr, mean_db(psnr_y(bicubic, hr)))
-
-    def _check_teacher(self, teacher: Session) -> None:
-        scale, crop = teacher.io_spec.scale, self.recipe.crop // self.scale
-        if self.scales != (scale,):
-            scales = ", ".join(f"×{scale}" for scale in self.scales)
-            raise EngineError(f"the teacher's scale is ×{scale}, the network's {scales}; omit --teacher")
-        if max(teacher.io_spec.crop_sizes) < crop:
-            raise EngineError(f"the teacher does not accept crops of {crop} px; omit --teacher")
 
     def batch(self, rng: np.random.Generator) -> FaceBatch:
         """Random crops, flipped horizontally with a probability of 50 %, and their low-resolution versions."""
@@ -143,6 +135,21 @@ class FacePairs:
         sr = to_pixels(torch.cat(parts)).cpu().numpy()
         psnr_db = mean_db(psnr_y(sr[:, : hr.shape[1], : hr.shape[2]], hr))
         return {"psnr_y_db": psnr_db, "gain_db": psnr_db - bicubic_db}
+
+
+def check_teacher(recipe: Recipe, teacher: Session) -> None:
+    """Check that a super-resolution network can teach the network of a recipe.
+
+    Raises:
+        EngineError: the teacher has another scale, or does not accept crops of this size.
+    """
+    scale, crop = teacher.io_spec.scale, recipe.crop // int(recipe.config["scale"])
+    scales = recipe.scales or (int(recipe.config["scale"]),)
+    if scales != (scale,):
+        names = ", ".join(f"×{one}" for one in scales)
+        raise EngineError(f"the teacher's scale is ×{scale}, the network's {names}; omit --teacher")
+    if max(teacher.io_spec.crop_sizes) < crop:
+        raise EngineError(f"the teacher does not accept crops of {crop} px; omit --teacher")
 
 
 def flip_ensemble(teacher: Session, lr: Images) -> Images:

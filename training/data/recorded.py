@@ -27,7 +27,7 @@ class RecordedFaces(FacePairs):
 
     Args:
         recipe: supplies batch, losses and the fraction of clean pairs.
-        cache: of pairs, filled, with the output of the teacher if the recipe has one.
+        cache: of pairs; filled before the first batch, with the output of the teacher if the recipe has one.
         val_faces: folder of validation faces; None disables evaluation.
         criterion: see `FacePairs`.
     """
