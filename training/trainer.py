@@ -48,8 +48,7 @@ class Trainer:
             self.network.load_state_dict({**self.network.state_dict(), **matching})
         if recipe.int8:
             prepare_qat(self.network)
-        for name in recipe.frozen:
-            self.network.get_submodule(name).requires_grad_(False).eval()
+        self._freeze()
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub misses it
         task.to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
@@ -96,7 +95,13 @@ class Trainer:
         with torch.inference_mode():
             scores = self.task.evaluate(self.result)
         self.result.train()
+        self._freeze()
         return scores
+
+    def _freeze(self) -> None:
+        """Keep the weights and statistics of the frozen modules; `train` undoes the latter."""
+        for name in self.recipe.frozen:
+            self.network.get_submodule(name).requires_grad_(False).eval()
 
     def save(self, path: Path, step: int) -> None:
         """Write a checkpoint atomically: an interrupted run keeps the previous one.

@@ -13,7 +13,7 @@ from facesr_edge.networks.weights import read_weights
 from facesr_edge.training.data.faces import FacePairs
 from facesr_edge.training.recipe import Recipe
 from facesr_edge.training.train import RECIPES, train_model
-from facesr_edge.training.trainer import train
+from facesr_edge.training.trainer import Trainer, train
 
 CONFIG = {"depth": 1, "width": 8, "scale": 2, "bicubic_skip": True}
 
@@ -99,6 +99,23 @@ def test_the_result_is_the_moving_average_of_the_weights(tmp_path, faces):
     got = train(averaged, RecordingPairs(averaged, faces), tmp_path / "averaged", silent).state_dict()
     assert all(torch.allclose(got[name], expected[name], atol=1e-6) for name in expected)
     assert not torch.allclose(got["head.weight"], last["head.weight"], atol=1e-6)
+
+
+def test_frozen_modules_stay_in_evaluation_mode_after_an_evaluation():
+    class Nothing:
+        """A task without data."""
+
+        def to(self, device):
+            pass
+
+        def evaluate(self, network):
+            return {}
+
+    plan = Recipe("detector", {"width": 8}, steps=1, batch=1, crop=64, learning_rate=1e-3, frozen=("stem",))
+    trainer = Trainer(plan, Nothing(), None, torch.device("cpu"))
+    trainer.evaluate()
+    assert trainer.network.training and not any(module.training for module in trainer.network.stem.modules())
+    assert not any(weight.requires_grad for weight in trainer.network.stem.parameters())
 
 
 def test_a_complete_run_is_not_trained_again(tmp_path, faces):
