@@ -14,11 +14,12 @@ import torch
 from ..converters.spec import merge_options
 from ..engines.batching import check_threads
 from ..engines.bundle.bundle import WEIGHTS, open_bundle
-from ..engines.errors import OutputError, UnknownNameError, UsageError
+from ..engines.errors import InputError, OutputError, UnknownNameError, UsageError
 from ..engines.files import write_atomic
 from ..networks import build_network
 from ..networks.edge.network import Edge
 from ..networks.weights import Provenance, Weights, read_weights, weights_bytes
+from .data.degrade import DEGRADATIONS
 from .device import parse_device
 from .partial_load import partial_load
 from .qat import remove_fake_quant
@@ -28,6 +29,16 @@ from .tasks import TrainingData, build_task
 from .trainer import CHECKPOINT, Report, TrainProgress, read_checkpoint, train
 
 MAX_LR_SCALE = 10
+MAX_SHARDS = 9_999
+"""Shards of recorded pairs; their numbers have four digits in file names."""
+INHERITED: dict[str, Callable[[object], bool]] = {
+    "degradation": lambda value: isinstance(value, str) and value in DEGRADATIONS,
+    "clean": lambda value: type(value) in (int, float) and 0 <= cast(float, value) <= 1,
+    "shards": lambda value: type(value) is int and 0 <= value <= MAX_SHARDS,
+    "bf16": lambda value: type(value) is bool,
+}
+"""Fields that a recipe takes over from the training record of the weights that it fine-tunes -> whether a value is
+valid."""
 CAMERA_DEGRADATIONS = ("camera", "recorded")
 PAIRS = "pairs"
 """Folder of the recorded pairs in the output."""
@@ -79,7 +90,8 @@ def train_model(
             and ``images/``.
         scenes: folder of pictures without faces, in front of which camera recipes record faces; None for synthetic
             ones.
-        pairs: cache of the recorded pairs, which trainings with the same data share; None for ``pairs`` in the output.
+        pairs: cache of the pairs that camera recipes record, which trainings with the same data share; None for
+            ``pairs`` in the output.
         output: folder of the checkpoint and, at the end, ``weights.safetensors``.
         val_faces: folder of validation faces; the detector reads its validation split from ``labels.json``.
         teacher: teacher for distillation, a bundle folder or for the detector a YuNet ONNX file.
@@ -93,6 +105,7 @@ def train_model(
         lr_scale: factor of the recipe's learning rates; below 1 to continue from trained weights.
         device: "cpu", "cuda" or "cuda:1".
         prepare: called while pairs are recorded, with what is done, the number of parts done and of all.
+            Processes record them: a script calls this function under ``if __name__ == "__main__"``.
         workers, threads: threads that prepare batches, and CPU threads of PyTorch, 0 for one per core.
 
     Returns:
@@ -117,6 +130,8 @@ def train_model(
     )
     if min(plan.steps, plan.batch, workers) < 1:
         raise UsageError(f"steps, batch and workers must be 1 or more, got {plan.steps}, {plan.batch} and {workers}")
+    if not 0 <= plan.shards <= MAX_SHARDS:
+        raise UsageError(f"shards must be 0 to {MAX_SHARDS}, got {plan.shards}")
     if not 0 < lr_scale <= MAX_LR_SCALE:
         raise UsageError(f"lr_scale must be above 0 and at most {MAX_LR_SCALE}, got {lr_scale}")
     target = parse_device(device)
@@ -124,7 +139,11 @@ def train_model(
     check_threads(threads)
     if threads:
         torch.set_num_threads(threads)
+    if pairs and not plan.shards:
+        raise UsageError("only camera recipes record pairs; omit --pairs")
     folders = (faces,) if isinstance(faces, Path) else tuple(faces)
+    if not folders:
+        raise UsageError("there is no folder of faces; give at least one")
     data = TrainingData(folders, val_faces, scenes, pairs or output / PAIRS, workers)
     read_checkpoint(output / CHECKPOINT, plan)  # a wrong one raises now, not after pairs have been recorded
     task = build_task(plan, data, teacher, perceptual_weights, prepare)
@@ -162,6 +181,7 @@ def check_init_weights(recipe: Recipe, initial: Weights | None) -> tuple[Recipe,
     Raises:
         UsageError: the configuration is invalid, or the recipe fine-tunes and the weights are not complete weights of
             this network, or there are none for frozen modules.
+        InputError: the training record of the weights has values that are not valid.
         TrainingError: no tensor fits.
     """
     try:
@@ -185,11 +205,25 @@ def check_init_weights(recipe: Recipe, initial: Weights | None) -> tuple[Recipe,
             f"this recipe fine-tunes trained weights of {recipe.network} with {config}; give them with "
             "--init-weights FILE"
         )
-    training = initial.origin.training
-    degradation = training.get("degradation", recipe.degradation)
-    deviations = recipe.deviations + ((cpu.CAMERA_DEGRADATION,) if degradation in CAMERA_DEGRADATIONS else ())
-    same = {name: training.get(name, getattr(recipe, name)) for name in ("clean", "shards", "bf16")}
-    return replace(recipe, deviations=deviations, degradation=degradation, **same), matched
+    recipe = replace(recipe, **_inherited(initial.origin.training))
+    camera = recipe.degradation in CAMERA_DEGRADATIONS
+    return replace(recipe, deviations=recipe.deviations + ((cpu.CAMERA_DEGRADATION,) if camera else ())), matched
+
+
+def _inherited(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a training record that are taken over; it comes from a file, and is not trusted.
+
+    Raises:
+        InputError: a value is not valid.
+    """
+    values = {name: training[name] for name in INHERITED if name in training}
+    for name, value in values.items():
+        if not INHERITED[name](value):
+            raise InputError(
+                f"the training record of the initial weights has {name} = {value!r}, which this release cannot "
+                "continue; give weights that it has trained"
+            )
+    return values
 
 
 def _inference_config(config: Mapping[str, Any]) -> dict[str, Any]:

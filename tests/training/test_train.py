@@ -1,5 +1,6 @@
 """Training from initial weights and with a teacher, and the training record."""
 
+import re
 from dataclasses import replace
 from shutil import copytree
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from facesr_edge.engines.errors import EngineError, InputError, TrainingError, UsageError
 from facesr_edge.networks import build_network
-from facesr_edge.networks.weights import read_weights
+from facesr_edge.networks.weights import Provenance, read_weights, weights_bytes
 from facesr_edge.training.data.cameras.cache import PairCache
 from facesr_edge.training.data.faces import FacePairs
 from facesr_edge.training.data.recorded import VALIDATED
@@ -119,12 +120,39 @@ def test_fine_tuning_keeps_the_degradation_of_the_weights(faces, tmp_path, recip
     assert min(scores.values()) > -20 and max(scores.values()) < 3
 
 
-@pytest.mark.parametrize("given", [{"faces": 2}, {"scenes": True}])
-def test_recipes_without_recorded_pairs_take_one_folder_and_no_scenes(faces, tmp_path, given):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"degradation": value} for value in ("camera-2", None, ["recorded"])),
+        *({"clean": value} for value in (-0.1, 1.5, "0.1", True)),
+        *({"shards": value} for value in (-1, 10_000, 1.0, "96", None)),
+        *({"bf16": value} for value in (1, "yes")),
+    ],
+)
+def test_fine_tuning_weights_with_an_invalid_training_record_raises(faces, tmp_path, wrong):
+    config = {"width": 8, "depth": 1, "scale": 4}
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(weights_bytes(build_network("edge", config), "edge", config, Provenance(wrong)))
+    ((name, value),) = wrong.items()
+    with pytest.raises(InputError, match=re.escape(f"{name} = {value!r}, which this release cannot continue")):
+        train_model("edge", faces, tmp_path / "run", recipe="finetune", init_weights=path)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("given", [{"faces": 2}, {"scenes": True}, {"pairs": True}])
+def test_recipes_without_recorded_pairs_take_one_folder_no_scenes_and_no_cache(faces, tmp_path, given):
     folders = [faces] * given.get("faces", 1)
-    scenes = faces if "scenes" in given else None
+    options = {name: faces for name in ("scenes", "pairs") if name in given}
     with pytest.raises(UsageError, match="only camera recipes"):
-        train_model("edge", folders, tmp_path, recipe="nano", scenes=scenes, width=8, depth=1, steps=1)
+        train_model("edge", folders, tmp_path, recipe="nano", width=8, depth=1, steps=1, **options)
+
+
+def test_no_folder_of_faces_and_an_invalid_number_of_shards_raise(faces, tmp_path):
+    with pytest.raises(UsageError, match="there is no folder of faces"):
+        train_model("edge", [], tmp_path, recipe="nano", width=8, depth=1, steps=1)
+    for shards in (-1, 10_000):
+        with pytest.raises(UsageError, match=f"shards must be 0 to 9999, got {shards}"):
+            train_model("edge", faces, tmp_path, recipe="camera", options={"shards": shards})
 
 
 @pytest.mark.parametrize("init_weights", [None, {"width": 4, "depth": 1}, {"width": 8, "depth": 2}])
