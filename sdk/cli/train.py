@@ -14,6 +14,9 @@ from .options import Command, option, path_option, set_option, threads_option
 if TYPE_CHECKING:
     from ...training.trainer import TrainProgress
 
+LINES = 10
+"""Lines on the progress of recording pairs where standard error is not a terminal."""
+
 
 @click.command("train", cls=Command, short_help="Train a network by a recipe; training is resumable.")
 @click.option("--model", metavar="NAME", required=True, help="Network: idrn, edge, sisn, detector, …")
@@ -82,14 +85,23 @@ def command(model: str, faces: tuple[Path, ...], output: Path | None, recipe: st
                 line = f"step {now.step}/{now.steps}: {', '.join(parts)}"
                 bar.console.print(line, highlight=False, soft_wrap=True) if bar.console.is_terminal else say(line)
 
+        tenths: dict[str, int] = {}
+
         def prepare(what: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, description=what)
+            tenth = LINES * done // total
+            if tenths.get(what) != tenth:
+                tenths[what] = tenth
+                if not bar.console.is_terminal:
+                    say(f"{what}: {done} of {total} shards")
 
         try:
             weights = train_model(model, faces, folder, recipe=recipe, report=show, prepare=prepare, **options)
         except KeyboardInterrupt:
             checkpoint = folder / "checkpoint.pt"
-            if not checkpoint.exists():
-                raise
-            raise Stopped(f"interrupted; the same command resumes from {checkpoint}") from None
+            if checkpoint.exists():
+                raise Stopped(f"interrupted; the same command resumes from {checkpoint}") from None
+            if tenths:
+                raise Stopped("interrupted; the same command continues with the pairs that are recorded") from None
+            raise
     click.echo(f"{weights}; next: facesr-edge build --model {model} --weights {weights}")

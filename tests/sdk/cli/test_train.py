@@ -34,3 +34,18 @@ def test_train_continues_from_initial_weights_and_reports_validation_scores(face
 def test_a_missing_face_folder_is_one_line(facesr, tmp_path):
     result = facesr("train", "--model", "idrn", "--faces", tmp_path / "missing", "-o", tmp_path / "out")
     assert result.code == 1 and "missing" in result.error
+
+
+def test_recording_pairs_is_reported_without_a_terminal_and_an_interruption_keeps_them(facesr, faces, monkeypatch):
+    def train_model(*arguments, prepare, **options):
+        for done in range(41):
+            prepare("recording pairs", done, 40)
+        prepare("applying the teacher", 1, 40)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facesr_edge.training.train.train_model", train_model)
+    result = facesr("train", "--model", "edge", "--recipe", "camera", "--faces", faces)
+    *lines, last = result.err.splitlines()
+    assert lines[:2] == ["recording pairs: 0 of 40 shards", "recording pairs: 4 of 40 shards"]
+    assert lines[10:] == ["recording pairs: 40 of 40 shards", "applying the teacher: 1 of 40 shards"]
+    assert result.code == 1 and "interrupted; the same command continues with the pairs that are recorded" in last
