@@ -7,6 +7,7 @@ backbone differs, with fewer multiply-adds at the fine strides, where a 1080p fr
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -21,6 +22,8 @@ SIZE_LIMIT = 4.0
 """Limit of log(width / stride) and log(height / stride): `exp` gives 0.15 to 1,750 pixels, which FP16 can represent."""
 BOX_CHANNELS, LANDMARK_CHANNELS = 5, 10
 """Output channels of a cell: score and box, and x, y of five landmarks."""
+LAST_LAYER = re.compile(r"heads\.(?P<level>\d+)\.1\.(?P<part>weight|bias)")
+"""Names of the tensors of a box head's last layer."""
 CELLS = 4.0
 """Side in cells of the faces that a stride is assigned to; the initial boxes have this size."""
 
@@ -162,9 +165,10 @@ def with_landmark_heads(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of weights of any age: in older ones, the last channels of the box heads are the landmarks."""
     result = dict(tensors)
     for key, value in tensors.items():
-        if key.startswith("heads.") and value.shape[:1] == (BOX_CHANNELS + LANDMARK_CHANNELS,):
-            _, level, _, part = key.split(".")
-            result[key], result[f"landmarks.{level}.{part}"] = value[:BOX_CHANNELS], value[BOX_CHANNELS:]
+        last = LAST_LAYER.fullmatch(key)
+        if last and value.shape[:1] == (BOX_CHANNELS + LANDMARK_CHANNELS,):
+            name = f"landmarks.{last['level']}.{last['part']}"
+            result[key], result[name] = value[:BOX_CHANNELS], value[BOX_CHANNELS:]
     return result
 
 

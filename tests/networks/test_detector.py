@@ -7,7 +7,16 @@ import math
 import pytest
 import torch
 from facesr_edge.networks import build_network
-from facesr_edge.networks.detector import CELLS, SIZE_LIMIT, STRIDES, Detector, decode, grid, on_pixels
+from facesr_edge.networks.detector import (
+    CELLS,
+    SIZE_LIMIT,
+    STRIDES,
+    Detector,
+    decode,
+    grid,
+    on_pixels,
+    with_landmark_heads,
+)
 from facesr_edge.networks.weights import Weights, network_from
 from torch import Tensor
 
@@ -90,6 +99,11 @@ def test_weights_whose_box_heads_wrote_the_landmarks_give_the_same_output() -> N
     loaded = network_from(Weights(old), "detector", {"width": 8})
     with torch.inference_mode():
         assert torch.equal(loaded(images), network(images))
+
+
+def test_weights_of_other_networks_with_heads_are_left_as_they_are() -> None:
+    tensors = {"heads.0.weight": torch.zeros(15, 4), "heads.0.1.running_mean": torch.zeros(15)}
+    assert with_landmark_heads(tensors) == tensors
 
 
 def test_the_landmark_branch_starts_without_an_effect() -> None:

@@ -37,7 +37,7 @@ class Targets:
         score: (A,) float32, 0..1.
         mask: (A,) bool; the score of other cells is not trained.
         boxes_xyxy: (A, 4) float32, pixels; valid where the score is at least `POSITIVE_SCORE`.
-        landmarks: (A, 10) float32, x, y of five points, pixels; valid where the boxes are.
+        landmarks: (A, 10) float32, x, y of five points, pixels; valid where the boxes are, NaN if unknown.
     """
 
     score: Tensor
@@ -53,7 +53,7 @@ def build_targets(
 
     The teacher's maps are the targets, corrected by the labels: cells of a labeled face that the teacher scores too low
     are scaled up to `CERTAIN` and get the box and landmarks of the label, and scores without a matching label are
-    limited to below `POSITIVE_SCORE`.
+    limited to below `POSITIVE_SCORE`. Where a label has no landmarks, those of the teacher remain.
 
     Args:
         height, width: of the picture in pixels, multiples of 32.
@@ -71,12 +71,16 @@ def build_targets(
         mask &= ~_cells_in_boxes(labels[~certain], cells).any(1)
     for i in certain.nonzero()[:, 0].tolist():
         positive = (nearest == i) & (iou >= 0.5) & (score > MIN_TEACHER_SCORE)
-        if positive.any():
+        detected = bool(positive.any())
+        if detected:
             score[positive] *= max(1.0, CERTAIN / float(score[positive].max()))
         else:
             positive = _center_cells(labels[i], cells)
             score[positive] = CERTAIN
-        boxes[positive], points[positive] = labels[i], torch.from_numpy(faces.landmarks[i])
+        boxes[positive] = labels[i]
+        landmarks = torch.from_numpy(faces.landmarks[i])
+        if not detected or landmarks.isfinite().all():
+            points[positive] = landmarks
     return Targets(score.clamp(max=1), mask, boxes, points)
 
 
@@ -125,7 +129,9 @@ def distillation_loss(maps: Tensor, target: Targets, height: int, width: int) ->
     target_boxes = target.boxes_xyxy[positive]
     box_loss = (weight * (1 - box_iou(boxes, target_boxes, generalized=True))).sum()
     side = (target_boxes[:, 2:] - target_boxes[:, :2]).clamp(min=1).prod(1).sqrt()[:, None]
-    point_loss = F.smooth_l1_loss(points / side, target.landmarks[positive] / side, reduction="none", beta=0.01).mean(1)
+    true = target.landmarks[positive]
+    true = torch.where(true.isfinite().all(1, keepdim=True), true, points.detach())  # no loss of unknown landmarks
+    point_loss = F.smooth_l1_loss(points / side, true / side, reduction="none", beta=0.01).mean(1)
     return 2 * (2 * score_loss + box_loss + LANDMARK_WEIGHT * (weight * point_loss).sum()) / total_weight
 
 

@@ -125,6 +125,36 @@ def test_the_loss_is_minimal_at_the_targets() -> None:
         assert float(distillation_loss(wrong, batch, SIDE, SIDE)) > best + 0.02, channel
 
 
+def unmarked() -> LabeledFaces:
+    """A face whose label has no landmarks."""
+    labels = faces(BOX)
+    labels.landmarks[:] = np.nan
+    return labels
+
+
+def test_labels_without_landmarks_train_scores_and_boxes_only() -> None:
+    target = build_targets(unmarked(), SIDE, SIDE)
+    known = build_targets(faces(BOX), SIDE, SIDE)
+    maps = perfect_maps(known).requires_grad_()
+    loss = distillation_loss(maps, stack_targets([target]), SIDE, SIDE)
+    loss.backward()  # type: ignore[no-untyped-call]
+    same = distillation_loss(maps, stack_targets([known]), SIDE, SIDE)
+    assert loss.item() == pytest.approx(same.item(), abs=1e-5)
+    assert maps.grad is not None and maps.grad.isfinite().all()
+    assert maps.grad[..., 0].any() and not maps.grad[..., 5:].any()
+
+
+def test_labels_without_landmarks_keep_those_of_the_teacher() -> None:
+    cell = cell_of(8, 56, 56)
+    maps = with_face(empty_maps(), cell, 0.9, BOX)
+    maps[cell, 5:] = 0.25
+    target = build_targets(unmarked(), SIDE, SIDE, maps)
+    x, y = (CELLS[cell, :2] * 8 + 2).tolist()
+    assert target.landmarks[cell].tolist() == pytest.approx([x, y] * 5) and target.boxes_xyxy[cell].tolist() == list(
+        BOX
+    )
+
+
 def test_masked_cells_have_no_gradient() -> None:
     target = build_targets(faces(BOX, certain=False), SIDE, SIDE)
     maps = torch.zeros(1, len(CELLS), 15, requires_grad=True)
