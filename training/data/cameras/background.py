@@ -15,6 +15,8 @@ from ....engines.errors import InputError
 
 OCTAVES = 6
 """Layers of random patches in a synthetic background, each half as large as the one before."""
+MIN_SIDE = 16
+"""Smallest side of a picture in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,11 @@ class Backgrounds:
             self.paths = image_paths(folder)
 
     def draw(self, width: int, height: int, scale: int, lens_sigma: float, rng: np.random.Generator) -> Background:
-        """A background for frames of (height, width); `lens_sigma` is its blur in pixels of the frame."""
+        """A background for frames of (height, width); `lens_sigma` is its blur in pixels of the frame.
+
+        Raises:
+            InputError: a picture cannot be read or is too small.
+        """
         source = self._picture(rng)
         source = _cover(source, width / height, rng)
         filter_flag = cv2.INTER_AREA if source.shape[1] >= width else cv2.INTER_CUBIC
@@ -74,7 +80,11 @@ class Backgrounds:
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
             raise InputError(f"{path} is not a readable image; remove or replace it")
-        return np.asarray(picture[:, ::-1] if rng.random() < 0.5 else picture, np.uint8)
+        if min(picture.shape[:2]) < MIN_SIDE:
+            size = f"{picture.shape[1]}x{picture.shape[0]}"
+            raise InputError(f"{path} is {size} px, at least {MIN_SIDE}x{MIN_SIDE} is needed; remove it")
+        # OpenCV would copy a mirrored view as a whole for every window.
+        return np.ascontiguousarray(picture[:, ::-1] if rng.random() < 0.5 else picture, np.uint8)
 
 
 def synthetic(rng: np.random.Generator, width: int = 640, height: int = 360) -> NDArray[np.uint8]:

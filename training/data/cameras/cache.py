@@ -25,7 +25,7 @@ from ....engines.errors import OutputError, TrainingError
 from ....engines.files import atomic_file, remove_temporaries
 from ....engines.json_input import read_json
 from .background import Backgrounds
-from .pairs import draw_pairs
+from .pairs import MIN_FACE, draw_pairs
 from .shards import ShardFile, damaged, open_shard
 
 Images = NDArray[np.uint8]
@@ -113,7 +113,7 @@ class PairCache:
             report: called with the number of existing shards.
 
         Raises:
-            InputError: a picture cannot be read.
+            InputError: a picture cannot be read or is too small.
             OutputError: a shard cannot be written.
             TrainingError: a process ended unexpectedly.
         """
@@ -229,7 +229,7 @@ def _end_with_parent() -> None:
 @lru_cache(maxsize=1)
 def _faces(source: PairSource) -> tuple[Sequence[Images], Sequence[Images]]:
     """Portraits and large faces, read once in each worker process."""
-    pictures = [face for folder in source.faces for face in read_faces(folder)]
+    pictures = [face for folder in source.faces for face in read_faces(folder, MIN_FACE)]
     large = [face for face in pictures if min(face.shape[:2]) >= LARGE_SIDE]
     return [face for face in pictures if min(face.shape[:2]) < LARGE_SIDE], large
 

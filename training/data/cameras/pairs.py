@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ....engines.errors import UsageError
 from .background import Backgrounds
 from .chain import NAMED, Chain, random_chain
 from .motion import Motion
@@ -29,6 +30,8 @@ FACES_PER_CHAIN = 8
 """Faces that share a random chain in an evaluation."""
 REFLECTED = 4
 """Pixels by which a face is continued on each side when a given crop is recorded."""
+MAX_SIDE = FRAME_WH[1] - 2 * (MARGIN + REFLECTED)
+"""Side of the largest crop that fits into a frame with them."""
 
 
 def draw_pairs(
@@ -116,14 +119,19 @@ def degrade(
     """Record given faces by a chain: each is shown whole, at whole pixels of the last frame, the truth unchanged.
 
     Args:
-        faces: (N, S, S, 3) uint8 BGR, S a multiple of the scale, at most 320 pixels of the frame.
+        faces: (N, S, S, 3) uint8 BGR, S a multiple of the scale, at most `MAX_SIDE` pixels of the frame.
         backgrounds: None for synthetic ones.
 
     Returns:
         (N, S / scale, S / scale, 3) uint8 BGR. With a gain other than 1 the truth is as dark.
+
+    Raises:
+        UsageError: the faces are larger.
     """
     backgrounds = backgrounds or Backgrounds(None)
     side = faces.shape[1] // scale
+    if side > MAX_SIDE:
+        raise UsageError(f"a camera records crops of up to {MAX_SIDE} px, got {side} px; give smaller ones")
     border = REFLECTED * scale
     results: list[Images] = []
     while len(results) < len(faces):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -169,12 +170,19 @@ if __name__ == "__main__":
     assert not alive
 
 
-def test_an_unreadable_face_raises_one_line_that_names_it(faces, tmp_path):
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (b"no picture", "is not a readable image; remove or replace it"),
+        (cv2.imencode(".png", np.zeros((63, 90, 3), np.uint8))[1].tobytes(), "is 90x63 px, at least 64x64 is needed"),
+    ],
+)
+def test_a_face_that_cannot_be_used_raises_one_line_that_names_it(faces, tmp_path, picture, message):
     shutil.copytree(faces, tmp_path / "faces")
-    (tmp_path / "faces" / "torn.png").write_bytes(b"no picture")
-    torn = PairCache(tmp_path / "pairs", PairSource((tmp_path / "faces",), None, 4, 24, 0), 3)
-    with pytest.raises(InputError, match=r"torn\.png is not a readable image; remove or replace it"):
-        torn.fill(1)
+    (tmp_path / "faces" / "wrong.png").write_bytes(picture)
+    pairs = PairCache(tmp_path / "pairs", PairSource((tmp_path / "faces",), None, 4, 24, 0), 3)
+    with pytest.raises(InputError, match=rf"wrong\.png {message}"):
+        pairs.fill(1)
 
 
 def test_temporaries_of_killed_recordings_are_removed_and_those_in_progress_kept(source, tmp_path, monkeypatch):

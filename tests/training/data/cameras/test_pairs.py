@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from facesr_edge.calibration.data.faces import low_resolution, sample_faces
+from facesr_edge.engines.errors import InputError, UsageError
 from facesr_edge.training.data.cameras.background import Backgrounds
 from facesr_edge.training.data.cameras.chain import NAMED, Chain, random_chain
 from facesr_edge.training.data.cameras.motion import Motion
@@ -65,6 +66,12 @@ def test_more_faces_than_cells_are_recorded_in_several_frames(faces):
     np.testing.assert_allclose(recorded[72:], recorded[:8], atol=30)
 
 
+def test_faces_that_do_not_fit_into_a_frame_raise():
+    with pytest.raises(UsageError, match="a camera records crops of up to 332 px, got 340 px"):
+        degrade(np.zeros((1, 680, 680, 3), np.uint8), 2, rng(), Chain())
+    assert degrade(np.zeros((1, 664, 664, 3), np.uint8), 2, rng(), Chain()).shape == (1, 332, 332, 3)
+
+
 def test_the_truth_of_a_moving_face_is_the_picture_itself(faces):
     """A face at whole pixels is copied into the truth; its low-resolution pixels are those of the truth."""
     cell = Cell(100, 80, 60, 60)
@@ -111,6 +118,21 @@ def test_backgrounds_come_from_the_folder(faces, tmp_path):
     cv2.imwrite(str(tmp_path / "red.png"), np.full((90, 160, 3), (0, 0, 200), np.uint8))
     background = Backgrounds(tmp_path).draw(640, 360, 4, 0.0, rng())
     assert np.allclose(background.low, (0, 0, 200)) and np.allclose(background.window(100, 100, 64), (0, 0, 200))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mirrored_backgrounds_are_the_mirror_image_and_are_not_copied_for_every_window(tmp_path, seed):
+    picture = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    drawn = Backgrounds(tmp_path)._picture(rng(seed))
+    assert drawn.flags.c_contiguous
+    assert np.array_equal(drawn, picture) or np.array_equal(drawn, picture[:, ::-1])
+
+
+def test_a_background_that_is_too_small_raises(tmp_path):
+    cv2.imwrite(str(tmp_path / "thin.png"), np.zeros((2, 300, 3), np.uint8))
+    with pytest.raises(InputError, match=r"thin\.png is 300x2 px, at least 16x16 is needed; remove it"):
+        Backgrounds(tmp_path).draw(640, 360, 4, 0.0, rng())
 
 
 @pytest.mark.parametrize("seed", range(4))
