@@ -70,9 +70,8 @@ class Mosaics:
         """A piece of a random picture, rotated and scaled about a random face of it, or about a random point."""
         name, anchor = self._choose_picture(rng)
         levels, faces = self._pyramid(name), self.scenes[name].faces
-        ignore_faces = (
-            name.startswith(("scene", "event")) and rng.random() < 0.3
-        )  # scenes are also cropped away from their faces
+        # scenes and events are also cropped away from their faces
+        ignore_faces = name.startswith(("scene", "event")) and rng.random() < 0.3
         scale = float(np.exp(rng.uniform(*np.log(SCALES))))
         if anchor is None and faces.certain.any() and not ignore_faces:
             box = faces.boxes_xyxy[rng.choice(np.flatnonzero(faces.certain))]
