@@ -45,6 +45,8 @@ SIDE = 128
 """Side of the ground-truth face; if the scale does not divide it, the largest multiple below."""
 BICUBIC = "bicubic"
 """Default degradation, and the baseline of every network."""
+FACES_SUFFIX = "_faces"
+"""A metric's name with this suffix is the number of faces on which it was measured, if those are not all."""
 SEED = 0
 """Random seed of every evaluation: all models get the same pixels."""
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -173,7 +175,7 @@ def compute_metrics(
         measured = values[~np.isnan(values)]
         means[name] = mean_db(measured) if name.endswith("_db") else float(measured.mean())
         if len(measured) < len(values):
-            means[f"{name}_faces"] = len(measured)
+            means[f"{name}{FACES_SUFFIX}"] = len(measured)
         if name == "lpips" and "ssim_y" in means:
             means["mps"] = 0.5 * (means["ssim_y"] + 1 - means["lpips"])
     return means

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...calibration.metrics.detection_report import FROM_12, MAX_FP_PER_SCENE, MIRRORED, MIRRORED_SCALE
+from ...calibration.metrics.evaluate import FACES_SUFFIX
 from .console import results, say
 
 if TYPE_CHECKING:
@@ -69,8 +70,10 @@ def _cell(column: Column, row: ModelRow, group: ScaleGroup) -> str:
 
 
 def _metric(name: str) -> Column:
-    decimals = 2 if name.endswith("_db") else 0 if name.endswith("_faces") else 4
-    heading, best = HEADINGS.get(name, f"{name}\n"), min if name in LOWER_IS_BETTER else max
+    heading = HEADINGS.get(name, f"{name}\n")
+    if name.endswith(FACES_SUFFIX):
+        return Column(heading, lambda row: row.metrics.get(name), lambda value: f"{value:.0f}")
+    decimals, best = 2 if name.endswith("_db") else 4, min if name in LOWER_IS_BETTER else max
     return Column(heading, lambda row: row.metrics.get(name), lambda value: f"{value:.{decimals}f}", best)
 
 
@@ -177,7 +180,11 @@ def print_ablation(ablation: Ablation) -> None:
         table.add_column(HEADINGS.get(name, name), justify="right")
     rows = {"bicubic": ablation.bicubic, **{str(count): m for count, m in enumerate(ablation.by_references)}}
     for label, metrics in rows.items():
-        table.add_row(label, *(f"{v:.3f}" if name.endswith("_db") else f"{v:.4f}" for name, v in metrics.items()))
+        table.add_row(label, *(f"{v:.{_ablation_decimals(name)}f}" for name, v in metrics.items()))
     console = results()
     console.print(f"{ablation.model}, {ablation.faces} faces, reference library of {ablation.entries} entries")
     console.print(table)
+
+
+def _ablation_decimals(metric: str) -> int:
+    return 0 if metric.endswith(FACES_SUFFIX) else 3 if metric.endswith("_db") else 4

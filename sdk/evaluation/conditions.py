@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ...calibration.metrics.evaluate import BICUBIC, Images, large_faces
+from ...calibration.metrics.evaluate import BICUBIC, FACES_SUFFIX, Images, large_faces
 from ...engines.bundle.bundle import Bundle
 from ...engines.errors import UnknownNameError, UsageError
 from ...training.data.degrade import DEGRADATIONS
@@ -43,9 +43,10 @@ class Conditions:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A line for each crop size and scale for which faces were left out, as they are too small."""
-        groups = ((one, group) for one in self.comparisons for group in one.groups if group.faces < one.faces)
-        return tuple(dict.fromkeys(_note(one, group) for one, group in groups))
+        """A line for each crop size and scale for which faces were left out, as they are too small, and for each metric
+        that was not measured on all of the others."""
+        lines = (line for one in self.comparisons for group in one.groups for line in _notes(one, group))
+        return tuple(dict.fromkeys(lines))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: `Comparison.to_dict` of one condition; a list of these under "evaluations" for several."""
@@ -88,10 +89,14 @@ def compare_conditions(
     return Conditions(tuple(model_names(models)), tuple(comparisons))
 
 
-def _note(comparison: Comparison, group: ScaleGroup) -> str:
+def _notes(comparison: Comparison, group: ScaleGroup) -> Iterator[str]:
+    condition = f"crops of {group.small.shape[1]} px at x{group.scale}"
     small, side = comparison.faces - group.faces, group.true.shape[1]
-    which = f"{small} of {comparison.faces} faces are smaller than {side}x{side} px and left out"
-    return f"crops of {comparison.crop} px at x{group.scale}: {which}"
+    if small:
+        yield f"{condition}: {small} of {comparison.faces} faces are smaller than {side}x{side} px and left out"
+    for name, count in group.rows[0].metrics.items():
+        if name.endswith(FACES_SUFFIX):
+            yield f"{condition}: {name.removesuffix(FACES_SUFFIX)} was measured on {count} of {group.faces} faces"
 
 
 def degradation_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -193,3 +193,11 @@ def test_table_shows_a_metric_without_a_heading_under_its_name(monkeypatch, caps
     print_comparison(compare([catalogue.FOLDER / "edge-nano-x4"], read_faces(faces), metrics=metrics))
     out = capsys.readouterr().out
     assert "max_error" in out and "12.5000" in out
+
+
+def test_the_number_of_measured_faces_is_whole_and_has_no_best_value():
+    from facesr_edge.sdk.cli.eval_tables import _metric
+
+    column = _metric("identity_distance_faces")
+    assert column.best is None and column.format(126.0) == "126" and column.heading == "ID dist\nfaces"
+    assert _metric("identity_distance").best is min and _metric("psnr_y_db").best is max

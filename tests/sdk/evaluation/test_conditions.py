@@ -3,8 +3,10 @@
 import json
 
 import cv2
+import numpy as np
 import pytest
 from facesr_edge.calibration.data.faces import sample_faces
+from facesr_edge.calibration.metrics.evaluate import METRICS
 from facesr_edge.engines.errors import InputError, UnknownNameError, UsageError
 from facesr_edge.sdk.evaluation.compare import compare
 from facesr_edge.sdk.evaluation.conditions import compare_conditions, degradation_names
@@ -42,6 +44,15 @@ def test_faces_too_small_for_a_crop_size_are_left_out_with_a_note(conditions):
     assert counts == [3, 3, 1, 1] and all(one.faces == 3 for one in conditions.comparisons)
     assert conditions.notes == ("crops of 64 px at x4: 2 of 3 faces are smaller than 256x256 px and left out",)
     assert conditions.at("bicubic", 64).groups[0].small.shape == (1, 64, 64, 3)
+
+
+def test_metrics_that_were_not_measured_on_all_faces_have_a_note(faces):
+    def partly(sr, hr):
+        return np.array([np.nan, *np.ones(len(hr) - 1)])
+
+    metrics = {"psnr_y_db": METRICS["psnr_y_db"], "partly": partly}
+    conditions = compare_conditions([NANO], faces, ("bicubic", "jpeg-75"), metrics=metrics, threads=1)
+    assert conditions.notes == ("crops of 32 px at x4: partly was measured on 2 of 3 faces",)
 
 
 def test_json_lists_the_evaluations(conditions):
