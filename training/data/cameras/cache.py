@@ -51,7 +51,7 @@ class PairSource:
     """What pairs are recorded from; equal sources give equal pairs.
 
     Args:
-        faces: folders of faces.
+        faces: folders of square faces.
         scenes: folder of backgrounds; None for synthetic ones.
         scale: of the networks.
         side: of the low-resolution crops in pixels.
