@@ -12,7 +12,6 @@ from typing import Any, Literal
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,9 +26,12 @@ ENCODERS: MappingProxyType[Name, tuple[str, str, str]] = MappingProxyType(
     }
 )
 """Video codec -> encoder, decoder and pixel format of PyAV."""
-ACCURATE = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP | Interpolation.FULL_CHR_H_INT
-)
+FAST = 0x2
+"""swscale flag: bilinear."""
+ACCURATE = 0x4 | 0x40000 | 0x4000 | 0x2000
+"""swscale flags: bicubic, accurate rounding, full chroma input and interpolation; PyAV names them from 18 on."""
+ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+"""PyAV before 17 has no other number."""
 SILENT_X265 = "log-level=none:pools=none:frame-threads=1"
 
 
@@ -99,8 +101,7 @@ def gif(picture: Images, codec: Codec) -> Images:
 
 
 def _convert(frame: av.VideoFrame, pixel_format: str, accurate: bool) -> av.VideoFrame:
-    interpolation = ACCURATE if accurate else Interpolation.BILINEAR
-    return frame.reformat(format=pixel_format, interpolation=interpolation, threads=1)
+    return frame.reformat(format=pixel_format, interpolation=ACCURATE if accurate else FAST, **ONE_THREAD)
 
 
 def _encode(frames: Images, codec: Codec, encoder: str, pixel_format: str) -> list[av.Packet[Any]]:
