@@ -60,7 +60,7 @@ class Scene:
     """A labelled image.
 
     Args:
-        name: file name; its prefix up to the first underscore is the kind ("portrait", "scene", "sheet").
+        name: file name; its prefix up to the first underscore is the kind ("portrait", "event", "scene", "sheet").
         path, faces: image file and labels.
     """
 

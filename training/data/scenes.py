@@ -83,8 +83,9 @@ class Scenes:
         return {"hard_examples": [(example.name, *example.center_xy) for example in self.mosaics.hard_examples]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the hard examples from a checkpoint."""
-        self.mosaics.hard_examples = tuple(HardExample(name, (x, y)) for name, x, y in state["hard_examples"])
+        """Restore the hard examples from a checkpoint, without those of pictures that were removed since."""
+        examples = (HardExample(name, (x, y)) for name, x, y in state["hard_examples"])
+        self.mosaics.hard_examples = tuple(one for one in examples if one.name in self.mosaics.scenes)
 
     def update_hard_examples(self, network: nn.Module) -> None:
         """Hard example mining: store the false positives and false negatives of the network in training scenes."""
