@@ -44,7 +44,8 @@ def quality(bundle: Bundle) -> str:
     if "bicubic" not in by_degradation:
         return f"AP {by_degradation['none']['average_precision']:.2f}"
     gain = f"{by_degradation['bicubic']['gain_db']:+.2f} dB"
-    return gain + (f"; camera {by_degradation['camera']['gain_db']:+.2f} dB" if "camera" in by_degradation else "")
+    camera = bundle.card.training.get("degradation", "bicubic")
+    return gain if camera == "bicubic" else f"{gain}; {camera} {by_degradation[camera]['gain_db']:+.2f} dB"
 
 
 def input_hw(bundle: Bundle) -> tuple[int, int]:

@@ -80,9 +80,14 @@ DETECTOR_OPTIONS = (
 @score_option
 @min_face_option
 @engine_option
+@click.option(
+    "--precision",
+    metavar="NAME",
+    help="fp32, bf16, fp16 or int8.  [default: that of the bundle; of a detector, the fastest]",
+)
 @threads_option
 @json_option("The metrics")
-def command(engine: str, threads: int, json_file: str | None, **options: Any) -> None:
+def command(engine: str, precision: str | None, threads: int, json_file: str | None, **options: Any) -> None:
     """Evaluate super-resolution models as in the papers: downscale faces by bicubic, upscale, compare with the
     original.
 
@@ -93,7 +98,7 @@ def command(engine: str, threads: int, json_file: str | None, **options: Any) ->
     Examples:
     facesr-edge eval --model idrn-x4 --faces held-out/
     facesr-edge eval --all --faces held-out/ --sheet sheet.png
-    facesr-edge eval --faces held-out/ --degradation all
+    facesr-edge eval --faces held-out/ --degradation all --precision int8
     facesr-edge eval --faces large/ --degradation bicubic --degradation camera --crop 32 --crop 64 --crop 128
     facesr-edge eval --model msrnet-x8 --faces held-out/ --references library --ablation
     facesr-edge eval --detection-data labelled/ --error-sheet errors.png
@@ -114,9 +119,13 @@ def command(engine: str, threads: int, json_file: str | None, **options: Any) ->
     if options["faces"] is None and options["detection_data"] is None:
         raise click.UsageError("no data; give --faces DIR for a model, or --detection-data DIR for a detector")
     common: dict[str, Any] = {"engine": engine, "threads": threads, "json_file": json_file}
+    if precision and options["references"]:
+        raise click.UsageError("--precision cannot be given with --references; build a bundle of that precision")
     if options["ablation"]:
         _evaluate_references(options, **common)
-    elif options["faces"] is not None:
+        return
+    common["precision"] = precision
+    if options["faces"] is not None:
         _evaluate_models(**{name: options[name] for name in FACE_OPTIONS if name != "ablation"}, **common)
     else:
         _evaluate_detectors(**{name: options[name] for name in DETECTOR_OPTIONS}, **common)
@@ -168,13 +177,16 @@ def _evaluate_models(
     from .condition_tables import print_conditions
 
     _check_png(sheet, "--sheet")
-    models = super_resolution_models() if all else list(dict.fromkeys(model))
     degradations, crops = degradation_names(degradation), tuple(dict.fromkeys(crop))
+    models = super_resolution_models(max(crops, default=0)) if all else list(dict.fromkeys(model))
+    if all and (omitted := sorted({*super_resolution_models()} - {*models})):
+        say(f"{', '.join(omitted)}: left out, as they do not take crops of {max(crops)} px")
     metrics = _metrics(lpips_weights, recognizer, identity, options["threads"])
     images = read_faces(faces)
     kinds = ", ".join(degradations) if len(degradations) <= MAX_NAMES else f"{len(degradations)} degradations"
     sizes = f" · crops of {', '.join(map(str, crops))} px" if crops else ""
-    say(f"{len(images)} faces of {faces} · {kinds}, seed {SEED}{sizes} · {', '.join(models)}")
+    precision = f" · {options['precision']}" if options["precision"] else ""
+    say(f"{len(images)} faces of {faces} · {kinds}, seed {SEED}{sizes} · {', '.join(models)}{precision}")
     with progress("evaluations") as bar:
         task = bar.add_task("evaluating", total=len(models) * len(degradations) * max(len(crops), 1))
         conditions = compare_conditions(

@@ -119,6 +119,7 @@ def compare(
     crop: int | None = None,
     metrics: Mapping[str, Metric] = METRICS,
     engine: str = "auto",
+    precision: str | None = None,
     threads: int = 0,
     references: Path | None = None,
     max_references: int = MAX_REFERENCES,
@@ -134,6 +135,7 @@ def compare(
             central 128 px of each face.
         metrics: name -> metric, "psnr_y_db" among them.
         engine: "auto", or the name of a runtime.
+        precision: of the graphs, as for `load`; None for that of each card.
         threads: CPU threads per call; 0 for one per core.
         references: folder of a library without these faces, for reference-based models.
         max_references: references per face.
@@ -159,12 +161,12 @@ def compare(
         for name, bundle in bundles.items():
             if bundle.card.io_spec.scale != scale:
                 continue
-            with closing(_open(bundle, engine, threads, references, max_references, hr)) as session:
+            with closing(_open(bundle, engine, precision, threads, references, max_references, hr)) as session:
                 sr, runtime = enlarged(session, lr), session.runtime
             values = compute_metrics(sr, hr, baseline, metrics)
             gain_db = values["psnr_y_db"] - bicubic.metrics["psnr_y_db"]
             cost, shown = complexity_of(bundle), sr[examples].copy()
-            rows.append(ModelRow(name, bundle.card.precision, runtime, values, gain_db, cost, shown))
+            rows.append(ModelRow(name, precision or bundle.card.precision, runtime, values, gain_db, cost, shown))
             done += 1
             report(done)
         rows.sort(key=lambda row: row.metrics["psnr_y_db"])
@@ -173,10 +175,16 @@ def compare(
 
 
 def _open(
-    bundle: Bundle, engine: str, threads: int, references: Path | None, max_references: int, hr: Images
+    bundle: Bundle,
+    engine: str,
+    precision: str | None,
+    threads: int,
+    references: Path | None,
+    max_references: int,
+    hr: Images,
 ) -> Session:
     if references is None or not bundle.card.io_spec.references:
-        return _open_own_precision(bundle, engine, threads)
+        return _open_repeatably(bundle, engine, threads, precision)
     session = open_with_references(bundle, references, max_references, engine, threads)
     check_leakage(session.library, hr)
     return session
@@ -186,18 +194,20 @@ def open_with_count(bundle: Bundle, library: Path, count: int, engine: str, thre
     """Open a session with up to `count` references per face; 0 for none."""
     if count:
         return open_with_references(bundle, library, count, engine, threads)
-    return _open_own_precision(bundle, engine, threads)
+    return _open_repeatably(bundle, engine, threads)
 
 
-def _open_own_precision(bundle: Bundle, engine: str, threads: int) -> Session:
-    """Open the graph that the card describes; "auto" depends on the bundle only, so that results can be repeated."""
+def _open_repeatably(bundle: Bundle, engine: str, threads: int, precision: str | None = None) -> Session:
+    """Open the graph of a precision, by default that of the card; "auto" depends on the bundle only, so that results
+    can be repeated."""
     default = "tensorrt" if bundle.card.engine else "onnxruntime"
-    return open_session(bundle, default if engine == "auto" else engine, threads, bundle.card.precision)
+    return open_session(bundle, default if engine == "auto" else engine, threads, precision or bundle.card.precision)
 
 
-def super_resolution_models() -> list[str]:
-    """Names of the super-resolution models in the zoo, sorted."""
-    return [name for name in catalogue.names() if read_card(catalogue.FOLDER / name).io_spec.task == "super-resolution"]
+def super_resolution_models(crop: int = 0) -> list[str]:
+    """Names of the super-resolution models in the zoo that take crops of a side in pixels, sorted."""
+    io_specs = {name: read_card(catalogue.FOLDER / name).io_spec for name in catalogue.names()}
+    return [name for name, io_spec in io_specs.items() if crop <= max(io_spec.crop_sizes, default=0)]
 
 
 def complexity_of(bundle: Bundle) -> Complexity | None:

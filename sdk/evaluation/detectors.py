@@ -80,6 +80,7 @@ def benchmark_detectors(
     score: float = DEFAULT_SCORE,
     min_face: float = MIN_FACE,
     engine: str = "auto",
+    precision: str | None = None,
     threads: int = 0,
     runs: int = RUNS,
     report: Callable[[int], None] = lambda done: None,
@@ -92,6 +93,7 @@ def benchmark_detectors(
         score: score threshold, 0..1; recall and precision use lower scores as well.
         min_face: smallest face to detect, in pixels.
         engine: "auto", or the name of a runtime.
+        precision: as for `load_detector`; None for "auto".
         threads: CPU threads per call; 0 for one per core.
         runs: timed runs of each detector at each size.
         report: called with the number of evaluated scenes.
@@ -101,6 +103,7 @@ def benchmark_detectors(
     """
     with ExitStack() as stack:
         options: dict[str, Any] = {"score": score, "min_face": min_face, "engine": engine, "threads": threads}
+        options["precision"] = precision or "auto"
         detectors = [stack.enter_context(closing(load_detector(model, **options))) for model in models]
         low_score = [Detector(detector.session, min(score, MIN_SCORE), min_face) for detector in detectors]
         predictions: list[tuple[ScenePredictions, ...]] = []

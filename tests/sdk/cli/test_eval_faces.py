@@ -140,6 +140,25 @@ def test_wide_tables_are_cut_into_several(facesr, faces, monkeypatch):
     assert headings == [["bicubic"], ["camera"]]
 
 
+def test_precision_chooses_the_graph(facesr, faces, tmp_path):
+    figures = {}
+    for precision in ("fp32", "int8"):
+        options = ["--model", "edge-nano-x4", "--precision", precision, "--json", tmp_path / "m.json", "--threads", 1]
+        result = facesr("eval", "--faces", faces, *options)
+        figures[precision] = json.loads((tmp_path / "m.json").read_text())
+        assert result.code == 0 and f"edge-nano-x4 · {precision}" in result.err
+    assert {name: figure["precision"] for name, figure in figures.items()} == {"fp32": "fp32", "int8": "int8"}
+    assert 0 < abs(figures["fp32"]["psnr_y_db"] - figures["int8"]["psnr_y_db"]) < 0.1
+
+
+def test_models_that_do_not_take_a_crop_size_are_left_out_of_all(facesr, faces, monkeypatch):
+    monkeypatch.setattr("facesr_edge.zoo.catalogue.names", lambda: ["edge-nano-x4", "edge-tiny-x8", "detector"])
+    cv2.imwrite(str(faces / "large.png"), cv2.resize(sample_faces()[0], (512, 512)))
+    result = facesr("eval", "--faces", faces, "--all", "--crop", 128, "--threads", 1)
+    assert result.code == 0 and "edge-nano-x4" in result.out
+    assert "edge-tiny-x8: left out, as they do not take crops of 128 px" in result.err
+
+
 def test_identity_distance_is_measured_on_request(facesr, faces):
     pytest.importorskip("dlib")
     options = ["--identity", *BOTH]
