@@ -50,7 +50,8 @@ def test_inspect_shows_the_card(facesr):
 
 
 def test_inspect_shows_the_projection_of_the_graph(facesr):
-    assert "low-pass" in facesr("inspect", "edge-tiny-x4-camera").out
+    assert "low-pass" in facesr("inspect", "idrn-x4-camera").out
+    assert "adaptive" in facesr("inspect", "edge-tiny-x4-camera").out
     assert json.loads(facesr("inspect", "--json", "idrn-x4").out)["projection"]["kind"] == "full"
     assert json.loads(facesr("inspect", "--json", "detector").out)["projection"] is None
 
