@@ -185,7 +185,6 @@ class TrainProgress:
 Report = Callable[[TrainProgress], None]
 
 
-@denormals_are_zero()
 def train(
     recipe: Recipe,
     task: Task,
@@ -227,19 +226,22 @@ def train(
     def progress(step: int, scores: dict[str, float]) -> TrainProgress:
         return TrainProgress(step, recipe.steps, loss, (step - first) / (time.monotonic() - start_time), scores)
 
-    for step, batch in enumerate(_batches(recipe, task, first, workers), first + 1):
-        trainer.step(batch, recipe.lr_scale(step - 1))
-        saving = step % save_every == 0 or step == recipe.steps
-        if saving or step % evaluate_every == 0 or step % REPORT_EVERY == 0:
-            loss = math.nan if trainer.running_loss is None else trainer.running_loss.item()
-            if not math.isfinite(loss):
-                raise TrainingError(f"the loss is {loss} at step {step - 1}; lower the learning rate and start over")
-        if saving:
-            trainer.save(checkpoint, step)
-        if step % evaluate_every == 0 and step < recipe.steps:
-            report(progress(step, trainer.evaluate()))
-        elif step % REPORT_EVERY == 0:
-            report(progress(step, {}))
+    with denormals_are_zero():
+        for step, batch in enumerate(_batches(recipe, task, first, workers), first + 1):
+            trainer.step(batch, recipe.lr_scale(step - 1))
+            saving = step % save_every == 0 or step == recipe.steps
+            if saving or step % evaluate_every == 0 or step % REPORT_EVERY == 0:
+                loss = math.nan if trainer.running_loss is None else trainer.running_loss.item()
+                if not math.isfinite(loss):
+                    raise TrainingError(
+                        f"the loss is {loss} at step {step - 1}; lower the learning rate and start over"
+                    )
+            if saving:
+                trainer.save(checkpoint, step)
+            if step % evaluate_every == 0 and step < recipe.steps:
+                report(progress(step, trainer.evaluate()))
+            elif step % REPORT_EVERY == 0:
+                report(progress(step, {}))
     report(progress(max(first, recipe.steps), trainer.evaluate()))
     return trainer.result.cpu().eval()
 

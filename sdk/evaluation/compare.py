@@ -207,7 +207,8 @@ def _open_repeatably(bundle: Bundle, engine: str, threads: int, precision: str |
 def super_resolution_models(crop: int = 0) -> list[str]:
     """Names of the super-resolution models in the zoo that take crops of a side in pixels, sorted."""
     io_specs = {name: read_card(catalogue.FOLDER / name).io_spec for name in catalogue.names()}
-    return [name for name, io_spec in io_specs.items() if crop <= max(io_spec.crop_sizes, default=0)]
+    networks = {name: io_spec for name, io_spec in io_specs.items() if io_spec.task == "super-resolution"}
+    return [name for name, io_spec in networks.items() if crop <= max(io_spec.crop_sizes)]
 
 
 def complexity_of(bundle: Bundle) -> Complexity | None:

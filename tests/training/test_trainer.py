@@ -284,9 +284,10 @@ def denormal_times_one():
     return float(torch.full((), 1e-40) * 1.0)
 
 
-def test_denormal_numbers_are_zero_during_training_only(tmp_path, faces):
+def test_denormal_numbers_are_zero_during_training_only(tmp_path, faces, monkeypatch):
+    monkeypatch.setattr("facesr_edge.training.trainer.REPORT_EVERY", 1)
     if not torch.set_flush_denormal(False):
         pytest.skip("this CPU cannot treat denormal numbers as zero")
     during = []
     train(plan := recipe(), RecordingPairs(plan, faces), tmp_path, lambda progress: during.append(denormal_times_one()))
-    assert during and not any(during) and denormal_times_one() > 0
+    assert during[:-1] and not any(during[:-1]) and denormal_times_one() > 0

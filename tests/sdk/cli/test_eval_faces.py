@@ -61,7 +61,7 @@ def test_several_models_are_one_table_and_all_selects_the_zoo(facesr, faces, cop
     result = facesr("eval", "--faces", faces, "--model", "idrn-x4", "--model", copy_of_idrn, "--threads", 1)
     assert result.code == 0 and result.out.count("bicubic") == 1 and "idrn-x4" in result.out and "copy-x4" in result.out
     names = [catalogue.DEFAULT_MODEL, "idrn-x4"]
-    monkeypatch.setattr("facesr_edge.sdk.evaluation.compare.super_resolution_models", lambda: names)
+    monkeypatch.setattr("facesr_edge.sdk.evaluation.compare.super_resolution_models", lambda crop=0: names)
     document = json.loads(facesr("eval", "--faces", faces, "--all", "--threads", 1, "--json").out)
     assert [model["model"] for scale in document["scales"] for model in scale["models"]] == names
 

@@ -70,7 +70,7 @@ def test_at_most_one_false_positive_in_40_scenes_without_faces(predictions):
     [
         ({"portrait", "scene", "sheet"}, LARGE, 0.97),
         ({"portrait", "scene", "sheet"}, SMALL, 0.65),
-        ({"portrait", "scene", "sheet"}, TINY, 0.6),
+        ({"portrait", "scene", "sheet"}, TINY, 0.5),
         ({"event"}, LARGE, 0.8),  # not in the data of the detector's training; 0.847 of 72 faces measured
     ],
 )
