@@ -119,9 +119,9 @@ def command(engine: str, precision: str | None, threads: int, json_file: str | N
     if options["faces"] is None and options["detection_data"] is None:
         raise click.UsageError("no data; give --faces DIR for a model, or --detection-data DIR for a detector")
     common: dict[str, Any] = {"engine": engine, "threads": threads, "json_file": json_file}
-    if precision and options["references"]:
-        raise click.UsageError("--precision cannot be given with --references; build a bundle of that precision")
     if options["ablation"]:
+        if precision:
+            raise click.UsageError("--precision cannot be given with --ablation; build a bundle of that precision")
         _evaluate_references(options, **common)
         return
     common["precision"] = precision

@@ -24,7 +24,7 @@ from ...calibration.metrics.evaluate import (
     upscale_bicubic,
 )
 from ...engines.bundle.bundle import Bundle, read_card
-from ...engines.errors import EngineError, UnknownNameError
+from ...engines.errors import EngineError, UnknownNameError, UsageError
 from ...engines.onnxruntime.reference_session import MAX_REFERENCES
 from ...engines.registry import open_session
 from ...engines.session import Session
@@ -135,7 +135,7 @@ def compare(
             central 128 px of each face.
         metrics: name -> metric, "psnr_y_db" among them.
         engine: "auto", or the name of a runtime.
-        precision: of the graphs, as for `load`; None for that of each card.
+        precision: of the graphs, as for `load`; None for that of each card. Not with references.
         threads: CPU threads per call; 0 for one per core.
         references: folder of a library without these faces, for reference-based models.
         max_references: references per face.
@@ -146,6 +146,8 @@ def compare(
     """
     if degradation not in DEGRADATIONS:
         raise UnknownNameError("degradation", degradation, DEGRADATIONS)
+    if precision and references:
+        raise UsageError("a precision cannot be given with references; build a bundle of that precision")
     bundles = dict(zip(model_names(models), map(catalogue.find, models), strict=True))
     for name, bundle in bundles.items():
         if bundle.card.io_spec.task != "super-resolution":
