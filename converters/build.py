@@ -143,7 +143,7 @@ def quantize_network(
     if options.precision == "fp32":
         return QuantizedNetwork(exported.bundle, {})
     draft = network.draft(workdir / options.precision, options.precision)
-    qdq_format: QdqFormat = "tensorrt" if options.engine == "tensorrt" else "cpu"
+    qdq_format: QdqFormat = "tensorrt" if options.for_tensorrt else "cpu"
     check = _accuracy_check(network, exported.bundle, options)
     return quantize(exported.target, check, exported.bundle, draft, report, qdq_format, options.calibration)
 
@@ -229,6 +229,6 @@ def _contents(network: LoadedNetwork, exported: ExportedNetwork, quantized: Quan
 
 
 def _notes(options: BuildOptions) -> tuple[str, ...]:
-    if options.precision == "int8" and options.engine != "tensorrt":
+    if options.precision == "int8" and not options.for_tensorrt:
         return ("INT8 for CPUs (unsigned activations, 7-bit weights); for TensorRT, build with --engine tensorrt",)
-    return (PREPARED,) if options.engine in ("auto", "tensorrt") else ()
+    return (PREPARED,) if options.engine == "auto" or options.for_tensorrt else ()

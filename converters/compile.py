@@ -1,17 +1,17 @@
-"""Compile a prepared bundle on the device that runs it, verify the engine and time it."""
+"""Compile a prepared bundle: on the device that runs it, or for RTX GPUs on any machine; verify the engines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..calibration.accuracy import CHOICE_NOTE, faster_precision
 from ..calibration.timing import median_ms
 from ..engines.bundle.bundle import (
-    ENGINE,
     FP16_ONNX,
     LAYERS,
     ONNX,
@@ -22,18 +22,20 @@ from ..engines.bundle.bundle import (
     write_bundle,
 )
 from ..engines.bundle.card import ENGINE_CHECK, Card, Evaluation, Precision, with_evaluation
-from ..engines.bundle.engine_info import mismatches
+from ..engines.bundle.engine_info import EngineInfo, mismatches
 from ..engines.cuda.device import Gpu
-from ..engines.errors import FacesrError, UsageError
+from ..engines.errors import BuildError, EngineError, FacesrError, MissingDependencyError, UsageError, one_line
 from ..engines.registry import open_session
-from ..engines.tensorrt.api import version
-from ..engines.tensorrt.builder import CompileOptions, compile_engine
+from ..engines.tensorrt.api import PRODUCTS, RTX, TENSORRT, Product, version
+from ..engines.tensorrt.builder import CompiledEngine, compile_engine
 from ..engines.tensorrt.loader import current_engine_info
+from ..engines.tensorrt.options import CompileOptions
 from ..engines.tensorrt.progress import Progress
 from ..engines.tensorrt.session import TrtSession
 from ..zoo.catalogue import ships
-from .engine_check import check_engine, check_inputs
+from .engine_check import UNTRIED, check_engine, check_inputs
 from .options import check_engine_support
+from .static_graph import static_graph
 
 PREPARED = "prepared: compile the TensorRT engine on the device; until then the bundle runs on CPUs"
 """Note on the card of a bundle that has not been compiled."""
@@ -55,8 +57,8 @@ def compile_bundle(
     Args:
         bundle: made by `build`, or compiled before.
         engine: runtime; "auto" is TensorRT if it and a GPU are available, otherwise a CPU runtime.
-        folder: destination; None for the bundle's folder, or for "NAME-tensorrt" if the bundle ships with the package.
-        options: for TensorRT; None for those of the bundle's existing engine, or the defaults.
+        folder: destination; None for the bundle's folder, or for "NAME-ENGINE" if the bundle ships with the package.
+        options: for TensorRT; None for those of the bundle's existing engines, or the defaults.
         report, watch: called with a line for each step, and with the progress of TensorRT.
 
     Returns:
@@ -67,16 +69,21 @@ def compile_bundle(
     """
     check_engine_support(engine, bundle.card.io_spec, bundle.card.name)
     cpu_int8 = bundle.card.precision == "int8" and FP16_ONNX not in bundle.card.files
-    if engine == "tensorrt" and cpu_int8:
-        raise UsageError(f"{bundle.folder} is INT8 for CPUs; build one for TensorRT: build --int8 --engine tensorrt")
+    product = next((one for one in PRODUCTS.values() if one.engine == engine), None)
+    if product and cpu_int8:
+        raise UsageError(f"{bundle.folder} is INT8 for CPUs; build one for TensorRT: build --int8 --engine {engine}")
     if folder:
         check_free(folder)
     cpu_only = cpu_int8 or bool(bundle.card.io_spec.references)
-    if engine == "tensorrt" or (engine == "auto" and not cpu_only and not why_not_tensorrt()):
-        folder = folder or (Path(f"{bundle.card.name}-tensorrt") if ships(bundle) else bundle.folder)
+    if product is None and engine == "auto" and not cpu_only and not why_not_tensorrt():
+        product = TENSORRT
+    if product:
+        folder = folder or (Path(f"{bundle.card.name}-{product.engine}") if ships(bundle) else bundle.folder)
         check_free(folder)
         check_writable(folder)
-        return _compile_tensorrt(bundle, folder, options or _options_from_card(bundle.card), report, watch)
+        options = options or _options_from_card(bundle.card, product)
+        options.check(product, bundle.card.precision)
+        return _compile_tensorrt(bundle, folder, product, options, report, watch)
     if folder:
         bundle = write_bundle(folder, bundle.card, _contents(bundle))
     default = "onnxruntime"
@@ -88,7 +95,7 @@ def compile_bundle(
 
 
 def ensure_engine(bundle: Bundle, report: Report = lambda line: None, watch: Watch = lambda progress: None) -> Bundle:
-    """Compile the TensorRT engine of a bundle if it has none that runs on this device.
+    """Compile the engines of a bundle if it has none that run on this device.
 
     Raises:
         UsageError: the bundle ships with the package, whose folder is not written to.
@@ -101,12 +108,13 @@ def ensure_engine(bundle: Bundle, report: Report = lambda line: None, watch: Wat
             f"facesr-edge build {name} --engine tensorrt -o DIR, and give DIR"
         )
     info = bundle.card.engine
+    product = PRODUCTS.get(info.runtime, TENSORRT) if info else TENSORRT
     with Gpu() as gpu:
-        reasons = mismatches(info, current_engine_info(bundle, gpu)) if info else ("it has no engine",)
-    if not reasons:
+        reasons = mismatches(info, current_engine_info(bundle, gpu, product)) if info else ("it has no engine",)
+    if not reasons and bundle.engines:
         return bundle
-    report(f"recompiling {bundle.folder}: {', and '.join(reasons)}")
-    return compile_bundle(bundle, "tensorrt", report=report, watch=watch)
+    report(f"recompiling {bundle.folder}: {', and '.join(reasons) or 'it has one engine for all sizes'}")
+    return compile_bundle(bundle, product.engine, report=report, watch=watch)
 
 
 def why_not_tensorrt() -> str:
@@ -119,27 +127,56 @@ def why_not_tensorrt() -> str:
     return ""
 
 
-def _options_from_card(card: Card) -> CompileOptions:
-    """The options that a bundle's engine was compiled with, as far as the card has them."""
+def why_not_compiled(engine: str) -> str:
+    """Why engines of a runtime cannot be compiled on this machine; "" if they can, or if none are needed."""
+    if engine == TENSORRT.engine:
+        return why_not_tensorrt()
+    try:
+        if engine == RTX.engine:
+            version(RTX)
+    except FacesrError as error:
+        return str(error)
+    return ""
+
+
+def _options_from_card(card: Card, product: Product) -> CompileOptions:
+    """The options that a bundle's engines were compiled with, as far as the card has them."""
     info = card.engine
-    if not info:
+    if not info or info.runtime != product.name:
         return CompileOptions()
     return CompileOptions(
-        hardware_compatible=info.hardware_compatible, version_compatible=info.version_compatible, dla=info.dla
+        hardware_compatible=info.hardware_compatible,
+        version_compatible=info.version_compatible,
+        dla=info.dla,
+        compute_capabilities=info.compute_capabilities,
     )
 
 
-def _compile_tensorrt(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
-    """Compile for TensorRT; of an INT8 bundle also its FP16 graph, and keep the faster engine."""
+def _compile_tensorrt(
+    bundle: Bundle, folder: Path, product: Product, options: CompileOptions, report: Report, watch: Watch
+) -> Bundle:
+    """Compile; of an INT8 bundle also its FP16 graph where engines can be timed, and keep the faster engines."""
     with TemporaryDirectory() as workdir:
-        compiled = _compile(bundle, Path(workdir) / "first", options, report, watch)
-        if FP16_ONNX in bundle.card.files:
-            fp16 = _compile(_fp16_bundle(bundle, workdir), Path(workdir) / "second", options, report, watch)
-            precision, note = _choose_precision(compiled, fp16)
-            report(note)
-            compiled = compiled if precision == "int8" else fp16
-            compiled = replace(compiled, card=replace(compiled.card, notes=(*compiled.card.notes, note)))
+        if FP16_ONNX in bundle.card.files and product is TENSORRT:
+            compiled = _faster_of_two(bundle, workdir, options, report, watch)
+        else:
+            compiled = _compile(bundle, Path(workdir) / "one", product, options, report, watch)
         return write_bundle(folder, compiled.card, _contents(compiled))
+
+
+def _faster_of_two(bundle: Bundle, workdir: str, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
+    """The faster of the INT8 and the FP16 engines; FP16 if INT8 cannot be compiled or differs from its graph."""
+    fp16 = _compile(_fp16_bundle(bundle, workdir), Path(workdir) / "second", TENSORRT, options, report, watch)
+    try:
+        int8 = _compile(bundle, Path(workdir) / "first", TENSORRT, options, report, watch)
+    except (BuildError, EngineError) as error:
+        note = f"{CHOICE_NOTE} INT8 failed, so FP16 is kept: {one_line(error)}"
+        precision: Precision = "fp16"
+    else:
+        precision, note = _choose_precision(int8, fp16)
+    report(note)
+    compiled = int8 if precision == "int8" else fp16
+    return replace(compiled, card=replace(compiled.card, notes=(*compiled.card.notes, note)))
 
 
 def _fp16_bundle(bundle: Bundle, workdir: str) -> Bundle:
@@ -149,27 +186,67 @@ def _fp16_bundle(bundle: Bundle, workdir: str) -> Bundle:
     return write_bundle(Path(workdir) / "fp16", card, contents)
 
 
-def _compile(bundle: Bundle, folder: Path, options: CompileOptions, report: Report, watch: Watch) -> Bundle:
-    """A copy of the bundle with an engine, loaded from disk and verified."""
-    card = bundle.card
-    result = compile_engine(bundle, options, watch)
-    report(f"{card.precision}: compiled by TensorRT {result.tensorrt} in {result.seconds:.0f} s")
-    with Gpu() as gpu:
-        notes = tuple(note for note in card.notes if note != PREPARED and not note.startswith(CHOICE_NOTE))
+def _compile(
+    bundle: Bundle, folder: Path, product: Product, options: CompileOptions, report: Report, watch: Watch
+) -> Bundle:
+    """A copy of the bundle with engines, loaded from disk and verified if there is a GPU."""
+    card, graph = bundle.card, bundle.read_graph(ONNX)
+    result = compile_engine(bundle, partial(static_graph, graph), options, watch, product=product)
+    report(f"{card.precision}: {_summary(result)}")
+    notes = tuple(note for note in card.notes if note != PREPARED and not note.startswith(CHOICE_NOTE))
+    sources = {name: data for name, data in _contents(bundle).items() if name not in (*bundle.engines.values(), LAYERS)}
+    with ExitStack() as owned:
+        gpu = _gpu_for(product, owned)
         info = replace(
-            current_engine_info(bundle, gpu),
+            current_engine_info(bundle, gpu) if gpu and product is TENSORRT else _portable_info(bundle, result),
             hardware_compatible=options.hardware_compatible,
             version_compatible=options.version_compatible,
             dla=options.dla,
+            compute_capabilities=options.compute_capabilities,
+            layers=result.layers,
         )
         card = replace(card, engine=info, notes=notes)
-        contents = {**_contents(bundle), ENGINE: result.engine, LAYERS: result.layers.encode()}
-        compiled = write_bundle(folder, card, contents)
-        with closing(TrtSession(compiled, gpu)) as session:
-            check, metrics = check_engine(compiled, session), {"runtime": session.runtime}
-    report(f"{card.precision}: {check}")
-    evaluation = Evaluation(ENGINE_CHECK, check.shape[0], "none", card.precision, metrics | check.to_dict())
+        compiled = write_bundle(folder, card, {**sources, **result.files})
+        evaluation = _check(compiled, gpu, product, report)
     return replace(compiled, card=with_evaluation(compiled.card, evaluation))
+
+
+def _summary(result: CompiledEngine) -> str:
+    """What was compiled, in one line: the layers are those of the smallest engine."""
+    plans, counts = result.plans, next(iter(result.layers.values()))
+    layers = ", ".join(f"{count} {name}" for name, count in counts.items())
+    size_mb = max(len(plan.engine) for plan in plans.values()) / 1e6
+    engines = f"{len(plans)} engine{'s' if len(plans) > 1 else ''} of up to {size_mb:.1f} MB"
+    return f"{engines} compiled by {result.product.name} {result.version} in {result.seconds:.0f} s ({layers})"
+
+
+def _gpu_for(product: Product, owned: ExitStack) -> Gpu | None:
+    """The GPU that new engines are checked on; None if engines of other machines are built where there is none."""
+    try:
+        return owned.enter_context(Gpu())
+    except (EngineError, MissingDependencyError):
+        if product is TENSORRT:
+            raise
+        return None
+
+
+def _portable_info(bundle: Bundle, result: CompiledEngine) -> EngineInfo:
+    """`EngineInfo` of engines that were built for GPUs of other machines."""
+    card = bundle.card
+    return EngineInfo(result.product.name, result.version, "", "", "", card.files[ONNX], calibration=card.calibration)
+
+
+def _check(bundle: Bundle, gpu: Gpu | None, product: Product, report: Report) -> Evaluation:
+    """Compare new engines with ONNX Runtime, or state that they were not tried."""
+    precision = bundle.card.precision
+    if gpu is None:
+        report(f"{precision}: {UNTRIED}")
+        metrics = {"runtime": f"{product.name} {version(product)}", "untried": UNTRIED}
+        return Evaluation(ENGINE_CHECK, 0, "none", precision, metrics)
+    with closing(TrtSession(bundle, gpu, product=product)) as session:
+        check, runtime = check_engine(bundle, session), session.runtime
+    report(f"{precision}: {check}")
+    return Evaluation(ENGINE_CHECK, check.shape[0], "none", precision, {"runtime": runtime} | check.to_dict())
 
 
 def _choose_precision(int8: Bundle, fp16: Bundle) -> tuple[Precision, str]:

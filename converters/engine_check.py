@@ -19,6 +19,9 @@ from ..engines.onnxruntime.session import OrtSession
 from ..engines.session import Session
 from .parity import consistency_parity, engine_parity
 
+UNTRIED = "not tried yet: built without a GPU; compared with ONNX Runtime when it is first loaded on one"
+"""Metric "untried" of an engine on its card."""
+
 
 @dataclass(frozen=True)
 class EngineCheck:

@@ -18,6 +18,7 @@ from ..engines.errors import UnknownNameError, UsageError
 from ..engines.onnxruntime.quantizer import METHODS
 from ..engines.openvino.session import version as openvino_version
 from ..engines.registry import ENGINES as RUNTIMES
+from ..engines.tensorrt.api import PRODUCTS
 
 ENGINES = ("auto", *sorted(RUNTIMES))
 """Runtimes to build for; "auto" is TensorRT if it and a GPU are available, otherwise the fastest CPU runtime."""
@@ -69,6 +70,11 @@ class BuildOptions:
         if self.calib_crops is not None and self.precision != "int8":
             raise UsageError("--calib-input calibrates INT8 super-resolution; add --int8 or remove --calib-input")
 
+    @property
+    def for_tensorrt(self) -> bool:
+        """Whether the graphs are in TensorRT's dialect: its form of INT8."""
+        return self.engine in {product.engine for product in PRODUCTS.values()}
+
     def check(self, io_spec: IOSpec, name: str) -> None:
         """Check the options against the network, and read the labels of `detection_data`, before any long step.
 
@@ -106,7 +112,7 @@ def check_engine_support(engine: str, io_spec: IOSpec, name: str) -> None:
     """
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
-    if engine in ("openvino", "tensorrt") and io_spec.references:
+    if engine in ("openvino", "tensorrt", "tensorrt-rtx") and io_spec.references:
         raise UsageError(f"{name} takes reference faces, which only ONNX Runtime supports; remove --engine {engine}")
     if engine == "openvino":
         openvino_version()

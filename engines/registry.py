@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from threading import Lock
 
@@ -15,25 +16,26 @@ from .errors import EngineError, UnknownNameError
 from .onnxruntime.session import OrtSession
 from .openvino.session import OvSession
 from .session import Session
+from .tensorrt.api import PRODUCTS, RTX, TENSORRT, Product
 from .tuning.candidates import Candidate, LeftOut, candidates
 from .tuning.record import read_record, write_record
 from .tuning.trial import Measurement, fastest, quick_trial, run_trial
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 """Precisions that a session may be opened in; "bf16" is the FP32 graph with arithmetic in bfloat16."""
-NAMES = {"tensorrt": "TensorRT", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
+NAMES = {**{one.engine: one.name for one in PRODUCTS.values()}, "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
 Report = Callable[[str], None]
 _measuring = Lock()
 """Trials in several threads would slow each other down."""
 
 
-def _tensorrt(bundle: Bundle, threads: int, precision: str, workers: int) -> Session:
+def _tensorrt(product: Product, bundle: Bundle, threads: int, precision: str, workers: int) -> Session:
     _check_no_references(bundle)
     if precision != bundle.card.precision:
         raise EngineError(f"the engine of {bundle.card.name} is {bundle.card.precision}; omit --precision")
     from .tensorrt.session import TrtSession
 
-    return TrtSession(bundle)
+    return TrtSession(bundle, product=product)
 
 
 def _openvino(bundle: Bundle, threads: int, precision: str, workers: int) -> Session:
@@ -47,7 +49,8 @@ def _check_no_references(bundle: Bundle) -> None:
 
 
 ENGINES: dict[str, Callable[[Bundle, int, str, int], Session]] = {
-    "tensorrt": _tensorrt,
+    "tensorrt": partial(_tensorrt, TENSORRT),
+    "tensorrt-rtx": partial(_tensorrt, RTX),
     "openvino": _openvino,
     "onnxruntime": OrtSession,
 }
@@ -86,9 +89,9 @@ def choose_engine(
 ) -> EngineChoice:
     """Select runtime, precision and number of workers for a bundle. There is no fallback.
 
-    "auto" is TensorRT if the bundle has an engine. Otherwise the fastest of the `candidates` by measurement: a trial of
-    at most 3 s when a bundle first runs on a machine, whose result is kept in the user's cache. Without a choice
-    of runtime or precision nothing is measured, and super-resolution runs on several workers.
+    "auto" is TensorRT, or TensorRT for RTX, if the bundle has its engines. Otherwise the fastest of the `candidates` by
+    measurement: a trial of at most 3 s when a bundle first runs on a machine, whose result is kept in the user's cache.
+    Without a choice of runtime or precision nothing is measured, and super-resolution runs on several workers.
 
     Args:
         bundle: to run.
@@ -107,8 +110,8 @@ def choose_engine(
         raise UnknownNameError("precision", precision, PRECISIONS)
     own = bundle.card.precision if precision == "auto" else precision
     if (info := bundle.card.engine) and engine == "auto" and own == bundle.card.precision:
-        reason = f"the bundle has an engine of {info.runtime} {info.version} for {info.gpu}"
-        return EngineChoice("tensorrt", own, 1, reason)
+        reason = f"the bundle has an engine of {info.runtime} {info.version} for {info.target}"
+        return EngineChoice(PRODUCTS.get(info.runtime, TENSORRT).engine, own, 1, reason)
     choices, _ = candidates(bundle, engine, threads, precision)
     if not choices:  # opening it raises the error that says why
         default = "openvino" if precision == "bf16" else "onnxruntime"

@@ -137,7 +137,7 @@ def _find_bundle(model: str | Path, engine: str, rebuild: bool) -> Bundle:
     bundle = catalogue.find(model)
     if not rebuild or (engine == "auto" and catalogue.ships(bundle)):  # "auto" runs those as they ship
         return bundle
-    if engine not in ("auto", "tensorrt"):
+    if engine not in ("auto", "tensorrt", "tensorrt-rtx"):
         raise UsageError(f"rebuild compiles TensorRT engines, but the engine is {engine}; leave one of the two out")
     from ..converters.compile import ensure_engine  # imports what only compiling needs
 

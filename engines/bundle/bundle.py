@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,9 +16,11 @@ from .card import Card, card_from_json
 from .external_data import external_data
 
 CARD, ONNX, WEIGHTS = "card.json", "model.onnx", "weights.safetensors"
-ENGINE, LAYERS = "model.engine", "layers.json"
-"""Written when the bundle is compiled on a device: the serialized engine, in the runtime's format, which the
-runtime's tools can read, and its layer information."""
+LAYERS = "layers.json"
+"""Written when the bundle is compiled: the layers of each engine."""
+_ENGINE = re.compile(r"model-(\d{1,6})x(\d{1,6})\.engine")
+OLD_ENGINE = "model.engine"
+"""A single engine for all sizes, as earlier bundles have; compiled again, a bundle has one for each size."""
 FP16_ONNX = "fp16.onnx"
 """The same network in FP16, next to an INT8 graph for TensorRT; used where it is faster."""
 INT8_ONNX, INT8_VNNI_ONNX = "int8.onnx", "int8_vnni.onnx"
@@ -25,9 +28,18 @@ INT8_ONNX, INT8_VNNI_ONNX = "int8.onnx", "int8_vnni.onnx"
 with VNNI, which lose less (0.004 instead of 0.011 dB on edge-tiny ×4)."""
 REFERENCES, EMBEDDING = "references.onnx", "embedding.onnx"
 """Of a reference-based network: features of a high-resolution reference face, and the embedding of a small face."""
-FILES = frozenset((CARD, ONNX, WEIGHTS, ENGINE, LAYERS, FP16_ONNX, INT8_ONNX, INT8_VNNI_ONNX, REFERENCES, EMBEDDING))
+FILES = frozenset(
+    (CARD, ONNX, WEIGHTS, OLD_ENGINE, LAYERS, FP16_ONNX, INT8_ONNX, INT8_VNNI_ONNX, REFERENCES, EMBEDDING)
+)
+Size = tuple[int, int]
+"""Height and width of the input of an engine, in pixels."""
 MAX_CARD_BYTES = 16 << 20
 """Limit of the size of ``card.json``; those of the package have up to 20 kB."""
+
+
+def engine_file(height: int, width: int) -> str:
+    """File name of the engine for inputs of a size: the serialized engine, which the runtime's tools can read."""
+    return f"model-{width}x{height}.engine"
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,12 @@ class Bundle:
     def onnx(self) -> Path:
         """Path of the graph in the card's precision."""
         return self.folder / ONNX
+
+    @property
+    def engines(self) -> dict[Size, str]:
+        """Input size -> file name of the engine that was compiled for it, sorted by size."""
+        matches = filter(None, map(_ENGINE.fullmatch, self.card.files))
+        return dict(sorted(((int(match[2]), int(match[1])), match[0]) for match in matches))
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -123,8 +141,8 @@ def read_card(folder: str | Path) -> Card:
             raise BundleError(f"{path} lists a file outside of its folder, '{name}'; do not use this bundle")
     if ONNX not in card.files:
         raise BundleError(f"{path} lists no {ONNX}; rebuild the bundle: facesr-edge build")
-    if card.engine and ENGINE not in card.files:
-        raise BundleError(f"{path} has engine info but lists no {ENGINE}; compile it: facesr-edge build {folder}")
+    if card.engine and not any(name == OLD_ENGINE or _ENGINE.fullmatch(name) for name in card.files):
+        raise BundleError(f"{path} has engine info but lists no engine; compile it: facesr-edge build {folder}")
     return card
 
 
@@ -184,7 +202,7 @@ def check_free(folder: Path) -> None:
         names = {path.name for path in folder.iterdir()} if folder.exists() else set()
     except OSError as error:
         raise OutputError(f"cannot read {folder}: {error.strerror}; choose another folder with -o") from None
-    others = sorted(names - FILES)
+    others = sorted(name for name in names - FILES if not _ENGINE.fullmatch(name))
     if others or (names and not {CARD, ONNX} <= names):
         reason = f"it holds {others[0]}" if others else f"it lacks {CARD} or {ONNX}"
         raise OutputError(f"{folder} exists and is not a bundle: {reason}; choose another folder with -o")

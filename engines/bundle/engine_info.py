@@ -8,23 +8,29 @@ from typing import Any
 
 from ..errors import BundleError
 
+RTX = "TensorRT-RTX"
+"""Runtime whose engines are built for a set of compute capabilities, not for the GPU of the machine."""
+
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """Device, software and graph of a compiled engine. An engine runs only where they match.
+    """Device, software and graph of compiled engines. They run only where these match.
 
     Args:
-        runtime: that compiled it, e.g. "TensorRT".
+        runtime: that compiled them, "TensorRT" or "TensorRT-RTX".
         version: of the runtime, e.g. "10.3.0".
-        gpu: name of the GPU, e.g. "Orin".
-        compute_capability: of the GPU, e.g. "8.7".
-        driver: newest CUDA version that the driver supports, e.g. "12.6".
+        gpu: name of the GPU, e.g. "Orin"; "" if they were built for GPUs of other machines.
+        compute_capability: of the GPU, e.g. "8.7"; "" likewise.
+        driver: newest CUDA version that the driver supports, e.g. "12.6"; "" likewise.
         onnx: SHA-256 of the graph that was compiled.
         jetpack: JetPack release of a Jetson; "" elsewhere.
         calibration: SHA-256 of the INT8 calibration inputs; "" for other precisions.
         hardware_compatible: compiled for GPUs of other compute capabilities too.
         version_compatible: compiled for later versions of the runtime too.
         dla: DLA core that it runs on; None for the GPU.
+        compute_capabilities: of the GPUs that TensorRT for RTX built for; empty for all from 8.0 on.
+        layers: input size, e.g. "64x64" -> kernels of a call, and its convolutions and matrix products by the precision
+            that is executed, e.g. {"kernels": 16, "fp16": 10}; as the builder reports them.
         jetson: settings of the Jetson while it was timed, e.g. {"power_mode": "MAXN"}; not compared.
     """
 
@@ -39,12 +45,26 @@ class EngineInfo:
     hardware_compatible: bool = False
     version_compatible: bool = False
     dla: int | None = None
+    compute_capabilities: tuple[str, ...] = ()
+    layers: dict[str, dict[str, int]] = field(default_factory=dict)
     jetson: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        required = (self.runtime, self.version, self.gpu, self.compute_capability, self.driver, self.onnx)
+        device = (self.gpu, self.compute_capability, self.driver)
+        required = (self.runtime, self.version, self.onnx, *(() if self.runtime == RTX else device))
+        capabilities = self.compute_capabilities
         if not all(isinstance(text, str) and text for text in required) or not isinstance(self.jetson, dict):
             raise BundleError("engine info needs runtime, version, gpu, compute_capability, driver and onnx")
+        if not isinstance(capabilities, tuple | list) or not all(isinstance(one, str) for one in capabilities):
+            raise BundleError("the compute capabilities of engine info must be texts")
+        object.__setattr__(self, "compute_capabilities", tuple(capabilities))  # JSON has lists only
+
+    @property
+    def target(self) -> str:
+        """The GPUs that they run on, for the user."""
+        if self.runtime != RTX:
+            return self.gpu
+        return f"compute capabilities {', '.join(self.compute_capabilities) or 'from 8.0 on'}"
 
 
 def mismatches(engine: EngineInfo, current: EngineInfo) -> tuple[str, ...]:
@@ -65,7 +85,9 @@ def mismatches(engine: EngineInfo, current: EngineInfo) -> tuple[str, ...]:
         engine.version_compatible and _is_forward_compatible(engine.version, current.version)
     ):
         messages.append(f"it was compiled by {engine.runtime} {engine.version}, this is {current.version}")
-    if engine.compute_capability != current.compute_capability and not (
+    if engine.runtime == RTX:
+        messages += _missing_capability(engine, current)
+    elif engine.compute_capability != current.compute_capability and not (
         engine.hardware_compatible and _numbers(current.compute_capability) >= AMPERE
     ):
         messages.append(
@@ -79,6 +101,14 @@ def mismatches(engine: EngineInfo, current: EngineInfo) -> tuple[str, ...]:
 
 AMPERE = (8, 0)
 """Minimum compute capability of hardware-compatible engines: TensorRT supports them from Ampere on."""
+
+
+def _missing_capability(engine: EngineInfo, current: EngineInfo) -> list[str]:
+    """A message if TensorRT for RTX did not build for this GPU."""
+    listed, capability = engine.compute_capabilities, current.compute_capability
+    if capability in listed if listed else _numbers(capability) >= AMPERE:
+        return []
+    return [f"it was compiled for {engine.target}, this GPU has {capability} ({current.gpu})"]
 
 
 def _is_forward_compatible(built: str, current: str) -> bool:

@@ -1,49 +1,76 @@
-"""TensorRT import, version check and log; the only file that imports TensorRT."""
+"""Import of TensorRT and TensorRT for RTX, version check and log; the only file that imports them."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, TextIO
 from weakref import WeakSet
 
 from ..errors import EngineError, MissingDependencyError
+from .layers import LOG_TITLE
 
-MIN_VERSION = (10, 3)
-"""Oldest supported release, the one of JetPack 6.1; older ones lack names that this package uses."""
+
+@dataclass(frozen=True)
+class Product:
+    """A product with the TensorRT API.
+
+    Args:
+        name: for messages and cards.
+        engine: its key in the registry of runtimes.
+        module: Python module.
+        min_version: oldest supported release, as older ones lack names that this package uses.
+        remedy: what to do if the installed one is older.
+    """
+
+    name: str
+    engine: str
+    module: str
+    min_version: tuple[int, int]
+    remedy: str
+
+
+TENSORRT = Product(
+    "TensorRT", "tensorrt", "tensorrt", (10, 3), "(on a Jetson: JetPack 6.1 or later), or use --engine onnxruntime"
+)
+RTX = Product("TensorRT-RTX", "tensorrt-rtx", "tensorrt_rtx", (1, 7), "or use --engine onnxruntime")
+"""TensorRT for RTX: it builds without a GPU, for a set of compute capabilities, and finishes kernels when it loads."""
+PRODUCTS = {product.name: product for product in (TENSORRT, RTX)}
 MAX_MESSAGES = 2000
 """Messages that a log keeps; the oldest are dropped first."""
 _SEVERITIES = ("internal_error", "error", "warning", "info")
 
 
-def tensorrt() -> Any:
-    """Import TensorRT; the module is untyped, and its names differ between releases.
+def tensorrt(product: Product = TENSORRT) -> Any:
+    """Import a product; the module is untyped, and its names differ between releases.
 
     Raises:
         MissingDependencyError: it is not installed.
-        EngineError: its libraries are missing, or it is older than `MIN_VERSION`.
+        EngineError: its libraries are missing, or it is older than `Product.min_version`.
     """
     try:
-        import tensorrt
+        module = import_module(product.module)
     except ModuleNotFoundError:
-        raise MissingDependencyError("TensorRT", "tensorrt", "an engine for this GPU") from None
+        raise MissingDependencyError(product.name, product.engine, "an engine for this GPU") from None
     except (ImportError, OSError) as error:
         raise EngineError(
-            f"TensorRT is installed but cannot be loaded: {one_line(str(error))}; install its libraries of the same "
-            "version, or add their folder to LD_LIBRARY_PATH"
+            f"{product.name} is installed but cannot be loaded: {one_line(str(error))}; install its libraries of the "
+            "same version, or add their folder to LD_LIBRARY_PATH"
         ) from None
-    if release(tensorrt) < MIN_VERSION:
+    if release(module) < product.min_version:
         raise EngineError(
-            f"expected TensorRT {'.'.join(map(str, MIN_VERSION))} or later, found {tensorrt.__version__}; "
-            "upgrade it (on a Jetson: JetPack 6.1 or later), or use --engine onnxruntime"
+            f"expected {product.name} {'.'.join(map(str, product.min_version))} or later, found {module.__version__}; "
+            f"upgrade it {product.remedy}"
         )
-    return tensorrt
+    return module
 
 
-def version() -> str:
-    """Version of TensorRT, e.g. "10.3.0"; raises the exceptions of `tensorrt`."""
-    return str(tensorrt().__version__)
+def version(product: Product = TENSORRT) -> str:
+    """Version of a product, e.g. "10.3.0"; raises the exceptions of `tensorrt`."""
+    return str(tensorrt(product).__version__)
 
 
 def release(trt: Any) -> tuple[int, int]:
@@ -64,10 +91,14 @@ class Log:
     def __init__(self, verbose: TextIO | None = None) -> None:
         self._verbose, self._lock = verbose, threading.RLock()
         self._messages: deque[tuple[str, str]] = deque(maxlen=MAX_MESSAGES)
+        self.layers = ""
+        """The message of the newest build that lists the layers of the engine."""
 
     def add(self, severity: str, text: str) -> None:
         """Add a message; never raises, since it is called from C++."""
         with self._lock:
+            if severity == "verbose" and text.startswith(LOG_TITLE):
+                self.layers = text
             if severity in _SEVERITIES:
                 self._messages.append((severity, one_line(text)))
             if self._verbose:

@@ -1,71 +1,52 @@
-"""Compile a bundle's ONNX graph into a TensorRT engine for the GPU of this machine."""
+"""Compile a bundle's graph into TensorRT engines, one for each input size."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..bundle.bundle import ONNX, Bundle
+from ..bundle.bundle import LAYERS, Bundle, Size, engine_file
 from ..bundle.io_spec import IOSpec
 from ..cuda.device import Gpu
-from ..errors import BuildError, OutputError, UsageError
+from ..errors import BuildError, OutputError
 from ..session import RESIDUAL, in_order
-from .api import Log, logger, tensorrt
+from .api import RTX, TENSORRT, Log, Product, logger, tensorrt
 from .errors import build_problem, load_problem, parser_problem
-from .progress import Progress, Tracker, monitor, stopped_by_interrupt
+from .layers import (
+    EngineLayer,
+    count_layers,
+    layers_from_inspector,
+    layers_from_log,
+    layers_json,
+    promised_layers,
+)
+from .options import CompileOptions, profile_of, sizes_of
+from .progress import MIN_FRACTION, Progress, Tracker, monitor, stopped_by_interrupt
 from .timing_cache import attach, cache_path, save
 
-LEVELS = range(6)
-"""TensorRT's builder optimization levels; higher levels search longer."""
-SIZES_HW = ((384, 640), (480, 640), (544, 960), (736, 1280), (1088, 1920))
-"""Default input sizes of a detector: padded 360p, VGA, 720p and 1080p frames, and half of 1080p, in which faces from
-20 px are detected."""
-
-Shape = tuple[int, int, int, int]
+GraphOf = Callable[[int, int], bytes]
+"""Height and width -> the ONNX graph for inputs of that size."""
 
 
 @dataclass(frozen=True)
-class CompileOptions:
-    """Options of an engine build.
+class Plan:
+    """An engine of one input size.
 
     Args:
-        workspace_mb: maximum scratch memory of a kernel in MiB; None: all GPU memory, TensorRT's default.
-        builder_level: one of `LEVELS`.
-        hardware_compatible: build for all GPUs from Ampere on instead of this one; slower.
-        version_compatible: loadable by later versions of TensorRT; slower, and the engine contains host code.
-        dla: DLA core to run supported layers on, the rest falls back to the GPU; None: GPU only. Batch size 1 only,
-            since a DLA engine has a single shape.
-        timing_cache: folder of timing caches, reused by later builds; None: no cache.
-        tf32: allow TF32 in FP32 convolutions; the engine is then no FP32 reference.
-        sizes_hw: for detection, (height, width) of the inputs.
-        log_file: receives every message of TensorRT, verbose ones included.
-
-    Raises:
-        UsageError: a value out of range.
+        engine: serialized engine, as read by trtexec and other tools.
+        layers: that it executes, as TensorRT reports them.
+        promised: convolutions and matrix products of the graph by precision, see `promised_layers`.
     """
 
-    workspace_mb: int | None = None
-    builder_level: int = 3
-    hardware_compatible: bool = False
-    version_compatible: bool = False
-    dla: int | None = None
-    timing_cache: Path | None = None
-    tf32: bool = False
-    sizes_hw: tuple[tuple[int, int], ...] = SIZES_HW
-    log_file: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.builder_level not in LEVELS:
-            raise UsageError(f"expected a builder level of 0 to {LEVELS[-1]}, got {self.builder_level}")
-        if self.workspace_mb is not None and self.workspace_mb < 1:
-            raise UsageError(f"expected a workspace of at least 1 MiB, got {self.workspace_mb}")
-        if self.dla is not None and self.dla < 0:
-            raise UsageError(f"expected a DLA core of 0 or higher, got {self.dla}")
+    engine: bytes
+    layers: tuple[EngineLayer, ...]
+    promised: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -73,87 +54,178 @@ class CompiledEngine:
     """Result of a build.
 
     Args:
-        engine: serialized engine, as read by trtexec and other tools.
-        layers: JSON of the engine inspector.
-        tensorrt: version that compiled it.
+        plans: input size -> its engine.
+        product: that compiled them.
+        version: of the product.
         seconds: build time.
         log: messages of TensorRT with their severity: "warning: …".
     """
 
-    engine: bytes
-    layers: str
-    tensorrt: str
+    plans: dict[Size, Plan]
+    product: Product
+    version: str
     seconds: float
     log: tuple[str, ...]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """File name -> content, for a bundle."""
+        layers = {f"{width}x{height}": plan.layers for (height, width), plan in self.plans.items()}
+        engines = {engine_file(*size): plan.engine for size, plan in self.plans.items()}
+        return {**engines, LAYERS: layers_json(layers).encode()}
+
+    @property
+    def layers(self) -> dict[str, dict[str, int]]:
+        """Input size, e.g. "64x64" -> counts of `count_layers`, for the card."""
+        return {f"{width}x{height}": count_layers(plan.layers) for (height, width), plan in self.plans.items()}
 
 
 def compile_engine(
     bundle: Bundle,
+    graph_of: GraphOf,
     options: CompileOptions | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     *,
+    product: Product = TENSORRT,
     stop: threading.Event | None = None,
-    graph: Path | None = None,
 ) -> CompiledEngine:
-    """Compile a bundle's graph for the GPU of this machine.
+    """Compile a bundle's graph: for the GPU of this machine, or with TensorRT for RTX for GPUs of other machines.
 
     Args:
         bundle: to compile; not modified.
+        graph_of: its graph for one input size.
         options: of the build; None: the defaults.
         report: called with the progress, from a thread of TensorRT.
+        product: compiler.
         stop: set it to cancel the build; Ctrl-C does the same during the build.
-        graph: another ONNX file of the same I/O specification; None: the bundle's own.
 
     Raises:
-        BuildError: TensorRT rejects the graph or the options, or the build was cancelled.
+        BuildError: TensorRT rejects the graph or the options, the build was cancelled, or an engine does not run in
+            the precision of the bundle.
         EngineError: no GPU or no driver.
         MissingDependencyError: TensorRT or the CUDA bindings are not installed.
-        UsageError: a size that the I/O specification does not allow.
+        UsageError: a size that the I/O specification does not allow, or an option that does not apply.
         OutputError: the log file cannot be written.
         BundleError: the graph was altered.
     """
-    options = options or CompileOptions()
-    start, trt = time.monotonic(), tensorrt()
-    tracker = Tracker(report, stop or threading.Event())
-    with _log_file(options.log_file) as file, Gpu() as gpu, gpu.current():
-        log = Log(file)
-        onnx = graph.read_bytes() if graph else bundle.read_graph(ONNX)
-        engine = _build(trt, gpu, onnx, profiles(bundle.card.io_spec, options), options, tracker, log)
-        layers = _inspect_layers(trt, engine, options, log)
-    return CompiledEngine(engine, layers, trt.__version__, time.monotonic() - start, log.lines)
+    options, start, trt = options or CompileOptions(), time.monotonic(), tensorrt(product)
+    card, stop = bundle.card, stop or threading.Event()
+    options.check(product, card.precision)
+    sizes = sizes_of(card.io_spec, options)
+    with _log_file(options.log_file) as file, ExitStack() as owned:
+        gpu = None if product is RTX else owned.enter_context(Gpu())
+        if gpu:
+            owned.enter_context(gpu.current())
+        build = _Build(trt, product, gpu, card.precision, card.io_spec, options, Log(file))
+        plans = {}
+        for number, size in enumerate(sizes):
+            tracker = Tracker(partial(_overall, report, number, len(sizes), start), stop)
+            plans[size] = build.plan(graph_of(*size), size, tracker)
+    return CompiledEngine(plans, product, trt.__version__, time.monotonic() - start, build.log.lines)
 
 
-def _build(
-    trt: Any,
-    gpu: Gpu,
-    onnx: bytes,
-    shapes: Sequence[tuple[Shape, Shape, Shape]],
-    options: CompileOptions,
-    tracker: Tracker,
-    log: Log,
-) -> bytes:
-    trt_logger, progress_monitor = logger(trt, log), monitor(trt, tracker)
-    builder = _builder(trt, trt_logger, log)
-    network, _parser = _network(trt, builder, trt_logger, onnx, log)
-    config = _builder_config(trt, builder, options)
-    config.progress_monitor = progress_monitor
-    for profile in shapes:
-        _add_profile(builder, network, config, *profile)
-    folder = options.timing_cache
-    cache = folder and cache_path(folder, gpu.name, gpu.compute_capability, trt.__version__)
-    if cache:
-        attach(config, cache, log)
-    with stopped_by_interrupt(tracker.stop):
-        memory = builder.build_serialized_network(network, config)
-    if tracker.failure:
-        raise tracker.failure
-    if tracker.stop.is_set():
-        raise BuildError("the build was cancelled, nothing was written; start it again: facesr-edge build")
-    if memory is None:
-        raise BuildError(build_problem(trt, log))
-    if cache:
-        save(config, cache, log)
-    return bytes(memory)
+def _overall(report: Callable[[Progress], None], number: int, count: int, start: float, one: Progress) -> None:
+    """Report the progress of one of several engines as that of all."""
+    fraction = (number + one.fraction) / count
+    left = (time.monotonic() - start) * (1 / fraction - 1) if fraction >= MIN_FRACTION else None
+    report(Progress(fraction, left, one.phase))
+
+
+class _Build:
+    """The builds of all sizes of a bundle, which share a builder."""
+
+    def __init__(
+        self,
+        trt: Any,
+        product: Product,
+        gpu: Gpu | None,
+        precision: str,
+        io_spec: IOSpec,
+        options: CompileOptions,
+        log: Log,
+    ) -> None:
+        self.trt, self.product, self.gpu, self.precision = trt, product, gpu, precision
+        self.io_spec, self.options, self.log = io_spec, options, log
+        self._logger = logger(trt, log)
+        self._builder = _builder(trt, product, self._logger, log)
+        self._cache = (
+            cache_path(options.timing_cache, gpu.name, gpu.compute_capability, trt.__version__)
+            if options.timing_cache and gpu
+            else None
+        )
+
+    def plan(self, onnx: bytes, size: Size, tracker: Tracker) -> Plan:
+        """Build the engine of one size, and prove its precision."""
+        # The flag's value differs between major releases (1 in TensorRT 10, 0 in 11): use the symbol.
+        network = self._builder.create_network(1 << int(self.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = self.trt.OnnxParser(network, self._logger)  # owns the weights, must outlive the build
+        _parse(self.trt, self.product, network, parser, onnx, self.io_spec, self.log)
+        config = _builder_config(self.trt, self._builder, self.product, self.precision, self.options)
+        config.progress_monitor = progress_monitor = monitor(self.trt, tracker)
+        self._add_profile(network, config, size)
+        if self._cache:
+            attach(config, self._cache, self.log)
+        self.log.layers = ""
+        with stopped_by_interrupt(tracker.stop):
+            memory = self._builder.build_serialized_network(network, config)
+        del progress_monitor
+        if tracker.failure:
+            raise tracker.failure
+        if tracker.stop.is_set():
+            raise BuildError("the build was cancelled, nothing was written; start it again: facesr-edge build")
+        if memory is None:
+            raise BuildError(build_problem(self.trt, self.product, self.log))
+        if self._cache:
+            save(config, self._cache, self.log)
+        engine = bytes(memory)
+        plan = Plan(engine, self._layers(engine), promised_layers(self.trt, network))
+        _check_precision(self.precision, plan, size)
+        return plan
+
+    def _add_profile(self, network: Any, config: Any, size: Size) -> None:
+        profile = self._builder.create_optimization_profile()
+        for index in range(network.num_inputs):
+            tensor = network.get_input(index)
+            shape = tuple(tensor.shape)
+            shapes = profile_of(self.io_spec, size, self.options, shape, first=index == 0)
+            try:
+                profile.set_shape(tensor.name, *shapes)
+            except ValueError as error:
+                raise BuildError(f"TensorRT rejects inputs of {shapes[1]}: {error}; export the network again") from None
+        if config.add_optimization_profile(profile) < 0:
+            raise BuildError(
+                f"TensorRT rejects inputs of {size[1]}x{size[0]} px for a network input of "
+                f"{tuple(network.get_input(0).shape)}; export the network again"
+            )
+
+    def _layers(self, engine: bytes) -> tuple[EngineLayer, ...]:
+        """Layers of a new engine: from its inspector, or without a GPU, where it cannot be loaded, from the log."""
+        if self.product is RTX:
+            return layers_from_log(self.log.layers)
+        runtime = self.trt.Runtime(self._logger)
+        runtime.engine_host_code_allowed = self.options.version_compatible  # safe: it was built in this process
+        if self.options.dla is not None:
+            runtime.DLA_core = self.options.dla
+        loaded = runtime.deserialize_cuda_engine(engine)  # as a session does, which proves that it loads
+        if loaded is None:
+            raise BuildError(load_problem(self.trt, "the new engine", self.log))
+        inspector = loaded.create_engine_inspector()
+        return layers_from_inspector(str(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON)))
+
+
+def _check_precision(precision: str, plan: Plan, size: Size) -> None:
+    """Raise a BuildError if an engine executes no layer in the precision of its graph.
+
+    TensorRT fuses layers, so counts may differ; an engine whose layers have no type is not judged.
+    """
+    executed = count_layers(plan.layers)
+    known = any(layer.has_weights and layer.precision for layer in plan.layers)
+    if known and plan.promised.get(precision) and not executed.get(precision):
+        found = ", ".join(f"{count} {name}" for name, count in executed.items() if name != "kernels")
+        raise BuildError(
+            f"the engine for {size[1]}x{size[0]} px has no layer in {precision.upper()}: {found}; "
+            "build in another precision, or use another version of TensorRT"
+        )
 
 
 def _log_file(path: Path | None) -> AbstractContextManager[TextIO | None]:
@@ -163,96 +235,69 @@ def _log_file(path: Path | None) -> AbstractContextManager[TextIO | None]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from None
 
 
-def _builder(trt: Any, trt_logger: Any, log: Log) -> Any:
+def _builder(trt: Any, product: Product, trt_logger: Any, log: Log) -> Any:
     try:
         return trt.Builder(trt_logger)
     except TypeError:  # the bindings raise it if TensorRT returns a null pointer
         raise BuildError(
-            f"TensorRT {trt.__version__} cannot start on this GPU: {log.last_error}; run facesr-edge doctor for details"
+            f"{product.name} {trt.__version__} cannot start on this GPU: {log.last_error}; "
+            "run facesr-edge doctor for details"
         ) from None
 
 
-def _network(trt: Any, builder: Any, trt_logger: Any, onnx: bytes, log: Log) -> tuple[Any, Any]:
-    """The network and its parser, which owns the weights and must outlive the build."""
-    # The flag's value differs between major releases (1 in TensorRT 10, 0 in 11): use the symbol.
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, trt_logger)
+def _parse(trt: Any, product: Product, network: Any, parser: Any, onnx: bytes, io_spec: IOSpec, log: Log) -> None:
+    """Parse a graph into a network, and check its inputs and outputs."""
     if not parser.parse(onnx):  # bytes: the parser would follow external data of a file to other files
-        raise BuildError(parser_problem(trt, parser, log))
+        raise BuildError(parser_problem(trt, product, parser, log))
     outputs = [str(network.get_output(index).name) for index in range(network.num_outputs)]
-    if network.num_inputs != 1 or not in_order(outputs):
+    inputs = 4 if io_spec.references else 1
+    if network.num_inputs != inputs or not in_order(outputs):
         raise BuildError(
-            f"expected a graph of one input and one output (besides '{RESIDUAL}'), the graph has {network.num_inputs} "
-            f"inputs and {', '.join(outputs) or 'no output'}; export the network again: facesr-edge build"
-        )
-    return network, parser
-
-
-def _add_profile(builder: Any, network: Any, config: Any, min_shape: Shape, opt_shape: Shape, max_shape: Shape) -> None:
-    pixels = network.get_input(0)
-    profile = builder.create_optimization_profile()
-    try:
-        profile.set_shape(pixels.name, min=min_shape, opt=opt_shape, max=max_shape)
-    except ValueError as error:
-        raise BuildError(f"TensorRT rejects inputs of {opt_shape}: {error}; export the network again") from None
-    if config.add_optimization_profile(profile) < 0:
-        raise BuildError(
-            f"TensorRT rejects inputs of {opt_shape} for a network input of {tuple(pixels.shape)}; "
-            "export the network again"
+            f"expected a graph of {inputs} inputs and one output (besides '{RESIDUAL}'), the graph has "
+            f"{network.num_inputs} inputs and {', '.join(outputs) or 'no output'}; "
+            "export the network again: facesr-edge build"
         )
 
 
-def _inspect_layers(trt: Any, engine: bytes, options: CompileOptions, log: Log) -> str:
-    """Load the engine as a session does, which proves that it loads, and return the inspector's JSON."""
-    runtime = trt.Runtime(logger(trt, log))
-    runtime.engine_host_code_allowed = options.version_compatible  # safe: the engine was built in this process
-    if options.dla is not None:
-        runtime.DLA_core = options.dla
-    loaded = runtime.deserialize_cuda_engine(engine)
-    if loaded is None:
-        raise BuildError(load_problem(trt, "the new engine", log))
-    return str(loaded.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
-
-
-def profiles(io_spec: IOSpec, options: CompileOptions) -> tuple[tuple[Shape, Shape, Shape], ...]:
-    """Optimization profiles of an engine: min, opt and max shape of each, (N, H, W, 3).
-
-    Raises:
-        UsageError: a size that the I/O specification does not allow.
-    """
-    sizes = [(side, side) for side in io_spec.crop_sizes] or list(io_spec.sizes_hw or options.sizes_hw)
-    invalid = [(h, w) for h, w in sizes if min(h, w) < 1 or h % io_spec.multiple or w % io_spec.multiple]
-    if invalid or not sizes:
-        listed = ", ".join(f"{w}x{h}" for h, w in invalid) or "none"
-        raise UsageError(f"expected sizes that are a multiple of {io_spec.multiple}, got {listed}; pad them")
-    shapes = []
-    for height, width in dict.fromkeys(sizes):
-        max_batch = max(io_spec.batches_of(height, width)) if io_spec.crop_sizes and options.dla is None else 1
-        max_shape = (max_batch, height, width, 3)
-        shapes.append(((1, height, width, 3), max_shape, max_shape))
-    return tuple(shapes)
-
-
-def _builder_config(trt: Any, builder: Any, options: CompileOptions) -> Any:
+def _builder_config(trt: Any, builder: Any, product: Product, precision: str, options: CompileOptions) -> Any:
     """`IBuilderConfig` of a build."""
     config = builder.create_builder_config()
-    config.builder_optimization_level = options.builder_level
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # layer names for the profiler
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # names and types of layers
+    if precision == "fp32" and not options.tf32:
+        config.clear_flag(trt.BuilderFlag.TF32)
+    if product is RTX:
+        _set_compute_capabilities(trt, config, options.compute_capabilities)
+        return config
+    if options.builder_level is not None:
+        config.builder_optimization_level = options.builder_level
     if options.workspace_mb is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
-    if not options.tf32:
-        config.clear_flag(trt.BuilderFlag.TF32)
     if options.hardware_compatible:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.dla is not None:
-        if options.dla >= builder.num_DLA_cores:
-            raise BuildError(
-                f"expected a DLA core below {builder.num_DLA_cores}, the number of cores of this device, "
-                f"got {options.dla}; omit --dla to build for the GPU"
-            )
-        config.default_device_type = trt.DeviceType.DLA
-        config.DLA_core = options.dla
-        config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+        _use_dla(trt, builder, config, options.dla)
     return config
+
+
+def _set_compute_capabilities(trt: Any, config: Any, capabilities: tuple[str, ...]) -> None:
+    config.num_compute_capabilities = len(capabilities)
+    for index, capability in enumerate(capabilities):
+        name = f"SM{capability.replace('.', '')}"
+        if not config.set_compute_capability(getattr(trt.ComputeCapability, name), index):
+            raise BuildError(
+                f"{RTX.name} {trt.__version__} rejects compute capability {capability}; "
+                "leave it out of --compute-capabilities, or use another version"
+            )
+
+
+def _use_dla(trt: Any, builder: Any, config: Any, core: int) -> None:
+    if core >= builder.num_DLA_cores:
+        raise BuildError(
+            f"expected a DLA core below {builder.num_DLA_cores}, the number of cores of this device, got {core}; "
+            "omit --dla to build for the GPU"
+        )
+    config.default_device_type = trt.DeviceType.DLA
+    config.DLA_core = core
+    config.set_flag(trt.BuilderFlag.GPU_FALLBACK)

@@ -1,4 +1,4 @@
-"""Execution slot of a TensorRT engine: execution context, buffers and CUDA graph of one input shape."""
+"""Loaded TensorRT engines, and their execution slots: execution context, buffers and CUDA graph of one input shape."""
 
 from __future__ import annotations
 
@@ -13,33 +13,54 @@ from ..cuda.device import Gpu
 from ..cuda.streams import CudaGraph, Stream
 from ..errors import EngineError
 from .api import Log
+from .kernel_cache import KernelCache
 
 
 @dataclass(frozen=True)
-class LoadedEngine:
-    """A deserialized engine and the resources that its slots share.
+class EngineHost:
+    """What the engines of a bundle share.
 
     Args:
         trt: the TensorRT module.
-        engine: an `ICudaEngine` of one input.
-        runtime: the `Runtime` of the engine, which must outlive it.
-        pixels: name of the input.
-        results: names of the outputs, in the order of `Output`: one, or with the residual two.
-        gpu: GPU of the engine.
+        runtime: the `Runtime` of the engines, which must outlive them.
+        gpu: GPU of the engines.
         stream: where all work is queued.
         scratch: activation memory of the running slot.
+        kernels: kernels that TensorRT for RTX finished at load time; None for TensorRT.
         log: messages of TensorRT.
     """
 
     trt: Any
-    engine: Any
     runtime: Any
-    pixels: str
-    results: tuple[str, ...]
     gpu: Gpu
     stream: Stream
     scratch: DeviceArray
+    kernels: KernelCache | None
     log: Log
+
+    def close(self) -> None:
+        """Release stream and activation memory."""
+        if self.kernels:
+            self.kernels.save()
+        self.stream.close()
+        self.scratch.close()
+
+
+@dataclass(frozen=True)
+class LoadedEngine:
+    """A deserialized engine of one input size, released with its last reference.
+
+    Args:
+        host: what it shares with the other sizes.
+        engine: an `ICudaEngine` of one input.
+        pixels: name of the input.
+        results: names of the outputs, in the order of `Output`: one, or with the residual two.
+    """
+
+    host: EngineHost
+    engine: Any
+    pixels: str
+    results: tuple[str, ...]
 
     def context(self, profile: int, shape: tuple[int, ...]) -> Any:
         """Create an execution context for a shape (N, H, W, 3) of a profile, in the shared activation memory.
@@ -47,22 +68,20 @@ class LoadedEngine:
         Raises:
             EngineError: TensorRT rejects the shape.
         """
-        context = self.engine.create_execution_context(self.trt.ExecutionContextAllocationStrategy.USER_MANAGED)
-        ready = context is not None and context.set_optimization_profile_async(profile, self.stream.handle)
+        host = self.host
+        strategy = host.trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        how = host.kernels.config(self.engine, strategy) if host.kernels else strategy
+        context = self.engine.create_execution_context(how)
+        ready = context is not None and context.set_optimization_profile_async(profile, host.stream.handle)
         if not ready or not context.set_input_shape(self.pixels, shape):
-            raise EngineError(f"TensorRT cannot run an input of {shape}: {self.log.last_error}")
-        context.set_device_memory(self.scratch.pointer, self.scratch.nbytes)
+            raise EngineError(f"TensorRT cannot run an input of {shape}: {host.log.last_error}")
+        context.set_device_memory(host.scratch.pointer, host.scratch.nbytes)
         return context
 
     def execute(self, context: Any) -> None:
         """Queue an inference; raises an EngineError if TensorRT fails."""
-        if not context.execute_async_v3(self.stream.handle):
-            raise EngineError(f"TensorRT inference failed: {self.log.last_error}")
-
-    def close(self) -> None:
-        """Release stream and activation memory; the engine is released with its last reference."""
-        self.stream.close()
-        self.scratch.close()
+        if not context.execute_async_v3(self.host.stream.handle):
+            raise EngineError(f"TensorRT inference failed: {self.host.log.last_error}")
 
 
 class ExecutionSlot:
@@ -79,11 +98,11 @@ class ExecutionSlot:
 
     def __init__(self, loaded: LoadedEngine, profile: int, shape: tuple[int, ...]) -> None:
         self.count, self.profile = shape[0], profile
-        self.no_graph_reason = "" if loaded.gpu.graphs else f"not supported by {loaded.gpu.runtime}"
+        gpu = loaded.host.gpu
+        self.no_graph_reason = "" if gpu.graphs else f"not supported by {gpu.runtime}"
         """Why no CUDA graph is used; "" if one is or will be captured."""
-        self._loaded = loaded
+        self.loaded = loaded
         self._graph: CudaGraph | None = None
-        gpu = loaded.gpu
         self._context = loaded.context(profile, shape)
         layouts = [self._layout(name) for name in loaded.results]
         self.input, self.host_in = gpu.empty(shape, np.uint8), gpu.pinned(shape, np.uint8)
@@ -93,16 +112,16 @@ class ExecutionSlot:
 
     def _layout(self, result: str) -> tuple[tuple[int, ...], DTypeLike]:
         """Shape and dtype of an output."""
-        dtype = np.dtype(self._loaded.trt.nptype(self._loaded.engine.get_tensor_dtype(result)))
+        dtype = np.dtype(self.loaded.host.trt.nptype(self.loaded.engine.get_tensor_dtype(result)))
         return tuple(self._context.get_tensor_shape(result)), dtype
 
     def bind(self, context: Any) -> None:
         """Set the buffers' addresses in a context of this shape; raises an EngineError if TensorRT rejects one."""
-        loaded = self._loaded
+        loaded = self.loaded
         names, arrays = (loaded.pixels, *loaded.results), (self.input, *self.outputs)
         for name, array in zip(names, arrays, strict=True):
             if not context.set_tensor_address(name, array.pointer):
-                raise EngineError(f"TensorRT rejects the address of '{name}': {loaded.log.last_error}")
+                raise EngineError(f"TensorRT rejects the address of '{name}': {loaded.host.log.last_error}")
 
     def enqueue(self) -> None:
         """Queue an inference from `input` to `outputs`: the first directly, later ones as a CUDA graph.
@@ -110,22 +129,22 @@ class ExecutionSlot:
         Raises:
             EngineError: TensorRT or the driver failed.
         """
-        loaded = self._loaded
+        loaded = self.loaded
         if self._graph:
-            self._graph.launch(loaded.stream)
+            self._graph.launch(loaded.host.stream)
         else:
             loaded.execute(self._context)
             if not self.no_graph_reason:
                 self._graph = self._capture()
         for array in self.outputs:
-            array.stream = loaded.stream
+            array.stream = loaded.host.stream
 
     def _capture(self) -> CudaGraph | None:
         """Capture an inference, after a direct one, in which TensorRT does the deferred work of a new shape."""
-        loaded = self._loaded
-        loaded.stream.synchronize()
+        loaded = self.loaded
+        loaded.host.stream.synchronize()
         try:
-            with loaded.gpu.capture(loaded.stream) as graph:
+            with loaded.host.gpu.capture(loaded.host.stream) as graph:
                 loaded.execute(self._context)
         except EngineError as error:
             self.no_graph_reason = str(error)

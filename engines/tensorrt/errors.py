@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import Log, one_line
+from .api import RTX, Log, Product, one_line
 
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "insufficient memory", "memory allocation", "failed_allocation")
 _UNSUPPORTED = ("could not find any implementation", "no implementation", "unsupported", "not supported")
@@ -12,7 +12,7 @@ _INCOMPATIBLE = ("version tag", "serialization", "platform", "compute capability
 """Phrases that TensorRT's messages share across releases; they select the remedy, the message itself is reported."""
 
 
-def parser_problem(trt: Any, parser: Any, log: Log) -> str:
+def parser_problem(trt: Any, product: Product, parser: Any, log: Log) -> str:
     """Message for a graph that an `OnnxParser` rejects: its first error; all of them are added to the log."""
     messages = [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
     for message in messages:
@@ -20,8 +20,8 @@ def parser_problem(trt: Any, parser: Any, log: Log) -> str:
     reason = messages[0] if messages else log.last_error
     more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
     return (
-        f"TensorRT {trt.__version__} cannot parse the graph: {reason}{more}; "
-        "use a newer TensorRT, another precision, or --engine onnxruntime"
+        f"{product.name} {trt.__version__} cannot parse the graph: {reason}{more}; "
+        f"use a newer {product.name}, another precision, or --engine onnxruntime"
     )
 
 
@@ -32,23 +32,23 @@ def _parser_error(error: Any) -> str:
     return one_line(f"{location}: {code.lower().replace('_', ' ')}, {error.desc()}")
 
 
-def build_problem(trt: Any, log: Log) -> str:
+def build_problem(trt: Any, product: Product, log: Log) -> str:
     """Message for a failed build."""
     # The newest error often states only that the build failed; an earlier one has the cause.
     memory, unsupported = _last_match(log.errors, _OUT_OF_MEMORY), _last_match(log.errors, _UNSUPPORTED)
+    name = f"{product.name} {trt.__version__}"
     if memory:
         return (
-            f"TensorRT {trt.__version__} ran out of memory while building: {memory}; use a smaller --workspace-mb, "
+            f"{name} ran out of memory while building: {memory}; use a smaller --workspace-mb, "
             "a lower --builder-level, or stop other programs that use the GPU"
         )
     if unsupported:
+        remedy = "leave 7.5 out of --compute-capabilities" if product is RTX else "a larger --workspace-mb"
         return (
-            f"TensorRT {trt.__version__} has no kernel for a part of the graph: {unsupported}; "
-            "use a newer TensorRT, a larger --workspace-mb, or another precision"
+            f"{name} has no kernel for a part of the graph: {unsupported}; "
+            f"use another precision, {remedy}, or another version"
         )
-    return (
-        f"TensorRT {trt.__version__} could not build the engine: {log.last_error}; --log-file FILE keeps its full log"
-    )
+    return f"{name} could not build the engine: {log.last_error}; --log-file FILE keeps its full log"
 
 
 def load_problem(trt: Any, name: str, log: Log) -> str:

@@ -1,28 +1,31 @@
-"""Load a bundle's TensorRT engine: check that it matches this device, deserialize it, allocate activation memory."""
+"""Load a bundle's TensorRT engines: check that they match this device, deserialize them, allocate memory."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..bundle.bundle import ENGINE, ONNX, Bundle
+from ..bundle.bundle import ONNX, Bundle, Size
 from ..bundle.engine_info import EngineInfo, mismatches
 from ..cuda.device import Gpu
 from ..errors import EngineError
 from ..jetson import this_jetson
 from ..session import RESIDUAL, in_order
-from .api import Log, logger, tensorrt, version
-from .context import LoadedEngine
+from .api import RTX, TENSORRT, Log, Product, logger, tensorrt, version
+from .context import EngineHost, LoadedEngine
 from .errors import load_problem
+from .kernel_cache import KernelCache
 
 
-def current_engine_info(bundle: Bundle, gpu: Gpu) -> EngineInfo:
-    """`EngineInfo` of an engine compiled from this bundle now, on this GPU, with default options."""
+def current_engine_info(bundle: Bundle, gpu: Gpu, product: Product = TENSORRT) -> EngineInfo:
+    """`EngineInfo` of engines compiled from this bundle now, on this GPU, with default options."""
     card, jetson = bundle.card, this_jetson()
     return EngineInfo(
-        runtime="TensorRT",
-        version=version(),
+        runtime=product.name,
+        version=version(product),
         gpu=gpu.name,
         compute_capability=gpu.compute_capability,
         driver=gpu.driver,
@@ -33,57 +36,78 @@ def current_engine_info(bundle: Bundle, gpu: Gpu) -> EngineInfo:
     )
 
 
-def load(bundle: Bundle, gpu: Gpu, engine: bytes | None = None) -> LoadedEngine:
-    """Deserialize an engine, with a stream and activation memory.
+@dataclass(frozen=True)
+class Loaded:
+    """The engines of a bundle: what they share, and one for each input size."""
+
+    host: EngineHost
+    engines: dict[Size, LoadedEngine]
+
+
+def load(bundle: Bundle, gpu: Gpu, engines: Mapping[Size, bytes] | None = None, product: Product = TENSORRT) -> Loaded:
+    """Deserialize the engines of a bundle, with a stream and activation memory.
 
     Args:
-        bundle: with a compiled engine, or whose graph `engine` was compiled from.
-        gpu: where to load it.
-        engine: serialized engine; None: the bundle's own, after its `EngineInfo` is checked against this device.
+        bundle: with compiled engines, or whose graph `engines` were compiled from.
+        gpu: where to load them.
+        engines: input size -> serialized engine; None: the bundle's own, after its `EngineInfo` is checked against
+            this device.
+        product: that compiled them.
 
     Raises:
         EngineError: the bundle has no engine, it is for another device or release, or TensorRT cannot load it.
         MissingDependencyError: TensorRT is not installed.
-        BundleError: the engine was altered.
+        BundleError: an engine was altered.
     """
-    trt, info = tensorrt(), bundle.card.engine
-    if engine is None:
-        engine = _matching_engine(bundle, gpu, info)
+    trt, info = tensorrt(product), bundle.card.engine
+    if engines is None:
+        engines = _matching_engines(bundle, gpu, info, product)
     log = Log()
     with gpu.current():
-        runtime = _runtime(trt, info, log)
-        loaded = runtime.deserialize_cuda_engine(engine)
-        if loaded is None:
-            raise EngineError(load_problem(trt, str(bundle.folder), log))
-        pixels, results = _io_names(trt, loaded, bundle)
-        scratch = gpu.empty((max(1, loaded.device_memory_size_v2),), np.uint8)
-        return LoadedEngine(trt, loaded, runtime, pixels, results, gpu, gpu.stream(), scratch, log)
+        runtime = _runtime(trt, product, info, log)
+        found = {size: _deserialize(trt, runtime, bundle, engine, log) for size, engine in engines.items()}
+        scratch_bytes = max(engine.device_memory_size_v2 for engine in found.values())
+        kernels = KernelCache(trt, gpu, bundle, log) if product is RTX else None
+        scratch = gpu.empty((max(1, scratch_bytes),), np.uint8)
+        host = EngineHost(trt, runtime, gpu, gpu.stream(), scratch, kernels, log)
+    names = {size: _io_names(trt, engine, bundle) for size, engine in found.items()}
+    return Loaded(host, {size: LoadedEngine(host, engine, *names[size]) for size, engine in found.items()})
 
 
-def _matching_engine(bundle: Bundle, gpu: Gpu, info: EngineInfo | None) -> bytes:
-    """The bundle's engine, if it was compiled for this device."""
+def _deserialize(trt: Any, runtime: Any, bundle: Bundle, engine: bytes, log: Log) -> Any:
+    loaded = runtime.deserialize_cuda_engine(engine)
+    if loaded is None:
+        raise EngineError(load_problem(trt, str(bundle.folder), log))
+    return loaded
+
+
+def _matching_engines(bundle: Bundle, gpu: Gpu, info: EngineInfo | None, product: Product) -> dict[Size, bytes]:
+    """The bundle's engines, if they were compiled for this device."""
     if info is None:
         raise EngineError(
             f"{bundle.folder} has no compiled engine; compile one and use the folder that is written: "
-            f"facesr-edge build {bundle.folder} --engine tensorrt"
+            f"facesr-edge build {bundle.folder} --engine {product.engine}"
         )
-    reasons = mismatches(info, current_engine_info(bundle, gpu))
+    reasons = mismatches(info, current_engine_info(bundle, gpu, product))
+    if not reasons and not bundle.engines:
+        reasons = ("it has one engine for all sizes, not one for each",)
     if reasons:
         raise EngineError(
-            f"the engine of {bundle.folder} is incompatible: {', and '.join(reasons)}; "
+            f"the engine of {bundle.folder} is incompatible: {', '.join(reasons)}; "
             f"compile it again: facesr-edge build {bundle.folder}"
         )
-    return bundle.read(ENGINE)
+    return {size: bundle.read(name) for size, name in bundle.engines.items()}
 
 
-def _runtime(trt: Any, info: EngineInfo | None, log: Log) -> Any:
+def _runtime(trt: Any, product: Product, info: EngineInfo | None, log: Log) -> Any:
     try:
         runtime = trt.Runtime(logger(trt, log))
     except TypeError:  # the bindings raise it if TensorRT returns a null pointer
         raise EngineError(
-            f"TensorRT {trt.__version__} cannot start on this GPU: {log.last_error}; run facesr-edge doctor for details"
+            f"{product.name} {trt.__version__} cannot start on this GPU: {log.last_error}; "
+            "run facesr-edge doctor for details"
         ) from None
-    if info is not None:
+    if info is not None and product is TENSORRT:
         # A version-compatible engine contains host code: allowed only if the card, which hashes the engine, says so.
         runtime.engine_host_code_allowed = info.version_compatible
         if info.dla is not None:

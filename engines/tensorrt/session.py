@@ -1,10 +1,9 @@
-"""TensorRT session of a compiled bundle."""
+"""TensorRT session of a compiled bundle; TensorRT for RTX has the same API."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from threading import RLock
@@ -14,15 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batching import split_batch
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import Bundle, Size
 from ..bundle.io_spec import IOSpec
 from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
 from ..cuda.output import DeviceOutput
 from ..errors import EngineError
 from ..session import CLOSED, LayerTime, Output
-from .context import ExecutionSlot, LoadedEngine
-from .loader import load
+from .api import TENSORRT, Product
+from .context import EngineHost, ExecutionSlot, LoadedEngine
+from .layers import layers_from_inspector
+from .loader import Loaded, load
 
 MAX_SOURCES = 8
 """Input arrays that `infer_on_device` keeps alive before it synchronizes the stream to release them."""
@@ -41,18 +42,25 @@ class TrtSession:
     Args:
         bundle: compiled on this device.
         gpu: where to run it, must outlive the session; None: the first GPU.
-        engine: another engine of the same I/O specification, e.g. one just compiled; None: the bundle's own.
+        engines: input size -> other engines of the same I/O specification, e.g. just compiled; None: the bundle's own.
+        product: that compiled them.
 
     Raises:
         EngineError: the bundle has no engine, it is for another device, or TensorRT cannot load it.
         MissingDependencyError: TensorRT or the CUDA bindings are not installed.
     """
 
-    def __init__(self, bundle: Bundle, gpu: Gpu | None = None, engine: bytes | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        gpu: Gpu | None = None,
+        engines: Mapping[Size, bytes] | None = None,
+        product: Product = TENSORRT,
+    ) -> None:
         io_spec, self.lock = bundle.card.io_spec, RLock()
         with ExitStack() as owned:
             self.gpu = gpu or owned.enter_context(Gpu())
-            self._loaded: LoadedEngine | None = load(bundle, self.gpu, engine)
+            self._loaded: Loaded | None = load(bundle, self.gpu, engines, product)
             with self.gpu.current():
                 self._slots = _create_slots(self._loaded, io_spec)
             self._owned = owned.pop_all()
@@ -60,7 +68,7 @@ class TrtSession:
         self.io_spec = io_spec if io_spec.crop_sizes else replace(io_spec, sizes_hw=tuple(self._slots))
         self._merged: dict[tuple[int, ...], DeviceArray] = {}
         self._sources: list[DeviceArray] = []
-        self._engine = f"TensorRT {self._loaded.trt.__version__} ({self.gpu.name}"
+        self._engine = f"{product.name} {self._loaded.host.trt.__version__} ({self.gpu.name}"
         self.runtime = f"{self._engine}, CUDA graphs)"
         self._update_runtime(slot for slots in self._slots.values() for slot in slots.values())
 
@@ -71,18 +79,18 @@ class TrtSession:
         return [self._output(batch) for batch in batches]
 
     def _output(self, batch: NDArray[np.uint8]) -> Output:
-        with self._running(batch) as (loaded, slots):
+        with self._running(batch) as (host, slots):
             merged = [np.empty((len(batch), *array.shape[1:]), array.dtype) for array in slots[0].outputs]
             for slot, start in _with_offsets(slots):
                 rows = slice(start, start + slot.count)
                 slot.host_in[...] = batch[rows]
-                self.gpu.upload(slot.host_in, slot.input, loaded.stream)
+                self.gpu.upload(slot.host_in, slot.input, host.stream)
                 slot.enqueue()
-                for array, host in zip(slot.outputs, slot.host_outputs, strict=True):
-                    self.gpu.download(array, host, loaded.stream)
-                loaded.stream.synchronize()
-                for whole, host in zip(merged, slot.host_outputs, strict=True):
-                    whole[rows] = host
+                for array, pinned in zip(slot.outputs, slot.host_outputs, strict=True):
+                    self.gpu.download(array, pinned, host.stream)
+                host.stream.synchronize()
+                for whole, pinned in zip(merged, slot.host_outputs, strict=True):
+                    whole[rows] = pinned
         self._update_runtime(slots)
         return Output(*merged)
 
@@ -109,25 +117,25 @@ class TrtSession:
             return self._output_on_device(array)
 
     def _output_on_device(self, array: Any) -> DeviceOutput:
-        stream = self._open_engine().stream
+        stream = self._open_host().stream
         source = self.gpu.view(array, stream)
         if len(self._sources) == MAX_SOURCES:
             stream.synchronize()
             self._sources.clear()
         self._sources.append(source)  # the caller's memory must not be reused before it is copied
         # Only shape and dtype are checked: a zero-stride host array of the same shape replaces the source.
-        with self._running(np.broadcast_to(np.zeros((), source.dtype), source.shape)) as (loaded, slots):
+        with self._running(np.broadcast_to(np.zeros((), source.dtype), source.shape)) as (host, slots):
             if len(slots) == 1:
-                self.gpu.copy(source, slots[0].input, loaded.stream)
+                self.gpu.copy(source, slots[0].input, host.stream)
                 slots[0].enqueue()
                 results = slots[0].outputs
             else:
                 results = tuple(self._merged_array(source.shape[0], array) for array in slots[0].outputs)
                 for slot, start in _with_offsets(slots):
-                    self.gpu.copy(source.narrow(start, slot.count), slot.input, loaded.stream)
+                    self.gpu.copy(source.narrow(start, slot.count), slot.input, host.stream)
                     slot.enqueue()
                     for array, merged in zip(slot.outputs, results, strict=True):
-                        self.gpu.copy(array, merged.narrow(start, slot.count), loaded.stream)
+                        self.gpu.copy(array, merged.narrow(start, slot.count), host.stream)
         self._update_runtime(slots)
         return DeviceOutput(*results)
 
@@ -136,22 +144,25 @@ class TrtSession:
         rows = array.shape[1:]
         if rows not in self._merged or self._merged[rows].shape[0] < count:
             self._merged[rows] = self.gpu.empty((count, *rows), array.dtype)
-            self._merged[rows].stream = self._open_engine().stream
+            self._merged[rows].stream = self._open_host().stream
         return self._merged[rows].leading(count)
 
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
-        with self._running(batch) as (loaded, slots):
+        with self._running(batch) as (host, slots):
             if len(slots) > 1:
                 max_batch = max(self._slots[batch.shape[1], batch.shape[2]])
                 raise EngineError(f"expected a batch of at most {max_batch}, one call, got {len(batch)}")
             slots[0].host_in[...] = batch
-            self.gpu.upload(slots[0].host_in, slots[0].input, loaded.stream)
-            return _layer_times(loaded, slots[0], runs)
+            self.gpu.upload(slots[0].host_in, slots[0].input, host.stream)
+            return _layer_times(slots[0], runs)
 
     def warm_up(self) -> None:
         for (height, width), slots in self._slots.items():
             for count in slots:
                 self.infer(np.zeros((count, height, width, 3), np.uint8))
+        with self.lock:
+            if kernels := self._open_host().kernels:
+                kernels.save()
 
     def close(self) -> None:
         with self.lock:
@@ -162,28 +173,28 @@ class TrtSession:
         if loaded is None:
             return
         with self.gpu.current():
-            loaded.stream.synchronize()
+            loaded.host.stream.synchronize()
             for slots in self._slots.values():
                 for slot in slots.values():
                     slot.close()
             self._slots, self._merged, self._sources = {}, {}, []
-            loaded.close()
-            del loaded  # destroys the engine while its GPU is current
+            loaded.host.close()
+            del loaded  # destroys the engines while their GPU is current
         self._owned.close()
 
-    def _open_engine(self) -> LoadedEngine:
+    def _open_host(self) -> EngineHost:
         if self._loaded is None:
             raise EngineError(CLOSED)
-        return self._loaded
+        return self._loaded.host
 
     @contextmanager
-    def _running(self, batch: NDArray[Any]) -> Iterator[tuple[LoadedEngine, list[ExecutionSlot]]]:
-        """The engine, with its GPU current, and the slots that run the parts of a batch."""
+    def _running(self, batch: NDArray[Any]) -> Iterator[tuple[EngineHost, list[ExecutionSlot]]]:
+        """The engines' host, with its GPU current, and the slots that run the parts of a batch."""
         self.io_spec.check(batch)
         count, height, width, _ = batch.shape
         with self.lock, self.gpu.current():
-            loaded, slots = self._open_engine(), self._slots[height, width]
-            yield loaded, [slots[size] for size in split_batch(count, tuple(slots))]
+            host, slots = self._open_host(), self._slots[height, width]
+            yield host, [slots[size] for size in split_batch(count, tuple(slots))]
 
     def _update_runtime(self, slots: Iterable[ExecutionSlot]) -> None:
         """State in `runtime` if a slot runs without a CUDA graph, which is slower."""
@@ -192,22 +203,23 @@ class TrtSession:
             self.runtime = f"{self._engine}, no CUDA graphs: {reason})"
 
 
-def _create_slots(loaded: LoadedEngine, io_spec: IOSpec) -> dict[tuple[int, int], dict[int, ExecutionSlot]]:
-    """(H, W) -> N -> slot, for every shape that both the I/O specification and the engine allow."""
-    slots: dict[tuple[int, int], dict[int, ExecutionSlot]] = defaultdict(dict)
-    for profile in range(loaded.engine.num_optimization_profiles):
-        shapes = loaded.engine.get_tensor_profile_shape(loaded.pixels, profile)
-        min_shape, _, max_shape = (tuple(shape) for shape in shapes)
-        height, width = max_shape[1:3]
-        for count in io_spec.batches_of(height, width):
-            if min_shape[0] <= count <= max_shape[0] and count not in slots[height, width]:
-                slots[height, width][count] = ExecutionSlot(loaded, profile, (count, height, width, 3))
-    missing = [(side, side) for side in io_spec.crop_sizes if 1 not in slots.get((side, side), {})]
-    missing += [size for size, by_count in slots.items() if 1 not in by_count]
-    if missing or not slots:
+def _create_slots(loaded: Loaded, io_spec: IOSpec) -> dict[Size, dict[int, ExecutionSlot]]:
+    """(H, W) -> N -> slot, for every shape that both the I/O specification and the engines allow."""
+    missing = [(side, side) for side in io_spec.crop_sizes if (side, side) not in loaded.engines]
+    if missing or not loaded.engines:
         sizes = ", ".join(f"{w}x{h}" for h, w in missing) or "any size"
-        raise EngineError(f"the engine has no profile for batch size 1 of {sizes}; compile the bundle again")
-    return dict(slots)
+        raise EngineError(f"the bundle has no engine for {sizes}; compile the bundle again")
+    return {size: _slots_of(engine, size, io_spec) for size, engine in loaded.engines.items()}
+
+
+def _slots_of(loaded: LoadedEngine, size: Size, io_spec: IOSpec) -> dict[int, ExecutionSlot]:
+    min_shape, _, max_shape = (tuple(shape) for shape in loaded.engine.get_tensor_profile_shape(loaded.pixels, 0))
+    counts = [count for count in io_spec.batches_of(*size) if min_shape[0] <= count <= max_shape[0]]
+    if max_shape[1:3] != size or 1 not in counts:
+        raise EngineError(
+            f"the engine for {size[1]}x{size[0]} px takes {min_shape} to {max_shape}; compile the bundle again"
+        )
+    return {count: ExecutionSlot(loaded, 0, (count, *size, 3)) for count in counts}
 
 
 def _with_offsets(slots: list[ExecutionSlot]) -> Iterator[tuple[ExecutionSlot, int]]:
@@ -218,21 +230,24 @@ def _with_offsets(slots: list[ExecutionSlot]) -> Iterator[tuple[ExecutionSlot, i
         start += slot.count
 
 
-def _layer_times(loaded: LoadedEngine, slot: ExecutionSlot, runs: int) -> tuple[LayerTime, ...]:
+def _layer_times(slot: ExecutionSlot, runs: int) -> tuple[LayerTime, ...]:
     """Time every layer with TensorRT's profiler, on the current content of the slot's input."""
     # A separate context: the profiler would stay in the slot's, and a CUDA graph cannot contain it.
+    loaded = slot.loaded
     context = loaded.context(slot.profile, slot.input.shape)
     slot.bind(context)
     times: dict[str, list[float]] = defaultdict(list)
-    profiler = _profiler(loaded.trt, times)
+    profiler = _profiler(loaded.host.trt, times)
     context.profiler = profiler
     for _ in range(runs + 1):
         loaded.execute(context)  # with a profiler it blocks, and reports every layer
-    loaded.stream.synchronize()
+    loaded.host.stream.synchronize()
     if not times:
         raise EngineError("TensorRT reported no layer times; compile the bundle again: facesr-edge build BUNDLE")
-    types = _layer_types(loaded)
-    return tuple(LayerTime(name, types.get(name, ""), sum(ms[1:]) / runs) for name, ms in times.items())
+    inspector = loaded.engine.create_engine_inspector()
+    listed = layers_from_inspector(inspector.get_engine_information(loaded.host.trt.LayerInformationFormat.JSON))
+    kinds = {layer.name: layer.kind for layer in listed}
+    return tuple(LayerTime(name, kinds.get(name, ""), sum(ms[1:]) / runs) for name, ms in times.items())
 
 
 def _profiler(trt: Any, times: dict[str, list[float]]) -> Any:
@@ -244,14 +259,3 @@ def _profiler(trt: Any, times: dict[str, list[float]]) -> Any:
             times[layer_name].append(ms)
 
     return Profiler()
-
-
-def _layer_types(loaded: LoadedEngine) -> dict[str, str]:
-    """Layer name -> type, from the engine inspector."""
-    inspector = loaded.engine.create_engine_inspector()
-    text = inspector.get_engine_information(loaded.trt.LayerInformationFormat.JSON)
-    try:
-        layers = json.loads(text).get("Layers", [])
-    except ValueError:  # the types are optional
-        return {}
-    return {layer["Name"]: str(layer.get("LayerType", "")) for layer in layers if isinstance(layer, dict)}

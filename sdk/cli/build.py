@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...engines.bundle.card import PRECISIONS
+from ...engines.tensorrt.api import RTX
 from .console import print_losses, progress, say
 from .options import Command, engine_option, identity_option, option_name, path_option, set_option
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 COMPILE_OPTIONS = (
     *("workspace_mb", "builder_level", "hardware_compatible", "version_compatible", "dla", "timing_cache", "log_file"),
+    "compute_capabilities",
 )
 """Command-line options that become `CompileOptions`."""
 BUILD_OPTIONS = (
@@ -35,8 +37,8 @@ BUILD_OPTIONS = (
 @set_option("the network")
 @click.option("--name", metavar="NAME", help="Name of the bundle.  [default: the model's name]")
 @path_option("--weights", metavar="FILE", help="Trained weights, .safetensors or .pth.  [default: those of the zoo]")
-@click.option("--fp32", is_flag=True, help="FP32 precision; the default.")
-@click.option("--fp16", is_flag=True, help="FP16 precision.")
+@click.option("--fp32", is_flag=True, help="FP32 precision; the default, except for TensorRT-RTX.")
+@click.option("--fp16", is_flag=True, help="FP16 precision; the default for TensorRT-RTX.")
 @click.option("--int8", is_flag=True, help="INT8 precision; fails if the accuracy drop exceeds the limit.")
 @path_option("--faces", metavar="DIR", help="Faces for calibration and evaluation.  [default: sample faces]")
 @click.option(
@@ -63,6 +65,12 @@ BUILD_OPTIONS = (
 @click.option("--version-compatible", is_flag=True, help="TensorRT: engine for later TensorRT versions too; slower.")
 @click.option("--dla", type=int, metavar="CORE", help="TensorRT: use this DLA core of a Jetson Orin, GPU as fallback.")
 @path_option("--timing-cache", metavar="DIR", help="TensorRT: cache kernel timings, for faster builds.")
+@click.option(
+    "--compute-capabilities",
+    metavar="LIST",
+    callback=lambda context, parameter, text: tuple(filter(None, (text or "").split(","))),
+    help="TensorRT-RTX: of the GPUs to build for, e.g. 7.5,8.9.  [default: all from 8.0 on]",
+)
 @path_option("--log-file", metavar="FILE", help="TensorRT: write the builder log to FILE.")
 def command(bundle: Path | None, engine: str, output: Path | None, **options: Any) -> None:
     """Build a bundle of a network, or compile a prepared BUNDLE on this device.
@@ -74,6 +82,7 @@ def command(bundle: Path | None, engine: str, output: Path | None, **options: An
     facesr-edge build --model idrn --weights trained/weights.safetensors -o my-model
     facesr-edge build idrn-x4-fp16                    compile on this device
     facesr-edge build idrn-x4-fp16 --engine tensorrt --timing-cache cache/
+    facesr-edge build --model idrn --engine tensorrt-rtx     for RTX GPUs, on any machine
     """
     compile_options = _given({name: options.pop(name) for name in COMPILE_OPTIONS})
     if bundle is not None:
@@ -92,7 +101,7 @@ def command(bundle: Path | None, engine: str, output: Path | None, **options: An
 
 def _compile(bundle: Bundle, engine: str, output: Path | None, compile_options: dict[str, Any]) -> Bundle:
     from ...converters.compile import compile_bundle
-    from ...engines.tensorrt.builder import CompileOptions
+    from ...engines.tensorrt.options import CompileOptions
 
     options = CompileOptions(**compile_options) if compile_options else None
     with progress("%") as bar:
@@ -116,10 +125,10 @@ def _build(
     add_precisions: bool,
     **rest: Any,
 ) -> None:
-    precision = _precision({key: rest.pop(key) for key in PRECISIONS})
+    precision = _precision({key: rest.pop(key) for key in PRECISIONS}, "fp16" if engine == RTX.engine else "fp32")
     given = _given({key: rest.pop(key) for key in BUILD_OPTIONS})
     from ...converters.build import build as build_bundle
-    from ...converters.compile import why_not_tensorrt
+    from ...converters.compile import why_not_compiled
     from ...converters.options import BuildOptions
     from ...converters.spec import merge_options, resolve
     from ...training.data.degrade import DEGRADATIONS
@@ -141,7 +150,7 @@ def _build(
         from ...converters.quantization import precisions
 
         bundle = precisions.add_precisions(bundle, given.get("faces"), given.get("detection_data"), say)
-    reason = why_not_tensorrt() if engine == "tensorrt" else ""
+    reason = why_not_compiled(engine)
     if reason:
         say(f"prepared, not compiled: {reason}; copy it to the device and run: facesr-edge build {bundle.folder.name}")
     elif not no_compile:
@@ -176,8 +185,8 @@ def _calib_crops(source: str) -> list[Any]:
     return crops
 
 
-def _precision(flags: dict[str, bool]) -> Any:
+def _precision(flags: dict[str, bool], default: str) -> Any:
     chosen = [name for name, given in flags.items() if given]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(f'--{name}' for name in chosen)} exclude each other; give one")
-    return chosen[0] if chosen else "fp32"
+    return chosen[0] if chosen else default

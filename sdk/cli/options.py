@@ -210,7 +210,7 @@ detect_every_option = option(
     "between; auto: every 3 to 8 frames, by what moves.",
 )
 engine_option = option(
-    "--engine", default="auto", metavar="NAME", help="Runtime: auto, tensorrt, openvino or onnxruntime."
+    "--engine", default="auto", metavar="NAME", help="Runtime: auto, tensorrt, tensorrt-rtx, openvino or onnxruntime."
 )
 precision_option = option(
     "--precision", default="auto", metavar="NAME", help="Precision of both networks: auto, fp32, bf16, fp16 or int8."

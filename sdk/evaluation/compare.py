@@ -28,6 +28,7 @@ from ...engines.errors import EngineError, UnknownNameError, UsageError
 from ...engines.onnxruntime.reference_session import MAX_REFERENCES
 from ...engines.registry import open_session
 from ...engines.session import Session
+from ...engines.tensorrt.api import PRODUCTS
 from ...training.data.degrade import DEGRADATIONS
 from ...zoo import catalogue
 from ..pipeline.references import check_leakage, open_with_references
@@ -202,7 +203,8 @@ def open_with_count(bundle: Bundle, library: Path, count: int, engine: str, thre
 def _open_repeatably(bundle: Bundle, engine: str, threads: int, precision: str | None = None) -> Session:
     """Open the graph of a precision, by default that of the card; "auto" depends on the bundle only, so that results
     can be repeated."""
-    default = "tensorrt" if bundle.card.engine else "onnxruntime"
+    info = bundle.card.engine
+    default = PRODUCTS[info.runtime].engine if info and info.runtime in PRODUCTS else "onnxruntime"
     return open_session(bundle, default if engine == "auto" else engine, threads, precision or bundle.card.precision)
 
 

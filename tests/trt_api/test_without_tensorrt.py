@@ -1,6 +1,5 @@
 """Without TensorRT: errors if it is missing, broken or too old; the log and the progress tracker."""
 
-import builtins
 import io
 import sys
 import threading
@@ -8,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from facesr_edge.engines.errors import EngineError, MissingDependencyError
+from facesr_edge.engines.tensorrt import api
 from facesr_edge.engines.tensorrt.api import MAX_MESSAGES, Log, one_line, tensorrt, version
 from facesr_edge.engines.tensorrt.progress import Tracker
 
@@ -17,15 +17,10 @@ def importing(monkeypatch):
     """Let the import of TensorRT raise an error."""
 
     def fail_with(error):
-        monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
-        original = builtins.__import__
+        def failing_import(name):
+            raise error
 
-        def failing_import(name, *args, **kwargs):
-            if name == "tensorrt":
-                raise error
-            return original(name, *args, **kwargs)
-
-        monkeypatch.setattr(builtins, "__import__", failing_import)
+        monkeypatch.setattr(api, "import_module", failing_import)
 
     return fail_with
 

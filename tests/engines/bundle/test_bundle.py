@@ -8,13 +8,23 @@ import sys
 from dataclasses import replace
 
 import pytest
-from facesr_edge.engines.bundle.bundle import CARD, ENGINE, LAYERS, ONNX, WEIGHTS, open_bundle, read_card, write_bundle
+from facesr_edge.engines.bundle.bundle import (
+    CARD,
+    LAYERS,
+    ONNX,
+    WEIGHTS,
+    engine_file,
+    open_bundle,
+    read_card,
+    write_bundle,
+)
 from facesr_edge.engines.bundle.card import Card
 from facesr_edge.engines.bundle.engine_info import EngineInfo
 from facesr_edge.engines.bundle.io_spec import super_resolution
 from facesr_edge.engines.bundle.projection import Projection
 from facesr_edge.engines.errors import BundleError, OutputError
 
+ENGINE = engine_file(32, 48)
 SMALL = {ONNX: b"graph", WEIGHTS: b"weights"}
 
 
@@ -104,7 +114,7 @@ def test_altered_engine_is_rejected_before_it_is_deserialized(compiled, name):
 
 def test_engine_info_without_an_engine_file_is_rejected(tmp_path, compiled):
     write_bundle(tmp_path / "b", compiled.card, SMALL)
-    with pytest.raises(BundleError, match=r"lists no model.engine; compile it: facesr-edge build"):
+    with pytest.raises(BundleError, match=r"lists no engine; compile it: facesr-edge build"):
         open_bundle(tmp_path / "b")
 
 

@@ -1,19 +1,21 @@
 """TensorRT on a real GPU against ONNX Runtime. `pytest -m tensorrt` runs only these tests."""
 
-import json
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from facesr_edge.converters.parity import consistency_parity
+from facesr_edge.converters.static_graph import static_graph
 from facesr_edge.engines.bundle.bundle import write_bundle
 from facesr_edge.engines.cuda.device import Gpu
 from facesr_edge.engines.errors import BuildError, EngineError, MissingDependencyError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.tensorrt.api import tensorrt
-from facesr_edge.engines.tensorrt.builder import CompileOptions, compile_engine
+from facesr_edge.engines.tensorrt.builder import compile_engine
 from facesr_edge.engines.tensorrt.loader import current_engine_info
+from facesr_edge.engines.tensorrt.options import CompileOptions
 from facesr_edge.engines.tensorrt.session import TrtSession
 from facesr_edge.zoo.catalogue import find
 
@@ -43,9 +45,9 @@ def compiled(gpu, tmp_path_factory):
     def compile_model(name):
         bundle, reports = find(name), []
         options = CompileOptions(builder_level=1, sizes_hw=SIZES, timing_cache=folder / "timing")
-        result = compile_engine(bundle, options, reports.append)
+        result = compile_engine(bundle, graphs(bundle), options, reports.append)
         card = replace(bundle.card, engine=current_engine_info(bundle, gpu))
-        contents = {"model.onnx": bundle.onnx.read_bytes(), "model.engine": result.engine}
+        contents = {"model.onnx": bundle.onnx.read_bytes(), **result.files}
         return write_bundle(folder / name, card, contents), result, reports
 
     return compile_model
@@ -63,6 +65,10 @@ def session(idrn, gpu):
     session.close()
 
 
+def graphs(bundle):
+    return partial(static_graph, bundle.onnx.read_bytes())
+
+
 def psnr_db(one, other):
     error = np.mean((one.astype(float) - other) ** 2)
     return np.inf if error == 0 else 10 * np.log10(255**2 / error)
@@ -72,7 +78,7 @@ def test_a_build_reports_progress_and_layers(idrn):
     _, result, reports = idrn
     fractions = [progress.fraction for progress in reports]
     assert len(fractions) > 3 and fractions == sorted(fractions) and fractions[-1] > 0.5
-    assert result.seconds > 0 and json.loads(result.layers)["Layers"]
+    assert result.seconds > 0 and all(plan.layers for plan in result.plans.values())
 
 
 @pytest.mark.parametrize("side", [32, 48, 64, 80, 96, 112, 128])
@@ -129,11 +135,11 @@ def test_layer_times_cover_the_engine(session, crops):
 
 
 def test_a_cancelled_build_raises(gpu):
-    stop = threading.Event()
+    stop, bundle = threading.Event(), find("idrn-x4")
     with pytest.raises(BuildError, match="was cancelled"):
-        compile_engine(find("idrn-x4"), CompileOptions(), lambda progress: stop.set(), stop=stop)
+        compile_engine(bundle, graphs(bundle), CompileOptions(), lambda progress: stop.set(), stop=stop)
 
 
 def test_an_invalid_engine_raises(gpu):
     with pytest.raises(EngineError, match="cannot be loaded by TensorRT"):
-        TrtSession(find("idrn-x4"), gpu, engine=b"invalid" * 100)
+        TrtSession(find("idrn-x4"), gpu, engines={(32, 32): b"invalid" * 100})

@@ -1,6 +1,5 @@
 """Engine builds with strict mocks: the TensorRT calls of each option, and the error of each failure."""
 
-import json
 import os
 import signal
 import threading
@@ -10,7 +9,7 @@ import onnx
 import pytest
 from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.errors import BuildError, UsageError
-from facesr_edge.engines.tensorrt.builder import SIZES_HW, CompileOptions
+from facesr_edge.engines.tensorrt.options import SIZES_HW, CompileOptions
 from onnx import helper
 
 
@@ -21,30 +20,35 @@ def profiles(trt):
     ]
 
 
+def fp16(bundle):
+    """The bundle with another precision on its card."""
+    return Bundle(bundle.folder, replace(bundle.card, precision="fp16"))
+
+
 def flags(trt):
     """Flags of the builder configuration."""
     return next(call.stub for call in trt.calls if call.kind == "IBuilderConfig").flags
 
 
-def test_each_crop_size_has_a_profile_up_to_its_maximum_batch(trt, build, idrn):
+def test_each_crop_size_has_an_engine_up_to_its_maximum_batch(trt, build, idrn):
     build(idrn)
     assert profiles(trt) == [
         ((1, side, side, 3), (batch, side, side, 3), (batch, side, side, 3))
         for side, batch in ((32, 8), (48, 8), (64, 4), (80, 2), (96, 2), (112, 1), (128, 1))
     ]
     assert {call["input"] for call in trt.calls_of("IOptimizationProfile", "set_shape")} == {"pixels"}
-    assert len(trt.calls_of("IBuilderConfig", "add_optimization_profile")) == 7
+    assert len(trt.calls_of("Builder", "build_serialized_network")) == 7
 
 
 @pytest.mark.parametrize(
     ("caches", "expected"), [({}, SIZES_HW), ({"sizes_hw": ((64, 96), (32, 32))}, ((64, 96), (32, 32)))]
 )
-def test_a_detector_has_one_profile_per_size(trt, build, detector, caches, expected):
+def test_a_detector_has_one_engine_per_size(trt, build, detector, caches, expected):
     build(detector, CompileOptions(**caches))
     assert profiles(trt) == [((1, *size, 3),) * 3 for size in expected]
 
 
-def test_a_detector_with_sizes_in_its_io_spec_has_a_profile_for_each(trt, build, detector):
+def test_a_detector_with_sizes_in_its_io_spec_has_an_engine_for_each(trt, build, detector):
     io_spec = replace(detector.card.io_spec, sizes_hw=((96, 128),))
     build(Bundle(detector.folder, replace(detector.card, io_spec=io_spec)))
     assert profiles(trt) == [((1, 96, 128, 3),) * 3]
@@ -58,28 +62,26 @@ def test_invalid_detector_sizes_raise(build, detector, sizes):
 
 def test_the_network_is_strongly_typed(trt, build, idrn):
     build(idrn)
-    (call,) = trt.calls_of("Builder", "create_network")
-    assert call["flags"] == (2 if trt.__version__.startswith("10.") else 1)  # 1 << 1, and 1 << 0 from 11 on
+    (flags,) = {call["flags"] for call in trt.calls_of("Builder", "create_network")}
+    assert flags == (2 if trt.__version__.startswith("10.") else 1)  # 1 << 1, and 1 << 0 from 11 on
 
 
-def test_the_bundle_graph_is_parsed_unless_another_is_passed(trt, build, idrn, detector, tmp_path):
+def test_each_engine_is_built_from_the_graph_of_its_size(trt, build, idrn):
     build(idrn)
-    other = tmp_path / "fp16.onnx"
-    content = idrn.onnx.read_bytes()
-    other.write_bytes(content + b"\x12\x05other")  # another producer name
-    build(idrn, graph=other)
-    assert [call["model"] for call in trt.calls_of("OnnxParser", "parse")] == [content, other.read_bytes()]
+    inputs = [onnx.load_from_string(call["model"]).graph.input[0] for call in trt.calls_of("OnnxParser", "parse")]
+    dims = [[dim.dim_value for dim in one.type.tensor_type.shape.dim[1:]] for one in inputs]
+    assert dims == [[side, side, 3] for side in idrn.card.io_spec.crop_sizes]
 
 
 @pytest.mark.parametrize(("outputs", "message"), [(["residual"], "residual"), (["enlarged", "maps"], "enlarged, maps")])
-def test_a_graph_with_other_outputs_raises(build, tiny, tmp_path, outputs, message):
+def test_a_graph_with_other_outputs_raises(build, tiny, outputs, message):
     model = onnx.load(tiny.onnx)
     model.graph.node.extend([helper.make_node("Identity", ["large"], [name]) for name in outputs if name != "enlarged"])
     del model.graph.output[:]
-    model.graph.output.extend([helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs])
-    onnx.save(model, tmp_path / "other.onnx")
+    shape = ["batch", "h", "w", 3]
+    model.graph.output.extend([helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in outputs])
     with pytest.raises(BuildError, match=rf"one output \(besides 'residual'\), .* has 1 inputs and {message}; export"):
-        build(tiny, graph=tmp_path / "other.onnx")
+        build(tiny, graph=model.SerializeToString())
 
 
 @pytest.mark.parametrize("tf32", [False, True])
@@ -88,10 +90,30 @@ def test_tf32_is_disabled_by_default(trt, build, idrn, tf32):
     assert ("TF32" in flags(trt)) == tf32
 
 
+def test_tf32_is_allowed_in_other_precisions(trt, build, idrn):
+    build(fp16(idrn))
+    assert "TF32" in flags(trt)
+
+
+@pytest.mark.parametrize("executed", ["FP32", "FP16"])
+def test_an_engine_without_the_precision_of_its_graph_raises(scenario, build, tiny, executed):
+    convolution = [("weights", "HALF"), ("pixels", "HALF")], [("features", "HALF")]
+    scenario.network_layers = [("CONVOLUTION", *convolution)]
+    tensor = {"Format/Datatype": f"Row major linear {executed}"}
+    scenario.engine_layers = [{"Name": "conv", "LayerType": "CaskConvolution", "Inputs": [tensor]}]
+    if executed == "FP32":
+        with pytest.raises(BuildError, match="engine for 32x32 px has no layer in FP16: 1 fp32; build in another"):
+            build(fp16(tiny))
+    else:
+        assert build(fp16(tiny)).layers["48x48"] == {"kernels": 1, "fp16": 1}
+
+
 def test_layer_names_are_kept_for_the_profiler(trt, build, idrn):
     compiled = build(idrn)
-    assert trt.calls_of("IBuilderConfig", "profiling_verbosity") == [{"value": trt.ProfilingVerbosity.DETAILED}]
-    assert [layer["Name"] for layer in json.loads(compiled.layers)["Layers"]] == ["first", "last"]
+    levels = trt.calls_of("IBuilderConfig", "profiling_verbosity")
+    assert levels == [{"value": trt.ProfilingVerbosity.DETAILED}] * len(compiled.plans)
+    (names,) = {tuple(layer.name for layer in plan.layers) for plan in compiled.plans.values()}
+    assert names == ("first", "last")
 
 
 def test_default_options_set_no_optional_setting(trt, build, idrn):
@@ -105,13 +127,13 @@ def test_default_options_set_no_optional_setting(trt, build, idrn):
 
 def test_options_are_passed_to_tensorrt(trt, build, idrn):
     build(idrn, CompileOptions(workspace_mb=512, builder_level=5, hardware_compatible=True, version_compatible=True))
-    (pool,) = trt.calls_of("IBuilderConfig", "set_memory_pool_limit")
-    assert pool == {"pool": trt.MemoryPoolType.WORKSPACE, "pool_size": 512 * 1024 * 1024}
-    assert trt.calls_of("IBuilderConfig", "builder_optimization_level") == [{"value": 5}]
+    pools = trt.calls_of("IBuilderConfig", "set_memory_pool_limit")
+    assert len(pools) == 7 and pools[0] == {"pool": trt.MemoryPoolType.WORKSPACE, "pool_size": 512 * 1024 * 1024}
+    assert trt.calls_of("IBuilderConfig", "builder_optimization_level") == [{"value": 5}] * 7
     levels = trt.calls_of("IBuilderConfig", "hardware_compatibility_level")
-    assert levels == [{"value": trt.HardwareCompatibilityLevel.AMPERE_PLUS}]
+    assert levels == [{"value": trt.HardwareCompatibilityLevel.AMPERE_PLUS}] * 7
     assert flags(trt) == {"VERSION_COMPATIBLE"}
-    assert trt.calls_of("Runtime", "engine_host_code_allowed") == [{"value": True}]
+    assert trt.calls_of("Runtime", "engine_host_code_allowed") == [{"value": True}] * 7
 
 
 @pytest.mark.parametrize("options", [{"builder_level": 6}, {"builder_level": -1}, {"workspace_mb": 0}, {"dla": -1}])
@@ -122,23 +144,29 @@ def test_option_values_out_of_range_raise(options):
 
 def test_a_dla_engine_has_batch_size_1_and_gpu_fallback(trt, scenario, build, idrn):
     scenario.dla_cores = 2
-    build(idrn, CompileOptions(dla=1))
-    assert trt.calls_of("IBuilderConfig", "default_device_type") == [{"value": trt.DeviceType.DLA}]
-    assert trt.calls_of("IBuilderConfig", "DLA_core") == trt.calls_of("Runtime", "DLA_core") == [{"value": 1}]
-    assert flags(trt) == {"GPU_FALLBACK"}
+    build(fp16(idrn), CompileOptions(dla=1))
+    assert trt.calls_of("IBuilderConfig", "default_device_type") == [{"value": trt.DeviceType.DLA}] * 7
+    assert trt.calls_of("IBuilderConfig", "DLA_core") == trt.calls_of("Runtime", "DLA_core") == [{"value": 1}] * 7
+    assert flags(trt) == {"TF32", "GPU_FALLBACK"}
     assert all(min_shape == max_shape and min_shape[0] == 1 for min_shape, _, max_shape in profiles(trt))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_dla_takes_fp16_only(build, idrn, precision):
+    bundle = Bundle(idrn.folder, replace(idrn.card, precision=precision))
+    with pytest.raises(UsageError, match=f"the bundle is {precision.upper()}; build it with --fp16"):
+        build(bundle, CompileOptions(dla=0))
 
 
 @pytest.mark.parametrize("cores", [0, 2])
 def test_a_dla_core_that_does_not_exist_raises(scenario, build, idrn, cores):
     scenario.dla_cores = cores
     with pytest.raises(BuildError, match=f"below {cores}.*got 2; omit --dla"):
-        build(idrn, CompileOptions(dla=2))
+        build(fp16(idrn), CompileOptions(dla=2))
 
 
-def test_a_timing_cache_is_written_and_reused(trt, build, idrn, tmp_path):
-    for _ in range(2):
-        build(idrn, CompileOptions(timing_cache=tmp_path / "cache"))
+def test_a_timing_cache_is_written_and_reused(trt, build, tiny, tmp_path):
+    build(tiny, CompileOptions(timing_cache=tmp_path / "cache"))  # two sizes, the second reuses the cache
     (path,) = (tmp_path / "cache").iterdir()
     assert path.name == f"orin-mock-sm8.7-tensorrt{trt.__version__}.cache"
     caches = [bytes(call["serialized_timing_cache"]) for call in trt.calls_of("IBuilderConfig", "create_timing_cache")]
@@ -158,7 +186,7 @@ def test_a_rejected_timing_cache_is_logged_and_replaced(trt, build, idrn, tmp_pa
 def test_a_timing_cache_that_cannot_be_written_does_not_fail_the_build(build, idrn, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     compiled = build(idrn, CompileOptions(timing_cache=tmp_path / "file"))
-    assert compiled.engine and any("was not written" in line for line in compiled.log)
+    assert compiled.plans and any("was not written" in line for line in compiled.log)
 
 
 def test_progress_increases_to_1(trt, build, idrn):
@@ -166,7 +194,7 @@ def test_progress_increases_to_1(trt, build, idrn):
     build(idrn, report=reports.append)
     fractions = [progress.fraction for progress in reports]
     assert fractions == sorted(fractions) and fractions[0] == 0 and fractions[-1] == 1
-    assert 0.125 in fractions and 0.375 in fractions  # half of a quarter: inner phases are included
+    assert 0.125 / 7 in fractions and 0.375 / 7 in fractions  # of the first of seven engines: inner phases are included
     assert reports[0].seconds_left is None and reports[-1].seconds_left == 0
     assert {progress.phase for progress in reports} == {"Building Engine", "Choosing kernels"}
     assert isinstance(trt.calls_of("IBuilderConfig", "progress_monitor")[0]["value"], trt.IProgressMonitor)
@@ -199,7 +227,7 @@ def test_a_build_in_another_thread_installs_no_signal_handler(scenario, build, i
     thread = threading.Thread(target=lambda: results.append(build(idrn)))
     thread.start()
     thread.join()
-    assert results[0].engine
+    assert results[0].plans
 
 
 def test_an_exception_in_the_report_callback_cancels_the_build_and_propagates(build, idrn):
@@ -232,7 +260,7 @@ def test_a_parser_failure_without_errors_is_reported(scenario, build, idrn):
     ("reason", "remedy"),
     [
         ("Requested amount of GPU memory (123 bytes) could not be allocated: out of memory", "smaller --workspace-mb"),
-        ("Could not find any implementation for node Conv_3", "use a newer TensorRT, a larger --workspace-mb"),
+        ("Could not find any implementation for node Conv_3", "a larger --workspace-mb, or another version"),
         ("something else", "--log-file FILE"),
     ],
 )
@@ -259,7 +287,7 @@ def test_messages_of_tensorrt_are_kept(trt, build, idrn, tmp_path):
     compiled = build(idrn, CompileOptions(log_file=tmp_path / "log.txt"))
     assert "warning: a warning" in compiled.log and not any("verbose" in line for line in compiled.log)
     assert "verbose: a verbose message\n" in (tmp_path / "log.txt").read_text()
-    assert compiled.tensorrt == trt.__version__ and compiled.seconds > 0
+    assert compiled.version == trt.__version__ and compiled.seconds > 0
 
 
 def test_no_cuda_context_is_left_current(build, simulation, idrn):

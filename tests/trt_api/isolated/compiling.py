@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from facesr_edge.converters import compile as compiling
 from facesr_edge.converters.engine_check import check_inputs
-from facesr_edge.engines.bundle.bundle import CARD, ENGINE, FP16_ONNX, ONNX, WEIGHTS, open_bundle, write_bundle
+from facesr_edge.engines.bundle.bundle import CARD, FP16_ONNX, ONNX, WEIGHTS, engine_file, open_bundle, write_bundle
 from facesr_edge.engines.bundle.card import card_from_json
 from facesr_edge.engines.errors import BundleError, EngineError, ParityError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
-from facesr_edge.engines.tensorrt.builder import CompileOptions
+from facesr_edge.engines.tensorrt.options import CompileOptions
 from facesr_edge.sdk.load import load_detector
 
 
@@ -104,8 +104,8 @@ def test_a_compatible_engine_is_not_compiled_again(gpu, trt, prepared):
 def test_a_tampered_engine_is_never_deserialized(gpu, trt, prepared):
     compiled, _ = compile_bundle(prepared)
     calls = len(trt.calls_of("Runtime", "deserialize_cuda_engine"))
-    (compiled.folder / ENGINE).write_bytes(b"harm")
-    with pytest.raises(BundleError, match=r"model\.engine was altered"):
+    (compiled.folder / engine_file(48, 48)).write_bytes(b"harm")
+    with pytest.raises(BundleError, match=r"model-48x48\.engine was altered"):
         facesr_edge.load(compiled.folder)
     assert len(trt.calls_of("Runtime", "deserialize_cuda_engine")) == calls
 
@@ -129,7 +129,7 @@ def test_an_engine_that_differs_from_its_graph_raises_parity_error(gpu, prepared
     )
     with pytest.raises(ParityError, match="differs from ONNX Runtime"):
         compile_bundle(prepared)
-    assert not (prepared.folder / ENGINE).exists()
+    assert not [*prepared.folder.glob("*.engine")]
 
 
 def test_the_residual_of_an_engine_is_compared_with_its_pixels(gpu, edge, tmp_path, monkeypatch):
@@ -163,6 +163,41 @@ def test_int8_is_chosen_only_if_faster_than_fp16(gpu, prepared, monkeypatch, int
     assert open_bundle(compiled.folder) == compiled and (FP16_ONNX in compiled.card.files) == (precision == "int8")
 
 
+def test_fp16_is_kept_if_int8_does_not_compile(gpu, scenario, prepared):
+    contents = {name: (prepared.folder / name).read_bytes() for name in (ONNX, WEIGHTS)}
+    card = replace(prepared.card, precision="int8", calibration="f" * 64)
+    both = write_bundle(prepared.folder, card, {**contents, FP16_ONNX: contents[ONNX]})
+    builds = []
+
+    def fail_from_the_third_on():  # two sizes in FP16, then INT8
+        builds.append(1)
+        if len(builds) > 2 * 4:
+            scenario.build_error = "Could not find any implementation for node Conv_3"
+
+    scenario.on_build_step = fail_from_the_third_on
+    compiled, lines = compile_bundle(both)
+    assert compiled.card.precision == "fp16" and compiled.card.notes == (lines[-1],)
+    assert "INT8 failed, so FP16 is kept: " in lines[-1] and "Conv_3" in lines[-1]
+    assert facesr_edge.load(compiled.folder, detector=load_detector("detector", threads=1)).session.precision == "fp16"
+
+
+def test_the_card_states_the_kernels_and_the_executed_precisions(gpu, scenario, prepared):
+    scenario.engine_layers = [
+        {"Name": "a", "LayerType": "CaskConvolution", "Inputs": [{"Format/Datatype": "Channel major FP16 format"}]},
+        {"Name": "b", "LayerType": "Myelin", "Inputs": [{"Format/Datatype": "Row major linear FP32"}]},
+        {"Name": "c", "LayerType": "signal"},
+    ]
+    compiled, lines = compile_bundle(prepared)
+    counts = {"kernels": 2, "fp16": 1}
+    assert open_bundle(compiled.folder).card.engine.layers == {"32x32": counts, "48x48": counts}
+    assert "2 kernels, 1 fp16" in lines[0]
+    assert json.loads(compiled.read("layers.json"))["48x48"][0] == {
+        "name": "a",
+        "kind": "CaskConvolution",
+        "precision": "fp16",
+    }
+
+
 def test_cpu_int8_cannot_be_compiled_for_tensorrt(gpu, prepared):
     bundle = write_bundle(prepared.folder, replace(prepared.card, precision="int8"), {ONNX: prepared.onnx.read_bytes()})
     with pytest.raises(UsageError, match=r"INT8 for CPUs; .*build --int8 --engine tensorrt"):
@@ -173,14 +208,14 @@ def test_cpu_int8_cannot_be_compiled_for_tensorrt(gpu, prepared):
 def test_a_shipped_model_is_compiled_into_a_new_folder(gpu, detector, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     compiled, _ = compile_bundle(detector, options=CompileOptions(sizes_hw=((384, 640),)))
-    assert compiled.folder.resolve() == tmp_path / "detector-tensorrt" and not (detector.folder / ENGINE).exists()
+    assert compiled.folder.resolve() == tmp_path / "detector-tensorrt" and not [*detector.folder.glob("*.engine")]
     with pytest.raises(UsageError, match=r"facesr-edge build detector --engine tensorrt -o DIR"):
         load_detector("detector", rebuild=True, engine="tensorrt")
 
 
 def test_rebuilding_a_model_does_not_compile_the_shipped_detector(gpu, detector, prepared):
     with facesr_edge.load(prepared.folder, rebuild=True) as sr:
-        assert sr.card.engine and "CPU" in sr.detector.session.runtime and not (detector.folder / ENGINE).exists()
+        assert sr.card.engine and "CPU" in sr.detector.session.runtime and not [*detector.folder.glob("*.engine")]
 
 
 def test_rebuild_with_another_runtime_raises(prepared):

@@ -1,5 +1,6 @@
 """Fixtures of one release: the mocked TensorRT module, and bundles to compile and run."""
 
+import functools
 import os
 import sys
 from dataclasses import replace
@@ -46,11 +47,17 @@ def trt(real, scenario, monkeypatch):
 
 @pytest.fixture
 def build(trt, simulation, monkeypatch):
-    """`compile_engine` with the mocked GPU."""
+    """`compile_engine` with the mocked GPU and the static graphs of a bundle."""
+    from facesr_edge.converters.static_graph import static_graph
     from facesr_edge.engines.tensorrt import builder
 
     monkeypatch.setattr(builder, "Gpu", lambda: simulation.gpu)
-    return builder.compile_engine
+
+    def compile_engine(bundle, *args, graph=None, **options):
+        graph = graph or bundle.onnx.read_bytes()
+        return builder.compile_engine(bundle, functools.partial(static_graph, graph), *args, **options)
+
+    return compile_engine
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import pytest
 from facesr_edge.engines.bundle.bundle import Bundle, write_bundle
 from facesr_edge.engines.errors import EngineError
 from facesr_edge.engines.onnxruntime.session import OrtSession
-from facesr_edge.engines.tensorrt.builder import CompileOptions
 from facesr_edge.engines.tensorrt.loader import current_engine_info
+from facesr_edge.engines.tensorrt.options import CompileOptions
 from facesr_edge.engines.tensorrt.session import TrtSession
 from strict_mock_gpu import Simulation
 
@@ -25,7 +25,7 @@ def compiled(build, simulation, tmp_path):
         result = build(bundle, CompileOptions(**options))
         recorded = {name: value for name, value in options.items() if name in ("version_compatible", "dla")}
         info = replace(current_engine_info(bundle, simulation.gpu), **recorded)
-        contents = {"model.onnx": bundle.onnx.read_bytes(), "model.engine": result.engine}
+        contents = {"model.onnx": bundle.onnx.read_bytes(), **result.files}
         return write_bundle(tmp_path / bundle.card.name, replace(bundle.card, engine=info), contents)
 
     return compile_bundle
@@ -37,6 +37,10 @@ def session(compiled, tiny, simulation, trt):
     trt.calls.clear()
     yield session
     session.close()
+
+
+def engines_of(result):
+    return {size: plan.engine for size, plan in result.plans.items()}
 
 
 def images(count, height, width):
@@ -72,13 +76,13 @@ def test_idrn_equals_onnx_runtime(compiled, simulation, idrn):
 
 def test_the_detector_equals_onnx_runtime(compiled, simulation, detector):
     session, reference = TrtSession(compiled(detector, sizes_hw=SMALL), simulation.gpu), OrtSession(detector, threads=1)
-    assert session.io_spec.sizes_hw == SMALL
+    assert session.io_spec.sizes_hw == tuple(sorted(SMALL))
     for height, width in SMALL:
         frames = images(2, height, width)
         result = session.infer(frames)
         assert result.dtype == np.float32
         np.testing.assert_allclose(result, reference.infer(frames), atol=1e-4)
-    with pytest.raises(EngineError, match=r"expected 96x64, 32x32 px, got 64x64; pad"):
+    with pytest.raises(EngineError, match=r"expected 32x32, 96x64 px, got 64x64; pad"):
         session.infer(images(1, 64, 64))
 
 
@@ -93,7 +97,8 @@ def test_each_shape_has_a_context_prepared_at_load_time(compiled, simulation, tr
     shapes = [call["shape"] for call in trt.calls_of("IExecutionContext", "set_input_shape")]
     assert shapes == [(n, side, side, 3) for n, side in SHAPES]
     profiles = [call["profile_index"] for call in trt.calls_of("IExecutionContext", "set_optimization_profile_async")]
-    assert profiles == [(32, 48, 64, 80, 96, 112, 128).index(side) for _, side in SHAPES]
+    assert profiles == [0] * len(SHAPES)  # each size has an engine of its own
+    assert len(trt.calls_of("Runtime", "deserialize_cuda_engine")) == len(MAX_BATCH)
 
 
 def test_tensor_addresses_are_distinct_buffers_of_sufficient_size(compiled, simulation, trt, edge):
@@ -280,9 +285,9 @@ def test_a_failed_inference_raises_with_the_reason(session, scenario):
 
 
 def test_one_logger_per_process_serves_every_session(build, simulation, scenario, tiny):
-    engine, loggers, sessions = build(tiny).engine, [scenario.logger], []
+    engines, loggers, sessions = engines_of(build(tiny)), [scenario.logger], []
     for _ in range(2):
-        sessions.append(TrtSession(tiny, simulation.gpu, engine=engine))
+        sessions.append(TrtSession(tiny, simulation.gpu, engines=engines))
         loggers.append(scenario.logger)
     assert all(logger is loggers[0] for logger in loggers)
     sessions.pop(0).close()  # the logger outlives the first session
@@ -314,7 +319,7 @@ def test_an_incompatible_engine_raises_before_it_is_deserialized(compiled, simul
 
 
 def test_a_new_engine_runs_before_it_is_written_to_a_bundle(build, simulation, tiny):
-    session = TrtSession(tiny, simulation.gpu, engine=build(tiny).engine)
+    session = TrtSession(tiny, simulation.gpu, engines=engines_of(build(tiny)))
     np.testing.assert_array_equal(session.infer(images(1, 48, 48)), OrtSession(tiny).infer(images(1, 48, 48)))
 
 
@@ -331,7 +336,7 @@ def test_host_code_is_allowed_only_if_the_card_declares_it(compiled, simulation,
 
 def test_a_dla_engine_is_loaded_on_its_core_and_runs_batch_size_1(compiled, scenario, simulation, trt, tiny):
     scenario.dla_cores = 2
-    bundle = compiled(tiny, dla=1)
+    bundle = compiled(Bundle(tiny.folder, replace(tiny.card, precision="fp16")), dla=1)
     trt.calls.clear()
     session = TrtSession(bundle, simulation.gpu)
     assert trt.calls_of("Runtime", "DLA_core") == [{"value": 1}]
@@ -353,10 +358,10 @@ def test_a_runtime_that_cannot_start_raises_with_the_reason(compiled, scenario, 
 
 
 def test_an_engine_without_a_crop_size_raises_on_load(build, simulation, tiny):
-    engine = build(tiny).engine
+    engines = engines_of(build(tiny))
     wider = Bundle(tiny.folder, replace(tiny.card, io_spec=replace(tiny.card.io_spec, crop_sizes=(32, 48, 64))))
-    with pytest.raises(EngineError, match="no profile for batch size 1 of 64x64"):
-        TrtSession(wider, simulation.gpu, engine=engine)
+    with pytest.raises(EngineError, match="no engine for 64x64"):
+        TrtSession(wider, simulation.gpu, engines=engines)
 
 
 def test_close_releases_everything_and_can_be_repeated(compiled, simulation, edge, monkeypatch):

@@ -27,6 +27,8 @@ class Scenario:
         self.fails_to_start = self.fails_to_parse = False
         self.parser_errors, self.build_error, self.load_error, self.run_error = [], "", "", ""
         self.on_build_step = lambda: None
+        self.network_layers = []  # type, inputs and outputs, each a name and a data type
+        self.engine_layers = [{"Name": "first", "LayerType": "CaskConvolution"}, {"Name": "last"}]
         self.logger = None
 
     def log(self, severity, text):
@@ -89,6 +91,7 @@ class Network:
         self.scenario, self.flags, self.onnx, self.inputs, self.outputs = scenario, flags, None, [], []
 
     num_inputs = property(lambda self: len(self.inputs))
+    num_layers = property(lambda self: len(self.scenario.network_layers))
     num_outputs = property(lambda self: len(self.outputs))
 
     def get_input(self, index):
@@ -96,6 +99,33 @@ class Network:
 
     def get_output(self, index):
         return self.outputs[index]
+
+    def get_layer(self, index):
+        return Layer(self.scenario.trt, *self.scenario.network_layers[index])
+
+
+class Layer:
+    """A layer of a parsed network: its type, and the name and type of each input and output."""
+
+    of = "ILayer"
+
+    def __init__(self, trt, kind, inputs, outputs):
+        self.type = getattr(trt.LayerType, kind)
+        self._inputs, self._outputs = ([Value(trt, *value) for value in values] for values in (inputs, outputs))
+        self.num_inputs, self.num_outputs = len(inputs), len(outputs)
+
+    def get_input(self, index):
+        return self._inputs[index]
+
+    def get_output(self, index):
+        return self._outputs[index]
+
+
+class Value:
+    of = "ITensor"
+
+    def __init__(self, trt, name, dtype):
+        self.name, self.dtype = name, getattr(trt.DataType, dtype)
 
 
 class Tensor:
@@ -273,15 +303,18 @@ class Engine:
         return Context(self, managed)
 
     def create_engine_inspector(self):
-        return Inspector()
+        return Inspector(self.scenario)
 
 
 class Inspector:
     of = "EngineInspector"
 
+    def __init__(self, scenario):
+        self.scenario = scenario
+
     def get_engine_information(self, format):  # noqa: A002
         assert format.name == "JSON"
-        return json.dumps({"Layers": [{"Name": "first", "LayerType": "CaskConvolution"}, {"Name": "last"}]})
+        return json.dumps({"Layers": self.scenario.engine_layers})
 
 
 class Context:
