@@ -25,6 +25,7 @@ from ..engines.bundle.card import ENGINE_CHECK, Card, Evaluation, Precision, wit
 from ..engines.bundle.engine_info import EngineInfo, mismatches
 from ..engines.cuda.device import Gpu
 from ..engines.errors import BuildError, EngineError, FacesrError, MissingDependencyError, UsageError, one_line
+from ..engines.jetson import platform_name, this_jetson
 from ..engines.registry import open_session
 from ..engines.tensorrt.api import PRODUCTS, RTX, TENSORRT, Product, version
 from ..engines.tensorrt.builder import CompiledEngine, compile_engine
@@ -144,8 +145,9 @@ def _options_from_card(card: Card, product: Product) -> CompileOptions:
     info = card.engine
     if not info or info.runtime != product.name:
         return CompileOptions()
+    portable = info.hardware_compatible and not this_jetson()  # a workstation's engine may be compiled again on one
     return CompileOptions(
-        hardware_compatible=info.hardware_compatible,
+        hardware_compatible=portable,
         version_compatible=info.version_compatible,
         dla=info.dla,
         compute_capabilities=info.compute_capabilities,
@@ -233,7 +235,16 @@ def _gpu_for(product: Product, owned: ExitStack) -> Gpu | None:
 def _portable_info(bundle: Bundle, result: CompiledEngine) -> EngineInfo:
     """`EngineInfo` of engines that were built for GPUs of other machines."""
     card = bundle.card
-    return EngineInfo(result.product.name, result.version, "", "", "", card.files[ONNX], calibration=card.calibration)
+    return EngineInfo(
+        result.product.name,
+        result.version,
+        "",
+        "",
+        "",
+        card.files[ONNX],
+        calibration=card.calibration,
+        platform=platform_name(),
+    )
 
 
 def _check(bundle: Bundle, gpu: Gpu | None, product: Product, report: Report) -> Evaluation:

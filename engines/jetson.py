@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -133,6 +134,11 @@ def this_jetson(root: Path = ROOT) -> Jetson | None:
         # A core may be listed below several buses, by name and as a link: count distinct names.
         dla_cores=len({path.name for path in (root / "sys/devices/platform").glob("**/*host1x/*.nvdla[0-9]")}),
     )
+
+
+def platform_name() -> str:
+    """Operating system and processor that engines are compiled for, e.g. "linux-aarch64"."""
+    return f"{platform.system()}-{platform.machine()}".lower()
 
 
 def _clocks(root: Path) -> Iterator[Clock]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -31,7 +32,9 @@ class EngineInfo:
         compute_capabilities: of the GPUs that TensorRT for RTX built for; empty for all from 8.0 on.
         layers: input size, e.g. "64x64" -> kernels of a call, and its convolutions and matrix products by the precision
             that is executed, e.g. {"kernels": 16, "fp16": 10}; as the builder reports them.
-        jetson: settings of the Jetson while it was timed, e.g. {"power_mode": "MAXN"}; not compared.
+        jetson: settings of the Jetson while it was timed, e.g. {"power_mode": "MAXN"}; only its "model" is compared.
+        platform: operating system and processor, e.g. "linux-aarch64"; "" on cards of earlier releases.
+        multiprocessors: of the GPU; 0 on cards of earlier releases.
     """
 
     runtime: str
@@ -48,6 +51,8 @@ class EngineInfo:
     compute_capabilities: tuple[str, ...] = ()
     layers: dict[str, dict[str, int]] = field(default_factory=dict)
     jetson: dict[str, Any] = field(default_factory=dict)
+    platform: str = ""
+    multiprocessors: int = 0
 
     def __post_init__(self) -> None:
         device = (self.gpu, self.compute_capability, self.driver)
@@ -58,6 +63,8 @@ class EngineInfo:
         if not isinstance(capabilities, tuple | list) or not all(isinstance(one, str) for one in capabilities):
             raise BundleError("the compute capabilities of engine info must be texts")
         object.__setattr__(self, "compute_capabilities", tuple(capabilities))  # JSON has lists only
+        if not isinstance(self.platform, str) or type(self.multiprocessors) is not int:
+            raise BundleError("engine info needs text for platform and an integer for multiprocessors")
 
     @property
     def target(self) -> str:
@@ -66,13 +73,19 @@ class EngineInfo:
             return self.gpu
         return f"compute capabilities {', '.join(self.compute_capabilities) or 'from 8.0 on'}"
 
+    @property
+    def board(self) -> str:
+        """Model of the Jetson; "" elsewhere, and in containers that hide it."""
+        return str(self.jetson.get("model") or "")
+
 
 def mismatches(engine: EngineInfo, current: EngineInfo) -> tuple[str, ...]:
     """Compare the device and graph of an engine with those of an engine that would be compiled now.
 
     Returns:
         One message for each mismatch; empty if the engine can run. The driver and JetPack are not compared: TensorRT
-        checks its own version and the GPU, and a driver too old for either fails when the engine is loaded.
+        checks its own version and the GPU, and a driver too old for either fails when the engine is loaded. Platform,
+        multiprocessors and board are compared where both are known.
     """
     messages = []
     if engine.onnx != current.onnx:
@@ -85,18 +98,40 @@ def mismatches(engine: EngineInfo, current: EngineInfo) -> tuple[str, ...]:
         engine.version_compatible and _is_forward_compatible(engine.version, current.version)
     ):
         messages.append(f"it was compiled by {engine.runtime} {engine.version}, this is {current.version}")
+    if _differ(engine.platform, current.platform):
+        messages.append(f"it was compiled on {engine.platform}, this is {current.platform}")
+    return (*messages, *_gpu_mismatches(engine, current))
+
+
+def _gpu_mismatches(engine: EngineInfo, current: EngineInfo) -> Iterator[str]:
+    """At most one message; "Orin" of compute capability 8.7 is the name of boards with 4 to 16 multiprocessors."""
     if engine.runtime == RTX:
-        messages += _missing_capability(engine, current)
+        yield from _missing_capability(engine, current)
+    elif engine.hardware_compatible and current.jetpack:
+        yield "it is hardware-compatible, which TensorRT does not support on a Jetson"
     elif engine.compute_capability != current.compute_capability and not (
         engine.hardware_compatible and _numbers(current.compute_capability) >= AMPERE
     ):
-        messages.append(
+        yield (
             f"it was compiled for compute capability {engine.compute_capability} ({engine.gpu}), "
             f"this GPU has {current.compute_capability} ({current.gpu})"
         )
-    elif engine.gpu != current.gpu and not engine.hardware_compatible:
-        messages.append(f"it was compiled for {engine.gpu}, this GPU is {current.gpu}")
-    return tuple(messages)
+    elif engine.hardware_compatible:
+        return
+    elif engine.gpu != current.gpu:
+        yield f"it was compiled for {engine.gpu}, this GPU is {current.gpu}"
+    elif _differ(engine.board, current.board):
+        yield f"it was compiled on {engine.board}, this is {current.board}"
+    elif _differ(engine.multiprocessors, current.multiprocessors):
+        mode = current.jetson.get("power_mode")
+        yield (
+            f"it was compiled for {engine.multiprocessors} multiprocessors, "
+            f"this GPU has {current.multiprocessors}{f' in power mode {mode}' if mode else ''}"
+        )
+
+
+def _differ(built: str | int, current: str | int) -> bool:
+    return bool(built and current) and built != current
 
 
 AMPERE = (8, 0)

@@ -57,15 +57,18 @@ class CudaPython:
 
     def _query_properties(self, cuda_version: str) -> DeviceProperties:
         cu, device = self._cu, self._device
-        attribute = cu.CUdevice_attribute
-        major = self._call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device)
-        minor = self._call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device)
+
+        def attribute(name: str) -> int:
+            which = getattr(cu.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{name}")
+            return int(self._call(cu.cuDeviceGetAttribute, which, device))
+
         name = self._call(cu.cuDeviceGetName, 256, device)
         return DeviceProperties(
             name.split(b"\0")[0].decode("utf-8", "replace"),
-            (major, minor),
+            (attribute("COMPUTE_CAPABILITY_MAJOR"), attribute("COMPUTE_CAPABILITY_MINOR")),
             self._call(cu.cuDeviceTotalMem, device),
             cuda_version,
+            attribute("MULTIPROCESSOR_COUNT"),
         )
 
     def _call(self, function: Any, *arguments: Any, detail: str = "") -> Any:

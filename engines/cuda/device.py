@@ -61,6 +61,7 @@ class Gpu(Context):
         self.compute_capability = "{}.{}".format(*properties.compute_capability)
         self.driver = properties.driver
         self.memory_bytes = properties.memory_bytes
+        self.multiprocessors = properties.multiprocessors
         self.graphs = self.api.graphs
         self.runtime = self.api.runtime
 

@@ -26,12 +26,14 @@ class DeviceProperties:
         compute_capability: e.g. (8, 7).
         memory_bytes: total device memory.
         driver: newest CUDA version that the driver supports, e.g. "13.0".
+        multiprocessors: number of them; those that a Jetson's power mode switches off do not count.
     """
 
     name: str
     compute_capability: tuple[int, int]
     memory_bytes: int
     driver: str
+    multiprocessors: int
 
 
 class Driver(Protocol):

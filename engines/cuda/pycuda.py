@@ -69,6 +69,7 @@ class PyCuda:
             tuple(device.compute_capability()),
             device.total_memory(),
             f"{cuda // 1000}.{cuda % 1000 // 10}",
+            device.get_attribute(self._cu.device_attribute.MULTIPROCESSOR_COUNT),
         )
 
     def _call(self, function: Callable[..., Any], *arguments: Any, detail: str = "", **options: Any) -> Any:

@@ -14,7 +14,8 @@ from typing import Any, TextIO
 from ..bundle.bundle import LAYERS, Bundle, Size, engine_file
 from ..bundle.io_spec import IOSpec
 from ..cuda.device import Gpu
-from ..errors import BuildError, OutputError
+from ..errors import BuildError, OutputError, UsageError
+from ..jetson import this_jetson
 from ..session import RESIDUAL, in_order
 from .api import RTX, TENSORRT, Log, Product, logger, tensorrt
 from .errors import build_problem, load_problem, parser_problem
@@ -111,6 +112,8 @@ def compile_engine(
     options, start, trt = options or CompileOptions(), time.monotonic(), tensorrt(product)
     card, stop = bundle.card, stop or threading.Event()
     options.check(product, card.precision)
+    if options.hardware_compatible and this_jetson():
+        raise UsageError("TensorRT has no hardware-compatible engines on a Jetson; omit --hardware-compatible")
     sizes = sizes_of(card.io_spec, options)
     with _log_file(options.log_file) as file, ExitStack() as owned:
         gpu = None if product is RTX else owned.enter_context(Gpu())
@@ -148,11 +151,7 @@ class _Build:
         self.io_spec, self.options, self.log = io_spec, options, log
         self._logger = logger(trt, log)
         self._builder = _builder(trt, product, self._logger, log)
-        self._cache = (
-            cache_path(options.timing_cache, gpu.name, gpu.compute_capability, trt.__version__)
-            if options.timing_cache and gpu
-            else None
-        )
+        self._cache = cache_path(options.timing_cache, gpu, trt.__version__) if options.timing_cache and gpu else None
 
     def plan(self, onnx: bytes, size: Size, tracker: Tracker) -> Plan:
         """Build the engine of one size, and prove its precision."""

@@ -12,7 +12,7 @@ from ..bundle.bundle import ONNX, Bundle, Size
 from ..bundle.engine_info import EngineInfo, mismatches
 from ..cuda.device import Gpu
 from ..errors import EngineError
-from ..jetson import this_jetson
+from ..jetson import platform_name, this_jetson
 from ..session import RESIDUAL, in_order
 from .api import RTX, TENSORRT, Log, Product, logger, tensorrt, version
 from .context import EngineHost, LoadedEngine
@@ -33,6 +33,8 @@ def current_engine_info(bundle: Bundle, gpu: Gpu, product: Product = TENSORRT) -
         jetpack=jetson.release if jetson else "",
         calibration=card.calibration,
         jetson=jetson.settings() if jetson else {},
+        platform=platform_name(),
+        multiprocessors=gpu.multiprocessors,
     )
 
 

@@ -30,7 +30,7 @@ class CompileOptions:
     Args:
         workspace_mb: maximum scratch memory of a kernel in MiB; None: all GPU memory, TensorRT's default.
         builder_level: one of `LEVELS`; None: TensorRT's default, 3.
-        hardware_compatible: build for all GPUs from Ampere on instead of this one; slower.
+        hardware_compatible: build for all GPUs from Ampere on instead of this one; slower. Not on a Jetson.
         version_compatible: loadable by later versions of TensorRT; slower, and the engine contains host code.
         dla: DLA core to run supported layers on, the rest falls back to the GPU; None: GPU only. FP16 and batch size 1
             only, since a DLA engine has a single shape.

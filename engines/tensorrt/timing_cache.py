@@ -6,14 +6,25 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..cuda.device import Gpu
 from ..files import write_atomic
+from ..jetson import ROOT, platform_name, this_jetson
 from .api import Log
 
 
-def cache_path(folder: Path, gpu: str, compute_capability: str, version: str) -> Path:
-    """Cache file for a GPU's name, compute capability and TensorRT version: timings are valid for these only."""
-    name = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
-    return folder / f"{name}-sm{compute_capability}-tensorrt{version}.cache"
+def cache_path(folder: Path, gpu: Gpu, version: str, root: Path = ROOT) -> Path:
+    """Cache file for a device and a TensorRT version: timings are valid for these only.
+
+    Args:
+        folder: of all caches.
+        gpu: whose kernels are timed; a Jetson's name, "Orin", is shared by boards of different speed.
+        version: of TensorRT.
+        root: of the file system in which a Jetson is looked up.
+    """
+    jetson = this_jetson(root)
+    device = f"{gpu.name} {jetson.model if jetson else ''} {platform_name()}"
+    name = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+    return folder / f"{name}-sm{gpu.compute_capability}-{gpu.multiprocessors}mp-tensorrt{version}.cache"
 
 
 def attach(config: Any, path: Path, log: Log) -> None:

@@ -1,12 +1,23 @@
 """Compatibility of an engine with the device: every mismatch is reported, what TensorRT guarantees is accepted."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from facesr_edge.engines.bundle.engine_info import EngineInfo, mismatches
 from facesr_edge.engines.errors import BundleError
 
-ORIN = EngineInfo("TensorRT", "10.3.0", "Orin", "8.7", "12.6", "ab" * 32, jetpack="6.2")
+AGX = {"model": "NVIDIA Jetson AGX Orin Developer Kit", "power_mode": "MAXN"}
+NANO = {"model": "NVIDIA Jetson Orin Nano Developer Kit", "power_mode": "15W"}
+ORIN = EngineInfo(
+    *("TensorRT", "10.3.0", "Orin", "8.7", "12.6", "ab" * 32),
+    jetpack="6.2",
+    jetson=AGX,
+    platform="linux-aarch64",
+    multiprocessors=16,
+)
+A10 = replace(
+    ORIN, gpu="A10", compute_capability="8.6", jetpack="", jetson={}, platform="linux-x86_64", multiprocessors=72
+)
 
 
 def test_engine_matches_the_device_it_was_compiled_on():
@@ -22,6 +33,12 @@ def test_engine_matches_the_device_it_was_compiled_on():
         ({"gpu": "A10"}, "compiled for Orin, this GPU is A10"),
         ({"onnx": "cd" * 32}, "from another graph than the bundle's"),
         ({"calibration": "ef" * 32}, "calibrated on other inputs than the card's"),
+        ({"platform": "linux-x86_64"}, "compiled on linux-aarch64, this is linux-x86_64"),
+        ({"multiprocessors": 14}, "compiled for 16 multiprocessors, this GPU has 14 in power mode MAXN"),
+        (
+            {"jetson": NANO, "multiprocessors": 8},
+            "on NVIDIA Jetson AGX Orin Developer Kit, this is NVIDIA Jetson Orin Nano",
+        ),
     ],
 )
 def test_mismatch_names_both_values(changes, expected):
@@ -34,7 +51,7 @@ def test_all_mismatches_are_reported_together():
     assert len(mismatches(ORIN, current)) == 3
 
 
-@pytest.mark.parametrize("changes", [{"driver": "13.0"}, {"jetpack": "6.1"}, {"jetson": {"power_mode": "15W"}}])
+@pytest.mark.parametrize("changes", [{"driver": "13.0"}, {"jetpack": "6.1"}, {"jetson": {**AGX, "power_mode": "15W"}}])
 def test_driver_jetpack_and_power_mode_are_not_compared(changes):
     assert mismatches(ORIN, replace(ORIN, **changes)) == ()
 
@@ -57,11 +74,36 @@ def test_version_compatible_engine_runs_in_later_versions_of_this_and_the_next_m
 
 @pytest.mark.parametrize(("capability", "compatible"), [("8.0", True), ("9.0", True), ("11.0", True), ("7.5", False)])
 def test_hardware_compatible_engine_runs_from_ampere_on(capability, compatible):
-    engine = replace(ORIN, hardware_compatible=True)
-    assert (mismatches(engine, replace(ORIN, compute_capability=capability, gpu="other")) == ()) is compatible
+    engine = replace(A10, hardware_compatible=True)
+    current = replace(A10, compute_capability=capability, gpu="other", multiprocessors=132)
+    assert (mismatches(engine, current) == ()) is compatible
 
 
-@pytest.mark.parametrize("changes", [{"gpu": ""}, {"onnx": 7}, {"version": None}, {"jetson": "MAXN"}])
+def test_hardware_compatible_engine_does_not_run_on_a_jetson():
+    engine = replace(A10, hardware_compatible=True, platform="linux-aarch64")  # of an ARM server
+    (message,) = mismatches(engine, ORIN)
+    assert "does not support on a Jetson" in message
+    assert len(mismatches(replace(engine, platform="linux-x86_64"), ORIN)) == 2
+
+
+@pytest.mark.parametrize("unknown", [{"platform": ""}, {"multiprocessors": 0}, {"jetson": {"power_mode": "15W"}}])
+def test_what_is_unknown_is_not_compared(unknown):
+    other = replace(ORIN, platform="linux-x86_64", multiprocessors=8, jetson=NANO)
+    for engine, current in ((replace(ORIN, **unknown), other), (other, replace(ORIN, **unknown))):
+        different = replace(engine, **{name: getattr(current, name) for name in unknown})
+        assert mismatches(engine, current) == mismatches(different, current)
+
+
+def test_card_of_an_earlier_release_is_read_and_its_engine_accepted():
+    values = {k: v for k, v in asdict(ORIN).items() if k not in ("platform", "multiprocessors")}
+    engine = EngineInfo(**values)
+    assert (engine.platform, engine.multiprocessors) == ("", 0) and mismatches(engine, ORIN) == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"gpu": ""}, {"onnx": 7}, {"version": None}, {"jetson": "MAXN"}, {"multiprocessors": "8"}, {"platform": 3}],
+)
 def test_field_of_the_wrong_type_is_rejected(changes):
     with pytest.raises(BundleError, match="engine info needs"):
         replace(ORIN, **changes)

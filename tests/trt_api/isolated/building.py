@@ -1,15 +1,20 @@
 """Engine builds with strict mocks: the TensorRT calls of each option, and the error of each failure."""
 
 import os
+import platform
 import signal
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 
 import onnx
 import pytest
 from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.errors import BuildError, UsageError
+from facesr_edge.engines.jetson import RELEASE, this_jetson
+from facesr_edge.engines.tensorrt import builder
 from facesr_edge.engines.tensorrt.options import SIZES_HW, CompileOptions
+from facesr_edge.engines.tensorrt.timing_cache import cache_path
 from onnx import helper
 
 
@@ -28,6 +33,17 @@ def fp16(bundle):
 def flags(trt):
     """Flags of the builder configuration."""
     return next(call.stub for call in trt.calls if call.kind == "IBuilderConfig").flags
+
+
+def write_jetson(root, board):
+    """A root file system with the files that tell a Jetson and its model."""
+    for name, text in (
+        (RELEASE, "# R36 (release), REVISION: 4.3,"),
+        ("proc/device-tree/model", f"NVIDIA Jetson {board}\0"),
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
 
 
 def test_each_crop_size_has_an_engine_up_to_its_maximum_batch(trt, build, idrn):
@@ -165,18 +181,40 @@ def test_a_dla_core_that_does_not_exist_raises(scenario, build, idrn, cores):
         build(fp16(idrn), CompileOptions(dla=2))
 
 
-def test_a_timing_cache_is_written_and_reused(trt, build, tiny, tmp_path):
+def test_a_timing_cache_is_written_and_reused(trt, build, simulation, tiny, tmp_path):
     build(tiny, CompileOptions(timing_cache=tmp_path / "cache"))  # two sizes, the second reuses the cache
     (path,) = (tmp_path / "cache").iterdir()
-    assert path.name == f"orin-mock-sm8.7-tensorrt{trt.__version__}.cache"
+    assert path == cache_path(tmp_path / "cache", simulation.gpu, trt.__version__)
     caches = [bytes(call["serialized_timing_cache"]) for call in trt.calls_of("IBuilderConfig", "create_timing_cache")]
     assert caches == [b"", path.read_bytes()] and caches[1]
     assert all(call["ignore_mismatch"] is False for call in trt.calls_of("IBuilderConfig", "set_timing_cache"))
 
 
+def test_devices_of_one_gpu_name_have_timing_caches_of_their_own(simulation, tmp_path):
+    paths = set()
+    for board, count in (("AGX Orin", 16), ("AGX Orin", 14), ("Orin NX", 8), ("Orin Nano", 8)):
+        root = write_jetson(tmp_path / board, board)
+        simulation.gpu.multiprocessors = count
+        paths.add(cache_path(tmp_path, simulation.gpu, "10.3.0", root).name)
+    assert len(paths) == 4 and all(name.startswith("orin-mock-nvidia-jetson-") for name in paths)
+    machine = f"{platform.system()}-{platform.machine()}".lower().replace("_", "-")
+    assert f"orin-mock-nvidia-jetson-orin-nano-{machine}-sm8.7-8mp-tensorrt10.3.0.cache" in paths
+
+
+@pytest.mark.parametrize("on_jetson", [True, False])
+def test_a_hardware_compatible_engine_is_refused_on_a_jetson_before_it_is_built(
+    trt, build, idrn, tmp_path, monkeypatch, on_jetson
+):
+    root = write_jetson(tmp_path, "Orin Nano") if on_jetson else tmp_path
+    monkeypatch.setattr(builder, "this_jetson", lambda: this_jetson(root))
+    with pytest.raises(UsageError, match="omit --hardware-compatible") if on_jetson else nullcontext():
+        build(idrn, CompileOptions(hardware_compatible=True))
+    assert bool(trt.calls) != on_jetson
+
+
 @pytest.mark.parametrize("content", [b"invalid", b"timing cache of another GPU"])
-def test_a_rejected_timing_cache_is_logged_and_replaced(trt, build, idrn, tmp_path, content):
-    path = tmp_path / f"orin-mock-sm8.7-tensorrt{trt.__version__}.cache"
+def test_a_rejected_timing_cache_is_logged_and_replaced(trt, build, simulation, idrn, tmp_path, content):
+    path = cache_path(tmp_path, simulation.gpu, trt.__version__)
     path.write_bytes(content)
     compiled = build(idrn, CompileOptions(timing_cache=tmp_path))
     assert any("rejected the timing cache" in line for line in compiled.log)

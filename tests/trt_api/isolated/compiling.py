@@ -11,7 +11,9 @@ from facesr_edge.converters.engine_check import check_inputs
 from facesr_edge.engines.bundle.bundle import CARD, FP16_ONNX, ONNX, WEIGHTS, engine_file, open_bundle, write_bundle
 from facesr_edge.engines.bundle.card import card_from_json
 from facesr_edge.engines.errors import BundleError, EngineError, ParityError, UsageError
+from facesr_edge.engines.jetson import this_jetson
 from facesr_edge.engines.onnxruntime.session import OrtSession
+from facesr_edge.engines.tensorrt import builder, loader
 from facesr_edge.engines.tensorrt.options import CompileOptions
 from facesr_edge.sdk.load import load_detector
 
@@ -92,6 +94,25 @@ def test_an_incompatible_engine_raises_and_rebuild_compiles_it_again(gpu, prepar
     with facesr_edge.load(compiled.folder, detector=load_detector("detector", threads=1), rebuild=True) as sr:
         assert sr.card.engine.compute_capability == "9.0"
     assert open_bundle(compiled.folder).card.engine.gpu == "other"
+
+
+def test_an_engine_of_a_larger_board_is_refused(gpu, prepared):
+    gpu.gpu.multiprocessors = 16
+    compiled, _ = compile_bundle(prepared)
+    gpu.gpu.multiprocessors = 8
+    with pytest.raises(EngineError, match=r"compiled for 16 multiprocessors, this GPU has 8; compile it again"):
+        facesr_edge.load(compiled.folder)
+
+
+def test_a_hardware_compatible_engine_is_compiled_for_the_jetson_alone(gpu, prepared, tmp_path, monkeypatch):
+    compiled, _ = compile_bundle(prepared, options=CompileOptions(hardware_compatible=True))
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3,")
+    for module in (compiling, builder, loader):
+        monkeypatch.setattr(module, "this_jetson", lambda: this_jetson(tmp_path))
+    with pytest.raises(EngineError, match="hardware-compatible, which TensorRT does not support on a Jetson"):
+        facesr_edge.load(compiled.folder)
+    assert compiling.ensure_engine(compiled).card.engine.hardware_compatible is False
 
 
 def test_a_compatible_engine_is_not_compiled_again(gpu, trt, prepared):

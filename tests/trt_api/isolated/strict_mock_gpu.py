@@ -32,6 +32,7 @@ class Simulation:
         self.stream.synchronize.side_effect = self.run
         self.gpu = gpu = create_autospec(Gpu, instance=True)
         attributes = {"name": "Orin (mock)", "compute_capability": "8.7", "driver": "12.6", "index": 0}
+        attributes["multiprocessors"] = 8
         attributes |= {"graphs": graphs, "runtime": "pycuda 2026.1" if not graphs else "cuda-python 13.0"}
         assert set(attributes) <= set(Gpu.__init__.__code__.co_names), "the real Gpu does not set these attributes"
         for name, value in attributes.items():

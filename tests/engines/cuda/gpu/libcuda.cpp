@@ -34,7 +34,10 @@ int cuDeviceGet(int *out, int index) {
 }
 int cuDeviceGetName(char *out, int size, int) { snprintf(out, size, "Emulated GPU"); return OK; }
 int cuDeviceTotalMem_v2(size_t *out, int) { *out = total_memory; return OK; }
-int cuDeviceGetAttribute(int *out, int which, int) { *out = which == 75 ? 8 : which == 76 ? 7 : 0; return OK; }
+int cuDeviceGetAttribute(int *out, int which, int) {
+    *out = which == 75 ? 8 : which == 76 ? 7 : which == 16 ? 14 : 0;  // compute capability, multiprocessors
+    return OK;
+}
 int cuDeviceComputeCapability(int *major, int *minor, int) { *major = 8; *minor = 7; return OK; }
 
 int cuDevicePrimaryCtxRetain(void **out, int) { LOCKED; ++retained; *out = &primary; return OK; }

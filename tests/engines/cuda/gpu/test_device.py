@@ -44,6 +44,7 @@ def test_gpu_properties_are_those_of_the_machine(gpu, machine, bindings):
     name, capability, memory, driver = machine.properties()
     assert (gpu.name, gpu.compute_capability, gpu.driver) == (name, capability, driver)
     assert gpu.memory_bytes == pytest.approx(memory, rel=0.05)  # the driver reserves some
+    assert gpu.multiprocessors == 14 or (machine.real and gpu.multiprocessors > 0)
     assert gpu.graphs == (bindings == "cuda-python")
     assert gpu.runtime.startswith(f"{bindings} ") and gpu.runtime.split()[1][0].isdigit()
 
