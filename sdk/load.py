@@ -76,7 +76,7 @@ def load(
     bundle = _find_bundle(model, engine, rebuild)  # after the detector, since it may take minutes
     session: Session
     if references is None:
-        session = open_session(bundle, engine, threads, precision, report=report)
+        session = _open(bundle, engine, threads, precision, report)
     else:
         bundle.graph(bundle.card.precision if precision == "auto" else precision)  # raises if there is no such graph
         session = open_with_references(bundle, references, max_references, engine, threads)
@@ -128,8 +128,22 @@ def load_detector(
         session: Session = YuNetSession(path, threads)
         return Detector(session, score, min_face, fingerprint=hashlib.sha256(path.read_bytes()).hexdigest()[:16])
     bundle = _find_bundle(model, engine, rebuild)
-    session = open_session(bundle, engine, threads, precision, report=report)
+    session = _open(bundle, engine, threads, precision, report)
     return Detector(session, score, min_face, fingerprint=f"{bundle.card.name} {bundle.card.fingerprint}")
+
+
+def _open(bundle: Bundle, engine: str, threads: int, precision: str, report: Callable[[str], None]) -> Session:
+    """Open a session; engines that were built without a GPU are compared with ONNX Runtime once."""
+    session = open_session(bundle, engine, threads, precision, report=report)
+    if isinstance(session, DeviceSession):
+        from ..converters.first_load import check_first_load
+
+        try:
+            check_first_load(bundle, session, report)
+        except BaseException:
+            session.close()
+            raise
+    return session
 
 
 def _find_bundle(model: str | Path, engine: str, rebuild: bool) -> Bundle:

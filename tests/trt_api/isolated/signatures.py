@@ -105,7 +105,10 @@ class Types:
         sequence = LISTS.match(kind)
         if sequence:
             return isinstance(value, (list, tuple)) and all(self.fits(item, sequence["element"]) for item in value)
-        named = re.fullmatch(r"(?:tensorrt_bindings\.tensorrt\.|nvinfer1::|nvonnxparser::)(?:v_\d_\d::)?([\w.]+)", kind)
+        named = re.fullmatch(
+            r"(?:tensorrt_bindings\.tensorrt\.|tensorrt_rtx_bindings\.tensorrt_rtx\.|nvinfer1::|nvonnxparser::)(?:v_\d_\d::)?([\w.]+)",
+            kind,
+        )
         if not named:
             raise LookupError(f"cannot check whether {value!r} is '{kind}'; add the type to {__name__}")
         name = {"IParserError": "ParserError"}.get(named[1], named[1])

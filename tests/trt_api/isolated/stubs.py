@@ -27,6 +27,7 @@ class Scenario:
         self.fails_to_start = self.fails_to_parse = False
         self.parser_errors, self.build_error, self.load_error, self.run_error = [], "", "", ""
         self.on_build_step = lambda: None
+        self.rejected_capabilities, self.listing = (), ""  # the message that lists the layers of an engine
         self.network_layers = []  # type, inputs and outputs, each a name and a data type
         self.engine_layers = [{"Name": "first", "LayerType": "CaskConvolution"}, {"Name": "last"}]
         self.logger = None
@@ -54,6 +55,8 @@ class Builder:
         network, config, scenario = stub_of(network), stub_of(config), self.scenario
         scenario.log("VERBOSE", "a verbose message")
         scenario.log("WARNING", "a warning")
+        if scenario.listing:
+            scenario.log("VERBOSE", scenario.listing)
         monitor, pixels = config.progress_monitor, network.inputs[0]
         steps = 4
         monitor.phase_start("Building Engine", None, steps)
@@ -183,12 +186,18 @@ class Config:
         self.hardware_compatibility_level = trt.HardwareCompatibilityLevel.NONE
         self.default_device_type = trt.DeviceType.GPU
         self.flags, self.pools, self.profiles, self.cache = {"TF32"}, {}, [], None
+        self.num_compute_capabilities, self.capabilities = 0, []
 
     def set_flag(self, flag):
         self.flags.add(flag.name)
 
     def clear_flag(self, flag):
         self.flags.discard(flag.name)
+
+    def set_compute_capability(self, compute_capability, index):
+        assert index == len(self.capabilities) < self.num_compute_capabilities
+        self.capabilities.append(compute_capability.name)
+        return compute_capability.name not in self.scenario.rejected_capabilities
 
     def set_memory_pool_limit(self, pool, pool_size):
         self.pools[pool.name] = pool_size
@@ -299,11 +308,53 @@ class Engine:
         return [self.scenario.trt.Dims(shape) for shape in self.plan["profiles"][profile_index]]
 
     def create_execution_context(self, strategy=None):
+        config = stub_of(strategy) if hasattr(strategy, "set_runtime_cache") else None
+        strategy = config.strategy if config else strategy
         managed = strategy == self.scenario.trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if config:
+            config.cache.kernels.add(f"kernels of {self.plan['profiles']}")
         return Context(self, managed)
+
+    def create_runtime_config(self):
+        return RuntimeConfig(self.scenario)
 
     def create_engine_inspector(self):
         return Inspector(self.scenario)
+
+
+class RuntimeConfig:
+    """Of TensorRT for RTX: how contexts are created, and the cache of the kernels that it finishes for the GPU."""
+
+    of = "IRuntimeConfig"
+
+    def __init__(self, scenario):
+        self.scenario, self.strategy, self.cache = scenario, None, None
+
+    def set_execution_context_allocation_strategy(self, strategy):
+        self.strategy = strategy
+
+    def create_runtime_cache(self):
+        return RuntimeCache(self.scenario)
+
+    def set_runtime_cache(self, cache):
+        self.cache = stub_of(cache)
+        return True
+
+
+class RuntimeCache:
+    of = "IRuntimeCache"
+
+    def __init__(self, scenario):
+        self.scenario, self.kernels = scenario, set()
+
+    def deserialize(self, blob):
+        if not bytes(blob).startswith(b"{"):
+            return False
+        self.kernels = set(json.loads(bytes(blob))["kernels"])
+        return True
+
+    def serialize(self):
+        return Memory(json.dumps({"kernels": sorted(self.kernels)}).encode())
 
 
 class Inspector:
