@@ -56,13 +56,13 @@ def _install(folder, requirement):
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), requirement]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     if process.returncode:
-        _skip_or_fail(f"cannot install {requirement}: {process.stderr.strip()[-500:]}")
+        skip_or_fail(f"cannot install {requirement}: {process.stderr.strip()[-500:]}")
 
 
 def _build_stub_libraries(folder, major):
     compiler = shutil.which("gcc") or shutil.which("cc")
     if not compiler:
-        _skip_or_fail("needs a C compiler for the stub libraries")
+        skip_or_fail("needs a C compiler for the stub libraries")
     source = "".join(f"void *{name}(void) {{ return 0; }}\n" for name in FUNCTIONS)
     for library in LIBRARIES:
         name = f"lib{library}.so.{major}"
@@ -70,6 +70,6 @@ def _build_stub_libraries(folder, major):
         subprocess.run(command, input=source, text=True, check=True)
 
 
-def _skip_or_fail(reason):
+def skip_or_fail(reason):
     """Fail in CI, skip elsewhere."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -20,8 +20,9 @@ from facesr_edge.engines.tensorrt.builder import compile_engine
 from facesr_edge.engines.tensorrt.options import CompileOptions
 from facesr_edge.engines.tensorrt.session import TrtSession
 from facesr_edge.sdk.load import load_detector
+from signatures import signatures
 from strict_mock import MockModule
-from stubs import Context, Scenario, factories
+from stubs import RTX_ONLY, Context, Scenario, factories
 
 LISTING = """Layers:
 Name: __myl_Cast_0, LayerType: kgen, Inputs: [ { Name: pixels, Datatype: UInt8, Format: (Linear) }], Constants: [], Out
@@ -79,6 +80,11 @@ def compile_bundle(bundle, **options):
 
 def images(count, side):
     return np.random.default_rng(count).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def test_every_method_of_this_product_has_a_parsable_signature(real):
+    for kind, name in RTX_ONLY:
+        assert signatures(getattr(getattr(real, kind), name).__doc__), f"{kind}.{name}"
 
 
 def test_engines_are_built_without_a_gpu_and_the_card_says_so(trt, no_gpu, scenario, tiny, tmp_path):

@@ -7,6 +7,9 @@ LINE = re.compile(r"^(?:\d+\. )?(?P<name>\w*)\((?P<parameters>.*)\) -> (?P<retur
 NUMBERS = {"int": int, "typing.SupportsInt": int, "float": (int, float), "typing.SupportsFloat": (int, float)}
 BUILTINS = {**NUMBERS, "str": str, "bool": bool, "tuple": tuple, "list": list}
 BUFFERS = {"buffer", "typing_extensions.Buffer"}
+NAMED = re.compile(
+    r"(?:tensorrt(?:_rtx)?_bindings\.tensorrt(?:_rtx)?\.|nvinfer1::|nvonnxparser::)(?:v_\d_\d::)?(?P<name>[\w.]+)"
+)
 LISTS = re.compile(r"^(?:List|list|collections\.abc\.Sequence)\[(?P<element>.+)\]$")
 
 
@@ -105,10 +108,7 @@ class Types:
         sequence = LISTS.match(kind)
         if sequence:
             return isinstance(value, (list, tuple)) and all(self.fits(item, sequence["element"]) for item in value)
-        named = re.fullmatch(
-            r"(?:tensorrt_bindings\.tensorrt\.|tensorrt_rtx_bindings\.tensorrt_rtx\.|nvinfer1::|nvonnxparser::)(?:v_\d_\d::)?([\w.]+)",
-            kind,
-        )
+        named = NAMED.fullmatch(kind)
         if not named:
             raise LookupError(f"cannot check whether {value!r} is '{kind}'; add the type to {__name__}")
         name = {"IParserError": "ParserError"}.get(named[1], named[1])

@@ -180,6 +180,8 @@ def test_every_stubbed_method_has_a_parsable_signature(real):
     for stub in classes:
         methods = [name for name in vars(stub) if callable(vars(stub)[name]) and not name.startswith("_")]
         for name in methods:
+            if (stub.of, name) in stubs.RTX_ONLY:
+                continue
             assert signatures(getattr(getattr(real, stub.of), name).__doc__), f"{stub.of}.{name}"
 
 

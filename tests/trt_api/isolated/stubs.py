@@ -18,6 +18,16 @@ SCRATCH = 4096
 TYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FLOAT", onnx.TensorProto.FLOAT16: "HALF"}
 
 
+RTX_ONLY = {
+    ("IBuilderConfig", "set_compute_capability"),
+    ("ICudaEngine", "create_runtime_config"),
+    *[("IRuntimeConfig", f"{verb}_runtime_cache") for verb in ("create", "set")],
+    ("IRuntimeConfig", "set_execution_context_allocation_strategy"),
+    *[("IRuntimeCache", name) for name in ("deserialize", "serialize")],
+}
+"""Class and method: of TensorRT for RTX, which has them in every release."""
+
+
 class Scenario:
     """Configured behaviour of TensorRT (failures, DLA cores, hooks), and its logger."""
 
