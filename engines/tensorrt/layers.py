@@ -15,7 +15,8 @@ PRECISION_OF |= {"fp32": "fp32", "float": "fp32", "uint8": "uint8", "int32": "in
 _TYPE = re.compile("|".join(rf"\b{name}\b" for name in PRECISION_OF), re.IGNORECASE)
 _CONTROL = frozenset(("shape_call", "signal", "wait", "constant", "noop"))
 """Kinds of layers that launch no kernel."""
-_WEIGHTED = re.compile("correlation|conv|gemm|matmul|matrixmultiply", re.IGNORECASE)
+_WEIGHTED = re.compile("correlation|conv|gemm|matmul|matrixmultiply|runtime_fusion", re.IGNORECASE)
+"""Kinds of convolutions and matrix products; a "runtime_fusion" is one with the operations around it."""
 LOG_TITLE = "Layers:"
 """First line of the message in the verbose log that lists the layers of a new engine."""
 

@@ -1,0 +1,105 @@
+"""Engines by the real parser and builder of TensorRT for RTX, which need no GPU."""
+
+import json
+import os
+import re
+from importlib.util import find_spec
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from click.testing import CliRunner
+from facesr_edge.converters.static_graph import static_graph
+from facesr_edge.engines.bundle.bundle import open_bundle
+from facesr_edge.engines.errors import BuildError
+from facesr_edge.engines.tensorrt.api import RTX, version
+from facesr_edge.engines.tensorrt.options import COMPUTE_CAPABILITIES
+from facesr_edge.sdk.bench.engines import build_engines
+from facesr_edge.sdk.cli.main import main
+from facesr_edge.zoo import catalogue
+
+if not find_spec("tensorrt_rtx"):
+    message = "TensorRT for RTX is not installed"
+    if os.environ.get("CI"):
+        raise ImportError(message)
+    pytest.skip(message, allow_module_level=True)
+
+FROM_AMPERE = COMPUTE_CAPABILITIES[1:]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_every_network_is_parsed_and_built(name):
+    (row,) = build_engines([catalogue.find(name)], ["fp32"], ["8.6"], sizes=1)
+    assert not row.problem and row.nbytes > 50_000 and row.kernels > 3
+    convolutions = sum(node.op_type == "Conv" for node in onnx.load(catalogue.find(name).onnx).graph.node)
+    assert row.promised["fp32"] >= convolutions > 0 and set(row.executed) <= {"fp32"}
+
+
+@pytest.mark.parametrize("name", ["edge-tiny-x4-camera", "detector"])
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_low_precisions_are_executed_on_every_gpu(name, precision):
+    rows = build_engines([catalogue.find(name)], [precision], FROM_AMPERE, sizes=1)
+    assert len(rows) == len(FROM_AMPERE) and not any(row.problem for row in rows)
+    for row in rows:
+        assert row.executed[precision] == row.promised[precision] > 5, row
+        assert row.nbytes < 15e6
+
+
+def test_a_bundle_is_built_ahead_of_time(tmp_path):
+    done = invoke("build", "edge-nano-x4", "--engine", RTX.engine, "-o", tmp_path / "rtx")
+    assert done.exit_code == 0, done.output
+    bundle = open_bundle(tmp_path / "rtx")
+    info = bundle.card.engine
+    assert (info.runtime, info.version, info.gpu) == (RTX.name, version(RTX), "")
+    assert [side for side, _ in bundle.engines] == list(bundle.card.io_spec.crop_sizes)
+    assert all(info.layers[f"{side}x{side}"]["kernels"] > 5 for side in bundle.card.io_spec.crop_sizes)
+    assert json.loads(bundle.read("layers.json"))["64x64"][0].keys() == {"name", "kind", "precision"}
+    assert "not tried yet" in done.output and RTX.name in invoke("inspect", tmp_path / "rtx").output
+
+
+def test_an_invalid_graph_is_one_line(tmp_path, monkeypatch):
+    bundle = catalogue.find("edge-nano-x4")
+    monkeypatch.setattr("facesr_edge.sdk.bench.engines.static_graph", lambda graph, *size: b"not a graph")
+    (row,) = build_engines([bundle], ["fp32"], ["8.6"], sizes=1)
+    assert row.nbytes == 0 and "cannot parse the graph" in row.problem and "\n" not in row.problem
+
+
+def test_the_table_is_printed_and_written(tmp_path):
+    file = tmp_path / "engines.json"
+    done = invoke(
+        *("bench", "engines", "--model", "edge-nano-x4", "--precision", "fp32", "--sizes", "2"),
+        *("--compute-capabilities", "8.6,8.9", "--json", file),
+    )
+    assert done.exit_code == 0 and re.search(r"edge-nano-x4 +fp32 +8\.6, 8\.9 +32x32", done.output)
+    rows = json.loads(file.read_text())["engines"]
+    assert [(row["size"], row["capability"]) for row in rows] == [
+        (size, capability) for size in ("32x32", "48x48") for capability in ("8.6", "8.9")
+    ]
+
+
+@pytest.mark.parametrize("name", ["edge-nano-x4-camera", "idrn-x4"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_static_graph_computes_the_same(name, count, crops):
+    graph = catalogue.find(name).read_graph("model.onnx")
+    static, pixels = static_graph(graph, 48, 48), crops(48, count)
+    expected, actual = (run(model, pixels) for model in (graph, static))
+    differing = np.abs(expected[0].astype(int) - actual[0])
+    assert differing.max() <= 1 and np.mean(differing > 0) <= 1e-4
+    np.testing.assert_allclose(actual[1], expected[1], rtol=1e-3, atol=1e-4)
+    assert len(onnx.load_from_string(static).graph.node) < len(onnx.load_from_string(graph).graph.node) / 2
+
+
+def run(model, pixels):
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return session.run(["enlarged", "residual"], {"pixels": pixels})
+
+
+def test_a_static_graph_of_another_size_raises():
+    static = static_graph(catalogue.find("edge-nano-x4").read_graph("model.onnx"), 32, 32)
+    with pytest.raises(BuildError, match=r"expected a graph for 48x48 px, it takes 32 px only"):
+        static_graph(static, 48, 48)
