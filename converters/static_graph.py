@@ -23,7 +23,7 @@ def static_graph(graph: bytes, height: int, width: int) -> bytes:
         import onnx
         import onnxsim
     except ImportError as error:
-        raise MissingDependencyError(error.name or "onnx", "tensorrt", "compiling an engine") from None
+        raise MissingDependencyError(error.name or "onnx", "compile", "compiling an engine") from None
     model = onnx.load_from_string(graph)
     for axis, size in ((1, height), (2, width)):
         dim = model.graph.input[0].type.tensor_type.shape.dim[axis]

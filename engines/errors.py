@@ -69,9 +69,9 @@ class TrainingError(FacesrError):
 class MissingDependencyError(FacesrError):
     """An optional package is not installed."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        what = f"'facesr-edge[{extra}]'" if extra else "facesr-edge"
-        super().__init__(f"{purpose} needs {package}, which is not installed; pip install {what}")
+    def __init__(self, package: str, extra: str, purpose: str, command: str = "") -> None:
+        command = command or f"pip install {repr(f'facesr-edge[{extra}]') if extra else 'facesr-edge'}"
+        super().__init__(f"{purpose} needs {package}, which is not installed; {command}")
 
 
 def first_line(error: Exception) -> str:

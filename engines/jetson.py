@@ -15,6 +15,8 @@ from typing import Any
 ROOT = Path("/")
 RELEASE = "etc/nv_tegra_release"
 """Release file that exists on every Jetson and nowhere else."""
+TENSORRT_COMMAND = "sudo apt install python3-libnvinfer && python3 -m venv --system-site-packages .venv"
+"""Installs JetPack's TensorRT and creates an environment that sees it."""
 
 
 def run_tool(name: str, *arguments: str, root: Path = ROOT) -> str:

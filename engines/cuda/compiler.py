@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import EngineError, first_line
 from ..files import cache_dir, write_atomic
+from .extra import gpu_extra
 
 OPTIONS = ("--std=c++17", "--fmad=false")
 """Without fused multiply-add the rounding, and so the image, is the same as on a CPU."""
@@ -30,7 +31,7 @@ def compile_kernels(nvrtc: Any, source: str, name: str, compute_capability: tupl
         supported = _call(nvrtc, nvrtc.nvrtcGetSupportedArchs)
     except (RuntimeError, ImportError) as error:  # the bindings load libnvrtc on their first call
         raise EngineError(
-            f"NVRTC not found ({first_line(error)}); pip install 'cuda-python[all]', or install the CUDA toolkit"
+            f"NVRTC not found ({first_line(error)}); pip install 'facesr-edge[{gpu_extra()}]', or the CUDA toolkit"
         ) from None
     capability = 10 * compute_capability[0] + compute_capability[1]
     candidates = [arch for arch in supported if arch <= capability]

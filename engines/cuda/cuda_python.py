@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError, MissingDependencyError, first_line
 from .compiler import compile_kernels
 from .driver import DeviceProperties, driver_error, format_mib
+from .extra import MAJORS, gpu_extra
 
 
 class CudaPython:
@@ -32,7 +33,7 @@ class CudaPython:
             from cuda.bindings import driver as cu
             from cuda.bindings import nvrtc
         except ImportError:
-            raise MissingDependencyError("cuda-python", "tensorrt", "running on a GPU") from None
+            raise MissingDependencyError("cuda-python", gpu_extra(), "running on a GPU") from None
         self._cu: Any = cu
         self._nvrtc: Any = nvrtc
         release = version("cuda-bindings")
@@ -47,8 +48,8 @@ class CudaPython:
         major, supported = driver // 1000, f"{driver // 1000}.{driver % 1000 // 10}"
         if required > major:
             raise EngineError(
-                f"{self.runtime} requires CUDA {required}, the driver supports CUDA {supported}; update the driver, "
-                f"or pip install 'cuda-bindings<{major + 1}' nvidia-cuda-nvrtc-cu{major}"
+                f"{self.runtime} requires CUDA {required}, the driver supports CUDA {supported}; update the driver"
+                + (f", or pip install 'facesr-edge[{gpu_extra(major)}]'" if major in MAJORS else "")
             )
         self._device = self._call(cu.cuDeviceGet, index)
         self._context = self._call(cu.cuDevicePrimaryCtxRetain, self._device)

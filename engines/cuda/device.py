@@ -17,6 +17,7 @@ from .array import Allocation, DeviceArray, device_view
 from .context import Context, Owned, release
 from .cuda_python import CudaPython
 from .driver import Driver
+from .extra import gpu_extra
 from .pycuda import PyCuda
 from .streams import CudaGraph, Event, Stream
 
@@ -34,7 +35,7 @@ def _open_driver(index: int, bindings: str) -> Driver:
         except MissingDependencyError:
             if name == bindings:
                 raise
-    raise MissingDependencyError("cuda-python", "tensorrt", "running on a GPU")
+    raise MissingDependencyError("cuda-python", gpu_extra(), "running on a GPU")
 
 
 class Gpu(Context):

@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import Any, TextIO
 from weakref import WeakSet
 
+from ..cuda.extra import gpu_extra
 from ..errors import EngineError, MissingDependencyError
+from ..jetson import TENSORRT_COMMAND, this_jetson
 from .layers import LOG_TITLE
 
 
@@ -54,7 +56,9 @@ def tensorrt(product: Product = TENSORRT) -> Any:
     try:
         module = import_module(product.module)
     except ModuleNotFoundError:
-        raise MissingDependencyError(product.name, product.engine, "an engine for this GPU") from None
+        command = TENSORRT_COMMAND if product is TENSORRT and this_jetson() else ""
+        extra = gpu_extra() if product is TENSORRT else product.engine
+        raise MissingDependencyError(product.name, extra, "an engine for this GPU", command) from None
     except (ImportError, OSError) as error:
         raise EngineError(
             f"{product.name} is installed but cannot be loaded: {one_line(str(error))}; install its libraries of the "

@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Literal
 
+from ...engines.cuda.extra import gpu_extra
+
 State = Literal["ok", "missing", "broken"]
 """Missing: optional and not available; broken: nothing can run without it."""
 
@@ -21,6 +23,10 @@ class Check:
     remedy: str = ""  # command that fixes it; "" if there is none or none is needed
 
 
+GPU = "gpu"
+"""Stands for the extra that fits the driver; see `gpu_extra`."""
+
+
 @dataclass(frozen=True)
 class Package:
     """A Python package."""
@@ -28,7 +34,7 @@ class Package:
     name: str  # of the distribution, for pip
     module: str  # name to import
     purpose: str  # what needs it
-    extra: str = ""  # extra of facesr-edge that installs it; "" for required packages
+    extra: str = ""  # extra of facesr-edge that installs it, or `GPU`; "" for required packages
     others: tuple[str, ...] = ()  # distributions with the same module, e.g. for one version of CUDA
 
     @property
@@ -44,16 +50,14 @@ class Package:
     @property
     def remedy(self) -> str:
         """The command that installs it."""
-        return f"pip install 'facesr-edge[{self.extra}]'" if self.extra else f"pip install {self.name}"
+        extra = gpu_extra() if self.extra == GPU else self.extra
+        return f"pip install 'facesr-edge[{extra}]'" if extra else f"pip install {self.name}"
 
 
-TENSORRT = Package(
-    "tensorrt", "tensorrt", "engines on Jetson and NVIDIA GPUs", "tensorrt", ("tensorrt-cu13", "tensorrt-cu12")
-)
-NVRTC = Package(
-    *("nvidia-cuda-nvrtc", "cuda", "compiling CUDA kernels", "tensorrt"),
-    others=("nvidia-cuda-nvrtc-cu13", "nvidia-cuda-nvrtc-cu12"),
-)
+TENSORRT = Package("tensorrt", "tensorrt", "engines on Jetson and NVIDIA GPUs", GPU, ("tensorrt-cu13", "tensorrt-cu12"))
+NVRTC = Package("nvidia-cuda-nvrtc", "cuda", "compiling CUDA kernels", GPU, ("nvidia-cuda-nvrtc-cu12",))
+CUDA_PYTHON = Package("cuda-python", "cuda", "running on a GPU", GPU, ("cuda-bindings",))
+PYCUDA = Package("pycuda", "pycuda", "running on a GPU, without CUDA graphs", "pycuda")
 PACKAGES = (
     Package("numpy", "numpy", "everything"),
     Package("opencv-python-headless", "cv2", "images, and the composite", others=("opencv-python",)),
@@ -69,9 +73,7 @@ PACKAGES = (
     Package("onnxscript", "onnxscript", "build", "build"),
     Package("safetensors", "safetensors", "build and train", "build"),
     Package("scikit-image", "skimage", "eval, and the demo image", "demo"),
-    TENSORRT,
-    Package("cuda-python", "cuda", "running on a GPU", "tensorrt", ("cuda-bindings",)),
-    Package("pycuda", "pycuda", "running on a GPU, without CUDA graphs", "tensorrt"),
+    *(TENSORRT, CUDA_PYTHON, PYCUDA),
     Package("openvino", "openvino", "faster FP16 and INT8 networks on CPUs", "openvino"),
 )
 

@@ -10,7 +10,7 @@ from ...engines.errors import BundleError
 from ...engines.jetson import ROOT
 from ...engines.registry import choose_engine
 from ...zoo import catalogue
-from .checks import PACKAGES, Check, State
+from .checks import CUDA_PYTHON, PACKAGES, PYCUDA, TENSORRT, Check, State
 from .gpu import gpu_checks
 from .machine import this_machine
 
@@ -36,7 +36,7 @@ def _machine_checks() -> Iterator[Check]:
 
 def _package_checks() -> Iterator[Check]:
     for package in PACKAGES:
-        if package.extra == "tensorrt":
+        if package in (TENSORRT, CUDA_PYTHON, PYCUDA):
             continue  # covered by the GPU checks, and of no use without a GPU
         if package.version:
             yield Check(package.name, "ok", f"{package.version}, for {package.purpose}")

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...engines.cuda.device import Gpu
+from ...engines.cuda.extra import MAJORS, driver_cuda, gpu_extra
 from ...engines.errors import EngineError, MissingDependencyError
-from ...engines.jetson import ROOT, Jetson, run_tool, this_jetson
+from ...engines.jetson import ROOT, TENSORRT_COMMAND, Jetson, run_tool, this_jetson
 from ...engines.tensorrt.api import version as tensorrt_version
-from .checks import NVRTC, TENSORRT, Check
+from .checks import CUDA_PYTHON, NVRTC, TENSORRT, Check
 
 NVIDIA_VENDOR, DISPLAY_CLASS = "0x10de", "0x03"
 """PCI vendor ID, and prefix of the PCI class of display controllers."""
-EXTRA = "pip install 'facesr-edge[tensorrt]'"
+DRIVER = "sudo ubuntu-drivers install"
 JETPACK = "sudo apt install nvidia-jetpack"
-JETSON_TENSORRT = "sudo apt install python3-libnvinfer && python3 -m venv --system-site-packages .venv"
 
 
 def gpu_checks(root: Path = ROOT) -> Iterator[Check]:
@@ -35,12 +35,13 @@ def gpu_checks(root: Path = ROOT) -> Iterator[Check]:
     if not (jetson or smi or gpu.name):
         yield _no_gpu(root)
         if TENSORRT.version:
-            yield _tensorrt(None)
+            yield _tensorrt(None, 0)
         return
     yield Check("NVIDIA GPU", "ok", gpu.name or smi or "integrated GPU of the Jetson; CUDA bindings report more")
-    yield _bindings(gpu, jetson)
-    yield _nvrtc(root, jetson)
-    yield _tensorrt(jetson)
+    cuda = driver_cuda()
+    yield _bindings(gpu, jetson, cuda)
+    yield _nvrtc(root, jetson, cuda)
+    yield _tensorrt(jetson, cuda)
 
 
 def nvidia_smi(root: Path = ROOT) -> str:
@@ -80,7 +81,7 @@ def _no_gpu(root: Path) -> Check:
         with suppress(OSError):
             vendor, pci_class = ((device / name).read_text("ascii").strip() for name in ("vendor", "class"))
             if vendor == NVIDIA_VENDOR and pci_class.startswith(DISPLAY_CLASS):
-                return Check("NVIDIA GPU", "missing", "no driver installed", "sudo ubuntu-drivers install")
+                return Check("NVIDIA GPU", "missing", "no driver installed", DRIVER)
     return Check("NVIDIA GPU", "missing", "none; networks run on the CPU")
 
 
@@ -96,25 +97,35 @@ def _jetson_checks(jetson: Jetson) -> Iterator[Check]:
     yield Check("DLA", "ok" if jetson.dla_cores else "missing", cores)
 
 
-def cuda_python_for(jetson: Jetson | None) -> str:
+def extra_command(cuda: int) -> str:
+    """The command that installs TensorRT, CUDA bindings and NVRTC for a driver, or a newer driver if it is too old.
+
+    Args:
+        cuda: newest major version of CUDA that the driver supports; 0 if unknown.
+    """
+    return DRIVER if 0 < cuda < min(MAJORS) else f"pip install 'facesr-edge[{gpu_extra(cuda)}]'"
+
+
+def cuda_python_for(jetson: Jetson | None, cuda: int) -> str:
     """The command that installs CUDA bindings; on a Jetson for its CUDA: 12 up to JetPack 6, 13 from JetPack 7."""
     if jetson is None:
-        return EXTRA
+        return extra_command(cuda)
     release = re.match(r"\d+", jetson.l4t)
     major = 13 if release and int(release.group()) >= 38 else 12
     return f"pip install 'cuda-python=={major}.*'"
 
 
-def _bindings(gpu: _GpuInfo, jetson: Jetson | None) -> Check:
+def _bindings(gpu: _GpuInfo, jetson: Jetson | None, cuda: int) -> Check:
     if gpu.bindings and not gpu.graphs:
-        return Check("CUDA", "ok", f"{gpu.bindings}: no CUDA graphs", cuda_python_for(jetson))
+        return Check("CUDA", "ok", f"{gpu.bindings}: no CUDA graphs", cuda_python_for(jetson, cuda))
     if gpu.bindings:
         return Check("CUDA", "ok", gpu.bindings)
-    detail = gpu.problem or "no bindings; for running on the GPU"
-    return Check("CUDA", "missing", detail, "" if gpu.problem else cuda_python_for(jetson))
+    too_new = 0 < cuda < int((CUDA_PYTHON.version or "0").partition(".")[0])
+    remedy = cuda_python_for(jetson, cuda) if too_new or not gpu.problem else ""
+    return Check("CUDA", "missing", gpu.problem or "no bindings; for running on the GPU", remedy)
 
 
-def _nvrtc(root: Path, jetson: Jetson | None) -> Check:
+def _nvrtc(root: Path, jetson: Jetson | None, cuda: int) -> Check:
     """NVRTC compiles the CUDA kernels; it is a Python package or part of the CUDA toolkit."""
     if NVRTC.version:
         return Check("NVRTC", "ok", NVRTC.version)
@@ -122,15 +133,15 @@ def _nvrtc(root: Path, jetson: Jetson | None) -> Check:
     names = sorted(path.resolve().name for folder in folders for path in root.glob(f"{folder}/libnvrtc.so.*"))
     if names:
         return Check("NVRTC", "ok", f"{names[-1].partition('.so.')[2]}, of the CUDA toolkit")
-    return Check("NVRTC", "missing", "no libnvrtc; for CUDA kernels", JETPACK if jetson else EXTRA)
+    return Check("NVRTC", "missing", "no libnvrtc; for CUDA kernels", JETPACK if jetson else extra_command(cuda))
 
 
-def _tensorrt(jetson: Jetson | None) -> Check:
+def _tensorrt(jetson: Jetson | None, cuda: int) -> Check:
     """Whether TensorRT can be imported."""
     try:
         return Check("TensorRT", "ok", f"{tensorrt_version()}, for engines")
     except MissingDependencyError:
-        remedy = JETSON_TENSORRT if jetson else EXTRA
+        remedy = TENSORRT_COMMAND if jetson else extra_command(cuda)
         return Check("TensorRT", "missing", "not installed; for engines on this GPU", remedy)
     except EngineError as error:
         problem, _, remedy = str(error).partition("; ")

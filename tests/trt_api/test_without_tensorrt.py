@@ -6,7 +6,9 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from facesr_edge.engines.cuda.extra import gpu_extra
 from facesr_edge.engines.errors import EngineError, MissingDependencyError
+from facesr_edge.engines.jetson import this_jetson
 from facesr_edge.engines.tensorrt import api
 from facesr_edge.engines.tensorrt.api import MAX_MESSAGES, Log, one_line, tensorrt, version
 from facesr_edge.engines.tensorrt.progress import Tracker
@@ -27,8 +29,18 @@ def importing(monkeypatch):
 
 def test_missing_tensorrt_raises_with_the_install_command(importing):
     importing(ModuleNotFoundError("No module named 'tensorrt'", name="tensorrt"))
-    with pytest.raises(MissingDependencyError, match=r"pip install 'facesr-edge\[tensorrt\]'"):
+    with pytest.raises(MissingDependencyError, match=rf"pip install 'facesr-edge\[{gpu_extra()}\]'"):
         version()
+
+
+def test_missing_tensorrt_of_a_jetson_is_installed_from_jetpack(importing, monkeypatch, tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3,")
+    monkeypatch.setattr(api, "this_jetson", lambda: this_jetson(tmp_path))
+    importing(ModuleNotFoundError("No module named 'tensorrt'", name="tensorrt"))
+    with pytest.raises(MissingDependencyError, match=r"not installed; sudo apt install python3-libnvinfer") as caught:
+        version()
+    assert "pip" not in str(caught.value)
 
 
 @pytest.mark.parametrize("error", [ImportError, OSError])

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from facesr_edge.engines.cuda.device import Gpu
+from facesr_edge.engines.cuda.extra import gpu_extra
 from facesr_edge.engines.errors import EngineError, UnknownNameError
 
 
@@ -27,7 +28,7 @@ def open_gpu_without(blocked, bindings="auto"):
 
 @pytest.mark.parametrize("bindings", ["auto", "cuda-python", "pycuda"])
 def test_missing_bindings_raise_with_the_install_command(bindings):
-    package, extra = ("pycuda", "pycuda") if bindings == "pycuda" else ("cuda-python", "tensorrt")
+    package, extra = ("pycuda", "pycuda") if bindings == "pycuda" else ("cuda-python", gpu_extra())
     assert open_gpu_without(["cuda", "cuda.bindings", "pycuda", "pycuda.driver"], bindings) == (
         f"MissingDependencyError running on a GPU needs {package}, which is not installed; "
         f"pip install 'facesr-edge[{extra}]'"

@@ -6,6 +6,8 @@ import stat
 
 import pytest
 from facesr_edge.engines.jetson import Clock, run_tool, this_jetson
+from facesr_edge.sdk.doctor import gpu
+from facesr_edge.sdk.doctor.checks import PYCUDA
 from facesr_edge.sdk.doctor.examine import examine
 from facesr_edge.sdk.doctor.gpu import gpu_checks, nvidia_smi
 from facesr_edge.sdk.doctor.machine import this_machine
@@ -125,7 +127,28 @@ def test_cuda_bindings_match_the_cuda_of_the_jetson(orin, release, major):
     from facesr_edge.sdk.doctor.gpu import cuda_python_for
 
     write_text(orin, "etc/nv_tegra_release", release)
-    assert cuda_python_for(this_jetson(orin)) == f"pip install 'cuda-python=={major}.*'"
+    assert cuda_python_for(this_jetson(orin), 0) == f"pip install 'cuda-python=={major}.*'"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "command"),
+    [
+        (0, "pip install 'facesr-edge[tensorrt-cu13]'"),
+        (11, "sudo ubuntu-drivers install"),
+        (12, "pip install 'facesr-edge[tensorrt-cu12]'"),
+        (13, "pip install 'facesr-edge[tensorrt-cu13]'"),
+    ],
+)
+def test_workstation_gets_the_packages_of_its_drivers_cuda(tmp_path, monkeypatch, cuda, command):
+    write_tool(tmp_path, "nvidia-smi", "NVIDIA RTX A2000, 8.6, 6138 MiB, 570.124.06\n")
+    monkeypatch.setattr(gpu, "driver_cuda", lambda: cuda)
+    checks = [check for check in gpu_checks(tmp_path) if check.remedy and check.name in ("CUDA", "NVRTC", "TensorRT")]
+    assert {check.remedy for check in checks if check.name == "TensorRT"} == {command}
+    assert {check.remedy for check in checks} == {command}
+
+
+def test_pycuda_is_installed_by_its_own_extra():
+    assert PYCUDA.remedy == "pip install 'facesr-edge[pycuda]'"
 
 
 def test_nvrtc_of_the_cuda_toolkit_is_found(orin):

@@ -3,10 +3,12 @@
 import gc
 import threading
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
 from facesr_edge.engines.cuda.device import Gpu
+from facesr_edge.engines.cuda.extra import driver_cuda, gpu_extra
 from facesr_edge.engines.errors import EngineError
 
 KERNEL = """extern "C" __global__
@@ -291,7 +293,21 @@ def test_a_driver_older_than_the_bindings_raises(emulated, bindings):
         with Gpu(0, bindings) as gpu:
             assert gpu.driver == "11.8"
         return
-    with pytest.raises(EngineError, match=r"requires CUDA 1\d, the driver supports CUDA 11\.8; .* 'cuda-bindings<12'"):
+    with pytest.raises(EngineError, match=r"requires CUDA 1\d, the driver supports CUDA 11\.8; update the driver$"):
+        Gpu(0, bindings)
+
+
+@pytest.mark.parametrize(("version", "extra"), [(11080, "cu12"), (12040, "cu12"), (13000, "cu13"), (14010, "cu13")])
+def test_driver_decides_the_extra_with_its_packages(emulated, bindings, version, extra):
+    emulated.configure(driver=version)
+    assert (driver_cuda(), gpu_extra()) == (version // 1000, f"tensorrt-{extra}")
+
+
+def test_a_cuda_12_driver_with_cuda_13_bindings_raises_with_the_extra_that_fits(emulated, bindings):
+    emulated.configure(driver=12040)
+    if bindings == "pycuda" or import_module("cuda.bindings").__version__.startswith("12."):
+        pytest.skip("needs cuda-python 13")
+    with pytest.raises(EngineError, match=r"supports CUDA 12\.4; .* pip install 'facesr-edge\[tensorrt-cu12\]'"):
         Gpu(0, bindings)
 
 
