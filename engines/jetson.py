@@ -69,6 +69,19 @@ class Clock:
 
 
 @dataclass(frozen=True)
+class PowerMode:
+    """A mode of nvpmodel; the same id is another mode on other boards.
+
+    Args:
+        id: as in ``nvpmodel -m``.
+        name: e.g. "MAXN_SUPER".
+    """
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
 class Jetson:
     """A Jetson and its current settings.
 
@@ -79,6 +92,7 @@ class Jetson:
         power_mode: nvpmodel's name, e.g. "MAXN"; "" if unknown.
         clocks: of GPU and CPU, as far as readable.
         dla_cores: number of deep learning accelerators.
+        fastest_mode: mode of nvpmodel without a power limit, or of the highest one; None if unknown.
     """
 
     model: str
@@ -87,6 +101,7 @@ class Jetson:
     power_mode: str
     clocks: tuple[Clock, ...]
     dla_cores: int
+    fastest_mode: PowerMode | None
 
     @property
     def release(self) -> str:
@@ -97,6 +112,11 @@ class Jetson:
         software = f"JetPack {self.jetpack}" if self.jetpack else self.release
         mode = f"power mode {self.power_mode or 'unknown'}"
         return f"{software}, {mode}, clocks {'locked' if self.locked else 'not locked'}"
+
+    @property
+    def encodes_video(self) -> bool:
+        """Whether it has a hardware video encoder (NVENC); an Orin Nano has none."""
+        return "Orin Nano" not in self.model
 
     @property
     def locked(self) -> bool:
@@ -135,7 +155,23 @@ def this_jetson(root: Path = ROOT) -> Jetson | None:
         clocks=tuple(_clocks(root)),
         # A core may be listed below several buses, by name and as a link: count distinct names.
         dla_cores=len({path.name for path in (root / "sys/devices/platform").glob("**/*host1x/*.nvdla[0-9]")}),
+        fastest_mode=fastest_mode(_read_text(root / "etc/nvpmodel.conf")),
     )
+
+
+def fastest_mode(conf: str) -> PowerMode | None:
+    """The fastest mode of ``/etc/nvpmodel.conf``, by name: MAXN_SUPER, else MAXN, else the one of the most watts.
+
+    Args:
+        conf: text of the file, with a line ``< POWER_MODEL ID=2 NAME=MAXN_SUPER >`` for each mode.
+    """
+    found = re.findall(r"^\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=([^\s>]+)", conf, re.MULTILINE)
+    return max((PowerMode(int(number), name) for number, name in found), key=_speed, default=None)
+
+
+def _speed(mode: PowerMode) -> tuple[bool, bool, int]:
+    watts = re.search(r"(\d+)W", mode.name)
+    return mode.name == "MAXN_SUPER", mode.name.startswith("MAXN"), int(watts.group(1)) if watts else 0
 
 
 def platform_name() -> str:

@@ -91,10 +91,21 @@ def _jetson_checks(jetson: Jetson) -> Iterator[Check]:
     yield Check("Jetson", "ok", detail, "" if jetson.jetpack else JETPACK)
     clocks = [", ".join(map(str, jetson.clocks))] if jetson.clocks else []
     settings = "; ".join([jetson.power_mode or "not known (sudo nvpmodel -q)", *clocks])
-    remedy = "" if jetson.locked or not jetson.clocks else "sudo jetson_clocks"
-    yield Check("power mode", "ok", settings + (", not locked" if remedy else ""), remedy)
+    unlocked = bool(jetson.clocks) and not jetson.locked
+    yield Check("power mode", "ok", settings + (", not locked" if unlocked else ""), _faster(jetson, unlocked))
     cores = {0: "none", 1: "1 core"}.get(jetson.dla_cores, f"{jetson.dla_cores} cores")
     yield Check("DLA", "ok" if jetson.dla_cores else "missing", cores)
+    if not jetson.encodes_video:
+        yield Check("video encoder", "missing", "no NVENC: videos are encoded on the CPU; --json writes faces only")
+
+
+def _faster(jetson: Jetson, unlocked: bool) -> str:
+    """The command that sets the fastest power mode and locks the clocks, as far as they are not."""
+    fastest = jetson.fastest_mode
+    slower = fastest and jetson.power_mode and fastest.name != jetson.power_mode
+    commands = [f"sudo nvpmodel -m {fastest.id}"] if fastest and slower else []
+    commands += ["sudo jetson_clocks"] if unlocked or slower else []  # a new mode has other clocks
+    return " && ".join(commands) + (f"  # {fastest.name}" if fastest and slower else "")
 
 
 def extra_command(cuda: int) -> str:

@@ -5,7 +5,7 @@ import shutil
 import stat
 
 import pytest
-from facesr_edge.engines.jetson import Clock, run_tool, this_jetson
+from facesr_edge.engines.jetson import Clock, PowerMode, fastest_mode, run_tool, this_jetson
 from facesr_edge.sdk.doctor import gpu
 from facesr_edge.sdk.doctor.checks import PYCUDA
 from facesr_edge.sdk.doctor.examine import examine
@@ -19,6 +19,33 @@ TARGET_USERSPACE_LIB_DIR=nvidia
 TARGET_USERSPACE_LIB_DIR_PATH=usr/lib/aarch64-linux-gnu/nvidia
 """
 THOR = ORIN.replace("R36", "R38").replace("4.3,", "4.0,")
+NANO_SUPER = """\
+# Copyright and explanation of the format: < POWER_MODEL ID=9 NAME=MAXN_SUPER >
+< PARAM TYPE=FILE NAME=CPU_ONLINE >
+CORE_0 /sys/devices/system/cpu/cpu0/online
+< PARAM TYPE=CLOCK NAME=GPU >
+MAX_FREQ /sys/devices/platform/17000000.gpu/devfreq_dev/max_freq
+
+< POWER_MODEL ID=0 NAME=15W >
+CPU_ONLINE CORE_0 1
+GPU MAX_FREQ 612000000
+
+< POWER_MODEL ID=1 NAME=25W >
+GPU MAX_FREQ 918000000
+
+< POWER_MODEL ID=2 NAME=MAXN_SUPER >
+GPU MAX_FREQ -1
+
+< POWER_MODEL ID=3 NAME=7W >
+GPU MAX_FREQ 408000000
+
+< PM_CONFIG DEFAULT=1 >
+"""
+NANO = "< POWER_MODEL ID=0 NAME=15W >\nGPU MAX_FREQ 624750000\n\n< POWER_MODEL ID=1 NAME=7W >\n< PM_CONFIG DEFAULT=0 >"
+NX = "".join(f"< POWER_MODEL ID={n} NAME={name} >\n" for n, name in enumerate(("MAXN", "10W", "15W", "25W")))
+NX_SUPER = NX.replace("MAXN", "MAXN_SUPER") + "< POWER_MODEL ID=4 NAME=40W >\n"
+AGX = NX.replace("10W", "MODE_15W").replace("=15W", "=MODE_30W").replace("25W", "MODE_50W")
+CARRIER = "< POWER_MODEL ID=0 NAME=10W >\n<POWER_MODEL ID=4 NAME=40W>\n< POWER_MODEL ID=3 NAME=25W >\n"  # no MAXN
 NVPMODEL = "NV Fan Mode:quiet\nNV Power Mode: MODE_30W\n2\n"
 
 
@@ -96,6 +123,49 @@ def test_jetson_checks_have_settings_and_the_command_that_locks_the_clocks(orin)
     assert checks["power mode"].detail == "MODE_30W; GPU 306 to 625 MHz, CPU 730 to 1728 MHz, not locked"
     assert checks["power mode"].remedy == "sudo jetson_clocks"
     assert checks["DLA"].detail == "2 cores"
+
+
+@pytest.mark.parametrize(
+    ("conf", "fastest"),
+    [
+        (NANO_SUPER, (2, "MAXN_SUPER")),
+        (NANO, (0, "15W")),
+        (NX, (0, "MAXN")),
+        (NX_SUPER, (0, "MAXN_SUPER")),
+        (AGX, (0, "MAXN")),
+        (CARRIER, (4, "40W")),
+    ],
+)
+def test_fastest_power_mode_is_found_by_its_name(conf, fastest):
+    assert fastest_mode(conf) == PowerMode(*fastest)
+
+
+def test_unreadable_power_modes_have_no_fastest():
+    assert fastest_mode("") is None and fastest_mode("# < POWER_MODEL ID=2 NAME=MAXN >") is None
+
+
+@pytest.mark.parametrize(
+    ("current", "remedy"),
+    [
+        ("15W", "sudo nvpmodel -m 2 && sudo jetson_clocks  # MAXN_SUPER"),
+        ("MAXN_SUPER", "sudo jetson_clocks"),
+        ("", "sudo jetson_clocks"),
+    ],
+)
+def test_slower_power_mode_has_the_command_that_sets_the_fastest(orin, current, remedy):
+    write_text(orin, "etc/nvpmodel.conf", NANO_SUPER)
+    write_tool(orin, "nvpmodel", f"NV Power Mode: {current}\n2\n" if current else "", arguments="-q")
+    assert checks_by_name(orin)["power mode"].remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("model", "encodes"),
+    [("Jetson Orin Nano Developer Kit", False), ("Jetson Orin NX", True), ("Jetson AGX Orin Developer Kit", True)],
+)
+def test_orin_nano_has_no_video_encoder(orin, model, encodes):
+    write_text(orin, "proc/device-tree/model", f"NVIDIA {model}\0")
+    assert this_jetson(orin).encodes_video is encodes
+    assert ("video encoder" in checks_by_name(orin)) is not encodes
 
 
 def test_locked_clocks_have_no_remedy(orin):

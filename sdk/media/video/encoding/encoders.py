@@ -11,6 +11,7 @@ from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 
 from .....engines.errors import UnknownNameError, UsageError
+from .....engines.jetson import this_jetson
 from ...encode_options import AUTO, HWACCELS, EncodeOptions
 from ...reasons import error_reason
 from ..containers import ContainerFormat
@@ -284,6 +285,9 @@ def hardware(encoder: Encoder) -> HWAccel | None:
 
 def failure(encoder: Encoder, options: EncodeOptions, size_wh: tuple[int, int]) -> str | None:
     """Open a hardware encoder; the reason if it does not open, else None."""
+    jetson = this_jetson()
+    if jetson and not jetson.encodes_video:
+        return f"{jetson.model} has no hardware encoder"
     width, height = (side + side % 2 for side in size_wh)
     rate = Fraction(25)
     try:

@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import UsageError
+from facesr_edge.engines.jetson import this_jetson
 from facesr_edge.sdk.media.encode_options import HWACCELS, EncodeOptions
 from facesr_edge.sdk.media.sinks import open_sink
 from facesr_edge.sdk.media.sources import open_source
+from facesr_edge.sdk.media.video.encoding import encoders
 from facesr_edge.sdk.media.video.encoding.encoders import ENCODERS, SOFTWARE, encoder_options, failure
 from support.media import audio_packets, make_video, one_line, timestamps
 
@@ -140,6 +142,16 @@ def test_hardware_that_is_missing_is_rejected_on_opening(tmp_path: Path, hwaccel
     with open_source(make_video(tmp_path / "in.mp4", 3)) as source, pytest.raises(UsageError) as error:
         open_sink(tmp_path / "o.mp4", source, options=EncodeOptions(hwaccel=hwaccel))
     assert hwaccel in one_line(error) or "does not work on this machine" in one_line(error)
+
+
+@pytest.mark.parametrize("model", ["Orin Nano", "Orin NX"])
+def test_hardware_that_a_jetson_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    for name, text in (("etc/nv_tegra_release", "# R36 "), ("proc/device-tree/model", f"NVIDIA Jetson {model}\0")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(encoders, "this_jetson", lambda: this_jetson(tmp_path))
+    reason = failure(ENCODERS["h264_nvenc"], EncodeOptions(), (64, 64))
+    assert (reason == "NVIDIA Jetson Orin Nano has no hardware encoder") is (model == "Orin Nano")
 
 
 @pytest.mark.skipif(not NO_HARDWARE, reason="this machine has a hardware encoder")
