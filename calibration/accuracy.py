@@ -113,7 +113,8 @@ def psnr_check(
         EngineError: a crop does not match the network's input specification.
     """
     io_spec = reference.io_spec
-    lr = low_resolution(center_crops(subsample(faces, CALIBRATION_FACES), io_spec.scale), io_spec.scale)
+    hr = center_crops(subsample(faces, CALIBRATION_FACES), io_spec.scale, io_spec.crop_sizes)
+    lr = low_resolution(hr, io_spec.scale)
     lr = padded_to_crop_size(io_spec, lr)
 
     def measure(session: Session) -> float:

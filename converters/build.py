@@ -119,7 +119,7 @@ def load_network(spec: BuildSpec, faces: Path | None, report: Report) -> LoadedN
     hr, dataset_name = true_faces(faces)
     dtype = torch.float32
     if io_spec.task == "super-resolution":
-        rounded, loss_db = half_weights(network, io_spec.scale, hr, default_projection(weights.origin.training))
+        rounded, loss_db = half_weights(network, io_spec, hr, default_projection(weights.origin.training))
         if loss_db < MAX_LOSS_DB:
             network, dtype = rounded, torch.float16
     content = weights_bytes(network, spec.network, spec.config, weights.origin, dtype)
@@ -207,7 +207,8 @@ def _card(
         config=spec.config,
         parity=exported.parity | quantized.parity,
         evaluations=tuple(one for one in earlier if "fp32" in (options.precision, one.precision)),
-        training=provenance.training,
+        # The card of the zoo may state more on the training than the weights file, which its hash keeps as it is.
+        training=spec.zoo_card.training if spec.zoo_card else provenance.training,
         licence=provenance.licence,
         limitations=provenance.limits,
         build_versions={name: version(name) for name in ("torch", "onnx", "onnxsim", "onnxruntime")},

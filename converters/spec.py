@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,18 @@ class BuildSpec:
     @property
     def io_spec(self) -> IOSpec:
         """Input and output specification of the network."""
-        if self.network == "detector":
-            return IOSpec("face-detection", multiple=32)
-        network, config = network_class(self.network), {**defaults(self.network), **self.config}
-        crop_sizes = (int(config["side"]),) if "side" in config else getattr(network, "crop_sizes", ())
-        return super_resolution(int(config["scale"]), crop_sizes, REFERENCES if issubclass(network, MSRNet) else 0)
+        return io_spec_of(self.network, self.config)
+
+
+def io_spec_of(name: str, config: Mapping[str, Any]) -> IOSpec:
+    """Input and output specification of a network: key of the network registry, and its keyword arguments."""
+    if name == "detector":
+        return IOSpec("face-detection", multiple=32)
+    network, config = network_class(name), {**defaults(name), **config}
+    scale, max_crop = int(config["scale"]), getattr(network, "max_crop", sys.maxsize)
+    if "side" in config:
+        return super_resolution(scale, (int(config["side"]),), REFERENCES if issubclass(network, MSRNet) else 0)
+    return super_resolution(scale, tuple(size for size in super_resolution(scale).crop_sizes if size <= max_crop))
 
 
 def resolve(model: str, weights: Path | None = None, name: str | None = None, /, **config: int | None) -> BuildSpec:

@@ -90,7 +90,7 @@ def export_target(
 
         return ExportTarget(wrapped, ("maps",), io_spec.multiple, image[None], map_parity)
     scale, multiple = io_spec.scale, int(getattr(network, "multiple", 1))
-    crops = low_resolution(center_crops(faces[:PARITY_FACES], scale), scale)
+    crops = low_resolution(center_crops(faces[:PARITY_FACES], scale, io_spec.crop_sizes), scale)
     crops = padded(crops, min(io_spec.crop_sizes) if io_spec.references else multiple)
     references: tuple[NDArray[Any], ...] = ()
     if io_spec.references:

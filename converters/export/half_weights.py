@@ -13,6 +13,7 @@ from torch import nn
 from ...calibration.data.faces import low_resolution, padded
 from ...calibration.metrics.evaluate import center_crops
 from ...calibration.metrics.image import mean_db, psnr_y
+from ...engines.bundle.io_spec import IOSpec
 from ...engines.bundle.projection import FULL, Projection
 from .wrapper import Uint8SRWrapper
 
@@ -22,12 +23,13 @@ FACES = 32
 
 
 def half_weights(
-    network: nn.Module, scale: int, faces: list[NDArray[np.uint8]], projected: Projection = FULL
+    network: nn.Module, io_spec: IOSpec, faces: list[NDArray[np.uint8]], projected: Projection = FULL
 ) -> tuple[nn.Module, float]:
     """Round the weights of a network to FP16 and measure the loss.
 
     Args:
-        network, scale, projected: super-resolution network in FP32, see `Uint8SRWrapper`.
+        network, projected: super-resolution network in FP32, see `Uint8SRWrapper`.
+        io_spec: its input and output specification.
         faces: ground-truth faces, at least 128×128; the first 32 are used.
 
     Returns:
@@ -39,7 +41,8 @@ def half_weights(
             tensor.copy_(tensor.half())
     if not all(tensor.isfinite().all() for tensor in rounded.state_dict().values()):
         return rounded, math.inf
-    hr = center_crops(faces[:FACES], scale)
+    scale = io_spec.scale
+    hr = center_crops(faces[:FACES], scale, io_spec.crop_sizes)
     lr = padded(low_resolution(hr, scale), int(getattr(network, "multiple", 1)))
     with torch.inference_mode():
         before, after = (_psnr_y(Uint8SRWrapper(one, scale, projected=projected), lr, hr) for one in (network, rounded))

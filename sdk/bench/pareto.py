@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...calibration.metrics.evaluate import BICUBIC, enlarged, lr_hr_pairs, padded_to_crop_size, upscale_bicubic
+from ...calibration.metrics.evaluate import (
+    BICUBIC,
+    common_crop_sizes,
+    enlarged,
+    lr_hr_pairs,
+    padded_to_crop_size,
+    upscale_bicubic,
+)
 from ...calibration.metrics.image import mean_db, psnr_y
 from ...calibration.timing import LatencyStats, interleaved, latency_stats
 from ...engines.bundle.bundle import Bundle
@@ -134,7 +141,8 @@ def measure_pareto(
     machine, load, when = this_machine(), load_now(), datetime.now().astimezone().isoformat(timespec="seconds")
     backends = available_backends(parse_precisions(precision))
     scale = models[0].card.io_spec.scale
-    lr, hr = lr_hr_pairs(list(faces), scale)
+    crop_sizes = common_crop_sizes(model.card.io_spec for model in models)
+    lr, hr = lr_hr_pairs(list(faces), scale, crop_sizes=crop_sizes)
     side = min(SIDE, lr.shape[1])
     timed = np.ascontiguousarray(lr[np.arange(batch) % len(lr)][:, :side, :side])
     bicubic_db = mean_db(psnr_y(upscale_bicubic(lr, scale), hr))

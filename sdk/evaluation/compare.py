@@ -17,6 +17,7 @@ from ...calibration.metrics.evaluate import (
     SEED,
     Evaluation,
     Metric,
+    common_crop_sizes,
     compute_metrics,
     enlarged,
     lr_hr_pairs,
@@ -101,10 +102,11 @@ class Comparison:
             (group,) = self.groups
             bicubic, row = group.rows
             evaluation = Evaluation(group.faces, row.metrics, bicubic.metrics)
-            return {**row.to_dict(), **evaluation.to_dict(), **condition}
+            return {**row.to_dict(), **evaluation.to_dict(), "side": group.true.shape[1], **condition}
         scales = [
             {
-                **{"scale": group.scale, "faces": group.faces, BICUBIC: rounded(group.rows[0].metrics)},
+                **{"scale": group.scale, "faces": group.faces, "side": group.true.shape[1]},
+                **{BICUBIC: rounded(group.rows[0].metrics)},
                 "models": [row.to_dict() for row in group.rows[1:]],
             }
             for group in self.groups
@@ -133,7 +135,7 @@ def compare(
         faces: ground-truth faces, at least 128×128, (H, W, 3) uint8 BGR.
         degradation: a key of `DEGRADATIONS`.
         crop: side of the low-resolution faces in pixels; faces that are too small for it are left out. None for the
-            central 128 px of each face.
+            center of each face, see `truth_side`.
         metrics: name -> metric, "psnr_y_db" among them.
         engine: "auto", or the name of a runtime.
         precision: of the graphs, as for `load`; None for that of each card. Not with references.
@@ -155,7 +157,8 @@ def compare(
             raise EngineError(f"{name} is not a super-resolution network; only those are evaluated on faces, omit it")
     groups, done = [], 0
     for scale in sorted({bundle.card.io_spec.scale for bundle in bundles.values()}):
-        lr, hr = lr_hr_pairs(faces, scale, DEGRADATIONS[degradation], crop)
+        crop_sizes = common_crop_sizes(spec for b in bundles.values() if (spec := b.card.io_spec).scale == scale)
+        lr, hr = lr_hr_pairs(faces, scale, DEGRADATIONS[degradation], crop, crop_sizes)
         examples = np.linspace(0, len(hr) - 1, min(EXAMPLES, len(hr))).round().astype(int)
         baseline = upscale_bicubic(lr, scale)
         values = compute_metrics(baseline, hr, baseline, metrics)
@@ -269,7 +272,7 @@ def ablation(
         InputError, EngineError, UsageError: see the message.
     """
     scale = bundle.card.io_spec.scale
-    lr, hr = lr_hr_pairs(faces, scale)
+    lr, hr = lr_hr_pairs(faces, scale, crop_sizes=bundle.card.io_spec.crop_sizes)
     baseline = upscale_bicubic(lr, scale)
     with closing(open_with_references(bundle, library, 1, engine, threads)) as session:
         check_leakage(session.library, hr)

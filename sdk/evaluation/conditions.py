@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ...calibration.metrics.evaluate import BICUBIC, FACES_SUFFIX, Images, large_faces
+from ...calibration.metrics.evaluate import BICUBIC, FACES_SUFFIX, SIDE, Images, large_faces
 from ...engines.bundle.bundle import Bundle
 from ...engines.errors import UnknownNameError, UsageError
 from ...training.data.degrade import DEGRADATIONS
@@ -67,7 +67,7 @@ def compare_conditions(
     Args:
         models, faces: see `compare`.
         degradations: keys of `DEGRADATIONS`, see `degradation_names`.
-        crops: sides of the low-resolution faces in pixels; none for the central 128 px of each face.
+        crops: sides of the low-resolution faces in pixels; none for the center of each face.
         report: called with the number of evaluations done, one for each model and condition.
         options: of `compare`.
 
@@ -92,6 +92,8 @@ def compare_conditions(
 def _notes(comparison: Comparison, group: ScaleGroup) -> Iterator[str]:
     condition = f"crops of {group.small.shape[1]} px at x{group.scale}"
     small, side = comparison.faces - group.faces, group.true.shape[1]
+    if comparison.crop is None and side != SIDE:
+        yield f"{condition}: the ground truth is {side}x{side} px, not {SIDE}x{SIDE}"
     if small:
         yield f"{condition}: {small} of {comparison.faces} faces are smaller than {side}x{side} px and left out"
     for name, count in group.rows[0].metrics.items():

@@ -12,10 +12,11 @@ from facesr_edge.converters.export.storage import load_graph
 from facesr_edge.converters.options import BuildOptions
 from facesr_edge.converters.quantization.layers import KINDS
 from facesr_edge.converters.quantization.qdq import transfer_ranges
-from facesr_edge.converters.spec import resolve
+from facesr_edge.converters.spec import io_spec_of
 from facesr_edge.engines.bundle.io_spec import super_resolution
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import NETWORKS, build_network
+from facesr_edge.zoo import catalogue
 from support.onnx_rules import unsupported
 
 ALL = ("fp32", "fp16", "int8")
@@ -84,9 +85,15 @@ def test_every_network_of_the_registry_is_tested():
     assert {name.split("-")[0] for name in SMALL} | elsewhere == {*NETWORKS}
 
 
-def test_attention_over_all_pairs_of_positions_limits_the_crop_size(weights):
-    config, _ = SMALL["crl"]
-    assert resolve("crl", weights("crl", **config)).io_spec.crop_sizes == (32, 48, 64)
+@pytest.mark.parametrize(("scale", "crop_sizes"), [(4, (32, 48, 64)), (8, (16, 32, 48, 64))])
+def test_attention_over_all_pairs_of_positions_limits_the_crop_size(scale, crop_sizes):
+    assert io_spec_of("crl", {"scale": scale}).crop_sizes == crop_sizes
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_the_card_of_a_model_has_the_io_spec_of_its_network(name):
+    card = catalogue.find(name).card
+    assert card.io_spec == io_spec_of(card.network, card.config)
 
 
 @pytest.mark.parametrize(("scale", "smallest"), [(2, 32), (4, 32), (8, 16)])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...calibration.data.faces import low_resolution, padded, read_faces
 from ...calibration.metrics.evaluate import SEED, SIDE, Images, center_crops, enlarged, upscale_bicubic
 from ...calibration.metrics.image import mean_db, psnr_y
+from ...converters.spec import io_spec_of
 from ...engines.errors import EngineError
 from ...engines.session import Session
 from ...networks.layers.pixels import to_pixels, to_rgb
@@ -77,7 +78,7 @@ class FacePairs:
         self.device = CPU
         self.validation = None
         if val_faces is not None:
-            hr = center_crops(read_faces(val_faces, min_side=SIDE), self.scale)
+            hr = validation_faces(recipe, val_faces)
             lr = self.degrade(hr, self.scale, np.random.default_rng(SEED))
             bicubic = upscale_bicubic(lr, self.scale)
             self.validation = (lr, hr, mean_db(psnr_y(bicubic, hr)))
@@ -135,6 +136,16 @@ class FacePairs:
         sr = to_pixels(torch.cat(parts)).cpu().numpy()
         psnr_db = mean_db(psnr_y(sr[:, : hr.shape[1], : hr.shape[2]], hr))
         return {"psnr_y_db": psnr_db, "gain_db": psnr_db - bicubic_db}
+
+
+def validation_faces(recipe: Recipe, folder: Path) -> Images:
+    """Ground truth (N, S, S, 3) of a folder, cut as in `evaluate`.
+
+    Raises:
+        InputError: a picture is smaller than 128×128, or cannot be read.
+    """
+    io_spec = io_spec_of(recipe.network, recipe.config)
+    return center_crops(read_faces(folder, min_side=SIDE), io_spec.scale, io_spec.crop_sizes)
 
 
 def check_teacher(recipe: Recipe, teacher: Session) -> None:

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...calibration.data.faces import low_resolution, padded, read_faces
-from ...calibration.metrics.evaluate import SEED, SIDE, Images, center_crops, upscale_bicubic
+from ...calibration.data.faces import low_resolution, padded
+from ...calibration.metrics.evaluate import SEED, Images, upscale_bicubic
 from ...calibration.metrics.image import mean_db, psnr_y
 from ...networks.layers.pixels import to_pixels, to_rgb
 from ..losses.losses import Criterion
 from ..recipe import Recipe
 from .cameras.cache import PairCache
 from .degrade import DEGRADATIONS
-from .faces import EVAL_BATCH, FaceBatch, FacePairs
+from .faces import EVAL_BATCH, FaceBatch, FacePairs, validation_faces
 
 VALIDATED = ("bicubic", "jpeg-75", "h264-23", "h264-28", "h264-33", "noise-h264-26")
 """Degradations that are evaluated during training."""
@@ -43,7 +43,7 @@ class RecordedFaces(FacePairs):
         self.cache = cache
         self.by_kind: dict[str, tuple[Images, Images, float]] = {}
         if val_faces is not None:
-            hr = center_crops(read_faces(val_faces, min_side=SIDE), self.scale)
+            hr = validation_faces(recipe, val_faces)
             for name in VALIDATED:
                 lr = DEGRADATIONS[name](hr, self.scale, np.random.default_rng(SEED))
                 self.by_kind[name] = lr, hr, mean_db(psnr_y(upscale_bicubic(lr, self.scale), hr))

@@ -7,7 +7,15 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.calibration.data.faces import low_resolution, read_faces, sample_faces
-from facesr_edge.calibration.metrics.evaluate import METRICS, center_crops, compute_metrics, evaluate, lr_hr_pairs
+from facesr_edge.calibration.metrics.evaluate import (
+    METRICS,
+    center_crops,
+    common_crop_sizes,
+    compute_metrics,
+    evaluate,
+    lr_hr_pairs,
+    truth_side,
+)
 from facesr_edge.engines.bundle.io_spec import IOSpec, super_resolution
 from facesr_edge.engines.errors import EngineError, InputError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
@@ -109,9 +117,55 @@ def test_faces_are_center_cropped(height, width, top, left):
     assert (center_crops([face], 4)[0] == face[top : top + 128, left : left + 128]).all()
 
 
-@pytest.mark.parametrize(("scale", "side"), [(2, 128), (3, 126), (4, 128)])
-def test_side_is_a_multiple_of_the_scale(scale, side):
-    assert center_crops(sample_faces()[:2], scale).shape == (2, side, side, 3)
+def blank(side, *, width=None):
+    return np.zeros((side, width or side, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("scale", "face", "crop_sizes", "side"),
+    [
+        (2, 144, (), 128),
+        (3, 144, (), 144),
+        (3, 143, (), 96),
+        (3, 128, (), 96),
+        (4, 144, (), 128),
+        (4, 1024, (), 128),
+        (8, 144, (), 128),
+        (8, 256, (32, 48, 64), 256),
+        (8, 255, (32, 48, 64), 128),  # no crop size fits: padded
+        (3, 144, (128,), 126),
+        (2, 144, (16, 64), 128),
+        (2, 200, (16,), 128),  # 32 px are too few for VIF
+        (2, 144, (56, 72), 144),  # equally near: the larger one
+    ],
+)
+def test_side_makes_a_crop_size_of_the_network(scale, face, crop_sizes, side):
+    assert truth_side([blank(face, width=2 * face), blank(face + 40)], scale, crop_sizes) == side
+    assert center_crops([blank(face)], scale, crop_sizes).shape == (1, side, side, 3)
+
+
+@pytest.mark.parametrize("name", [name for name in catalogue.names() if name != catalogue.DEFAULT_DETECTOR])
+def test_faces_of_144_px_need_no_padding_for_any_model(name):
+    io_spec = catalogue.find(name).card.io_spec
+    side = truth_side([blank(144)], io_spec.scale, io_spec.crop_sizes)
+    assert side in (128, 144) and side / io_spec.scale in io_spec.crop_sizes
+
+
+def test_common_crop_sizes_are_those_of_all_networks():
+    io_specs = [super_resolution(8), super_resolution(8, (32, 48, 96)), super_resolution(8, (48, 96))]
+    assert common_crop_sizes(io_specs) == {48} and common_crop_sizes([*io_specs, super_resolution(8, (16,))]) == set()
+
+
+@pytest.mark.parametrize(("side", "height", "width"), [(144, 144, 144), (144, 160, 151), (96, 128, 128)])
+def test_x3_is_evaluated_on_whole_crop_sizes(side, height, width):
+    session, sizes = Bicubic(3), []
+    infer = session.infer
+    session.infer = lambda batch: sizes.append(batch.shape[1]) or infer(batch)
+    face = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    top, left = (height - side) // 2, (width - side) // 2
+    _, hr = lr_hr_pairs([face], 3)
+    assert (hr[0] == face[top : top + side, left : left + side]).all()
+    assert evaluate(session, [face]).gain_db == 0 and sizes == [side // 3]
 
 
 @pytest.mark.parametrize("shape", [(127, 128, 3), (128, 127, 3), (20, 20, 3)])
@@ -152,10 +206,10 @@ def test_random_degradation_is_reproducible():
     assert (lr == same).all() and len({int(sample_faces()[0][0, 0, 0]) - int(face[0, 0, 0]) for face in lr}) > 1
 
 
-@pytest.mark.parametrize(("scale", "side", "crop_size"), [(3, 42, 48), (8, 16, 16), (4, 32, 32)])
+@pytest.mark.parametrize(("scale", "side", "crop_size"), [(3, 42, 56), (8, 16, 16), (4, 32, 32)])
 def test_faces_are_padded_to_the_smallest_crop_size(scale, side, crop_size):
     session = Bicubic(scale)
-    session.io_spec = IOSpec("super-resolution", scale=scale, crop_sizes=(16, 32, 48))
+    session.io_spec = IOSpec("super-resolution", scale=scale, crop_sizes=(crop_size, 96))
     batches = []
     infer = session.infer
     session.infer = lambda batch: batches.append(batch) or infer(batch)
@@ -168,8 +222,8 @@ def test_faces_are_padded_to_the_smallest_crop_size(scale, side, crop_size):
 
 def test_faces_above_every_crop_size_raise():
     session = Bicubic(4)
-    session.io_spec = IOSpec("super-resolution", scale=4, crop_sizes=(16,))
-    with pytest.raises(EngineError, match="crops up to 16 px, got 32 px"):
+    session.io_spec = IOSpec("super-resolution", scale=4, crop_sizes=(8,))
+    with pytest.raises(EngineError, match="crops up to 8 px, got 32 px"):
         evaluate(session, sample_faces())
 
 

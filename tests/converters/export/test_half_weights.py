@@ -5,6 +5,7 @@ from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.converters.build import build
 from facesr_edge.converters.export.half_weights import MAX_LOSS_DB, half_weights
 from facesr_edge.engines.bundle.bundle import WEIGHTS
+from facesr_edge.engines.bundle.io_spec import super_resolution
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import build_network
 from facesr_edge.networks.weights import Provenance, network_from, read_weights, weights_bytes
@@ -19,7 +20,7 @@ def tiny():
 def test_rounded_weights_are_fp16_values_and_the_original_is_unchanged():
     network = tiny()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    rounded, loss_db = half_weights(network, 4, sample_faces()[:2])
+    rounded, loss_db = half_weights(network, super_resolution(4), sample_faces()[:2])
     assert all(torch.equal(value, value.half().float()) for value in rounded.state_dict().values())
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert any(not torch.equal(value, before[key]) for key, value in rounded.state_dict().items())
@@ -33,7 +34,7 @@ def test_weights_that_underflow_in_fp16_have_a_loss():
         network.upsampling[3].weight *= 1e-8
         network.upsampling[3].bias *= 1e-8
         network.tail.weight *= 1e8
-    _, loss_db = half_weights(network, 4, sample_faces()[:2])
+    _, loss_db = half_weights(network, super_resolution(4), sample_faces()[:2])
     assert not loss_db < MAX_LOSS_DB
 
 
@@ -63,5 +64,5 @@ def test_weight_that_overflows_is_rejected_even_without_effect_on_the_output():
     network = build_network("sisn", {"groups": 1, "blocks": 1, "width": 8}).eval()
     with torch.no_grad():
         network.groups[0].structure.excite.bias[0] = 1e5  # saturates the sigmoid, in FP16 too
-    _, loss_db = half_weights(network, 4, sample_faces()[:2])
+    _, loss_db = half_weights(network, super_resolution(4), sample_faces()[:2])
     assert not loss_db < MAX_LOSS_DB

@@ -138,6 +138,15 @@ def test_the_score_is_the_luma_psnr_of_rounded_pixels(tmp_path):
         assert task.evaluate(network)["psnr_y_db"] == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize(("scale", "side"), [(2, 128), (3, 144), (4, 128)])
+def test_validation_faces_are_cut_as_in_the_evaluation(tmp_path, scale, side):
+    face = np.random.default_rng(0).integers(0, 256, (150, 148, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "face.png"), face)
+    lr, hr, _ = FacePairs(recipe(scale), tmp_path, tmp_path).validation
+    assert lr.shape[1:3] == (side // scale, side // scale) and (hr == center_crops([face], scale)).all()
+    assert hr.shape == (1, side, side, 3)
+
+
 def test_without_validation_faces_there_is_no_score(folder):
     assert FacePairs(recipe(), folder, None).evaluate(bicubic(2)) == {}
 
