@@ -55,7 +55,12 @@ class CRL(nn.Module):
     """The generator of section 3.1.
 
     Not specified by the paper and chosen here: 64 channels, 3×3 kernels, no batch normalization (removed by Lim et al.,
-    whom the paper follows), a convolution after the last block, whose output is added to the shallow features.
+    whom the paper follows), a convolution after the last block, whose output is added to the shallow features, a ReLU
+    in each sub-pixel step.
+
+    Auxiliary tasks of section 2.1 share `features` in training only, see `training.losses.attributes`. The fusion
+    network of section 4.1, which combines the outputs of a CNN and a GAN model, is left out: the paper gives neither
+    its layers nor its loss, and at run time it needs both models, twice the multiply-adds.
 
     Args:
         depth: residual blocks (paper: 16).
@@ -64,8 +69,8 @@ class CRL(nn.Module):
         bicubic_skip: add the bicubic image to the output; not in the paper.
     """
 
-    crop_sizes = (32, 48, 64)
-    """Sides of the supported crops; attention over all pairs of positions limits them."""
+    max_crop = 64
+    """Largest side of a crop; attention over all pairs of positions limits it."""
 
     def __init__(self, depth: int = 16, width: int = 64, scale: int = 4, bicubic_skip: bool = True) -> None:
         super().__init__()
@@ -81,6 +86,15 @@ class CRL(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), RGB in [0, 1] -> (N, 3, scale·H, scale·W), RGB near [0, 1], not clipped."""
-        shallow = self.head(x)
-        residual: Tensor = self.tail(self.upsampling(shallow + self.blocks(shallow)))
+        return self.reconstruct(self.features(x), x)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Deep features of equation 5: (N, 3, H, W) -> (N, width, H, W)."""
+        shallow: Tensor = self.head(x)
+        deep: Tensor = shallow + self.blocks(shallow)
+        return deep
+
+    def reconstruct(self, features: Tensor, x: Tensor) -> Tensor:
+        """`forward` from `features` (N, width, H, W) of x."""
+        residual: Tensor = self.tail(self.upsampling(features))
         return residual + enlarge(x, self.scale) if self.bicubic_skip else residual

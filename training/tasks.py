@@ -20,9 +20,11 @@ from ..engines.yunet import YuNetSession
 from ..networks.perceptual import read_vgg
 from .data.cameras.cache import PairCache, PairSource
 from .data.faces import FacePairs, check_teacher, flip_ensemble
+from .data.labelled import LabelledFaces
 from .data.recorded import RecordedFaces
 from .data.references import FacesWithReferences
 from .data.scenes import Scenes
+from .losses.attributes import ATTRIBUTES
 from .losses.discriminator import Adversary
 from .losses.losses import ADVERSARIAL, FEATURE_LOSSES, Criterion
 from .recipe import Recipe
@@ -114,6 +116,10 @@ def build_task(
         if teacher:
             raise UsageError("msrnet does not support a teacher; omit --teacher")
         return FacesWithReferences(recipe, faces, val_faces, criterion)
+    if ATTRIBUTES in recipe.losses:
+        if teacher:
+            raise UsageError("auxiliary tasks do not support a teacher; omit --teacher")
+        return LabelledFaces(recipe, faces, val_faces, criterion)
     if teacher and criterion.adversary:
         raise UsageError("an adversarial loss would take the teacher's output for real faces; omit --teacher")
     session = open_teacher(teacher, "super-resolution", recipe.degradation) if teacher else None
@@ -153,7 +159,8 @@ def build_criterion(recipe: Recipe, perceptual_weights: Path | None) -> Criterio
     adversary = None
     if ADVERSARIAL in recipe.losses:
         adversary = Adversary(recipe.learning_rate, recipe.beta1, recipe.seed)
-    return Criterion(recipe.losses, features, adversary)
+    losses = {name: weight for name, weight in recipe.losses.items() if name != ATTRIBUTES}
+    return Criterion(losses, features, adversary)
 
 
 def open_teacher(

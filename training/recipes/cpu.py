@@ -15,6 +15,8 @@ MAX_24PX_SCALE = 6
 SMALL_RESIDUAL_INIT: dict[str, Any] = {"muon": 0.01, "muon_decay": 0.2}
 """For stacks of convolutions without normalization or skip connections: at twice the rate SISN and edge diverge."""
 BICUBIC_SKIP = "the bicubic picture is added to the output, so that the network learns the detail only"
+MIRRORED = "half of the faces are mirrored, which the paper does not mention"
+ACTIVATED_SUB_PIXEL = "a ReLU in each sub-pixel step, which the paper does not mention"
 CAMERA_DEGRADATION = (
     "low-resolution faces recorded by simulated cameras instead of bicubic: blur, noise, image processing, and real "
     "codecs of whole frames; some of them clean"
