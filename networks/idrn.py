@@ -1,6 +1,6 @@
 """IDRN, improved deep residual network for face super-resolution.
 
-Source: the IDRN paper ("an improved deep residual network"), sections 2.1 to 2.3, equation 1.
+Source: the IDRN paper ("an improved deep residual network"), sections 2.1 to 2.3 and 3.1, equations 1 and 2.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class DenseResidualUnit(nn.Module):
 class IDRN(nn.Module):
     """IDRN of any depth and width.
 
-    Not specified by the paper and chosen here: 3×3 kernels throughout; RGB in [0, 1] as input and output; sub-pixel
-    steps of ×2 (twice for ×4) or ×3, each followed by a ReLU as in successors of SRResNet; no convolution between the
-    sum of equation 1 and the reconstruction.
+    Not specified by the paper and chosen here: 3×3 kernels throughout; RGB in [0, 1] as input and output; a ReLU on the
+    shallow features X0 of equation 1; sub-pixel steps of ×2 (twice for ×4) or ×3, each with a ReLU as in successors of
+    SRResNet; no convolution between the sum of equation 1 and the reconstruction. Equation 2 sums the square error over
+    a face; the recipes take the mean, a constant factor that Adam cancels.
 
     Args:
         depth: number of residual units (paper: 8, 12, 16 or 20; it recommends 16).

@@ -19,8 +19,9 @@ SPLITS = 2
 class SplitAttention(nn.Module):
     """ISA, internal-feature split attention: equations 6 and 7.
 
-    The sum of equation 7 has 1/r of the channels that are split; a 3×3 convolution widens the input first, so that the
-    number of channels is kept.
+    A 3×3 convolution widens the input first: the sum of equation 7 has 1/r of the channels that are split. Deviation: a
+    ReLU between the two 1×1 convolutions; the paper mentions none, which would make them one linear map. Their inner
+    width is chosen, half of the channels.
     """
 
     def __init__(self, width: int) -> None:
@@ -73,9 +74,9 @@ class SplitAttentionGroup(nn.Module):
 class SISN(nn.Module):
     """Coarse features, groups of split attention, sub-pixel steps, reconstruction: equations 1 to 4.
 
-    Not specified by the paper and chosen here: 64 channels, r = 2, the coarse features are added to the deep ones
-    before upsampling. The network pools over the whole crop, so a pixel's result depends slightly on the size of the
-    crop.
+    Not specified by the paper and chosen here: 64 channels, r = 2, a ReLU in each sub-pixel step; coarse features are
+    added to the deep ones before upsampling. The network pools over the whole crop, so a pixel's result depends
+    slightly on the size of the crop.
 
     Args:
         groups: ESAGs (paper: 10).

@@ -51,7 +51,8 @@ class CrossScaleFusion(nn.Module):
 
     *low* is the map of half the side, *hi* the larger one. Up and Down of the paper match these sizes and its Deconv
     only if they are exchanged, as here. Deconv is a sub-pixel step, and the 1×1 convolution of equation 6 precedes the
-    upsampling, with which it commutes.
+    upsampling, with which it commutes. Deviation: equation 7 concatenates F'_Ref and F'_LR as they are; here F'_LR
+    passes a ReLU first.
 
     Args:
         low: channels of the smaller map.

@@ -12,8 +12,10 @@ from facesr_edge.networks.weights import read_weights
 from facesr_edge.sdk.cli.main import main
 from facesr_edge.training.losses.losses import FEATURE_LOSSES
 from facesr_edge.training.recipe import Recipe
+from facesr_edge.training.recipes import cpu, crl, idrn, msrnet, sisn
 from facesr_edge.training.tasks import build_criterion
 from facesr_edge.training.train import RECIPES, build_recipe, train_model
+from facesr_edge.zoo import catalogue
 
 NAMED = [(model, name) for model, recipes in RECIPES.items() for name in recipes]
 FACES = [(model, name) for model, name in NAMED if model != "detector"]
@@ -62,6 +64,54 @@ def test_deviations_name_the_only_loss(model, name):
     plan = RECIPES[model][name]()
     assert ("L1 only" in plan.deviations) <= (plan.losses == {"l1": 1.0})
     assert ("L2 only" in plan.deviations) <= (plan.losses == {"l2": 1.0})
+
+
+PAPERS = ("idrn", "mffcn", "crl", "sisn", "msrnet")
+
+
+@pytest.mark.parametrize("model", PAPERS)
+@pytest.mark.parametrize("name", ["paper", "cpu"])
+def test_every_recipe_of_a_paper_states_its_deviations(model, name):
+    stated = "; ".join(RECIPES[model][name]().deviations)
+    words = {
+        "idrn": ("shallow features X0", "sub-pixel", "mirrored"),
+        "mffcn": ("mirrored",),
+        "crl": ("sub-pixel", "mirrored", "auxiliary tasks", "fusion network"),
+        "sisn": ("between the two 1x1", "sub-pixel", "rotation"),
+        "msrnet": ("equation 7", "mirrored", "Up and Down"),
+    }
+    assert [word for word in words[model] if word not in stated] == []
+    of_paper = {"idrn": ("equation 2",), "sisn": ("equation 5",), "msrnet": ("neither batch nor loss",)}.get(model, ())
+    assert name != "paper" or [word for word in of_paper if word not in stated] == []
+
+
+DEVIATIONS = {
+    "idrn": idrn.DEVIATIONS,
+    "crl": (crl.FLIPS, crl.NO_ATTRIBUTES, *crl.DEVIATIONS),
+    "sisn": sisn.DEVIATIONS,
+    "msrnet": msrnet.DEVIATIONS,
+    **dict.fromkeys(("mffcn", "srcnn", "srresnet"), (cpu.MIRRORED,)),
+}
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_the_card_of_a_model_states_the_deviations_of_its_network(name):
+    card = catalogue.find(name).card
+    stated = card.training["deviations"]
+    assert [one for one in DEVIATIONS.get(card.network, ()) if one not in stated] == []
+    assert len(stated) == len(set(stated)) and stated
+
+
+def test_idrn_takes_the_sizes_of_the_papers_tables():
+    plan = RECIPES["idrn"]["paper"](depth=8, width=64)
+    assert plan.config == {"depth": 8, "width": 64, "scale": 4, "bicubic_skip": False}
+
+
+def test_msrnet_has_the_papers_settings():
+    plan = RECIPES["msrnet"]["paper"]()
+    assert has(plan, learning_rate=2e-4, beta1=0.9, crop=128) and plan.config["width"] == 64
+    assert plan.steps == 50 * 14_000 // plan.batch
+    assert plan.lr_scale(0) == plan.lr_scale(plan.steps - 1) == 1  # the paper has no schedule
 
 
 def test_edge_uses_32_pixel_inputs_and_fine_tunes_at_a_fraction_of_the_rates():

@@ -200,9 +200,10 @@ def test_the_learning_rate_follows_its_schedule(changes, rates):
 
 def test_the_idrn_paper_recipe_has_the_papers_settings():
     plan = RECIPES["idrn"]["paper"]()
+    assert (plan.config["depth"], plan.config["width"]) == (16, 128)  # sections 4.3 and 4.4
     assert (plan.batch, plan.crop, plan.learning_rate, plan.losses) == (16, 128, 1e-4, {"l2": 1.0})
     epoch = plan.steps // 120
-    assert epoch == 23_000 // 16 and plan.deviations == ()
+    assert epoch == 23_000 // 16
     assert [plan.lr_scale(n * epoch) for n in (0, 29, 30, 60, 90, 119)] == pytest.approx(
         [1, 1, 0.9, 0.81, 0.729, 0.729]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...engines.errors import UsageError
 from ..recipe import Recipe
-from .cpu import SMALL_RESIDUAL_INIT, cpu_recipe
+from .cpu import MIRRORED, SMALL_RESIDUAL_INIT, cpu_recipe
 
 SCALES = (2, 3, 4)
 """Scales of the training; each batch has one of them."""
@@ -39,6 +39,7 @@ def paper(width: int = 24, scale: int = 4) -> Recipe:
             "the paper gives no number of steps: 50,000, 200 times its 2,500 training faces",
             "crops of 120x120 from faces of 128x128: divisible by 2, 3 and 4 and by two downsampling steps",
             "means instead of the norms of the paper, Gram matrices divided by channels times positions",
+            MIRRORED,
         ),
     )
 
@@ -47,7 +48,7 @@ def cpu(width: int = 24, scale: int = 4) -> Recipe:
     """One scale per batch, as in the paper."""
     config = {"width": width, "scale": _check_scale(scale)}
     deviation = "no perceptual and no texture loss, which need VGG-19 weights, and no total variation"
-    return cpu_recipe("mffcn", config, 2_500, deviation, side=24, scales=SCALES, **SMALL_RESIDUAL_INIT)
+    return cpu_recipe("mffcn", config, 2_500, deviation, MIRRORED, side=24, scales=SCALES, **SMALL_RESIDUAL_INIT)
 
 
 RECIPES = {"cpu": cpu, "paper": paper}

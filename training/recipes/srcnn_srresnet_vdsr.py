@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..recipe import Recipe
-from .cpu import BICUBIC_SKIP, SMALL_RESIDUAL_INIT, cpu_recipe
+from .cpu import BICUBIC_SKIP, MIRRORED, SMALL_RESIDUAL_INIT, cpu_recipe
 
 
 def srcnn_cpu(scale: int = 4) -> Recipe:
     """About ten minutes on one core."""
-    return cpu_recipe("srcnn", {"scale": scale, "bicubic_skip": True}, 3_000, BICUBIC_SKIP)
+    return cpu_recipe("srcnn", {"scale": scale, "bicubic_skip": True}, 3_000, BICUBIC_SKIP, MIRRORED)
 
 
 def srresnet_paper(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
@@ -24,14 +24,14 @@ def srresnet_paper(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
         learning_rate=1e-4,
         schedule="steps",
         losses={"l2": 1.0},
-        deviations=("faces instead of ImageNet pictures", "target pictures in [0, 1], not in [-1, 1]"),
+        deviations=("faces instead of ImageNet pictures", "target pictures in [0, 1], not in [-1, 1]", MIRRORED),
     )
 
 
 def srresnet_cpu(depth: int = 16, width: int = 64, scale: int = 4) -> Recipe:
     """About half an hour on one core."""
     config = {"depth": depth, "width": width, "scale": scale, "bicubic_skip": True}
-    return cpu_recipe("srresnet", config, 1_500, BICUBIC_SKIP)
+    return cpu_recipe("srresnet", config, 1_500, BICUBIC_SKIP, MIRRORED)
 
 
 def vdsr_paper(depth: int = 20, width: int = 64, scale: int = 4) -> Recipe:
