@@ -107,12 +107,12 @@ def check_engine_support(engine: str, io_spec: IOSpec, name: str) -> None:
 
     Raises:
         UnknownNameError: unknown engine.
-        UsageError: the network takes references, which only ONNX Runtime supports.
+        UsageError: the network takes references, which TensorRT does not support.
         MissingDependencyError: OpenVINO is not installed.
     """
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
-    if engine in ("openvino", "tensorrt", "tensorrt-rtx") and io_spec.references:
-        raise UsageError(f"{name} takes reference faces, which only ONNX Runtime supports; remove --engine {engine}")
+    if engine in ("tensorrt", "tensorrt-rtx") and io_spec.references:
+        raise UsageError(f"{name} takes reference faces, which TensorRT does not support; remove --engine {engine}")
     if engine == "openvino":
         openvino_version()

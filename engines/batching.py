@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .bundle.io_spec import IOSpec
 from .errors import UsageError
+from .inputs import NO_INPUTS, Inputs, rows_of
 from .workers import Workers
 
 MAX_THREADS = 256
@@ -56,9 +57,18 @@ class Call(NamedTuple):
     start: int
     stop: int
 
+    @property
+    def rows(self) -> slice:
+        """Rows of the batch."""
+        return slice(self.start, self.stop)
+
     def of(self, batches: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The part of the batch; a view."""
-        return batches[self.batch][self.start : self.stop]
+        return batches[self.batch][self.rows]
+
+    def inputs_of(self, inputs: Sequence[Inputs]) -> Inputs:
+        """The part of the batch's other inputs, see `MultiInputSession`; views."""
+        return rows_of(inputs[self.batch], self.rows) if inputs else NO_INPUTS
 
 
 def plan_calls(batches: Sequence[NDArray[Any]], io_spec: IOSpec, workers: int) -> tuple[list[Call], list[Call]]:

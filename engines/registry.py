@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from threading import Lock
+from typing import cast
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .bundle.bundle import Bundle
 from .errors import EngineError, UnknownNameError
 from .onnxruntime.session import OrtSession
 from .openvino.session import OvSession
-from .session import Session
+from .session import MultiInputSession, Session
 from .tensorrt.api import PRODUCTS, RTX, TENSORRT, Product
 from .tuning.candidates import Candidate, LeftOut, candidates
 from .tuning.record import read_record, write_record
@@ -29,29 +30,20 @@ _measuring = Lock()
 """Trials in several threads would slow each other down."""
 
 
-def _tensorrt(product: Product, bundle: Bundle, threads: int, precision: str, workers: int) -> Session:
-    _check_no_references(bundle)
+def _tensorrt(product: Product, bundle: Bundle, threads: int, precision: str, workers: int) -> MultiInputSession:
+    if bundle.card.io_spec.references:
+        raise EngineError(f"{bundle.card.name} uses references, which TensorRT does not support; use --engine auto")
     if precision != bundle.card.precision:
         raise EngineError(f"the engine of {bundle.card.name} is {bundle.card.precision}; omit --precision")
     from .tensorrt.session import TrtSession
 
-    return TrtSession(bundle, product=product)
+    return cast(MultiInputSession, TrtSession(bundle, product=product))  # takes no further inputs, as checked above
 
 
-def _openvino(bundle: Bundle, threads: int, precision: str, workers: int) -> Session:
-    _check_no_references(bundle)
-    return OvSession(bundle, threads, precision, workers)
-
-
-def _check_no_references(bundle: Bundle) -> None:
-    if bundle.card.io_spec.references:
-        raise EngineError(f"{bundle.card.name} uses references, which only ONNX Runtime supports; omit --engine")
-
-
-ENGINES: dict[str, Callable[[Bundle, int, str, int], Session]] = {
+ENGINES: dict[str, Callable[[Bundle, int, str, int], MultiInputSession]] = {
     "tensorrt": partial(_tensorrt, TENSORRT),
     "tensorrt-rtx": partial(_tensorrt, RTX),
-    "openvino": _openvino,
+    "openvino": OvSession,
     "onnxruntime": OrtSession,
 }
 """Engine name -> function of bundle, threads, precision and workers that returns a session."""
@@ -142,7 +134,7 @@ def _measure(
 ) -> list[Measurement]:
     """Run a trial within the time limit, or a complete one, and keep its record."""
 
-    def open_candidate(one: Candidate) -> Session:
+    def open_candidate(one: Candidate) -> MultiInputSession:
         return ENGINES[one.engine](bundle, threads, one.precision, one.workers)
 
     if complete:
@@ -187,7 +179,7 @@ def open_session(
     precision: str = "auto",
     *,
     report: Report = lambda line: None,
-) -> Session:
+) -> MultiInputSession:
     """Load a bundle into a runtime.
 
     Args:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle.io_spec import IOSpec
+from .inputs import NO_INPUTS, Inputs
 
 
 @dataclass(frozen=True)
@@ -112,3 +113,26 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Release the runtime's memory, after the running call; later calls raise an EngineError. Idempotent."""
+
+
+class MultiInputSession(Session, Protocol):
+    """A session that also takes the graph's inputs besides the pixels by name, such as the features of references.
+
+    Without them it runs a network that takes references with empty slots.
+    """
+
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs] = ()) -> list[Output]:
+        """Run several batches.
+
+        Args:
+            batches: see `Session.infer_batches`.
+            inputs: for each batch its other inputs; empty for none.
+
+        Raises:
+            EngineError: as `infer`, or an input that the graph does not have, or of another shape or dtype.
+        """
+
+    def layer_times(
+        self, batch: NDArray[np.uint8], runs: int = 10, inputs: Inputs = NO_INPUTS
+    ) -> tuple[LayerTime, ...]:
+        """Measure the time of every layer, see `Session.layer_times`, with the other inputs of the batch."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..engines.bundle.bundle import Bundle
 from ..engines.errors import InputError, UsageError
-from ..engines.onnxruntime.reference_session import MAX_REFERENCES
+from ..engines.references.session import MAX_REFERENCES
 from ..engines.registry import open_session
 from ..engines.session import Session
 from ..engines.yunet import YuNetSession
@@ -78,8 +78,7 @@ def load(
     if references is None:
         session = _open(bundle, engine, threads, precision, report)
     else:
-        bundle.graph(bundle.card.precision if precision == "auto" else precision)  # raises if there is no such graph
-        session = open_with_references(bundle, references, max_references, engine, threads)
+        session = open_with_references(bundle, references, max_references, engine, threads, precision, report=report)
     on_gpu = isinstance(session, DeviceSession) and isinstance(detector.session, DeviceSession)
     stages = GpuStages if on_gpu else CpuStages
     return Pipeline(

@@ -1,4 +1,4 @@
-"""ONNX Runtime: sessions, the quantizer, and reference-based sessions with their library."""
+"""ONNX Runtime: sessions and the quantizer."""
 
 import os
 

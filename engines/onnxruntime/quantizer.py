@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BuildError, MissingDependencyError, UnknownNameError, first_line
-from .session import OrtGraph, empty_references
+from ..inputs import complete
+from .session import OrtGraph
 
 METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 """Calibration method -> its name in ONNX Runtime. "minmax" takes the minimum and maximum of a tensor, "entropy" the
@@ -23,15 +24,14 @@ range that changes the distribution least (KL divergence), "percentile" the rang
 class _CalibrationReader:
     """ONNX Runtime's ``CalibrationDataReader``: returns one input after another, then None; references are empty."""
 
-    def __init__(self, inputs: Sequence[Any], batches: Iterable[NDArray[np.uint8]]) -> None:
-        self._inputs, self._batches = inputs, iter(batches)
+    def __init__(self, graph: OrtGraph, batches: Iterable[NDArray[np.uint8]]) -> None:
+        self._graph, self._batches = graph, iter(batches)
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
         batch = next(self._batches, None)
         if batch is None:
             return None
-        pixels, *references = self._inputs
-        return {pixels.name: batch, **empty_references(references, len(batch))}
+        return dict(zip(self._graph.inputs, (batch, *complete(self._graph.others, len(batch))), strict=True))
 
 
 def measured_ranges(
@@ -62,10 +62,10 @@ def measured_ranges(
             str(Path(folder) / "augmented.onnx"),
             getattr(quantization.CalibrationMethod, METHODS[method]),
         )
-        inputs = list(OrtGraph(source).inputs.values())
+        graph = OrtGraph(source)
         # one batch at a time for histograms: the calibrator holds every value of a collection in memory
         for part in [batches] if method == "minmax" else [[batch] for batch in batches]:
-            calibrator.collect_data(_CalibrationReader(inputs, part))
+            calibrator.collect_data(_CalibrationReader(graph, part))
         measured = {name: data.range_value for name, data in calibrator.compute_data().items()}
     ranges = {name: (np.asarray(low).item(), np.asarray(high).item()) for name, (low, high) in sorted(measured.items())}
     not_finite = [name for name, limits in ranges.items() if not np.isfinite(limits).all()]

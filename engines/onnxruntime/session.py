@@ -17,6 +17,7 @@ from ..batching import Call, check_threads, plan_calls, run_calls, warm_up_batch
 from ..bundle.bundle import Bundle
 from ..cpu import usable_cores
 from ..errors import EngineError, MissingDependencyError, first_line
+from ..inputs import NO_INPUTS, Inputs, InputSpec, complete
 from ..session import CLOSED, RESIDUAL, LayerTime, Output, concatenated
 from ..workers import Workers
 
@@ -79,31 +80,23 @@ class OrtGraph:
             raise EngineError(f"{path} cannot be loaded by ONNX Runtime {self.version}: {first_line(error)}") from None
         self.inputs = {node.name: node for node in self._session.get_inputs()}
         self.outputs = [node.name for node in self._session.get_outputs()]
-        self._empty: dict[tuple[int, int], dict[str, NDArray[Any]]] = {}  # by number of faces and of inputs given
+        self.others = tuple(map(_input_spec, list(self.inputs.values())[1:]))
 
     def run(self, *tensors: NDArray[Any]) -> list[NDArray[Any]]:
-        """Run the graph on inputs in their order; returns every output.
-
-        Inputs that are not given must be references; they get one empty slot per face, see `empty_references`.
-        """
+        """Run the graph on inputs in their order; those that are not given are zero. Returns every output."""
         session = self._session
         if session is None:
             raise EngineError(CLOSED)
-        feed = dict(zip(self.inputs, tensors, strict=False))
-        if len(feed) < len(self.inputs):
-            key = len(tensors[0]), len(feed)
-            if key not in self._empty:
-                self._empty[key] = empty_references(list(self.inputs.values())[len(feed) :], len(tensors[0]))
-            feed |= self._empty[key]
+        rest = complete(self.others[len(tensors) - 1 :], len(tensors[0]))
         try:
-            return list(session.run(None, feed))
+            return list(session.run(None, dict(zip(self.inputs, (*tensors, *rest), strict=True))))
         except Exception as error:
             shape = tensors[0].shape
             raise EngineError(f"ONNX Runtime failed on an input of {shape}: {first_line(error)}") from None
 
-    def infer(self, *tensors: NDArray[Any]) -> Output:
-        """Run the graph; returns its first output, and the residual if it has one."""
-        outputs = self.run(*tensors)
+    def infer(self, pixels: NDArray[Any], inputs: Inputs = NO_INPUTS) -> Output:
+        """Run the graph on pixels and other inputs; returns its first output, and the residual if it has one."""
+        outputs = self.run(pixels, *complete(self.others, len(pixels), inputs))
         residual = outputs[self.outputs.index(RESIDUAL)] if RESIDUAL in self.outputs else None
         return Output(outputs[0], residual)
 
@@ -114,13 +107,17 @@ class OrtGraph:
     def close(self) -> None:
         """Release the memory; `run` then raises an EngineError."""
         self._session = None
-        self._empty.clear()
 
 
-def empty_references(inputs: Sequence[Any], count: int) -> dict[str, NDArray[Any]]:
-    """Zeros of one slot for each of `count` faces and each of a graph's reference inputs (N, R, …)."""
-    dtypes = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-    return {node.name: np.zeros((count, 1, *node.shape[2:]), dtypes[node.type]) for node in inputs}
+def _input_spec(node: Any) -> InputSpec:
+    """Of an input of ONNX Runtime, whose dynamic dimensions have names instead of sizes."""
+    shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
+    if node.type not in _DTYPES:
+        raise EngineError(f"expected inputs of float or float16 besides the pixels, {node.name} is {node.type}")
+    return InputSpec(node.name, shape, np.dtype(_DTYPES[node.type]))
+
+
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 def layer_times(
@@ -129,7 +126,7 @@ def layer_times(
     runs: int,
     threads: int = 0,
     fixed: dict[str, int] | None = None,
-    references: tuple[NDArray[Any], ...] = (),
+    inputs: Inputs = NO_INPUTS,
     content: bytes | None = None,
 ) -> tuple[LayerTime, ...]:
     """Measure the time of every node of a graph, after the runtime's graph optimization.
@@ -138,12 +135,12 @@ def layer_times(
         path, threads, fixed, content: see `OrtGraph`.
         pixels: first input.
         runs: number of calls to average, after one warm-up call.
-        references: the other inputs, if any.
+        inputs: the others, if any.
     """
     with TemporaryDirectory() as folder:
         graph = OrtGraph(path, threads, fixed, Path(folder) / "layers", content)
         for _ in range(runs + 1):
-            graph.run(pixels, *references)
+            graph.infer(pixels, inputs)
         events = graph.end_profiling()
         graph.close()
     times_ms: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -159,7 +156,7 @@ _KERNEL_SUFFIX = "_kernel_time"
 
 
 class OrtSession:
-    """A bundle in ONNX Runtime; implements `Session`.
+    """A bundle in ONNX Runtime; implements `MultiInputSession`.
 
     Each crop size has its own graph, created on first use, with height and width fixed: constants that depend on them
     (the matrices of the consistency projection) are folded, and memory is planned once. All graphs are made of the
@@ -194,11 +191,11 @@ class OrtSession:
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         return self.infer_batches([batch])[0].tensor
 
-    def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs] = ()) -> list[Output]:
         with self._lock:
-            return self._infer_batches(batches)
+            return self._infer_batches(batches, inputs)
 
-    def _infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+    def _infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs]) -> list[Output]:
         if self._closed:
             raise EngineError(CLOSED)
         alone, shared = plan_calls(batches, self.io_spec, self._workers.count)
@@ -207,7 +204,7 @@ class OrtSession:
                 self._graph(batches[index], worker)
 
         def run(call: Call, worker: int | None) -> Output:
-            return self._graph(batches[call.batch], worker).infer(call.of(batches))
+            return self._graph(batches[call.batch], worker).infer(call.of(batches), call.inputs_of(inputs))
 
         return [concatenated(parts) for parts in run_calls(batches, (alone, shared), self._workers, run)]
 
@@ -225,9 +222,11 @@ class OrtSession:
         _, height, width, _ = batch.shape
         return {"height": height, "width": width} if self.io_spec.crop_sizes else None
 
-    def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
+    def layer_times(
+        self, batch: NDArray[np.uint8], runs: int = 10, inputs: Inputs = NO_INPUTS
+    ) -> tuple[LayerTime, ...]:
         self.io_spec.check(batch)
-        return layer_times(self._path, batch, runs, self._threads, self._fixed(batch), content=self._content)
+        return layer_times(self._path, batch, runs, self._threads, self._fixed(batch), inputs, self._content)
 
     def warm_up(self) -> None:
         for batch in warm_up_batches(self.io_spec, self._workers.count):

@@ -21,6 +21,7 @@ from ..bundle.bundle import Bundle
 from ..cpu import usable_cores
 from ..errors import EngineError, MissingDependencyError
 from ..files import cache_dir, prune
+from ..inputs import NO_INPUTS, Inputs, InputSpec, complete
 from ..session import CLOSED, RESIDUAL, LayerTime, Output, concatenated
 from ..workers import Workers
 
@@ -87,18 +88,23 @@ def _cache_settings(digest: str) -> dict[str, str]:
 
 
 class _Model(NamedTuple):
-    """A graph as read by OpenVINO, and the SHA-256 of its file."""
+    """A graph as read by OpenVINO, its inputs besides the pixels, and the SHA-256 of its file."""
 
     graph: Any
+    others: tuple[InputSpec, ...]
     digest: str
 
 
+Shapes = tuple[tuple[int, ...], ...]
+"""Shapes of all inputs of a graph, that of the pixels (N, H, W, 3) first."""
+
+
 class CompiledGraph:
-    """A graph compiled for one input shape, or for a dynamic one; each worker may make one call at a time.
+    """A graph compiled for the shapes of its inputs, or for dynamic ones; each worker may make one call at a time.
 
     Args:
         model: to compile.
-        shape: of its input, (N, H, W, 3); -1 for dynamic dimensions.
+        shapes: of its inputs; -1 for dynamic dimensions.
         threads: CPU threads; 0 for one per core.
         hint: type of the arithmetic of FP32 layers, "f32" or "bf16". Without it OpenVINO computes in bfloat16 on
             processors that have it.
@@ -112,7 +118,7 @@ class CompiledGraph:
     def __init__(
         self,
         model: _Model,
-        shape: tuple[int, ...],
+        shapes: Shapes,
         threads: int,
         hint: str = "f32",
         workers: int = 1,
@@ -124,31 +130,32 @@ class CompiledGraph:
         self._ov = _openvino()
         try:
             with _compiling:
-                model.graph.reshape(list(shape))
+                model.graph.reshape({index: list(shape) for index, shape in enumerate(shapes)})
                 self.compiled = _core().compile_model(model.graph, "CPU", settings)
             self._requests = [self.compiled.create_infer_request() for _ in range(workers)]
         except Exception as error:  # the runtime's exceptions have no narrower common base
-            raise EngineError(f"OpenVINO cannot compile the graph for {shape}: {_last_line(error)}") from None
+            raise EngineError(f"OpenVINO cannot compile the graph for {shapes[0]}: {_last_line(error)}") from None
 
-    def run(self, pixels: NDArray[np.uint8], out: Output | None = None, worker: int = 0) -> Output:
-        """Run one call; the runtime reads the pixels and writes the result without copying them.
+    def run(self, tensors: Sequence[NDArray[Any]], out: Output | None = None, worker: int = 0) -> Output:
+        """Run one call; the runtime reads the inputs and writes the result without copying them.
 
         Args:
-            pixels: (N, H, W, 3) uint8.
+            tensors: every input in the order of the graph, the pixels (N, H, W, 3) uint8 first.
             out: arrays to write the result to; None for a new one, without the residual.
             worker: index of the worker; each makes one call at a time.
         """
-        pixels = np.require(pixels, requirements=["C", "W"])  # the runtime accepts writable arrays only
         request, tensor = self._requests[worker], self._ov.Tensor
         try:
-            request.set_input_tensor(tensor(pixels, shared_memory=True))
+            for index, array in enumerate(tensors):
+                writable = np.require(array, requirements=["C", "W"])  # the runtime accepts no other arrays
+                request.set_input_tensor(index, tensor(writable, shared_memory=True))
             if out is not None:
                 request.set_output_tensor(0, tensor(out.tensor, shared_memory=True))
                 if out.residual is not None:
                     request.set_tensor(RESIDUAL, tensor(out.residual, shared_memory=True))
             request.infer()
         except Exception as error:
-            raise EngineError(f"OpenVINO failed on an input of {pixels.shape}: {_last_line(error)}") from None
+            raise EngineError(f"OpenVINO failed on an input of {tensors[0].shape}: {_last_line(error)}") from None
         return out or Output(np.array(request.get_output_tensor(0).data))  # the next call reuses its memory
 
     def layer_times(self) -> list[LayerTime]:
@@ -161,10 +168,11 @@ class CompiledGraph:
 
 
 class OvSession:
-    """A bundle in OpenVINO; implements `Session`.
+    """A bundle in OpenVINO; implements `MultiInputSession`.
 
     A super-resolution network is compiled for each input shape on first use; with one worker there are as many shapes
-    as crop sizes and batch sizes, with several two for each crop size. A dynamic batch size is 1.3 to 2.2 times slower.
+    as crop sizes and batch sizes, with several two for each crop size, and as many again for each number of references.
+    A dynamic batch size is 1.3 to 2.2 times slower.
     A detector that accepts any size is compiled with a dynamic shape first, so a frame of a new size takes tenths of a
     second instead of seconds, and for shapes that recur, see `RECURRING_CALLS`.
 
@@ -180,8 +188,8 @@ class OvSession:
 
     Raises:
         MissingDependencyError: OpenVINO is not installed.
-        EngineError: the bundle has no graph in this precision, it cannot be read, or has more than one input; or the
-            processor has no bfloat16.
+        EngineError: the bundle has no graph in this precision, it cannot be read, or has more inputs than the I/O spec
+            says; or the processor has no bfloat16, or the network takes references, whose matching needs FP32.
         BundleError: the file of the graph was altered.
     """
 
@@ -191,40 +199,47 @@ class OvSession:
         self.precision: str = precision or bundle.card.precision
         if self.precision == "bf16" and not supports_bf16():
             raise EngineError("this processor has no bfloat16 instructions; use --precision auto, or fp32")
+        if self.precision == "bf16" and self.io_spec.references:
+            raise EngineError(f"{bundle.card.name} matches references, which needs FP32; use --precision auto, or fp32")
         self._hint = "bf16" if self.precision == "bf16" else "f32"
         self._path = bundle.graph("fp32" if self.precision == "bf16" else self.precision)
         self._threads, self._workers = threads, Workers(workers)
         at_once = f", {workers} calls at once" if workers > 1 else ""
         self.runtime = f"OpenVINO {version()} (CPU, {threads or usable_cores()} threads{at_once})"
-        self._model: _Model | None = _read(self._path, bundle.read_graph(self._path.name))
+        content, several = bundle.read_graph(self._path.name), bool(self.io_spec.references)
+        self._model: _Model | None = _read(self._path, content, several)
         self._lock = Lock()
         # In bfloat16 the residual of the graph is wrong by up to 3.5 dB: the host computes it from the pixels.
         self._has_residual = self._hint == "f32" and any(
             RESIDUAL in output.names for output in self._model.graph.outputs
         )
-        self._graphs: dict[tuple[tuple[int, ...], bool], CompiledGraph] = {}
+        self._graphs: dict[tuple[Shapes, bool], CompiledGraph] = {}
         self._latest: deque[tuple[int, ...]] = deque(maxlen=2 * RECURRING_CALLS)  # shapes of a detector
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         return self.infer_batches([batch])[0].tensor
 
-    def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs] = ()) -> list[Output]:
         with self._lock:
-            return self._infer_batches(batches)
+            return self._infer_batches(batches, inputs)
 
-    def _infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
+    def _infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs]) -> list[Output]:
         alone, shared = plan_calls(batches, self.io_spec, self._workers.count)
         for call in shared:  # the workers themselves would compile the same graph twice
-            self._graph(call.of(batches).shape, True)
+            self._graph(self._tensors(call.of(batches), call.inputs_of(inputs)), True)
         outputs = [self._empty(batch) for batch in batches]
 
         def run(call: Call, worker: int | None) -> Output:
-            pixels, output = call.of(batches), outputs[call.batch]
-            graph = self._graph(pixels.shape, worker is not None)
-            return graph.run(pixels, output and rows(output, call), worker or 0)
+            tensors, output = self._tensors(call.of(batches), call.inputs_of(inputs)), outputs[call.batch]
+            graph = self._graph(tensors, worker is not None)
+            return graph.run(tensors, output and rows(output, call), worker or 0)
 
         parts = run_calls(batches, (alone, shared), self._workers, run)
         return [output or concatenated(part) for output, part in zip(outputs, parts, strict=True)]
+
+    def _tensors(self, pixels: NDArray[np.uint8], inputs: Inputs) -> list[NDArray[Any]]:
+        """Every input of a call."""
+        return [pixels, *complete(self._open_model().others, len(pixels), inputs)]
 
     def _empty(self, batch: NDArray[np.uint8]) -> Output | None:
         """Arrays for the result of super-resolution, whose shape is known."""
@@ -234,9 +249,9 @@ class OvSession:
         scale, residual = self.io_spec.scale, np.empty(count, np.float32) if self._has_residual else None
         return Output(np.empty((count, scale * height, scale * width, 3), np.uint8), residual)
 
-    def _graph(self, shape: tuple[int, ...], shared: bool) -> CompiledGraph:
-        """The graph for an input shape, on all threads or shared by the workers."""
-        model, key = self._open_model(), (self._compiled_shape(shape), shared)
+    def _graph(self, tensors: Sequence[NDArray[Any]], shared: bool) -> CompiledGraph:
+        """The graph for the shapes of these inputs, on all threads or shared by the workers."""
+        model, key = self._open_model(), (self._compiled_shapes(tensors), shared)
         if key not in self._graphs:
             workers = self._workers.count if shared else 1
             self._graphs[key] = CompiledGraph(model, key[0], self._threads, self._hint, workers)
@@ -252,24 +267,28 @@ class OvSession:
             raise EngineError(CLOSED)
         return self._model
 
-    def _compiled_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape that the graph is compiled for to run inputs of `shape`."""
+    def _compiled_shapes(self, tensors: Sequence[NDArray[Any]]) -> Shapes:
+        """The shapes that the graph is compiled for to run these inputs."""
+        shapes = tuple(tensor.shape for tensor in tensors)
         if self.io_spec.crop_sizes or self.io_spec.sizes_hw:
-            return shape
-        self._latest.append(shape)
-        if (shape, False) not in self._graphs and self._latest.count(shape) < RECURRING_CALLS:
-            return -1, -1, -1, 3
-        return shape
+            return shapes
+        self._latest.append(shapes[0])
+        if (shapes, False) not in self._graphs and self._latest.count(shapes[0]) < RECURRING_CALLS:
+            return ((-1, -1, -1, 3),)
+        return shapes
 
-    def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
+    def layer_times(
+        self, batch: NDArray[np.uint8], runs: int = 10, inputs: Inputs = NO_INPUTS
+    ) -> tuple[LayerTime, ...]:
         self.io_spec.check(batch)
         with self._lock:
-            shape = self._compiled_shape(batch.shape)
-            graph = CompiledGraph(self._open_model(), shape, self._threads, self._hint, profiling=True)
-        graph.run(batch)
+            tensors = self._tensors(batch, inputs)
+            shapes = self._compiled_shapes(tensors)
+            graph = CompiledGraph(self._open_model(), shapes, self._threads, self._hint, profiling=True)
+        graph.run(tensors)
         calls = []
         for _ in range(runs):
-            graph.run(batch)
+            graph.run(tensors)
             calls.append(graph.layer_times())
         return tuple(
             LayerTime(layer[0].name, layer[0].kind, sum(time.ms for time in layer) / runs)
@@ -293,12 +312,13 @@ def rows(output: Output, call: Call) -> Output:
     return Output(output.tensor[part], None if output.residual is None else output.residual[part])
 
 
-def _read(path: Path, content: bytes) -> _Model:
+def _read(path: Path, content: bytes, several: bool = False) -> _Model:
     """Read an ONNX file with OpenVINO's ONNX frontend only: the other frontends print warnings on standard error.
 
     Args:
         path: for messages.
         content: of the file.
+        several: whether it may have inputs besides the pixels.
     """
     _openvino()
     from openvino.frontend import FrontEndManager
@@ -308,12 +328,18 @@ def _read(path: Path, content: bytes) -> _Model:
         model = frontend.convert(frontend.load(BytesIO(content)))
     except Exception as error:
         raise EngineError(f"{path} cannot be loaded by OpenVINO {version()}: {_last_line(error)}") from None
-    if len(model.inputs) != 1:
+    if len(model.inputs) != 1 and not several:
         raise EngineError(
             f"{path} cannot be loaded by OpenVINO {version()}: expected a graph of one input, got {len(model.inputs)}; "
             "use --engine onnxruntime"
         )
-    return _Model(model, hashlib.sha256(content).hexdigest())
+    return _Model(model, tuple(map(_input_spec, model.inputs[1:])), hashlib.sha256(content).hexdigest())
+
+
+def _input_spec(port: Any) -> InputSpec:
+    """Of an input of OpenVINO."""
+    shape = tuple(-1 if size.is_dynamic else size.get_length() for size in port.partial_shape)
+    return InputSpec(port.any_name, shape, np.dtype(port.element_type.to_dtype()))
 
 
 def _last_line(error: Exception) -> str:

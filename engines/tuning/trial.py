@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from ..bundle.io_spec import IOSpec
 from ..errors import FacesrError, first_line
-from ..session import Session
+from ..inputs import PRESENT, Inputs
+from ..session import MultiInputSession
 from .candidates import Candidate
 
 LIMIT_S = 3.0
 """Time limit of a trial, compilation included."""
 FACES, SIDES, DETECTOR_HW = 4, (32, 64, 96), (384, 640)
 """Inputs: faces of each of the nearest crop sizes, or one input of a detector, pixels."""
+REFERENCES = 4
+"""References per face of a network that takes them; their content does not change the time."""
 ROUNDS, ROUND_S = 7, 0.4
 """Rounds of one input, and the time after which no other round starts."""
 MAX_RATIO = 1.3
@@ -57,10 +60,16 @@ def trial_inputs(io_spec: IOSpec, sides: Sequence[int] = SIDES) -> dict[str, NDA
     return {f"{side} px": rng.integers(0, 256, (FACES, side, side, 3), np.uint8) for side in sorted(nearest)}
 
 
+def trial_references(io_spec: IOSpec) -> list[Inputs]:
+    """The other inputs of a batch of `trial_inputs`; none for a network without references."""
+    slots = min(REFERENCES, io_spec.references)
+    return [{PRESENT: np.zeros((FACES, slots), np.float32)}] if slots else []
+
+
 def run_trial(
     candidates: Sequence[Candidate],
     io_spec: IOSpec,
-    open_candidate: Callable[[Candidate], Session],
+    open_candidate: Callable[[Candidate], MultiInputSession],
     limit_s: float = LIMIT_S,
     max_ratio: float = MAX_RATIO,
     sides: Sequence[int] = SIDES,
@@ -78,10 +87,10 @@ def run_trial(
     Returns:
         A measurement of every candidate, in their order.
     """
-    deadline, inputs = _Deadline(limit_s), trial_inputs(io_spec, sides)
+    deadline, inputs, references = _Deadline(limit_s), trial_inputs(io_spec, sides), trial_references(io_spec)
     found = {candidate: Measurement(candidate) for candidate in candidates}
     with ExitStack() as stack:
-        sessions: dict[Candidate, Session] = {}
+        sessions: dict[Candidate, MultiInputSession] = {}
 
         def prepare(candidate: Candidate, batch: NDArray[np.uint8]) -> str:
             """Load and compile what a candidate needs for an input; returns why it cannot run, or ""."""
@@ -89,7 +98,7 @@ def run_trial(
                 with deadline.preparing():
                     if candidate not in sessions:
                         sessions[candidate] = stack.enter_context(closing(open_candidate(candidate)))
-                    sessions[candidate].infer_batches([batch])
+                    sessions[candidate].infer_batches([batch], references)
             except FacesrError as error:
                 return first_line(error)
             return ""
@@ -105,7 +114,7 @@ def run_trial(
                         replace(one, problem="" if one.candidate in running else one.problem) for one in found.values()
                     ]
             running = [candidate for candidate in running if not found[candidate].problem]
-            times = _rounds([sessions[candidate] for candidate in running], batch, deadline)
+            times = _rounds([sessions[candidate] for candidate in running], batch, references, deadline)
             for candidate, ms in zip(running, times, strict=True):
                 ratio = ms / min(times)
                 problem = f"{ratio:.1f} times the fastest at {name}" if ratio > max_ratio else ""
@@ -116,7 +125,7 @@ def run_trial(
 def quick_trial(
     candidates: Sequence[Candidate],
     io_spec: IOSpec,
-    open_candidate: Callable[[Candidate], Session],
+    open_candidate: Callable[[Candidate], MultiInputSession],
     limit_s: float = LIMIT_S,
 ) -> list[Measurement]:
     """Compare runtimes and precisions with the most workers, and then the fastest of them with one worker.
@@ -181,7 +190,9 @@ class _Deadline:
         return perf_counter() >= self._end
 
 
-def _rounds(sessions: Sequence[Session], batch: NDArray[np.uint8], deadline: _Deadline) -> list[float]:
+def _rounds(
+    sessions: Sequence[MultiInputSession], batch: NDArray[np.uint8], references: Sequence[Inputs], deadline: _Deadline
+) -> list[float]:
     """Minimum time of a batch in each session, in ms, interleaved."""
     best, start = [inf] * len(sessions), perf_counter()
     for number in range(ROUNDS):
@@ -189,6 +200,6 @@ def _rounds(sessions: Sequence[Session], batch: NDArray[np.uint8], deadline: _De
             break
         for index, session in enumerate(sessions):
             before = perf_counter()
-            session.infer_batches([batch])
+            session.infer_batches([batch], references)
             best[index] = min(best[index], 1e3 * (perf_counter() - before))
     return best

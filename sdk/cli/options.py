@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ...engines.onnxruntime.reference_session import MAX_REFERENCES
+from ...engines.references.session import MAX_REFERENCES
 from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
 from ..pipeline.tiling import MIN_FACE
 

@@ -11,7 +11,7 @@ from .console import progress, put_json, results, say
 from .options import STDOUT, Command, json_option, option, path_option, threads_option
 
 if TYPE_CHECKING:
-    from ...engines.onnxruntime.reference_library import Library
+    from ...engines.references.library import Library
 
 model_option = option(
     "--model",
@@ -68,7 +68,7 @@ def build(faces: Path, output: Path, model: str, json_file: str | None, **option
 @json_option("The summary of the library")
 def inspect(library: Path, json_file: str | None) -> None:
     """Show the contents of a library: faces, model and size."""
-    from ...engines.onnxruntime.reference_library import open_library
+    from ...engines.references.library import open_library
 
     _show_library(open_library(library), json_file)
 

@@ -25,8 +25,9 @@ from ...calibration.metrics.evaluate import (
     upscale_bicubic,
 )
 from ...engines.bundle.bundle import Bundle, read_card
-from ...engines.errors import EngineError, UnknownNameError, UsageError
-from ...engines.onnxruntime.reference_session import MAX_REFERENCES
+from ...engines.errors import EngineError, UnknownNameError
+from ...engines.references.library import open_library
+from ...engines.references.session import MAX_REFERENCES
 from ...engines.registry import open_session
 from ...engines.session import Session
 from ...engines.tensorrt.api import PRODUCTS
@@ -138,7 +139,7 @@ def compare(
             center of each face, see `truth_side`.
         metrics: name -> metric, "psnr_y_db" among them.
         engine: "auto", or the name of a runtime.
-        precision: of the graphs, as for `load`; None for that of each card. Not with references.
+        precision: of the graphs, as for `load`; None for that of each card.
         threads: CPU threads per call; 0 for one per core.
         references: folder of a library without these faces, for reference-based models.
         max_references: references per face.
@@ -149,8 +150,6 @@ def compare(
     """
     if degradation not in DEGRADATIONS:
         raise UnknownNameError("degradation", degradation, DEGRADATIONS)
-    if precision and references:
-        raise UsageError("a precision cannot be given with references; build a bundle of that precision")
     bundles = dict(zip(model_names(models), map(catalogue.find, models), strict=True))
     for name, bundle in bundles.items():
         if bundle.card.io_spec.task != "super-resolution":
@@ -190,25 +189,24 @@ def _open(
     hr: Images,
 ) -> Session:
     if references is None or not bundle.card.io_spec.references:
-        return _open_repeatably(bundle, engine, threads, precision)
-    session = open_with_references(bundle, references, max_references, engine, threads)
-    check_leakage(session.library, hr)
-    return session
+        return open_with_count(bundle, None, 0, engine, threads, precision)
+    check_leakage(open_library(references, bundle), hr)
+    return open_with_count(bundle, references, max_references, engine, threads, precision)
 
 
-def open_with_count(bundle: Bundle, library: Path, count: int, engine: str, threads: int) -> Session:
-    """Open a session with up to `count` references per face; 0 for none."""
-    if count:
-        return open_with_references(bundle, library, count, engine, threads)
-    return _open_repeatably(bundle, engine, threads)
+def open_with_count(
+    bundle: Bundle, library: Path | None, count: int, engine: str, threads: int, precision: str | None = None
+) -> Session:
+    """Open the graph of a precision, by default that of the card, with up to `count` references per face; 0 for none.
 
-
-def _open_repeatably(bundle: Bundle, engine: str, threads: int, precision: str | None = None) -> Session:
-    """Open the graph of a precision, by default that of the card; "auto" depends on the bundle only, so that results
-    can be repeated."""
+    The engine "auto" depends on the bundle only, so that results can be repeated.
+    """
     info = bundle.card.engine
     default = PRODUCTS[info.runtime].engine if info and info.runtime in PRODUCTS else "onnxruntime"
-    return open_session(bundle, default if engine == "auto" else engine, threads, precision or bundle.card.precision)
+    engine, precision = default if engine == "auto" else engine, precision or bundle.card.precision
+    if library and count:
+        return open_with_references(bundle, library, count, engine, threads, precision)
+    return open_session(bundle, engine, threads, precision)
 
 
 def super_resolution_models(crop: int = 0) -> list[str]:
@@ -264,7 +262,7 @@ def ablation(
         library: folder of a reference library without these faces.
         faces: ground-truth faces, (H, W, 3) uint8 BGR, at least 128×128.
         metrics: name -> metric, "psnr_y_db" among them.
-        engine: "auto" or "onnxruntime".
+        engine: "auto", or the name of a runtime.
         threads: CPU threads per call; 0 for one per core.
         report: called with the number of completed evaluations.
 
@@ -274,13 +272,11 @@ def ablation(
     scale = bundle.card.io_spec.scale
     lr, hr = lr_hr_pairs(faces, scale, crop_sizes=bundle.card.io_spec.crop_sizes)
     baseline = upscale_bicubic(lr, scale)
-    with closing(open_with_references(bundle, library, 1, engine, threads)) as session:
-        check_leakage(session.library, hr)
-        entries = len(session.library)
+    check_leakage(opened := open_library(library, bundle), hr)
     results = []
-    for count in range(min(bundle.card.io_spec.references, entries) + 1):
+    for count in range(min(bundle.card.io_spec.references, len(opened)) + 1):
         with closing(open_with_count(bundle, library, count, engine, threads)) as session_with_count:
             results.append(compute_metrics(enlarged(session_with_count, lr), hr, baseline, metrics))
         report(count + 1)
     bicubic = compute_metrics(baseline, hr, baseline, metrics)
-    return Ablation(bundle.card.name, len(hr), entries, bicubic, tuple(results))
+    return Ablation(bundle.card.name, len(hr), len(opened), bicubic, tuple(results))

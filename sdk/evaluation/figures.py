@@ -284,7 +284,7 @@ def reference_sheet(
     io_spec = bundle.card.io_spec
     true = fit_crop(image, path, io_spec)[None]
     lr = low_resolution(true, io_spec.scale)
-    with closing(open_with_references(bundle, library, io_spec.references, threads=threads)) as session:
+    with closing(open_with_references(bundle, library, io_spec.references, "onnxruntime", threads)) as session:
         entries = [session.library.manifest.entries[index] for index in session.nearest(lr)[0]]
     references = []
     for entry in entries:

@@ -17,8 +17,9 @@ from ...calibration.metrics.evaluate import upscale_bicubic
 from ...calibration.metrics.identity import embedder as identity_embedder
 from ...engines.bundle.bundle import EMBEDDING, REFERENCES, Bundle
 from ...engines.bundle.io_spec import IOSpec
-from ...engines.errors import EngineError, InputError, UsageError
-from ...engines.onnxruntime.reference_library import (
+from ...engines.errors import InputError, UsageError
+from ...engines.onnxruntime.session import OrtGraph
+from ...engines.references.library import (
     EMBEDDER,
     Entry,
     Library,
@@ -30,9 +31,14 @@ from ...engines.onnxruntime.reference_library import (
     write_arrays,
     write_manifest,
 )
-from ...engines.onnxruntime.reference_session import MAX_REFERENCES, Describe, ReferenceSession, check_max_references
-from ...engines.onnxruntime.session import OrtGraph
-from ...engines.registry import choose_engine
+from ...engines.references.session import (
+    MAX_REFERENCES,
+    Describe,
+    ReferenceSession,
+    bundle_embedding,
+    check_max_references,
+)
+from ...engines.registry import Report, open_session
 from ..media.images.image_file import image_paths, read_image
 
 Images = NDArray[np.uint8]
@@ -102,7 +108,14 @@ def build_library(
 
 
 def open_with_references(
-    bundle: Bundle, references: str | Path, max_references: int = MAX_REFERENCES, engine: str = "auto", threads: int = 0
+    bundle: Bundle,
+    references: str | Path,
+    max_references: int = MAX_REFERENCES,
+    engine: str = "auto",
+    threads: int = 0,
+    precision: str = "auto",
+    *,
+    report: Report = lambda line: None,
 ) -> ReferenceSession:
     """Open a session that uses a library of reference faces.
 
@@ -110,20 +123,19 @@ def open_with_references(
         bundle: of a network that takes references.
         references: folder of the library.
         max_references: maximum number of references per face.
-        engine: "auto" or "onnxruntime".
-        threads: CPU threads of one call; 0 for one per core.
+        engine, threads, precision, report: see `open_session`.
 
     Raises:
         InputError: the network takes no references; no library, or one of another network.
-        EngineError, UsageError, UnknownNameError: the engine supports no references, or max_references is out of range.
+        UsageError: max_references is out of range.
+        Others: see `open_session`.
     """
     model_fingerprint(bundle)  # raises if the network takes no references
     check_max_references(bundle, max_references)
-    if choose_engine(bundle, engine, measure=False).engine != "onnxruntime":
-        raise EngineError(f"references are supported by ONNX Runtime only, not by {engine}; omit --engine")
     library = open_library(references, bundle)
-    describe = _describe_small(library, bundle.card.io_spec.scale, threads)
-    return ReferenceSession(bundle, library, max_references, threads, describe)
+    describe = _describe_small(library, bundle, threads)
+    session = open_session(bundle, engine, threads, precision, report=report)
+    return ReferenceSession(session, library, describe, max_references)
 
 
 def fit_crop(image: Images, path: Path, io_spec: IOSpec) -> Images:
@@ -162,15 +174,15 @@ def _features(large: Images, graphs: list[OrtGraph], io_spec: IOSpec, describe: 
     return ReferenceFeatures(keys, values, embeddings)
 
 
-def _describe_small(library: Library, scale: int, threads: int) -> Describe | None:
-    """Embed small faces with the library's embedder, after bicubic upscaling; None if it has none of its own."""
+def _describe_small(library: Library, bundle: Bundle, threads: int) -> Describe:
+    """Embed small faces with the library's embedder, after bicubic upscaling; without one, with the bundle's graph."""
     if not library.manifest.embedder:
-        return None
+        return bundle_embedding(bundle, threads)
     path = library.folder / EMBEDDER
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != library.manifest.embedder:
         raise InputError(f"{path} is missing or was altered; build the library again: facesr-edge references build")
     embed = embed_with(path, threads)
-    return lambda small: embed(upscale_bicubic(small, scale))
+    return lambda small: embed(upscale_bicubic(small, bundle.card.io_spec.scale))
 
 
 def check_leakage(library: Library, faces: Images) -> None:

@@ -12,6 +12,7 @@ from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.registry import choose_engine, open_session, tune
 from facesr_edge.engines.tuning.candidates import Candidate
 from facesr_edge.engines.tuning.trial import Measurement
+from facesr_edge.zoo import catalogue
 
 
 @pytest.fixture(autouse=True)
@@ -107,18 +108,16 @@ def test_auto_selects_tensorrt_if_the_bundle_has_an_engine(compiled, trials):
     assert choose_engine(compiled, precision="int8").engine != "tensorrt"
 
 
-def test_references_are_not_measured(tiny_bundle, trials):
-    card = tiny_bundle().card
-    bundle = Bundle(tiny_bundle().folder, replace(card, io_spec=replace(card.io_spec, references=4)))
-    assert choose_engine(bundle).engine == "onnxruntime" and not trials
+def test_trial_of_a_network_with_references_measures_every_runtime():
+    pytest.importorskip("openvino")
+    tuning = tune(catalogue.find("msrnet-x8"), threads=1)
+    assert {one.candidate.engine for one in tuning.measurements} == {"onnxruntime", "openvino"}
+    assert all(one.ms["16 px"] > 0 for one in tuning.measurements)
 
 
-@pytest.mark.parametrize("engine", ["tensorrt", "openvino"])
-def test_references_are_rejected_by_other_runtimes(tiny_bundle, engine):
-    card = tiny_bundle().card
-    bundle = Bundle(tiny_bundle().folder, replace(card, io_spec=replace(card.io_spec, references=4)))
-    with pytest.raises(EngineError, match="only ONNX Runtime supports; omit --engine"):
-        open_session(bundle, engine)
+def test_references_are_rejected_by_tensorrt():
+    with pytest.raises(EngineError, match="TensorRT does not support"):
+        open_session(catalogue.find("msrnet-x8"), "tensorrt")
 
 
 @pytest.mark.parametrize("engine", ["tensorrt", "openvino", "onnxruntime"])

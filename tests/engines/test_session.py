@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.bundle import Bundle
+from facesr_edge.engines.bundle.bundle import REFERENCES, Bundle
 from facesr_edge.engines.errors import EngineError, UnknownNameError
+from facesr_edge.engines.onnxruntime.session import OrtGraph
 from facesr_edge.engines.openvino.session import installed, supports_bf16
 from facesr_edge.engines.registry import ENGINES as ENGINE_OF
 from facesr_edge.engines.registry import open_session
+from facesr_edge.zoo import catalogue
 
 needs_openvino = pytest.mark.skipif(not installed(), reason="needs OpenVINO; pip install 'facesr-edge[openvino]'")
 ENGINES = ["onnxruntime", pytest.param("openvino", marks=needs_openvino)]
@@ -137,3 +139,82 @@ def test_bf16_is_rejected_by_onnx_runtime(opened, tiny_bundle):
 def test_unknown_precision_is_rejected_with_the_known_names(opened, tiny_bundle):
     with pytest.raises(UnknownNameError, match="did you mean 'fp16'"):
         opened(tiny_bundle(), precision="fp61")
+
+
+@pytest.fixture(scope="module")
+def msrnet():
+    return catalogue.find("msrnet-x8")
+
+
+@pytest.fixture(scope="module")
+def references(msrnet, crops):
+    """Number of faces -> features of three references per face, of which the last face has one only."""
+    encoded = OrtGraph(msrnet.folder / REFERENCES).run(crops(128, 4))
+
+    def features(count):
+        index = (np.arange(count)[:, None] + np.arange(3)) % 4
+        keys, values = (part.astype(np.float16)[index] for part in encoded)
+        present = np.ones((count, 3), np.float32)
+        present[-1, 1:] = 0
+        return {"keys": keys, "values": values, "present": present}
+
+    return features
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_named_inputs_agree_with_one_call_of_the_graph(msrnet, references, crops, engine, workers):
+    batches = [crops(16, 5), crops(16, 2)]
+    inputs = [references(len(batch)) for batch in batches]
+    with closing(ENGINE_OF[engine](msrnet, workers, "fp32", workers)) as session:
+        outputs = session.infer_batches(batches, inputs)
+        without = session.infer_batches(batches)
+    for batch, named, output, other in zip(batches, inputs, outputs, without, strict=True):
+        expected, residual = OrtGraph(msrnet.onnx, 1).run(batch, *named.values())
+        differences = np.abs(output.tensor.astype(int) - expected)
+        assert differences.max() <= 1 and (differences > 0).mean() < 0.001  # rounding of ties
+        np.testing.assert_allclose(output.residual, residual, rtol=1e-3, atol=1e-3)
+        assert (np.abs(other.tensor.astype(int) - expected) > 1).mean() > 0.01  # the references have an effect
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_slots_without_a_reference_have_no_effect(opened, msrnet, references, crops, engine):
+    session, batch = opened(msrnet, engine, 1), crops(16, 1)
+    absent = {**references(1), "present": np.zeros((1, 3), np.float32)}
+    (output,), expected = session.infer_batches([batch], [absent]), session.infer(batch)
+    assert np.abs(output.tensor.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"other": np.zeros(1)}, r"among keys, values, present, got other"),
+        ({"present": np.ones((1, 2), np.float32)}, r"expected present of \(1, 3\) float32, got \(1, 2\)"),
+        ({"present": np.ones((1, 3))}, r"expected present of \(1, 3\) float32, got \(1, 3\) float64"),
+        (
+            {"keys": np.zeros((1, 3, 9, 9), np.float16)},
+            r"keys of \(1, 3, 1024, 144\) float16, got \(1, 3, 9, 9\)",
+        ),
+    ],
+)
+def test_unsuitable_named_input_is_rejected(opened, msrnet, references, crops, engine, changes, message):
+    session = opened(msrnet, engine, 1)
+    for call in (
+        lambda inputs: session.infer_batches([crops(16, 1)], [inputs]),
+        lambda inputs: session.layer_times(crops(16, 1), 1, inputs),
+    ):
+        with pytest.raises(EngineError, match=message):
+            call(references(1) | changes)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_network_of_one_input_rejects_named_inputs(opened, tiny_bundle, crops, engine):
+    with pytest.raises(EngineError, match="besides the pixels among none, got keys"):
+        opened(tiny_bundle(), engine, 1).infer_batches([crops(32, 1)], [{"keys": np.zeros((1, 1))}])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_layer_times_of_a_call_with_references_cover_the_graph(opened, msrnet, references, crops, engine):
+    times = opened(msrnet, engine, 1).layer_times(crops(16, 1), 1, references(1))
+    assert {layer.kind for layer in times} >= {"MatMul"} and sum(layer.ms for layer in times) > 0

@@ -15,7 +15,6 @@ from facesr_edge.engines.errors import BundleError, EngineError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.openvino import session as module
 from facesr_edge.engines.openvino.session import MAX_GRAPHS, RECURRING_CALLS, OvSession, installed
-from facesr_edge.engines.registry import open_session
 from facesr_edge.zoo import catalogue
 
 pytest.importorskip("openvino", reason="needs OpenVINO; pip install 'facesr-edge[openvino]'")
@@ -190,9 +189,10 @@ def test_runtime_error_is_reported_in_one_line(astronaut):
     assert "\n" not in str(caught.value)
 
 
-def test_reference_based_network_is_rejected(tiny_bundle):
-    with pytest.raises(EngineError, match="only ONNX Runtime supports; omit --engine"):
-        open_session(with_io_spec(tiny_bundle(), references=4), "openvino")
+def test_matching_of_references_is_not_run_in_bf16(monkeypatch):
+    monkeypatch.setattr(module, "supports_bf16", lambda: True)
+    with pytest.raises(EngineError, match="msrnet-x8 matches references, which needs FP32"):
+        OvSession(catalogue.find("msrnet-x8"), 1, "bf16")
 
 
 def test_graph_of_several_inputs_is_rejected(tiny_bundle, tmp_path):
@@ -330,7 +330,7 @@ def test_recurring_shape_of_a_detector_gets_its_own_graph_with_the_same_result()
         first = [session.infer(frame) for frame in frames]
         for _ in range(RECURRING_CALLS):
             again = [session.infer(frame) for frame in frames]
-        assert {shape for shape, _ in session._graphs} == {(-1, -1, -1, 3), *(frame.shape for frame in frames)}
+        assert {shape for (shape,), _ in session._graphs} == {(-1, -1, -1, 3), *(frame.shape for frame in frames)}
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -340,4 +340,4 @@ def test_number_of_graphs_of_a_detector_is_bounded():
         for width in range(32, 32 * (MAX_GRAPHS + 4), 32):
             for _ in range(RECURRING_CALLS + 1):
                 session.infer(np.zeros((1, 32, width, 3), np.uint8))
-        assert len(session._graphs) == MAX_GRAPHS and ((1, 32, width, 3), False) in session._graphs
+        assert len(session._graphs) == MAX_GRAPHS and (((1, 32, width, 3),), False) in session._graphs

@@ -106,7 +106,11 @@ def test_workers_share_the_threads(two_precisions, machine, threads, cores, work
     assert {one.workers for one in candidates(two_precisions(), threads=threads)[0]} == workers
 
 
-def test_references_run_in_onnx_runtime_only(tiny_bundle):
-    card = tiny_bundle().card
-    bundle = Bundle(tiny_bundle().folder, replace(card, io_spec=replace(card.io_spec, references=4)))
-    assert kinds(bundle) == ({ORT_FP32}, {})
+def test_references_are_matched_in_fp32_by_every_runtime(two_precisions, machine):
+    machine(bf16=True)
+    bundle = two_precisions()
+    bundle = Bundle(bundle.folder, replace(bundle.card, io_spec=replace(bundle.card.io_spec, references=4)))
+    for precision in ("auto", "bf16"):
+        chosen, left_out = kinds(bundle, "auto", 0, precision)
+        assert chosen == ({ORT_FP32, OV_FP32, ORT_INT8, OV_INT8} if precision == "auto" else set())
+        assert left_out == {OV_BF16: "references are matched in FP32"}

@@ -19,7 +19,7 @@ class Sleeper:
     def __init__(self, ms_per_1000_pixels, compile_s=0.0):
         self._ms, self._compile_s, self.calls, self.closed = ms_per_1000_pixels, compile_s, [], False
 
-    def infer_batches(self, batches):
+    def infer_batches(self, batches, inputs):
         (batch,) = batches
         if batch.shape not in self.calls:
             time.sleep(self._compile_s)

@@ -13,7 +13,7 @@ from facesr_edge.calibration.metrics.evaluate import METRICS, evaluate
 from facesr_edge.engines.bundle.bundle import ONNX, write_bundle
 from facesr_edge.engines.bundle.card import Card
 from facesr_edge.engines.bundle.io_spec import IOSpec
-from facesr_edge.engines.errors import EngineError, UnknownNameError, UsageError
+from facesr_edge.engines.errors import EngineError, UnknownNameError
 from facesr_edge.engines.registry import open_session
 from facesr_edge.sdk.evaluation.compare import compare, super_resolution_models
 from facesr_edge.zoo import catalogue
@@ -140,7 +140,6 @@ def test_super_resolution_models_exclude_detectors():
     ("models", "options", "error", "message"),
     [
         (["idrn-x4", "detector"], {}, EngineError, "detector is not a super-resolution network"),
-        (["msrnet-x8"], {"precision": "fp32", "references": "lib"}, UsageError, "a precision cannot be given with"),
         (["idrn-x5"], {}, UnknownNameError, "did you mean 'idrn-x4'?"),
         (["idrn-x4"], {"degradation": "cubic"}, UnknownNameError, "did you mean 'bicubic'?"),
     ],

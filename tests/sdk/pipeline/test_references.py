@@ -13,7 +13,8 @@ from facesr_edge.calibration.data.faces import low_resolution, sample_faces
 from facesr_edge.converters.export.wrapper import Uint8SRWrapper
 from facesr_edge.engines.bundle.bundle import EMBEDDING, ONNX, REFERENCES, open_bundle
 from facesr_edge.engines.errors import EngineError, InputError, OutputError, UsageError
-from facesr_edge.engines.onnxruntime.reference_library import (
+from facesr_edge.engines.onnxruntime.session import OrtGraph, OrtSession
+from facesr_edge.engines.references.library import (
     EMBEDDER,
     KEYS,
     MANIFEST,
@@ -22,9 +23,8 @@ from facesr_edge.engines.onnxruntime.reference_library import (
     ReferenceFeatures,
     open_library,
 )
-from facesr_edge.engines.onnxruntime.reference_session import ReferenceSession
-from facesr_edge.engines.onnxruntime.session import OrtGraph, OrtSession
-from facesr_edge.engines.registry import open_session
+from facesr_edge.engines.references.session import ReferenceSession, bundle_embedding
+from facesr_edge.engines.registry import ENGINES, open_session
 from facesr_edge.networks.weights import network_from, read_weights
 from facesr_edge.sdk.evaluation.compare import ablation
 from facesr_edge.sdk.pipeline.references import build_library, check_leakage, fit_crop, open_with_references
@@ -46,8 +46,14 @@ def subset(library, entries):
     return Library(library.folder, manifest, features)
 
 
+def session_of(bundle, library, max_references=4, engine="onnxruntime"):
+    """A session on one thread that uses a library in memory."""
+    session = open_session(bundle, engine, 1)
+    return ReferenceSession(session, library, bundle_embedding(bundle, 1), max_references)
+
+
 def upscale(msrnet_bundle, library, small, max_references=4):
-    with closing(ReferenceSession(msrnet_bundle, library, max_references, threads=1)) as session:
+    with closing(session_of(msrnet_bundle, library, max_references)) as session:
         return session.infer(small).astype(int)
 
 
@@ -77,7 +83,7 @@ def test_a_session_agrees_with_the_network_on_the_same_references(msrnet, librar
     weights = read_weights(path)
     network = network_from(weights, weights.network, weights.config)
     network.load_state_dict({key: value.half().float() for key, value in network.state_dict().items()})
-    session = ReferenceSession(msrnet_bundle, library, 3, threads=1)
+    session = session_of(msrnet_bundle, library, 3)
     nearest = session.nearest(small[:3])
     rgb = torch.from_numpy(small[:3, ..., ::-1].copy()).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():
@@ -206,20 +212,29 @@ def test_a_number_of_references_out_of_range_is_rejected(msrnet_bundle, library,
         open_with_references(msrnet_bundle, library.folder, max_references)
 
 
-def test_tensorrt_is_rejected(msrnet_bundle, library):
-    with pytest.raises(EngineError, match="omit --engine"):
-        open_session(msrnet_bundle, "tensorrt")
-    with pytest.raises(EngineError, match="omit --engine"):
-        open_with_references(msrnet_bundle, library.folder, engine="tensorrt")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_openvino_agrees_with_onnx_runtime(msrnet_bundle, library, small, workers):
+    pytest.importorskip("openvino", reason="needs OpenVINO; pip install 'facesr-edge[openvino]'")
+    session = ENGINES["openvino"](msrnet_bundle, workers, "fp32", workers)
+    with closing(ReferenceSession(session, library, bundle_embedding(msrnet_bundle, 1), 3)) as references:
+        outputs = references.infer_batches([small, small[:1]])
+        assert references.runtime.startswith("OpenVINO") and "3 references per face of 6" in references.runtime
+    with closing(session_of(msrnet_bundle, library, 3)) as reference:
+        for output, expected in zip(outputs, reference.infer_batches([small, small[:1]]), strict=True):
+            differences = np.abs(output.tensor.astype(int) - expected.tensor)
+            assert differences.max() <= 1 and (differences > 0).mean() < 0.001  # rounding of ties
+            np.testing.assert_allclose(output.residual, expected.residual, rtol=1e-3)
 
 
-def test_a_pipeline_uses_its_library(msrnet_bundle, library):
-    options = {"references": library.folder, "max_references": 2, "threads": 1}
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_a_pipeline_uses_its_library(msrnet_bundle, library, engine):
+    pytest.importorskip(engine)
+    options = {"references": library.folder, "max_references": 2, "threads": 1, "engine": engine}
     with facesr_edge.load(msrnet_bundle.folder, **options) as pipeline:
         crops = low_resolution(np.stack(sample_faces()[:2]), 8)
         pipeline.warm_up()
         assert "2 references per face of 6" in pipeline.session.runtime
-        assert np.array_equal(pipeline.upscale(crops), upscale(msrnet_bundle, library, crops, 2))
+        assert np.abs(pipeline.upscale(crops) - upscale(msrnet_bundle, library, crops, 2)).max() <= 1
         assert sum(layer.ms for layer in pipeline.session.layer_times(crops, runs=1)) > 0
     with pytest.raises(EngineError, match="closed"):
         pipeline.upscale(crops)

@@ -1,0 +1,69 @@
+"""Inputs of a graph besides the pixels, such as the features of reference faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import EngineError
+
+Inputs = Mapping[str, NDArray[Any]]
+"""Name -> array whose first axis is that of the batch. An input that is not given is zero in every slot."""
+NO_INPUTS: Inputs = MappingProxyType({})
+PRESENT = "present"
+"""Name of the input of (N, R) float32 that is 1 for a reference and 0 for an empty slot, see `IOSpec`."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """An input of a graph besides the pixels.
+
+    Args:
+        name: in the graph.
+        shape: (N, R, …); its first two dimensions are dynamic, whatever their value here.
+        dtype: of its values.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def sized(self, count: int, slots: int) -> tuple[int, ...]:
+        """Its shape for a batch of `count` faces of `slots` slots."""
+        return (count, slots, *self.shape[2:])
+
+
+def complete(specs: Sequence[InputSpec], count: int, given: Inputs = NO_INPUTS) -> list[NDArray[Any]]:
+    """The inputs of a call, in the order of the graph.
+
+    Args:
+        specs: of every input besides the pixels.
+        count: N, faces of the call.
+        given: inputs of the call, of the same number of slots R; others are zero. Without any, R is 1.
+
+    Raises:
+        EngineError: an input that the graph does not have, or one of another shape or dtype.
+    """
+    unknown = sorted(given.keys() - {spec.name for spec in specs})
+    if unknown:
+        known = ", ".join(spec.name for spec in specs) or "none"
+        raise EngineError(f"expected inputs besides the pixels among {known}, got {', '.join(unknown)}")
+    slots = next((array.shape[1] for array in given.values() if array.ndim > 1), 1)
+    arrays = []
+    for spec in specs:
+        shape = spec.sized(count, slots)
+        array = given.get(spec.name)
+        if array is not None and (array.shape != shape or array.dtype != spec.dtype):
+            raise EngineError(f"expected {spec.name} of {shape} {spec.dtype}, got {array.shape} {array.dtype}")
+        arrays.append(np.zeros(shape, spec.dtype) if array is None else array)
+    return arrays
+
+
+def rows_of(inputs: Inputs, rows: slice) -> Inputs:
+    """The rows of each input that belong to a part of the batch; views."""
+    return {name: array[rows] for name, array in inputs.items()}
