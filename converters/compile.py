@@ -12,9 +12,11 @@ from tempfile import TemporaryDirectory
 from ..calibration.accuracy import CHOICE_NOTE, faster_precision
 from ..calibration.timing import median_ms
 from ..engines.bundle.bundle import (
+    EMBEDDING,
     FP16_ONNX,
     LAYERS,
     ONNX,
+    REFERENCES,
     WEIGHTS,
     Bundle,
     check_free,
@@ -68,15 +70,14 @@ def compile_bundle(
     Raises:
         BuildError, EngineError, MissingDependencyError, OutputError, UsageError: see the message.
     """
-    check_engine_support(engine, bundle.card.io_spec, bundle.card.name)
+    check_engine_support(engine)
     cpu_int8 = bundle.card.precision == "int8" and FP16_ONNX not in bundle.card.files
     product = next((one for one in PRODUCTS.values() if one.engine == engine), None)
     if product and cpu_int8:
         raise UsageError(f"{bundle.folder} is INT8 for CPUs; build one for TensorRT: build --int8 --engine {engine}")
     if folder:
         check_free(folder)
-    cpu_only = cpu_int8 or bool(bundle.card.io_spec.references)
-    if product is None and engine == "auto" and not cpu_only and not why_not_tensorrt():
+    if product is None and engine == "auto" and not cpu_int8 and not why_not_tensorrt():
         product = TENSORRT
     if product:
         folder = folder or (Path(f"{bundle.card.name}-{product.engine}") if ships(bundle) else bundle.folder)
@@ -183,7 +184,8 @@ def _faster_of_two(bundle: Bundle, workdir: str, options: CompileOptions, report
 
 def _fp16_bundle(bundle: Bundle, workdir: str) -> Bundle:
     """A bundle of the FP16 graph of an INT8 bundle for TensorRT."""
-    contents = {ONNX: bundle.read(FP16_ONNX), WEIGHTS: bundle.read(WEIGHTS)}
+    kept = (WEIGHTS, REFERENCES, EMBEDDING)
+    contents = {ONNX: bundle.read(FP16_ONNX), **{name: bundle.read(name) for name in kept if name in bundle.card.files}}
     card = replace(bundle.card, precision="fp16", calibration="", engine=None)
     return write_bundle(Path(workdir) / "fp16", card, contents)
 

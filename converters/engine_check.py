@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ..calibration.data.faces import astronaut, sample_faces
 from ..calibration.timing import median_ms
-from ..engines.bundle.bundle import Bundle
+from ..engines.bundle.bundle import REFERENCES, Bundle
 from ..engines.bundle.io_spec import IOSpec
 from ..engines.errors import MissingDependencyError
-from ..engines.onnxruntime.session import OrtSession
-from ..engines.session import Session
+from ..engines.inputs import PRESENT, Inputs
+from ..engines.onnxruntime.session import OrtGraph, OrtSession
+from ..engines.session import MultiInputSession
 from .parity import consistency_parity, engine_parity
 
 UNTRIED = "not tried yet: built without a GPU; compared with ONNX Runtime when it is first loaded on one"
@@ -47,8 +48,10 @@ class EngineCheck:
         return {**self.parity, "timed_nhwc": list(self.shape), "time_ms": round(self.ms, 3)}
 
 
-def check_engine(bundle: Bundle, session: Session) -> EngineCheck:
+def check_engine(bundle: Bundle, session: MultiInputSession) -> EngineCheck:
     """Compare an engine with ONNX Runtime in every input shape that it was compiled for, and time it.
+
+    A network that takes references gets as many as it can, except for the last face, which lacks one.
 
     Args:
         bundle, session: the graph that the engine was compiled from, and the engine.
@@ -57,9 +60,12 @@ def check_engine(bundle: Bundle, session: Session) -> EngineCheck:
         ParityError: the outputs differ: a broken kernel, an overflow or values that are not finite.
     """
     batches, results = check_inputs(session.io_spec), []
+    references = [check_references(bundle, batch) for batch in batches] if session.io_spec.references else []
     with closing(OrtSession(bundle)) as reference:
-        for batch, (actual, residual) in zip(batches, session.infer_batches(batches), strict=True):
-            result = engine_parity(bundle.card.precision, reference.infer(batch), actual)
+        expected = reference.infer_batches(batches, references)
+        outputs = session.infer_batches(batches, references)
+        for batch, (correct, _), (actual, residual) in zip(batches, expected, outputs, strict=True):
+            result = engine_parity(bundle.card.precision, correct, actual)
             if residual is not None:
                 result |= consistency_parity("engine", batch, actual, residual)
             results.append(result)
@@ -84,6 +90,18 @@ def check_inputs(io_spec: IOSpec) -> list[NDArray[np.uint8]]:
         sizes = [(side, side, max(io_spec.batches_of(side, side))) for side in io_spec.crop_sizes]
         return [np.stack([_resized(face, h, w) for face in faces[:count]]) for h, w, count in sizes]
     return [_resized(image, height, width)[None] for height, width in io_spec.sizes_hw or ((384, 640),)]
+
+
+def check_references(bundle: Bundle, batch: NDArray[np.uint8]) -> Inputs:
+    """References of a batch of `check_inputs`: its faces, larger, encoded by the graph of the bundle."""
+    graph = OrtGraph(bundle.folder / REFERENCES, content=bundle.read_graph(REFERENCES))
+    side, count, slots = graph.inputs["pixels"].shape[1], len(batch), bundle.card.io_spec.references
+    encoded = graph.run(np.stack([_resized(face, side, side) for face in batch]))
+    index = (np.arange(count)[:, None] + np.arange(slots)) % count
+    keys, values = (part.astype(np.float16)[index] for part in encoded)
+    present = np.ones((count, slots), np.float32)
+    present[-1, -1] = 0
+    return {"keys": keys, "values": values, PRESENT: present}
 
 
 def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

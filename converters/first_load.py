@@ -11,7 +11,7 @@ from pathlib import Path
 from ..engines.bundle.bundle import Bundle
 from ..engines.bundle.card import ENGINE_CHECK
 from ..engines.files import cache_dir, write_atomic
-from ..engines.session import Session
+from ..engines.session import MultiInputSession, Session
 from .engine_check import check_engine
 
 
@@ -21,7 +21,7 @@ def is_untried(bundle: Bundle) -> bool:
     return bundle.card.engine is not None and any("untried" in one.metrics for one in checks)
 
 
-def check_first_load(bundle: Bundle, session: Session, report: Callable[[str], None]) -> None:
+def check_first_load(bundle: Bundle, session: MultiInputSession, report: Callable[[str], None]) -> None:
     """Compare untried engines with ONNX Runtime, once for each GPU and release; the result is kept in the user's cache.
 
     Args:

@@ -78,14 +78,12 @@ class BuildOptions:
     def check(self, io_spec: IOSpec, name: str) -> None:
         """Check the options against the network, and read the labels of `detection_data`, before any long step.
 
-        Arguments are those of `check_engine_support`.
-
         Raises:
             UsageError: an option does not apply to the network.
             InputError: the labels cannot be read.
             MissingDependencyError: see `check_engine_support`.
         """
-        check_engine_support(self.engine, io_spec, name)
+        check_engine_support(self.engine)
         detector = io_spec.task == "face-detection"
         if self.calib_crops is not None and detector:
             raise UsageError(f"{name} is a detector; calibrate it with --detection-data DIR instead of --calib-input")
@@ -98,21 +96,17 @@ class BuildOptions:
                 read_scenes(self.detection_data, split)
 
 
-def check_engine_support(engine: str, io_spec: IOSpec, name: str) -> None:
-    """Check that a runtime exists and can run a network.
+def check_engine_support(engine: str) -> None:
+    """Check that a runtime exists, and that OpenVINO is installed if it is to be used.
 
     Args:
         engine: one of `ENGINES`.
-        io_spec, name: of the bundle.
 
     Raises:
         UnknownNameError: unknown engine.
-        UsageError: the network takes references, which TensorRT does not support.
         MissingDependencyError: OpenVINO is not installed.
     """
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
-    if engine in ("tensorrt", "tensorrt-rtx") and io_spec.references:
-        raise UsageError(f"{name} takes reference faces, which TensorRT does not support; remove --engine {engine}")
     if engine == "openvino":
         openvino_version()

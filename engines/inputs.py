@@ -49,11 +49,11 @@ def complete(specs: Sequence[InputSpec], count: int, given: Inputs = NO_INPUTS) 
     Raises:
         EngineError: an input that the graph does not have, or one of another shape or dtype.
     """
+    slots = slot_count(given)
     unknown = sorted(given.keys() - {spec.name for spec in specs})
     if unknown:
         known = ", ".join(spec.name for spec in specs) or "none"
         raise EngineError(f"expected inputs besides the pixels among {known}, got {', '.join(unknown)}")
-    slots = next((array.shape[1] for array in given.values() if array.ndim > 1), 1)
     arrays = []
     for spec in specs:
         shape = spec.sized(count, slots)
@@ -62,6 +62,11 @@ def complete(specs: Sequence[InputSpec], count: int, given: Inputs = NO_INPUTS) 
             raise EngineError(f"expected {spec.name} of {shape} {spec.dtype}, got {array.shape} {array.dtype}")
         arrays.append(np.zeros(shape, spec.dtype) if array is None else array)
     return arrays
+
+
+def slot_count(given: Inputs) -> int:
+    """The number of slots R of the inputs of a call; 1 if none is given."""
+    return next((array.shape[1] for array in given.values() if array.ndim > 1), 1)
 
 
 def rows_of(inputs: Inputs, rows: slice) -> Inputs:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from threading import Lock
-from typing import cast
 
 import numpy as np
 
@@ -31,13 +30,11 @@ _measuring = Lock()
 
 
 def _tensorrt(product: Product, bundle: Bundle, threads: int, precision: str, workers: int) -> MultiInputSession:
-    if bundle.card.io_spec.references:
-        raise EngineError(f"{bundle.card.name} uses references, which TensorRT does not support; use --engine auto")
     if precision != bundle.card.precision:
         raise EngineError(f"the engine of {bundle.card.name} is {bundle.card.precision}; omit --precision")
     from .tensorrt.session import TrtSession
 
-    return cast(MultiInputSession, TrtSession(bundle, product=product))  # takes no further inputs, as checked above
+    return TrtSession(bundle, product=product)
 
 
 ENGINES: dict[str, Callable[[Bundle, int, str, int], MultiInputSession]] = {

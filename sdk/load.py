@@ -9,10 +9,10 @@ from pathlib import Path
 from ..engines.bundle.bundle import Bundle
 from ..engines.errors import InputError, UsageError
 from ..engines.references.session import MAX_REFERENCES
-from ..engines.registry import open_session
 from ..engines.session import Session
 from ..engines.yunet import YuNetSession
 from ..zoo import catalogue
+from .checked_session import open_checked_session
 from .gpu.context import DeviceSession
 from .gpu.stages import GpuStages
 from .pipeline.detect import Detector
@@ -76,7 +76,7 @@ def load(
     bundle = _find_bundle(model, engine, rebuild)  # after the detector, since it may take minutes
     session: Session
     if references is None:
-        session = _open(bundle, engine, threads, precision, report)
+        session = open_checked_session(bundle, engine, threads, precision, report)
     else:
         session = open_with_references(bundle, references, max_references, engine, threads, precision, report=report)
     on_gpu = isinstance(session, DeviceSession) and isinstance(detector.session, DeviceSession)
@@ -127,22 +127,8 @@ def load_detector(
         session: Session = YuNetSession(path, threads)
         return Detector(session, score, min_face, fingerprint=hashlib.sha256(path.read_bytes()).hexdigest()[:16])
     bundle = _find_bundle(model, engine, rebuild)
-    session = _open(bundle, engine, threads, precision, report)
+    session = open_checked_session(bundle, engine, threads, precision, report)
     return Detector(session, score, min_face, fingerprint=f"{bundle.card.name} {bundle.card.fingerprint}")
-
-
-def _open(bundle: Bundle, engine: str, threads: int, precision: str, report: Callable[[str], None]) -> Session:
-    """Open a session; engines that were built without a GPU are compared with ONNX Runtime once."""
-    session = open_session(bundle, engine, threads, precision, report=report)
-    if isinstance(session, DeviceSession):
-        from ..converters.first_load import check_first_load
-
-        try:
-            check_first_load(bundle, session, report)
-        except BaseException:
-            session.close()
-            raise
-    return session
 
 
 def _find_bundle(model: str | Path, engine: str, rebuild: bool) -> Bundle:

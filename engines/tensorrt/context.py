@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
 from ..cuda.streams import CudaGraph, Stream
 from ..errors import EngineError
+from ..inputs import NO_INPUTS, Inputs, InputSpec, complete
 from .api import Log
 from .kernel_cache import KernelCache
 
@@ -52,18 +54,20 @@ class LoadedEngine:
 
     Args:
         host: what it shares with the other sizes.
-        engine: an `ICudaEngine` of one input.
-        pixels: name of the input.
+        engine: an `ICudaEngine`.
+        pixels: name of the input of the pixels.
+        others: its other inputs, for references.
         results: names of the outputs, in the order of `Output`: one, or with the residual two.
     """
 
     host: EngineHost
     engine: Any
     pixels: str
+    others: tuple[InputSpec, ...]
     results: tuple[str, ...]
 
-    def context(self, profile: int, shape: tuple[int, ...]) -> Any:
-        """Create an execution context for a shape (N, H, W, 3) of a profile, in the shared activation memory.
+    def context(self, profile: int, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        """Create an execution context for the shape of each input, of a profile, in the shared activation memory.
 
         Raises:
             EngineError: TensorRT rejects the shape.
@@ -73,8 +77,9 @@ class LoadedEngine:
         how = host.kernels.config(self.engine, strategy) if host.kernels else strategy
         context = self.engine.create_execution_context(how)
         ready = context is not None and context.set_optimization_profile_async(profile, host.stream.handle)
-        if not ready or not context.set_input_shape(self.pixels, shape):
-            raise EngineError(f"TensorRT cannot run an input of {shape}: {host.log.last_error}")
+        for name, shape in shapes.items():
+            if not ready or not context.set_input_shape(name, shape):
+                raise EngineError(f"TensorRT cannot run {name} of {shape}: {host.log.last_error}")
         context.set_device_memory(host.scratch.pointer, host.scratch.nbytes)
         return context
 
@@ -91,37 +96,66 @@ class ExecutionSlot:
         loaded: the engine.
         profile: optimization profile of the shape.
         shape: (N, H, W, 3) uint8 BGR.
+        references: slots for references of each face, if the engine takes them.
 
     Raises:
         EngineError: TensorRT rejects the shape, or out of GPU memory.
     """
 
-    def __init__(self, loaded: LoadedEngine, profile: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, loaded: LoadedEngine, profile: int, shape: tuple[int, ...], references: int = 1) -> None:
         self.count, self.profile = shape[0], profile
         gpu = loaded.host.gpu
         self.no_graph_reason = "" if gpu.graphs else f"not supported by {gpu.runtime}"
         """Why no CUDA graph is used; "" if one is or will be captured."""
         self.loaded = loaded
         self._graph: CudaGraph | None = None
-        self._context = loaded.context(profile, shape)
+        self._shapes = {loaded.pixels: shape} | {
+            spec.name: spec.sized(self.count, references) for spec in loaded.others
+        }
+        self._context = loaded.context(profile, self._shapes)
         layouts = [self._layout(name) for name in loaded.results]
         self.input, self.host_in = gpu.empty(shape, np.uint8), gpu.pinned(shape, np.uint8)
+        others = [(self._shapes[spec.name], spec.dtype) for spec in loaded.others]
+        self._others = tuple(gpu.empty(*layout) for layout in others)
+        self._host_others = tuple(gpu.pinned(*layout) for layout in others)
+        self._zero = False  # whether the other inputs hold zeros
         self.outputs = tuple(gpu.empty(*layout) for layout in layouts)
         self.host_outputs = tuple(gpu.pinned(*layout) for layout in layouts)
-        self.bind(self._context)
+        self._bind(self._context)
 
     def _layout(self, result: str) -> tuple[tuple[int, ...], DTypeLike]:
         """Shape and dtype of an output."""
         dtype = np.dtype(self.loaded.host.trt.nptype(self.loaded.engine.get_tensor_dtype(result)))
         return tuple(self._context.get_tensor_shape(result)), dtype
 
-    def bind(self, context: Any) -> None:
-        """Set the buffers' addresses in a context of this shape; raises an EngineError if TensorRT rejects one."""
+    def new_context(self) -> Any:
+        """Another context of this shape with the same buffers; raises an EngineError if TensorRT rejects it."""
+        context = self.loaded.context(self.profile, self._shapes)
+        self._bind(context)
+        return context
+
+    def _bind(self, context: Any) -> None:
         loaded = self.loaded
-        names, arrays = (loaded.pixels, *loaded.results), (self.input, *self.outputs)
+        names, arrays = (*self._shapes, *loaded.results), (self.input, *self._others, *self.outputs)
         for name, array in zip(names, arrays, strict=True):
             if not context.set_tensor_address(name, array.pointer):
                 raise EngineError(f"TensorRT rejects the address of '{name}': {loaded.host.log.last_error}")
+
+    def put(self, given: Inputs = NO_INPUTS) -> None:
+        """Copy the inputs besides the pixels to the GPU; those that are not given are zero.
+
+        Raises:
+            EngineError: an input that the engine does not have, or one of another shape or dtype.
+        """
+        arrays = complete(self.loaded.others, self.count, given)
+        if self._zero and not given:
+            return
+        host = self.loaded.host
+        for pinned, array, buffer in zip(self._host_others, arrays, self._others, strict=True):
+            pinned[...] = array
+            host.gpu.upload(pinned, buffer, host.stream)
+        host.stream.synchronize()  # the host arrays may then be filled anew
+        self._zero = not given
 
     def enqueue(self) -> None:
         """Queue an inference from `input` to `outputs`: the first directly, later ones as a CUDA graph.
@@ -156,5 +190,5 @@ class ExecutionSlot:
         if self._graph:
             self._graph.close()
         self._graph = self._context = None
-        for array in (self.input, *self.outputs):
+        for array in (self.input, *self._others, *self.outputs):
             array.close()

@@ -12,6 +12,7 @@ from ..bundle.bundle import ONNX, Bundle, Size
 from ..bundle.engine_info import EngineInfo, mismatches
 from ..cuda.device import Gpu
 from ..errors import EngineError
+from ..inputs import InputSpec
 from ..jetson import platform_name, this_jetson
 from ..session import RESIDUAL, in_order
 from .api import RTX, TENSORRT, Log, Product, logger, tensorrt, version
@@ -72,8 +73,8 @@ def load(bundle: Bundle, gpu: Gpu, engines: Mapping[Size, bytes] | None = None, 
         kernels = KernelCache(trt, gpu, bundle, log) if product is RTX else None
         scratch = gpu.empty((max(1, scratch_bytes),), np.uint8)
         host = EngineHost(trt, runtime, gpu, gpu.stream(), scratch, kernels, log)
-    names = {size: _io_names(trt, engine, bundle) for size, engine in found.items()}
-    return Loaded(host, {size: LoadedEngine(host, engine, *names[size]) for size, engine in found.items()})
+    tensors = {size: _io_tensors(trt, engine, bundle) for size, engine in found.items()}
+    return Loaded(host, {size: LoadedEngine(host, engine, *tensors[size]) for size, engine in found.items()})
 
 
 def _deserialize(trt: Any, runtime: Any, bundle: Bundle, engine: bytes, log: Log) -> Any:
@@ -117,14 +118,22 @@ def _runtime(trt: Any, product: Product, info: EngineInfo | None, log: Log) -> A
     return runtime
 
 
-def _io_names(trt: Any, engine: Any, bundle: Bundle) -> tuple[str, tuple[str, ...]]:
-    """Names of the input, and of the outputs in the order of `Output`."""
+def _io_tensors(trt: Any, engine: Any, bundle: Bundle) -> tuple[str, tuple[InputSpec, ...], tuple[str, ...]]:
+    """Name of the pixels, the other inputs, and names of the outputs in the order of `Output`."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
     outputs = in_order(name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT)
-    if len(inputs) != 1 or not outputs or engine.get_tensor_dtype(inputs[0]) != trt.DataType.UINT8:
+    pixels = [name for name in inputs if engine.get_tensor_dtype(name) == trt.DataType.UINT8]
+    others = tuple(_input_spec(trt, engine, name) for name in inputs if name not in pixels)
+    if len(pixels) != 1 or not outputs or bool(others) != bool(bundle.card.io_spec.references):
+        further = "with inputs for references" if bundle.card.io_spec.references else "without others"
         raise EngineError(
-            f"expected an engine of one uint8 input and one output (besides '{RESIDUAL}'), {bundle.folder} has "
-            f"{', '.join(names)}; compile it again: facesr-edge build {bundle.folder}"
+            f"expected an engine of one uint8 input, {further}, and one output (besides '{RESIDUAL}'), {bundle.folder} "
+            f"has {', '.join(names)}; compile it again: facesr-edge build {bundle.folder}"
         )
-    return inputs[0], outputs
+    return pixels[0], others, outputs
+
+
+def _input_spec(trt: Any, engine: Any, name: str) -> InputSpec:
+    dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+    return InputSpec(name, tuple(engine.get_tensor_shape(name)), dtype)

@@ -19,6 +19,7 @@ from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
 from ..cuda.output import DeviceOutput
 from ..errors import EngineError
+from ..inputs import NO_INPUTS, Inputs, rows_of, slot_count
 from ..session import CLOSED, LayerTime, Output
 from .api import TENSORRT, Product
 from .context import EngineHost, ExecutionSlot, LoadedEngine
@@ -30,10 +31,11 @@ MAX_SOURCES = 8
 
 
 class TrtSession:
-    """TensorRT `Session` of a bundle.
+    """TensorRT `MultiInputSession` of a bundle.
 
     Contexts and buffers of all shapes are allocated at load time; memory use is constant afterwards, and all shapes
-    share the activation memory. Calls from several threads wait for each other.
+    share the activation memory. Calls from several threads wait for each other. A network that takes references starts
+    with one empty slot per face; a call with another number of slots allocates contexts and buffers for that number.
 
     Attributes:
         lock: held during a call. Hold it from `output_on_device` until its result was read, if other threads use the
@@ -62,7 +64,7 @@ class TrtSession:
             self.gpu = gpu or owned.enter_context(Gpu())
             self._loaded: Loaded | None = load(bundle, self.gpu, engines, product)
             with self.gpu.current():
-                self._slots = _create_slots(self._loaded, io_spec)
+                self._slots, self._references = _create_slots(self._loaded, io_spec), 1
             self._owned = owned.pop_all()
         self.precision: str = bundle.card.precision
         self.io_spec = io_spec if io_spec.crop_sizes else replace(io_spec, sizes_hw=tuple(self._slots))
@@ -75,14 +77,16 @@ class TrtSession:
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[Any]:
         return self._output(batch).tensor
 
-    def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
-        return [self._output(batch) for batch in batches]
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs] = ()) -> list[Output]:
+        given = inputs or [NO_INPUTS] * len(batches)
+        return [self._output(batch, others) for batch, others in zip(batches, given, strict=True)]
 
-    def _output(self, batch: NDArray[np.uint8]) -> Output:
-        with self._running(batch) as (host, slots):
+    def _output(self, batch: NDArray[np.uint8], others: Inputs = NO_INPUTS) -> Output:
+        with self._running(batch, others) as (host, slots):
             merged = [np.empty((len(batch), *array.shape[1:]), array.dtype) for array in slots[0].outputs]
             for slot, start in _with_offsets(slots):
                 rows = slice(start, start + slot.count)
+                slot.put(rows_of(others, rows))
                 slot.host_in[...] = batch[rows]
                 self.gpu.upload(slot.host_in, slot.input, host.stream)
                 slot.enqueue()
@@ -126,12 +130,14 @@ class TrtSession:
         # Only shape and dtype are checked: a zero-stride host array of the same shape replaces the source.
         with self._running(np.broadcast_to(np.zeros((), source.dtype), source.shape)) as (host, slots):
             if len(slots) == 1:
+                slots[0].put()
                 self.gpu.copy(source, slots[0].input, host.stream)
                 slots[0].enqueue()
                 results = slots[0].outputs
             else:
                 results = tuple(self._merged_array(source.shape[0], array) for array in slots[0].outputs)
                 for slot, start in _with_offsets(slots):
+                    slot.put()
                     self.gpu.copy(source.narrow(start, slot.count), slot.input, host.stream)
                     slot.enqueue()
                     for array, merged in zip(slot.outputs, results, strict=True):
@@ -147,11 +153,14 @@ class TrtSession:
             self._merged[rows].stream = self._open_host().stream
         return self._merged[rows].leading(count)
 
-    def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
-        with self._running(batch) as (host, slots):
+    def layer_times(
+        self, batch: NDArray[np.uint8], runs: int = 10, inputs: Inputs = NO_INPUTS
+    ) -> tuple[LayerTime, ...]:
+        with self._running(batch, inputs) as (host, slots):
             if len(slots) > 1:
                 max_batch = max(self._slots[batch.shape[1], batch.shape[2]])
                 raise EngineError(f"expected a batch of at most {max_batch}, one call, got {len(batch)}")
+            slots[0].put(inputs)
             slots[0].host_in[...] = batch
             self.gpu.upload(slots[0].host_in, slots[0].input, host.stream)
             return _layer_times(slots[0], runs)
@@ -174,9 +183,7 @@ class TrtSession:
             return
         with self.gpu.current():
             loaded.host.stream.synchronize()
-            for slots in self._slots.values():
-                for slot in slots.values():
-                    slot.close()
+            _close_slots(self._slots)
             self._slots, self._merged, self._sources = {}, {}, []
             loaded.host.close()
             del loaded  # destroys the engines while their GPU is current
@@ -188,13 +195,26 @@ class TrtSession:
         return self._loaded.host
 
     @contextmanager
-    def _running(self, batch: NDArray[Any]) -> Iterator[tuple[EngineHost, list[ExecutionSlot]]]:
+    def _running(
+        self, batch: NDArray[Any], others: Inputs = NO_INPUTS
+    ) -> Iterator[tuple[EngineHost, list[ExecutionSlot]]]:
         """The engines' host, with its GPU current, and the slots that run the parts of a batch."""
         self.io_spec.check(batch)
         count, height, width, _ = batch.shape
         with self.lock, self.gpu.current():
-            host, slots = self._open_host(), self._slots[height, width]
+            host = self._open_host()
+            self._use_references(slot_count(others))
+            slots = self._slots[height, width]
             yield host, [slots[size] for size in split_batch(count, tuple(slots))]
+
+    def _use_references(self, count: int) -> None:
+        """Allocate for another number of slots for references."""
+        if count == self._references or not self._loaded:
+            return
+        slots = _create_slots(self._loaded, self.io_spec, count)
+        self._loaded.host.stream.synchronize()
+        _close_slots(self._slots)
+        self._slots, self._references = slots, count
 
     def _update_runtime(self, slots: Iterable[ExecutionSlot]) -> None:
         """State in `runtime` if a slot runs without a CUDA graph, which is slower."""
@@ -203,23 +223,29 @@ class TrtSession:
             self.runtime = f"{self._engine}, no CUDA graphs: {reason})"
 
 
-def _create_slots(loaded: Loaded, io_spec: IOSpec) -> dict[Size, dict[int, ExecutionSlot]]:
+def _create_slots(loaded: Loaded, io_spec: IOSpec, references: int = 1) -> dict[Size, dict[int, ExecutionSlot]]:
     """(H, W) -> N -> slot, for every shape that both the I/O specification and the engines allow."""
     missing = [(side, side) for side in io_spec.crop_sizes if (side, side) not in loaded.engines]
     if missing or not loaded.engines:
         sizes = ", ".join(f"{w}x{h}" for h, w in missing) or "any size"
         raise EngineError(f"the bundle has no engine for {sizes}; compile the bundle again")
-    return {size: _slots_of(engine, size, io_spec) for size, engine in loaded.engines.items()}
+    return {size: _slots_of(engine, size, io_spec, references) for size, engine in loaded.engines.items()}
 
 
-def _slots_of(loaded: LoadedEngine, size: Size, io_spec: IOSpec) -> dict[int, ExecutionSlot]:
+def _slots_of(loaded: LoadedEngine, size: Size, io_spec: IOSpec, references: int) -> dict[int, ExecutionSlot]:
     min_shape, _, max_shape = (tuple(shape) for shape in loaded.engine.get_tensor_profile_shape(loaded.pixels, 0))
     counts = [count for count in io_spec.batches_of(*size) if min_shape[0] <= count <= max_shape[0]]
     if max_shape[1:3] != size or 1 not in counts:
         raise EngineError(
             f"the engine for {size[1]}x{size[0]} px takes {min_shape} to {max_shape}; compile the bundle again"
         )
-    return {count: ExecutionSlot(loaded, 0, (count, *size, 3)) for count in counts}
+    return {count: ExecutionSlot(loaded, 0, (count, *size, 3), references) for count in counts}
+
+
+def _close_slots(slots: dict[Size, dict[int, ExecutionSlot]]) -> None:
+    for by_count in slots.values():
+        for slot in by_count.values():
+            slot.close()
 
 
 def _with_offsets(slots: list[ExecutionSlot]) -> Iterator[tuple[ExecutionSlot, int]]:
@@ -234,8 +260,7 @@ def _layer_times(slot: ExecutionSlot, runs: int) -> tuple[LayerTime, ...]:
     """Time every layer with TensorRT's profiler, on the current content of the slot's input."""
     # A separate context: the profiler would stay in the slot's, and a CUDA graph cannot contain it.
     loaded = slot.loaded
-    context = loaded.context(slot.profile, slot.input.shape)
-    slot.bind(context)
+    context = slot.new_context()
     times: dict[str, list[float]] = defaultdict(list)
     profiler = _profiler(loaded.host.trt, times)
     context.profiler = profiler

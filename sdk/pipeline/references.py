@@ -38,7 +38,8 @@ from ...engines.references.session import (
     bundle_embedding,
     check_max_references,
 )
-from ...engines.registry import Report, open_session
+from ...engines.registry import Report
+from ..checked_session import open_checked_session
 from ..media.images.image_file import image_paths, read_image
 
 Images = NDArray[np.uint8]
@@ -134,7 +135,7 @@ def open_with_references(
     check_max_references(bundle, max_references)
     library = open_library(references, bundle)
     describe = _describe_small(library, bundle, threads)
-    session = open_session(bundle, engine, threads, precision, report=report)
+    session = open_checked_session(bundle, engine, threads, precision, report)
     return ReferenceSession(session, library, describe, max_references)
 
 

@@ -242,7 +242,6 @@ def test_invalid_options_are_rejected(options, error, message):
     [
         ("idrn", {"detection_data": Path("images")}, "is not a detector; give --faces DIR"),
         ("detector", {"precision": "int8", "calib_crops": []}, "is a detector; calibrate it with --detection-data"),
-        ("msrnet", {"engine": "tensorrt"}, "only ONNX Runtime supports; remove --engine tensorrt"),
     ],
 )
 def test_options_that_do_not_apply_to_the_network_are_rejected(tmp_path, model, options, message):

@@ -7,7 +7,7 @@ import pytest
 from facesr_edge.engines import registry
 from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.bundle.engine_info import EngineInfo
-from facesr_edge.engines.errors import EngineError, UnknownNameError
+from facesr_edge.engines.errors import UnknownNameError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.registry import choose_engine, open_session, tune
 from facesr_edge.engines.tuning.candidates import Candidate
@@ -113,11 +113,6 @@ def test_trial_of_a_network_with_references_measures_every_runtime():
     tuning = tune(catalogue.find("msrnet-x8"), threads=1)
     assert {one.candidate.engine for one in tuning.measurements} == {"onnxruntime", "openvino"}
     assert all(one.ms["16 px"] > 0 for one in tuning.measurements)
-
-
-def test_references_are_rejected_by_tensorrt():
-    with pytest.raises(EngineError, match="TensorRT does not support"):
-        open_session(catalogue.find("msrnet-x8"), "tensorrt")
 
 
 @pytest.mark.parametrize("engine", ["tensorrt", "openvino", "onnxruntime"])

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from facesr_edge.converters.parity import consistency_parity
 from facesr_edge.converters.static_graph import static_graph
-from facesr_edge.engines.bundle.bundle import write_bundle
+from facesr_edge.engines.bundle.bundle import REFERENCES, write_bundle
 from facesr_edge.engines.cuda.device import Gpu
 from facesr_edge.engines.errors import BuildError, EngineError, MissingDependencyError
-from facesr_edge.engines.onnxruntime.session import OrtSession
+from facesr_edge.engines.onnxruntime.session import OrtGraph, OrtSession
 from facesr_edge.engines.tensorrt.api import tensorrt
 from facesr_edge.engines.tensorrt.builder import compile_engine
 from facesr_edge.engines.tensorrt.loader import current_engine_info
@@ -99,6 +99,22 @@ def test_the_detector_equals_onnx_runtime(compiled, gpu, astronaut):
         frame = np.ascontiguousarray(np.resize(astronaut, (1, height, width, 3)))
         expected = OrtSession(bundle).infer(frame)
         np.testing.assert_allclose(session.infer(frame), expected, atol=0.02)
+    session.close()
+
+
+@pytest.mark.parametrize("slots", [1, 3, 5])
+def test_a_network_with_references_equals_onnx_runtime(compiled, gpu, crops, slots):
+    bundle, _, _ = compiled("msrnet-x8")
+    keys, values = OrtGraph(find("msrnet-x8").folder / REFERENCES).run(crops(128, 5))
+    index = (np.arange(3)[:, None] + np.arange(slots)) % 5
+    inputs = {"keys": keys.astype(np.float16)[index], "values": values.astype(np.float16)[index]}
+    inputs["present"] = np.ones((3, slots), np.float32)
+    session, batch = TrtSession(bundle, gpu), crops(16, 3)
+    for given in ([inputs], [], [inputs]):
+        (expected,) = OrtSession(bundle).infer_batches([batch], given)
+        for _ in range(2):  # direct, then as a CUDA graph
+            (output,) = session.infer_batches([batch], given)
+            assert psnr_db(output.tensor, expected.tensor) >= MIN_PSNR_DB
     session.close()
 
 

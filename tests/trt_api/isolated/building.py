@@ -56,6 +56,17 @@ def test_each_crop_size_has_an_engine_up_to_its_maximum_batch(trt, build, idrn):
     assert len(trt.calls_of("Builder", "build_serialized_network")) == 7
 
 
+def test_references_have_profiles_from_one_to_their_maximum(trt, build, msrnet):
+    build(msrnet)
+    calls = trt.calls_of("IOptimizationProfile", "set_shape")
+    shapes = {call["input"]: (call["min"], call["opt"], call["max"]) for call in calls}
+    most = {"keys": (2, 5, 1024, 144), "values": (2, 5, 1024, 448), "present": (2, 5)}
+    assert shapes == {
+        "pixels": ((1, 16, 16, 3), (2, 16, 16, 3), (2, 16, 16, 3)),
+        **{name: ((1, 1, *shape[2:]), shape, shape) for name, shape in most.items()},
+    }
+
+
 @pytest.mark.parametrize(
     ("caches", "expected"), [({}, SIZES_HW), ({"sizes_hw": ((64, 96), (32, 32))}, ((64, 96), (32, 32)))]
 )

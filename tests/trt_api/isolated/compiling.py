@@ -146,7 +146,9 @@ def test_an_engine_that_differs_from_its_graph_raises_parity_error(gpu, prepared
 
     original = Context._compute
     monkeypatch.setattr(
-        Context, "_compute", lambda self, pixels: {name: 255 - value for name, value in original(self, pixels).items()}
+        Context,
+        "_compute",
+        lambda self, *arrays: {name: 255 - value for name, value in original(self, *arrays).items()},
     )
     with pytest.raises(ParityError, match="differs from ONNX Runtime"):
         compile_bundle(prepared)
@@ -161,14 +163,26 @@ def test_the_residual_of_an_engine_is_compared_with_its_pixels(gpu, edge, tmp_pa
     assert "engine consistency error db" in lines[1]
     original = Context._compute
 
-    def wrong(self, pixels):
-        made = original(self, pixels)
+    def wrong(self, *arrays):
+        made = original(self, *arrays)
         return made | {"residual": 1.02 * made["residual"]}
 
     monkeypatch.setattr(Context, "_compute", wrong)
     with pytest.raises(ParityError, match=r"consistency of the engine graph differs .* limit 0\.05 dB"):
         compile_bundle(edge, folder=tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_the_engine_of_a_network_with_references_is_checked_with_them(gpu, msrnet, tmp_path, monkeypatch):
+    from stubs import Context
+
+    compiled, _ = compile_bundle(msrnet, folder=tmp_path / "compiled")
+    assert compiled.card.evaluations[-1].metrics["psnr_db"] >= 50
+    assert {"references.onnx", "embedding.onnx"} <= compiled.card.files.keys()
+    original = Context._compute
+    monkeypatch.setattr(Context, "_compute", lambda self, *arrays: original(self, *arrays[:-1], 0 * arrays[-1]))
+    with pytest.raises(ParityError, match="differs from ONNX Runtime"):
+        compile_bundle(msrnet, folder=tmp_path / "other")
 
 
 @pytest.mark.parametrize(("int8_ms", "precision"), [(1.0, "int8"), (3.0, "fp16")])

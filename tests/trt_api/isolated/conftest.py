@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.bundle import write_bundle
+from facesr_edge.engines.bundle.bundle import REFERENCES, Bundle, write_bundle
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -65,6 +65,33 @@ def idrn():
     from facesr_edge.zoo.catalogue import find
 
     return find("idrn-x4")
+
+
+@pytest.fixture(scope="session")
+def msrnet():
+    """A shipped network that takes references, with few batch sizes."""
+    from facesr_edge.zoo.catalogue import find
+
+    bundle = find("msrnet-x8")
+    return Bundle(bundle.folder, replace(bundle.card, io_spec=replace(bundle.card.io_spec, batches=(1, 2))))
+
+
+@pytest.fixture(scope="session")
+def references(msrnet):
+    """Number of faces and of slots -> features of references, of which the last slot of the last face is empty."""
+    from facesr_edge.calibration.data.faces import sample_faces
+    from facesr_edge.engines.onnxruntime.session import OrtGraph
+
+    encoded = OrtGraph(msrnet.folder / REFERENCES).run(np.stack(sample_faces()[:4]))
+
+    def features(count, slots):
+        index = (np.arange(count)[:, None] + np.arange(slots)) % 4
+        keys, values = (part.astype(np.float16)[index] for part in encoded)
+        present = np.ones((count, slots), np.float32)
+        present[-1, -1] = 0
+        return {"keys": keys, "values": values, "present": present}
+
+    return features
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,11 @@ import json
 import sys
 from dataclasses import replace
 
+import cv2
 import facesr_edge
 import numpy as np
 import pytest
+from facesr_edge.calibration.data.faces import low_resolution, sample_faces
 from facesr_edge.converters import compile as compiling
 from facesr_edge.converters.static_graph import static_graph
 from facesr_edge.engines import files
@@ -20,6 +22,7 @@ from facesr_edge.engines.tensorrt.builder import compile_engine
 from facesr_edge.engines.tensorrt.options import CompileOptions
 from facesr_edge.engines.tensorrt.session import TrtSession
 from facesr_edge.sdk.load import load_detector
+from facesr_edge.sdk.pipeline.references import build_library
 from signatures import signatures
 from strict_mock import MockModule
 from stubs import RTX_ONLY, Context, Scenario, factories
@@ -165,11 +168,29 @@ def test_the_first_load_compares_with_onnx_runtime_and_the_second_does_not(gpu, 
 def test_a_first_load_with_wrong_results_raises_and_is_repeated(gpu, untried, monkeypatch):
     original = Context._compute
     monkeypatch.setattr(
-        Context, "_compute", lambda self, pixels: {name: 255 - value for name, value in original(self, pixels).items()}
+        Context,
+        "_compute",
+        lambda self, *arrays: {name: 255 - value for name, value in original(self, *arrays).items()},
     )
     for _ in range(2):
         with pytest.raises(ParityError, match="differs from ONNX Runtime"):
             facesr_edge.load(untried.folder, detector=load_detector(threads=1))
+
+
+def test_references_are_used_after_the_first_comparison(gpu, trt, no_gpu, msrnet, tmp_path):
+    compiled, _ = compile_bundle(msrnet, folder=tmp_path / "compiled")
+    (tmp_path / "faces").mkdir()
+    for number, face in enumerate(sample_faces()[:3]):
+        cv2.imwrite(str(tmp_path / "faces" / f"{number}.png"), face)
+    library, lines = build_library(tmp_path / "faces", tmp_path / "library", msrnet, threads=1), []
+    small, options = low_resolution(np.stack(sample_faces()[3:6]), 8), {"references": library.folder, "threads": 1}
+    with facesr_edge.load(compiled.folder, max_references=2, report=lines.append, **options) as sr:
+        assert sr.session.runtime.startswith("TensorRT-RTX") and "2 references per face of 3" in sr.session.runtime
+        actual = sr.upscale(small)
+    assert any("comparing the engines of msrnet-x8" in line for line in lines)
+    for count, agrees in ((2, True), (1, False)):
+        with facesr_edge.load(msrnet.folder, engine="onnxruntime", max_references=count, **options) as sr:
+            assert (np.abs(actual.astype(int) - sr.upscale(small)).max() <= 1) == agrees
 
 
 @pytest.mark.parametrize(("capability", "runs"), [("8.9", True), ("12.0", True), ("7.5", False)])

@@ -67,7 +67,7 @@ class Builder:
         scenario.log("WARNING", "a warning")
         if scenario.listing:
             scenario.log("VERBOSE", scenario.listing)
-        monitor, pixels = config.progress_monitor, network.inputs[0]
+        monitor = config.progress_monitor
         steps = 4
         monitor.phase_start("Building Engine", None, steps)
         for step in range(steps):
@@ -80,8 +80,9 @@ class Builder:
                 scenario.log("ERROR", "the build was cancelled")
                 return None
         monitor.phase_finish("Building Engine")
-        profiles = [stub_of(profile).shapes.get(pixels.name) for profile in config.profiles]
-        if -1 in pixels.shape and (not profiles or None in profiles):
+        profiles = [stub_of(profile).shapes for profile in config.profiles]
+        dynamic = {tensor.name for tensor in network.inputs if -1 in tensor.shape}
+        if dynamic and not (profiles and all(dynamic <= profile.keys() for profile in profiles)):
             scenario.log("ERROR", "a dynamic input has no optimization profile")
             return None
         if scenario.build_error:
@@ -314,8 +315,10 @@ class Engine:
         return self.tensors[name].dtype
 
     def get_tensor_profile_shape(self, name, profile_index):
-        assert name == self.inputs[0].name, "outputs have no profile"
-        return [self.scenario.trt.Dims(shape) for shape in self.plan["profiles"][profile_index]]
+        return [self.scenario.trt.Dims(shape) for shape in self.plan["profiles"][profile_index][name]]
+
+    def get_tensor_shape(self, name):
+        return self.tensors[name].shape
 
     def create_execution_context(self, strategy=None):
         config = stub_of(strategy) if hasattr(strategy, "set_runtime_cache") else None
@@ -383,32 +386,37 @@ class Context:
 
     def __init__(self, engine, managed):
         self.engine_stub, self.scenario, self.managed = engine, engine.scenario, managed
-        self.profile, self.shape, self.addresses, self.device_memory, self.profiler = None, None, {}, None, None
+        self.profile, self.shapes, self.addresses, self.device_memory, self.profiler = None, {}, {}, None, None
         self.runs = 0
 
     def set_optimization_profile_async(self, profile_index, stream_handle):
         assert stream_handle == self.scenario.gpu.stream.handle
-        self.profile, self.shape = profile_index, None
+        self.profile, self.shapes = profile_index, {}
         return profile_index < self.engine_stub.num_optimization_profiles
 
     def set_input_shape(self, name, shape):
-        if self.profile is None or name != self.engine_stub.inputs[0].name:
+        if self.profile is None or name not in self._dims():
             return self._fail("no such input, or no profile yet")
-        min_shape, _, max_shape = self.engine_stub.plan["profiles"][self.profile]
+        min_shape, _, max_shape = self.engine_stub.plan["profiles"][self.profile][name]
         if not all(a <= size <= b for a, size, b in zip(min_shape, shape, max_shape, strict=True)):
             return self._fail(f"{tuple(shape)} is outside of the profile")
-        self.shape = tuple(shape)
+        self.shapes[name] = tuple(shape)
         return True
 
+    def _dims(self):
+        """Input -> its dimensions, sizes or names."""
+        return {tensor.name: tensor.dims for tensor in self.engine_stub.inputs}
+
     def get_tensor_shape(self, name):
-        if name == self.engine_stub.inputs[0].name:
-            return self.scenario.trt.Dims(self.shape)
-        engine = self.engine_stub
-        sizes = dict(zip(engine.inputs[0].dims, self.shape, strict=True))
+        if name in self.shapes:
+            return self.scenario.trt.Dims(self.shapes[name])
+        engine, sizes = self.engine_stub, {}
+        for tensor, dims in self._dims().items():
+            sizes |= zip(dims, self.shapes[tensor], strict=True)
         try:  # "4*height"
             shape = [dim if isinstance(dim, int) else eval(dim, {}, sizes) for dim in engine.tensors[name].dims]
         except NameError:  # a dimension without a formula
-            shape = self._compute(np.zeros(self.shape, np.uint8))[name].shape
+            shape = self._compute(*(np.zeros(shape, dtype) for shape, dtype in self._layouts()))[name].shape
         return self.scenario.trt.Dims(shape)
 
     def set_device_memory(self, memory, size):
@@ -422,7 +430,11 @@ class Context:
     def execute_async_v3(self, stream_handle):
         self.runs += 1
         gpu, engine = self.scenario.gpu, self.engine_stub
-        if self.scenario.run_error or self.shape is None or set(self.addresses) != set(engine.tensors):
+        if (
+            self.scenario.run_error
+            or self.shapes.keys() != self._dims().keys()
+            or set(self.addresses) != set(engine.tensors)
+        ):
             return self._fail(self.scenario.run_error or "a shape or an address is missing")
         if self.managed and self.device_memory is None:
             return self._fail("no device memory was given")
@@ -435,16 +447,23 @@ class Context:
         return True
 
     def _run(self):
-        gpu, engine = self.scenario.gpu, self.engine_stub
-        pixels = gpu.at(self.addresses[engine.inputs[0].name], int(np.prod(self.shape))).reshape(self.shape)
-        for name, result in self._compute(pixels).items():
+        gpu, arrays = self.scenario.gpu, []
+        for name, (shape, dtype) in zip(self._dims(), self._layouts(), strict=True):
+            memory = gpu.at(self.addresses[name], int(np.prod(shape)) * dtype.itemsize)
+            arrays.append(memory.view(dtype).reshape(shape))
+        for name, result in self._compute(*arrays).items():
             target = gpu.at(self.addresses[name], result.nbytes)
             np.copyto(target, np.ascontiguousarray(result).reshape(-1).view(np.uint8))
 
-    def _compute(self, pixels):
-        """Name of an output -> its array."""
+    def _layouts(self):
+        """Shape and dtype of each input, in their order."""
+        nptype = self.scenario.trt.nptype
+        return [(self.shapes[one.name], np.dtype(nptype(one.dtype))) for one in self.engine_stub.inputs]
+
+    def _compute(self, *arrays):
+        """Name of an output -> its array, from the inputs in their order."""
         session, names = self.engine_stub.session, [tensor.name for tensor in self.engine_stub.outputs]
-        return dict(zip(names, session.run(names, {session.get_inputs()[0].name: pixels}), strict=True))
+        return dict(zip(names, session.run(names, dict(zip(self._dims(), arrays, strict=True))), strict=True))
 
     def _fail(self, reason):
         self.scenario.log("ERROR", reason)
