@@ -24,7 +24,13 @@ def extras(root):
 def packages(extras, extra, environment):
     """Name -> version specifier of what an extra installs on a machine."""
     wanted = (one for one in extras[extra] if one.marker is None or one.marker.evaluate(environment))
-    return {one.name: one.specifier for one in wanted}
+    return {one.name: one.specifier for one in wanted if one.name != "facesr-edge"}
+
+
+def test_every_extra_of_tensorrt_can_make_static_graphs(extras):
+    assert {one.name for one in extras["compile"]} == {"onnx", "onnxsim"}
+    for name in (extra for extra in extras if extra.startswith("tensorrt")):
+        assert "facesr-edge[compile]" in map(str, extras[name])
 
 
 @pytest.mark.parametrize(
