@@ -189,7 +189,12 @@ def test_a_run_fails_before_its_addresses_are_set(trt, scenario, logger, simulat
     import json
 
     graph = base64.b64encode(idrn.onnx.read_bytes()).decode()
-    plan = {"graph": graph, "profiles": [[[1, 32, 32, 3]] * 3], "version": trt.__version__, "host_code": False}
+    plan = {
+        "graph": graph,
+        "profiles": [{"pixels": [[1, 32, 32, 3]] * 3}],
+        "version": trt.__version__,
+        "host_code": False,
+    }
     engine = trt.Runtime(logger).deserialize_cuda_engine(json.dumps(plan).encode())
     context = engine.create_execution_context()
     handle = simulation.stream.handle
