@@ -29,7 +29,7 @@ from ..networks.msrnet.network import MSRNet
 from ..networks.weights import Provenance, network_from, read_weights, weights_bytes
 from ..zoo import catalogue
 from .compile import PREPARED
-from .export.convert import ExportTarget, Report, export_fp32, export_target
+from .export.convert import ExportTarget, Report, export_for_gpu, export_fp32, export_target
 from .export.half_weights import MAX_LOSS_DB, half_weights
 from .export.references import reference_graphs
 from .export.storage import compressed
@@ -139,9 +139,12 @@ def export(network: LoadedNetwork, workdir: Path, report: Report) -> ExportedNet
 def quantize_network(
     network: LoadedNetwork, exported: ExportedNetwork, options: BuildOptions, workdir: Path, report: Report
 ) -> QuantizedNetwork:
-    """Convert to the precision of the options; for FP32, the exported graph."""
-    if options.precision == "fp32":
+    """Convert to the precision of the options; for FP32 on CPUs, the exported graph."""
+    if options.precision == "fp32" and options.engine != "tensorrt":
         return QuantizedNetwork(exported.bundle, {})
+    if options.precision == "fp32":
+        draft = network.draft(workdir / "tensorrt", "fp32")
+        return QuantizedNetwork(draft, export_for_gpu(exported.target, draft.onnx, report, torch.float32))
     draft = network.draft(workdir / options.precision, options.precision)
     qdq_format: QdqFormat = "tensorrt" if options.for_tensorrt else "cpu"
     check = _accuracy_check(network, exported.bundle, options)

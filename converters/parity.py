@@ -11,7 +11,7 @@ from ..calibration.metrics.image import mean_db, psnr
 from ..engines.errors import ParityError
 from ..networks.layers.bicubic import resize_batch
 
-MIN_PSNR_DB = {"traced": 60.0, "simplified": 60.0, "fp16": 50.0}
+MIN_PSNR_DB = {"traced": 60.0, "simplified": 60.0, "tensorrt": 60.0, "fp16": 50.0}
 """Minimum PSNR of the output pixels to the FP32 PyTorch network. 60 dB is one gray level in one of sixteen pixels, 50
 dB is what rounding each pixel twice causes. Other steps are limited by their accuracy, see `AccuracyCheck`."""
 MAX_ERROR = {"traced": 1e-3, "simplified": 1e-3}

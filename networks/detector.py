@@ -200,6 +200,15 @@ def on_pixels(network: Detector) -> Detector:
     return copy
 
 
+def on_planes(network: Detector) -> Detector:
+    """A copy with BGR in 0..255 as input, (N, 3, H, W); the weights of the first convolution are rearranged."""
+    copy = deepcopy(network)
+    first: Any = copy.stem[0]
+    with torch.no_grad():
+        first.weight.copy_(first.weight.flip(1) / 255)
+    return copy
+
+
 def grid(height: int, width: int) -> Tensor:
     """(A, 3) float column, row and stride of every cell, in the order of the network's output."""
     parts = []

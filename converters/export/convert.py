@@ -26,9 +26,11 @@ from ...engines.onnxruntime.session import OrtGraph
 from ...networks.msrnet.network import MSRNet
 from ...networks.weights import network_from, read_weights
 from ..parity import MAX_ERROR, consistency_parity, map_parity, pixel_parity, pre_round_parity
-from .onnx import onnx_from_network, simplify
+from .onnx import graph_of_planes, onnx_from_network, simplify
 from .references import reference_features
-from .wrapper import Uint8DetectorWrapper, Uint8SRWrapper, expose_pre_round
+from .trt_constants import ProjectionConstants
+from .trt_graph import trt_graph
+from .wrapper import SubPixelCore, Uint8DetectorWrapper, Uint8SRWrapper, expose_pre_round
 
 PARITY_FACES = 8
 Report = Callable[[str], None]
@@ -45,6 +47,7 @@ class ExportTarget:
         compare: step, expected and actual output -> metrics for the card, or a `ParityError`.
         multiple, side, square: see `onnx_from_network`.
         references: keys, values and presence of references for each input; empty for a network without references.
+        traced_for_gpu: dtype -> the graph for TensorRT, not simplified; None if it is the same as for CPUs.
     """
 
     wrapped: Callable[[torch.dtype], nn.Module]
@@ -55,9 +58,12 @@ class ExportTarget:
     side: int = 0
     square: bool = False
     references: tuple[NDArray[Any], ...] = ()
+    traced_for_gpu: Callable[[torch.dtype], onnx.ModelProto] | None = None
 
-    def trace(self, dtype: torch.dtype) -> onnx.ModelProto:
-        """The ONNX graph with the network in `dtype`, not simplified."""
+    def trace(self, dtype: torch.dtype, for_gpu: bool = False) -> onnx.ModelProto:
+        """The ONNX graph with the network in `dtype`, not simplified: for CPUs, or for TensorRT."""
+        if for_gpu and self.traced_for_gpu:
+            return self.traced_for_gpu(dtype)
         references = [torch.from_numpy(part[:2]) for part in self.references]
         return onnx_from_network(self.wrapped(dtype), self.multiple, self.outputs, references, self.side, self.square)
 
@@ -88,13 +94,25 @@ def export_target(
         def wrapped(dtype: torch.dtype) -> nn.Module:
             return Uint8DetectorWrapper(deepcopy(network), dtype)
 
-        return ExportTarget(wrapped, ("maps",), io_spec.multiple, image[None], map_parity)
+        def detector_for_gpu(dtype: torch.dtype) -> onnx.ModelProto:
+            wrapper = Uint8DetectorWrapper(deepcopy(network), dtype, interleaved=False)
+            return onnx_from_network(wrapper, io_spec.multiple, ("maps",))
+
+        return ExportTarget(
+            wrapped, ("maps",), io_spec.multiple, image[None], map_parity, traced_for_gpu=detector_for_gpu
+        )
     scale, multiple = io_spec.scale, int(getattr(network, "multiple", 1))
     crops = low_resolution(center_crops(faces[:PARITY_FACES], scale, io_spec.crop_sizes), scale)
     crops = padded(crops, min(io_spec.crop_sizes) if io_spec.references else multiple)
     references: tuple[NDArray[Any], ...] = ()
     if io_spec.references:
         crops, references = reference_features(cast(MSRNet, network), crops, faces, io_spec.references)
+
+    def for_gpu(dtype: torch.dtype) -> onnx.ModelProto:
+        core = SubPixelCore(deepcopy(network), scale, dtype)
+        constants = ProjectionConstants(scale, projected, core.bicubic, max(io_spec.crop_sizes))
+        return trt_graph(graph_of_planes(core, dtype, multiple), constants)
+
     return ExportTarget(
         lambda dtype: Uint8SRWrapper(deepcopy(network), scale, dtype, projected),
         ("enlarged", "residual"),
@@ -104,6 +122,7 @@ def export_target(
         side=crops.shape[1] if references else 0,
         square=True,
         references=references,
+        traced_for_gpu=None if references else for_gpu,
     )
 
 
@@ -131,10 +150,10 @@ def export_fp32(target: ExportTarget, path: Path, report: Report) -> dict[str, f
     return parity | verify(target, "simplified", path, report)
 
 
-def export_fp16(target: ExportTarget, path: Path, report: Report) -> dict[str, float]:
-    """As `export_fp32`, with the network in FP16."""
-    onnx.save(simplify(target.trace(torch.float16)), path)
-    return verify(target, "fp16", path, report)
+def export_for_gpu(target: ExportTarget, path: Path, report: Report, dtype: torch.dtype) -> dict[str, float]:
+    """Export a network to a graph for TensorRT in FP16 or FP32, simplify and verify it; as `export_fp32`."""
+    onnx.save(simplify(target.trace(dtype, for_gpu=True)), path)
+    return verify(target, "fp16" if dtype == torch.float16 else "tensorrt", path, report)
 
 
 def verify(target: ExportTarget, step: str, path: Path, report: Report) -> dict[str, float]:

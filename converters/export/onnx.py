@@ -55,6 +55,13 @@ def onnx_from_network(
     return trace(network, (example, *references), names, outputs, dynamic_shapes)
 
 
+def graph_of_planes(network: nn.Module, dtype: torch.dtype, multiple: int = 1) -> onnx.ModelProto:
+    """Export a network of square crops "x" (N, 3, H, H) to "sub_pixels" of any shape; raises as `onnx_from_network`."""
+    side = _side_dim("side", multiple)
+    shapes = ({0: torch.export.Dim("batch", min=1, max=64), 2: side, 3: side},)
+    return trace(network, (torch.zeros((2, 3, 64, 64), dtype=dtype),), ["x"], ["sub_pixels"], shapes)
+
+
 def trace(
     network: nn.Module,
     examples: tuple[Tensor, ...],

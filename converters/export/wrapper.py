@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...engines.bundle.projection import FULL, Projection
 from ...engines.errors import BuildError
-from ...networks.detector import Detector, on_pixels, rows
+from ...networks.detector import Detector, on_pixels, on_planes, rows
 from .projection import PEAK, MatrixProjection, SubPixelProjection, mean_squared_residual
 
 
@@ -92,17 +92,55 @@ class Uint8SRWrapper(nn.Module):
         return planes if self.sub_pixel else planes.flip(1)
 
 
-class Uint8DetectorWrapper(nn.Module):
-    """A `Detector`, run in a dtype, with uint8 BGR input and the output maps of `IOSpec`."""
+class SubPixelCore(nn.Module):
+    """Super-resolution network for `trt_graph`: crops (N, 3, H, W) BGR in 0..1 to sub-pixels (N, 3·k², H, W).
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+    Args:
+        network, scale, dtype: see `Uint8SRWrapper`; modified.
+
+    Attributes:
+        bicubic: the sub-pixels are the residual to the bicubic image; otherwise they are the upscaled face.
+    """
+
+    def __init__(self, network: nn.Module, scale: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.network = on_pixels(cast(Detector, network)).to(dtype).eval()
-        self.dtype = dtype
+        sub_pixel = isinstance(network, SubPixelResidual)
+        self.bicubic = sub_pixel or bool(getattr(network, "bicubic_skip", False))
+        if isinstance(network, SubPixelResidual):
+            network = network.in_bgr()
+        elif self.bicubic:
+            network.bicubic_skip = False  # type: ignore[assignment]  # the projection adds the bicubic image
+        self.network, self.scale = network.to(dtype).eval(), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3·k², H, W), channels in the order (row, column, color) of the k × k block."""
+        if isinstance(self.network, SubPixelResidual):
+            residual: Tensor = self.network.sub_pixels(x)
+            return residual
+        sr: Tensor = self.network(x.flip(1)).flip(1)
+        (n, _, height, width), k = sr.shape, self.scale
+        blocks = sr.reshape(n, 3, height // k, k, width // k, k).permute(0, 3, 5, 1, 2, 4)
+        return blocks.reshape(n, 3 * k * k, height // k, width // k)
+
+
+class Uint8DetectorWrapper(nn.Module):
+    """A `Detector`, run in a dtype, with uint8 BGR input and the output maps of `IOSpec`.
+
+    Args:
+        network, dtype: detector on RGB in [0, 1], and its type.
+        interleaved: the first convolution reads interleaved pixels, which is faster on CPUs, see `PixelStem`.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32, interleaved: bool = True) -> None:
+        super().__init__()
+        self.network = (on_pixels if interleaved else on_planes)(cast(Detector, network)).to(dtype).eval()
+        self.dtype, self.interleaved = dtype, interleaved
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 BGR -> (N, A, 15) float32, the first channel a score in 0..1."""
-        boxes, points = (part.float() for part in self.network.maps(pixels.to(self.dtype)))
+        x = pixels.to(self.dtype)
+        maps = self.network.maps(x if self.interleaved else x.permute(0, 3, 1, 2))
+        boxes, points = (part.float() for part in maps)
         return rows(boxes[:, :1].sigmoid(), boxes, points)
 
 

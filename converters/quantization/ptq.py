@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 
 from ...calibration.accuracy import AccuracyCheck
@@ -20,7 +22,7 @@ from ...engines.bundle.card import Evaluation, evaluation_from_title
 from ...engines.errors import ParityError
 from ...engines.onnxruntime.quantizer import measured_ranges
 from ...engines.onnxruntime.session import OrtSession
-from ..export.convert import ExportTarget, Report, export_fp16, verify
+from ..export.convert import ExportTarget, Report, export_for_gpu, verify
 from ..export.storage import expanded
 from .layers import KINDS, excluded_nodes
 from .qdq import transfer_ranges
@@ -70,16 +72,17 @@ def quantize(
     precision, search_result = draft.card.precision, None
     if precision == "int8":
         assert check is not None
-        with expanded(fp32.onnx) as path:
+        parity: dict[str, float] = {}
+        with expanded(fp32.onnx) if qdq_format != "tensorrt" else _fp32_for_gpu(target, report) as path:
             ranges = activation_ranges(path, KINDS, check.batches, calibration)  # of FP32 for both formats
-            source, parity = QuantizationSource(path, ranges, qdq_format), dict[str, float]()
+            source = QuantizationSource(path, ranges, qdq_format)
             if qdq_format == "tensorrt":
                 source, parity = _fp16_source(target, path, draft.folder / FP16_ONNX, ranges, report)
             search_result = search(check, fp32, source, draft, report)
         value = search_result.candidates[-1].value
         parity |= verify(target, "int8", draft.onnx, report)
     else:
-        parity = export_fp16(target, draft.onnx, report)
+        parity = export_for_gpu(target, draft.onnx, report, torch.float16)
         if check is None:
             return QuantizedNetwork(draft, parity)
         with closing(OrtSession(draft)) as session:
@@ -145,11 +148,20 @@ def _timing(
     return metrics, () if time_ms <= fp32_ms else (f"{slower} before you deploy it",)
 
 
+@contextmanager
+def _fp32_for_gpu(target: ExportTarget, report: Report) -> Iterator[Path]:
+    """The FP32 graph for TensorRT, of the same structure as the FP16 graph, in a temporary file."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "fp32.onnx"
+        export_for_gpu(target, path, report, torch.float32)
+        yield path
+
+
 def _fp16_source(
     target: ExportTarget, fp32: Path, fp16: Path, ranges: Ranges, report: Report
 ) -> tuple[QuantizationSource, dict[str, float]]:
-    """Export the FP16 graph for TensorRT, with the ranges of the FP32 graph."""
-    parity = export_fp16(target, fp16, report)
+    """Export the FP16 graph for TensorRT, with the ranges of the FP32 graph for it."""
+    parity = export_for_gpu(target, fp16, report, torch.float16)
     fp16_ranges = transfer_ranges(ranges, onnx.load(fp32), onnx.load(fp16), KINDS)
     return QuantizationSource(fp16, fp16_ranges, "tensorrt"), parity
 
@@ -167,7 +179,7 @@ def ptq_unchecked(
     Raises:
         BuildError: there is nothing to quantize, or quantization failed.
     """
-    with expanded(fp32) as fp32_path:
+    with expanded(fp32) if qdq_format != "tensorrt" else _fp32_for_gpu(target, lambda line: None) as fp32_path:
         source = QuantizationSource(fp32_path, measured_ranges(fp32_path, KINDS, batches), qdq_format)
         if qdq_format == "tensorrt":
             source, _ = _fp16_source(target, fp32_path, path.with_name(FP16_ONNX), source.ranges, lambda line: None)

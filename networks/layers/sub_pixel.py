@@ -6,6 +6,7 @@ neural network", 2016.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from torch import nn
@@ -19,23 +20,25 @@ def sub_pixel(
 ) -> nn.Sequential:
     """Sub-pixel steps: (N, width, H, W) -> (N, width, scale·H, scale·W).
 
+    The activation stands before the shuffle, where runtimes fuse it into the convolution. As it has at most one
+    parameter for all channels, the result is that of the papers' order; the names of the layers are too.
+
     Args:
         width: channels.
         scale: upscaling factor.
-        activation: builds the activation after each step.
+        activation: builds the activation of each step.
         scales: scales that the network supports.
 
     Raises:
         ValueError: the scale is not supported.
     """
     check_scale(scale, scales)
-    return nn.Sequential(
-        *(
-            layer
-            for step in STEPS[scale]
-            for layer in (nn.Conv2d(width, width * step * step, 3, padding=1), nn.PixelShuffle(step), activation())
-        )
-    )
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for index, step in enumerate(STEPS[scale]):
+        layers[f"{3 * index}"] = nn.Conv2d(width, width * step * step, 3, padding=1)
+        layers[f"{3 * index + 2}"] = activation()
+        layers[f"{3 * index + 1}"] = nn.PixelShuffle(step)
+    return nn.Sequential(layers)
 
 
 def check_scale(scale: int, scales: Iterable[int]) -> None:

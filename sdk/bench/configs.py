@@ -195,7 +195,9 @@ def _bundle(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, card: Card, 
 
 def _graph(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, work_dir: Path) -> Path:
     """ONNX file of a graph kind."""
-    from ...converters.export.convert import export_fp16
+    import torch
+
+    from ...converters.export.convert import export_for_gpu
     from ...converters.quantization.ptq import ptq_unchecked
 
     precision, qdq_format = kind
@@ -203,7 +205,7 @@ def _graph(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, work_dir: Pat
         return fp32_onnx
     path = work_dir / f"{precision}-{qdq_format}.onnx"
     if precision == "fp16":
-        export_fp16(target, path, lambda line: None)
+        export_for_gpu(target, path, lambda line: None, torch.float16)
     else:
         ptq_unchecked(target, fp32_onnx, path, [target.pixels], qdq_format)
     return path

@@ -6,13 +6,14 @@ import pytest
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.converters.build import build
-from facesr_edge.converters.export.convert import export_target
+from facesr_edge.converters.export.convert import export_target, export_target_from_bundle
 from facesr_edge.converters.export.onnx import simplify
 from facesr_edge.converters.export.storage import load_graph
 from facesr_edge.converters.options import BuildOptions
 from facesr_edge.converters.quantization.layers import KINDS
 from facesr_edge.converters.quantization.qdq import transfer_ranges
 from facesr_edge.converters.spec import io_spec_of
+from facesr_edge.engines.bundle.bundle import open_bundle
 from facesr_edge.engines.bundle.io_spec import super_resolution
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import NETWORKS, build_network
@@ -69,7 +70,9 @@ def test_network_builds_and_runs_in_every_precision(name, weights, two_faces, tm
         graphs[precision] = load_graph(bundle.onnx)
     assert all(unsupported(graphs[precision]) == () for precision in graphs if precision != "int8")
     if "fp16" in graphs:
-        transfer_ranges({}, graphs["fp32"], graphs["fp16"], KINDS)  # INT8 for TensorRT needs equal structure
+        target = export_target_from_bundle(open_bundle(tmp_path / "fp32"), sample_faces()[:1])
+        for_gpu = simplify(target.trace(torch.float32, for_gpu=True))
+        transfer_ranges({}, for_gpu, graphs["fp16"], KINDS)  # INT8 for TensorRT needs equal structure
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])

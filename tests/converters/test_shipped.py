@@ -5,7 +5,6 @@ import torch
 from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.converters.export.convert import export_target_from_bundle, verify
 from facesr_edge.converters.export.onnx import simplify
-from facesr_edge.converters.export.storage import load_graph
 from facesr_edge.converters.quantization.layers import KINDS
 from facesr_edge.converters.quantization.qdq import transfer_ranges
 from facesr_edge.engines.bundle.bundle import open_bundle
@@ -21,7 +20,7 @@ def test_graph_of_a_zoo_model_equals_its_weights(name):
 
 @pytest.mark.parametrize("name", [catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR])
 def test_default_models_can_be_quantized_for_tensorrt(name):
-    """The FP16 graph that the exporter makes today has the structure of the FP32 graph that ships."""
-    bundle = catalogue.find(name)
-    fp16 = export_target_from_bundle(bundle, sample_faces()[:1]).trace(torch.float16)
-    transfer_ranges({}, load_graph(bundle.onnx), simplify(fp16), KINDS)
+    """The graphs for TensorRT have the same structure in FP32, in which ranges are measured, and in FP16."""
+    target = export_target_from_bundle(catalogue.find(name), sample_faces()[:1])
+    fp32, fp16 = (simplify(target.trace(dtype, for_gpu=True)) for dtype in (torch.float32, torch.float16))
+    transfer_ranges({}, fp32, fp16, KINDS)

@@ -15,6 +15,7 @@ from facesr_edge.networks.detector import (
     decode,
     grid,
     on_pixels,
+    on_planes,
     with_landmark_heads,
 )
 from facesr_edge.networks.weights import Weights, network_from
@@ -130,10 +131,11 @@ def test_a_width_that_is_not_a_multiple_of_4_raises(width: int) -> None:
 
 
 @pytest.mark.parametrize("size_hw", [(32, 32), (64, 96), (96, 32)])
-def test_interleaved_pixels_give_the_same_result(size_hw):
+def test_first_convolution_on_pixels_gives_the_same_result(size_hw):
     network = build_network("detector", {"width": 8}).eval()
     pixels = torch.randint(0, 256, (2, *size_hw, 3), generator=torch.Generator().manual_seed(0)).float()
     with torch.inference_mode():
         expected = network(pixels.flip(-1).permute(0, 3, 1, 2) / 255)
         assert (on_pixels(network)(pixels) - expected).abs().max() < 1e-5
+        assert (on_planes(network)(pixels.permute(0, 3, 1, 2)) - expected).abs().max() < 1e-5
     assert network.stem[0].weight.shape[1:] == (3, 3, 3)  # only the copy was changed

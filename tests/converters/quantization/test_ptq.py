@@ -15,6 +15,7 @@ from facesr_edge.calibration.metrics.evaluate import evaluate
 from facesr_edge.calibration.ranges import activation_ranges, calibration_hash
 from facesr_edge.converters.build import build
 from facesr_edge.converters.export.convert import export_target_from_bundle
+from facesr_edge.converters.export.onnx import simplify
 from facesr_edge.converters.export.storage import load_graph
 from facesr_edge.converters.options import BuildOptions
 from facesr_edge.converters.quantization.layers import KINDS, excluded_nodes, int8_mac_share
@@ -159,8 +160,10 @@ def test_quantized_detector_is_checked_by_average_precision(detector, precision)
 
 
 def test_detector_exports_to_operators_of_tensorrt(detector):
-    fp32, fp16 = (load_graph(detector(precision).onnx) for precision in ("fp32", "fp16"))
-    assert unsupported(fp32) == () and unsupported(fp16) == ()
+    target = export_target_from_bundle(detector("fp32"), sample_faces()[:1])
+    fp32, fp16 = (simplify(target.trace(dtype, for_gpu=True)) for dtype in (torch.float32, torch.float16))
+    graphs = (load_graph(detector("fp32").onnx), fp32, fp16)
+    assert [unsupported(graph) for graph in graphs] == [()] * 3
     transfer_ranges({}, fp32, fp16, KINDS)  # INT8 for TensorRT needs graphs of equal structure
 
 
@@ -171,7 +174,7 @@ def test_card_is_printed_with_a_section_for_each_dataset(detector):
 
 def test_detector_beyond_the_limit_is_rejected_with_both_values(tmp_path, detector, monkeypatch):
     monkeypatch.setattr("facesr_edge.converters.quantization.search.EXCLUDED_STAGES", (0,))
-    monkeypatch.setattr("facesr_edge.converters.quantization.ptq.export_fp16", lambda target, path, report: {})
+    monkeypatch.setattr("facesr_edge.converters.quantization.ptq.export_for_gpu", lambda *arguments: {})
     fp32, fp16 = detector("fp32"), detector("fp16")
     check = average_precision_check(OrtSession(fp32), None, -1)
     message = r"average precision \d\.\d+, fp32 \d\.\d+, drop .* --max-ap-drop"
@@ -286,11 +289,11 @@ def for_tensorrt(tmp_path_factory, tiny_bundle):
     return *quantize_for_tensorrt(tiny_bundle(), folder, sample_faces(), "8 faces", 0.1, lines, "percentile"), lines
 
 
-def test_tensorrt_graph_is_fp16_besides_int8(for_tensorrt, tiny_bundle):
+def test_tensorrt_graph_is_fp16_besides_int8(for_tensorrt):
     bundle = for_tensorrt[0].bundle
     graph = onnx.load(bundle.onnx).graph
     quantized, convolutions = quantized_convolutions(bundle)
-    assert len(convolutions - quantized) == len(excluded_nodes(load_graph(tiny_bundle().onnx))) and quantized
+    assert convolutions - quantized == excluded_nodes(onnx.load(bundle.folder / FP16_ONNX)) and quantized
     dtypes = {tensor.name: tensor.data_type for tensor in graph.initializer}
     conv_inputs = [name for node in graph.node if node.op_type == "Conv" for name in node.input if name in dtypes]
     assert {dtypes[name] for name in conv_inputs} == {onnx.TensorProto.FLOAT16}
