@@ -1,12 +1,13 @@
-"""Upscale the faces of a DeepStream pipeline in GPU memory, without a copy to the host.
+"""Upscale the faces of a DeepStream pipeline in GPU memory, without a copy to the host. Not run on hardware yet.
 
     python -m facesr_edge.samples.deepstream_probe file:///clip.mp4 faces.txt idrn-x4-engine
 
 `faces.txt` configures nvinfer with a face detector; the last argument is a bundle compiled on this device: facesr-edge
-build BUNDLE --engine tensorrt. Needs DeepStream with its Python bindings (pyds) and CuPy.
+build BUNDLE --engine tensorrt. Needs DeepStream with its Python bindings (pyds) and CuPy. pyds is compiled for NumPy 1:
+pip install 'numpy<2' 'opencv-python-headless<4.12'
 
-The probe needs surfaces in CUDA memory, the default of nvvideoconvert on a discrete GPU. On a Jetson set MEMORY to 2
-(CUDA device memory): CUDA cannot address its default surfaces.
+On a discrete GPU pyds gives the surface's address. A Jetson's surfaces are memory of its video hardware, which is
+mapped as an EGL image.
 """
 
 from __future__ import annotations
@@ -15,38 +16,17 @@ import argparse
 import ctypes
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import facesr_edge
+from facesr_edge.engines.cuda.nvbufsurface import RgbaFrame, mapped_frame
+from facesr_edge.engines.jetson import RELEASE, ROOT
 
-MEMORY = 0
-"""nvvideoconvert's property nvbuf-memory-type."""
+ON_JETSON = (ROOT / RELEASE).exists()
 WIDTH, HEIGHT = 1920, 1080
 MARGIN = 1.5
 """Side of the crop window relative to the larger side of the face box."""
-
-
-class Surface:
-    """Frame of a batch in GPU memory, (H, W, 4) uint8 RGBA, with the CUDA Array Interface.
-
-    Args:
-        shape, strides: in elements and in bytes.
-        capsule: contains the address.
-        owner: the buffer, which must outlive the surface.
-    """
-
-    def __init__(self, shape: Any, strides: Any, capsule: Any, owner: Any) -> None:
-        address = ctypes.pythonapi.PyCapsule_GetPointer
-        address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-        self.owner = owner
-        self.__cuda_array_interface__ = {
-            "version": 3,
-            "typestr": "|u1",
-            "shape": tuple(shape),
-            "strides": tuple(strides),  # rows may be padded
-            "data": (address(capsule, None), False),
-            "stream": None,
-        }
 
 
 def crop_window(
@@ -71,19 +51,35 @@ def iterate(first: Any, cast: Any) -> Iterator[Any]:
             return
 
 
+@contextmanager
+def surface(buffer: Any, index: int, pyds: Any) -> Iterator[Any]:
+    """A frame of a batch in GPU memory, (H, W, 4) uint8 RGBA with the CUDA Array Interface, until the block ends."""
+    if ON_JETSON:
+        with mapped_frame(hash(buffer), index) as frame:
+            yield frame
+    else:
+        _, shape, strides, capsule, _ = pyds.get_nvds_buf_surface_gpu(hash(buffer), index)
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        yield RgbaFrame(pointer(capsule, None), width=shape[1], height=shape[0], pitch=strides[0])
+
+
 def upscale_faces(buffer: Any, pyds: Any, cupy: Any, session: Any) -> Iterator[Any]:
     """Upscale the faces of every frame of a batch; yields (k·side, k·side, 3) uint8 BGR arrays on the GPU."""
     batch = pyds.gst_buffer_get_nvds_batch_meta(hash(buffer))
     for frame in iterate(batch.frame_meta_list, pyds.NvDsFrameMeta.cast):
-        _, shape, strides, capsule, _ = pyds.get_nvds_buf_surface_gpu(hash(buffer), frame.batch_id)
-        pixels = cupy.asarray(Surface(shape, strides, capsule, buffer))  # (H, W, 4) RGBA, no copy
-        for face in iterate(frame.obj_meta_list, pyds.NvDsObjectMeta.cast):
-            box = face.rect_params
-            window = crop_window(box.left, box.top, box.width, box.height, session.io_spec.crop_sizes)
-            if window:
-                x, y, side = window
-                crop = cupy.ascontiguousarray(pixels[None, y : y + side, x : x + side, 2::-1])  # (1, S, S, 3) BGR
-                yield cupy.from_dlpack(session.infer_on_device(crop))[0].copy()  # valid until the next call
+        with session.gpu.current(), surface(buffer, frame.batch_id, pyds) as rgba:
+            pixels = cupy.asarray(rgba)  # no copy
+            try:
+                for face in iterate(frame.obj_meta_list, pyds.NvDsObjectMeta.cast):
+                    box = face.rect_params
+                    window = crop_window(box.left, box.top, box.width, box.height, session.io_spec.crop_sizes)
+                    if window:
+                        x, y, side = window
+                        crop = cupy.ascontiguousarray(pixels[None, y : y + side, x : x + side, 2::-1])  # (1, S, S, 3)
+                        yield cupy.from_dlpack(session.infer_on_device(crop))[0].copy()  # valid until the next call
+            finally:
+                cupy.cuda.get_current_stream().synchronize()  # afterwards the pipeline writes the surface again
 
 
 def main(uri: str, detector: str, bundle: str) -> None:
@@ -110,7 +106,7 @@ def main(uri: str, detector: str, bundle: str) -> None:
 
         pipeline = Gst.parse_launch(
             f"nvstreammux name=mux batch-size=1 width={WIDTH} height={HEIGHT} ! nvinfer config-file-path={detector} ! "
-            f"nvvideoconvert nvbuf-memory-type={MEMORY} ! video/x-raw(memory:NVMM),format=RGBA ! fakesink name=end "
+            "nvvideoconvert ! video/x-raw(memory:NVMM),format=RGBA ! fakesink name=end "
             f"uridecodebin uri={uri} ! mux.sink_0"
         )
         pipeline.get_by_name("end").get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, probe)

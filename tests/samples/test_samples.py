@@ -6,7 +6,9 @@ import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -160,16 +162,6 @@ def deepstream():
     return deepstream_probe
 
 
-def test_surface_exposes_its_memory_as_a_cuda_array(deepstream):
-    make = ctypes.pythonapi.PyCapsule_New
-    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-    capsule = make(0x7F0000001000, None, None)
-    surface = deepstream.Surface([1080, 1920, 4], [7936, 4, 1], capsule, "it")
-    interface = surface.__cuda_array_interface__
-    assert (interface["shape"], interface["strides"], interface["typestr"]) == ((1080, 1920, 4), (7936, 4, 1), "|u1")
-    assert interface["data"] == (0x7F0000001000, False) and interface["version"] == 3 and surface.owner == "it"
-
-
 @pytest.mark.parametrize(
     ("box", "window"),
     [
@@ -197,3 +189,62 @@ def test_deepstream_list_is_iterated_to_its_end(deepstream):
 
     assert list(deepstream.iterate(Link(1, Link(2, None)), lambda data: 10 * data)) == [10, 20]
     assert list(deepstream.iterate(None, int)) == []
+
+
+class Pyds:
+    """What the sample uses of pyds: a batch of one frame with one face, whose surface is an array in host memory."""
+
+    def __init__(self, pixels):
+        self.pixels, cast = pixels, SimpleNamespace(cast=lambda data: data)
+        self.NvDsFrameMeta = self.NvDsObjectMeta = cast
+
+    def gst_buffer_get_nvds_batch_meta(self, buffer):
+        box = SimpleNamespace(left=100, top=50, width=20, height=20)
+        faces = SimpleNamespace(data=SimpleNamespace(rect_params=box), next=None)
+        frame = SimpleNamespace(batch_id=0, obj_meta_list=faces)
+        return SimpleNamespace(frame_meta_list=SimpleNamespace(data=frame, next=None))
+
+    def get_nvds_buf_surface_gpu(self, buffer, index):
+        make = ctypes.pythonapi.PyCapsule_New
+        make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        return "uint8", self.pixels.shape, self.pixels.strides, make(self.pixels.ctypes.data, None, None), 0
+
+
+@pytest.mark.parametrize("on_jetson", [False, True])
+@pytest.mark.parametrize("stops_early", [False, True])
+def test_surface_is_released_after_the_work_on_it_is_done(deepstream, monkeypatch, on_jetson, stops_early):
+    rows = np.random.default_rng(0).integers(0, 256, (deepstream.HEIGHT, deepstream.WIDTH + 64, 4), np.uint8)
+    pixels = rows[:, :-64]  # padded rows
+    events, pyds = [], Pyds(pixels)
+
+    @contextmanager
+    def mapped(address, index):
+        assert (address, index) == (hash("buffer"), 0)
+        try:
+            yield deepstream.RgbaFrame(pixels.ctypes.data, deepstream.WIDTH, deepstream.HEIGHT, pixels.strides[0])
+        finally:
+            events.append("unmapped")
+
+    def as_array(view):
+        interface = view.__cuda_array_interface__
+        assert (interface["shape"], interface["strides"]) == (pixels.shape, pixels.strides)
+        assert interface["data"] == (pixels.ctypes.data, False) and interface["version"] == 3
+        return pixels
+
+    def infer(crop):
+        assert np.array_equal(crop[0], pixels[44:76, 94:126, 2::-1]) and crop.flags.c_contiguous
+        events.append("inferred")
+        return crop
+
+    stream = SimpleNamespace(synchronize=lambda: events.append("waited"))
+    cuda = SimpleNamespace(get_current_stream=lambda: stream)
+    cupy = SimpleNamespace(asarray=as_array, ascontiguousarray=np.ascontiguousarray, from_dlpack=np.asarray, cuda=cuda)
+    gpu, io_spec = SimpleNamespace(current=nullcontext), SimpleNamespace(crop_sizes=CROP_SIZES)
+    monkeypatch.setattr(deepstream, "ON_JETSON", on_jetson)
+    monkeypatch.setattr(deepstream, "mapped_frame", mapped)
+    session = SimpleNamespace(gpu=gpu, io_spec=io_spec, infer_on_device=infer)
+    faces = deepstream.upscale_faces("buffer", pyds, cupy, session)
+    assert next(faces).shape == (32, 32, 3)
+    if stops_early:
+        faces.close()
+    assert list(faces) == [] and events == ["inferred", "waited", *(["unmapped"] if on_jetson else [])]

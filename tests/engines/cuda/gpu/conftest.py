@@ -79,6 +79,22 @@ def library(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def nvbufsurface(tmp_path_factory):
+    """Path of the emulated ``libnvbufsurface.so.1.0.0`` of a Jetson; frames arrive in buffers of the real GStreamer."""
+    try:
+        ctypes.CDLL("libgstreamer-1.0.so.0")
+    except OSError:
+        pytest.skip("needs libgstreamer1.0-0")
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs gcc to build the emulated library")
+    path = tmp_path_factory.mktemp("surfaces") / "libnvbufsurface.so.1.0.0"
+    options = ["-O1", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", f"-Wl,-soname,{path.name}"]
+    subprocess.run([compiler, *options, str(FOLDER / "libnvbufsurface.c"), "-o", str(path)], check=True)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
 def workers(request):
     """(Device, bindings) -> the process that runs their tests."""
     processes = {}

@@ -25,6 +25,7 @@ struct Dim { unsigned x, y, z; };
 static thread_local Dim blockIdx, threadIdx, blockDim;
 #define __global__
 #include "kernels.cu"
+#include "egl_image.h"
 
 enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
        INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700,
@@ -65,6 +66,7 @@ static std::set<Stream *> streams;
 static std::set<Event *> events;
 static std::set<Graph *> graphs, executables;
 static std::set<Module *> modules;
+static std::set<EglImage *> surfaces;  // registered
 static std::map<std::pair<Module *, std::string>, std::unique_ptr<Function>> functions;
 static Stream legacy;  // the default stream: handles 0, 1 and 2
 static int retained = 0, sticky = OK, device_count = 1, driver_version = 13000;

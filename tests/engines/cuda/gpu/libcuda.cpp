@@ -8,7 +8,8 @@ extern "C" {
 void emulatedLeakCounter(long *out) {
     LOCKED;
     long held[] = {(long)device_memory.size(), (long)pinned_memory.size(), (long)streams.size(), (long)events.size(),
-                   (long)(graphs.size() + executables.size()), (long)modules.size(), retained, (long)stack.size()};
+                   (long)(graphs.size() + executables.size()), (long)modules.size(), retained, (long)stack.size(),
+                   (long)surfaces.size()};
     memcpy(out, held, sizeof held);
 }
 void emulatedConfigure(int devices, size_t memory, int driver) {
@@ -108,6 +109,28 @@ int cuMemcpyDtoDAsync_v2(uintptr_t target, uintptr_t source, size_t size, void *
     NEEDS_CONTEXT;
     if (!is_device_memory(target, size) || !is_device_memory(source, size)) return INVALID_VALUE;
     return enqueue(stream, [=] { memmove((void *)target, (void *)source, size); return OK; });
+}
+
+// Surfaces of a Jetson's video hardware: CUeglFrame of cudaEGL.h.
+struct EglFrame { void *planes[3]; unsigned width, height, depth, pitch, plane_count, channels; int type, color, format; };
+int cuGraphicsEGLRegisterImage(void **out, EglImage *image, unsigned) {
+    NEEDS_CONTEXT;
+    if (!image || !is_device_memory((uintptr_t)image->pixels, image->pitch * image->height)) return INVALID_VALUE;
+    surfaces.insert(image);
+    *out = image;
+    return OK;
+}
+int cuGraphicsResourceGetMappedEglFrame(EglFrame *out, void *resource, unsigned, unsigned) {
+    NEEDS_CONTEXT;
+    EglImage *image = (EglImage *)resource;
+    if (!surfaces.count(image)) return INVALID_HANDLE;
+    *out = {{image->pixels}, image->width, image->height, 1, image->pitch, image->planes, image->channels,
+            image->frame_type, 0, 1};
+    return OK;
+}
+int cuGraphicsUnregisterResource(void *resource) {
+    NEEDS_CONTEXT;
+    return surfaces.erase((EglImage *)resource) ? OK : INVALID_HANDLE;
 }
 
 int cuStreamCreate(void **out, unsigned) { NEEDS_CONTEXT; streams.insert((Stream *)(*out = new Stream)); return OK; }

@@ -15,7 +15,7 @@ class EmulatedGpu:
     """A GPU emulated on the CPU; its driver counts objects, and its streams run only when they are synchronized."""
 
     real, lost = False, False
-    KINDS = ("memory", "pinned", "streams", "events", "graphs", "modules", "contexts", "current")
+    KINDS = ("memory", "pinned", "streams", "events", "graphs", "modules", "contexts", "current", "surfaces")
 
     def __init__(self, library):
         self._library = library
