@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...engines.bundle.card import PRECISIONS
-from ...engines.tensorrt.api import RTX
+from ...engines.tensorrt.api import RTX, TENSORRT
 from .console import print_losses, progress, say
 from .options import Command, engine_option, identity_option, option_name, path_option, set_option
 
@@ -151,6 +151,10 @@ def _build(
 
         bundle = precisions.add_precisions(bundle, given.get("faces"), given.get("detection_data"), say)
     reason = why_not_compiled(engine)
+    if engine == TENSORRT.engine and (reason or no_compile):
+        from ...converters.builder_check import check_with_builder
+
+        check_with_builder(bundle, say)
     if reason:
         say(f"prepared, not compiled: {reason}; copy it to the device and run: facesr-edge build {bundle.folder.name}")
     elif not no_compile:

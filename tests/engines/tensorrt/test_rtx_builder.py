@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 from click.testing import CliRunner
+from facesr_edge.converters.builder_check import check_with_builder
 from facesr_edge.converters.static_graph import static_graph
 from facesr_edge.engines.bundle.bundle import open_bundle
 from facesr_edge.engines.errors import BuildError
@@ -47,7 +48,24 @@ def test_low_precisions_are_executed_on_every_gpu(name, precision):
     assert len(rows) == len(FROM_AMPERE) and not any(row.problem for row in rows)
     for row in rows:
         assert row.executed[precision] == row.promised[precision] > 5, row
+        assert not row.executed.get("fp32"), row
         assert row.nbytes < 15e6
+
+
+def test_fp16_needs_no_kernel_that_turing_lacks():
+    rows = build_engines([catalogue.find(name) for name in ("edge-tiny-x4-camera", "idrn-x4")], ["fp16"], ["7.5"], 1)
+    assert not any(row.problem for row in rows) and all(row.executed["fp16"] > 5 for row in rows)
+
+
+def test_int8_that_is_not_executed_is_an_error():
+    """TensorRT for RTX builds INT8 graphs for Turing in FP16, without a warning."""
+    (row,) = build_engines([catalogue.find("edge-nano-x4")], ["int8"], ["7.5"], sizes=1)
+    assert re.search(r"for 32x32 px has no layer in INT8: \d+ fp16; build in another precision", row.problem)
+
+
+def test_edge_tiny_takes_few_kernels():
+    (row,) = build_engines([catalogue.find("edge-tiny-x4")], ["fp16"], ["8.9"], sizes=1)
+    assert row.kernels <= 16
 
 
 def test_a_bundle_is_built_ahead_of_time(tmp_path):
@@ -60,6 +78,19 @@ def test_a_bundle_is_built_ahead_of_time(tmp_path):
     assert all(info.layers[f"{side}x{side}"]["kernels"] > 5 for side in bundle.card.io_spec.crop_sizes)
     assert json.loads(bundle.read("layers.json"))["64x64"][0].keys() == {"name", "kind", "precision"}
     assert "not tried yet" in done.output and RTX.name in invoke("inspect", tmp_path / "rtx").output
+
+
+def test_a_bundle_for_a_device_is_checked_before_it_is_shipped():
+    lines = []
+    check_with_builder(catalogue.find("edge-nano-x4"), lines.append)
+    assert len(lines) == 1 and re.search(r"checked with .* 8\.6: all 7 input sizes are built \(\d+ kernels", lines[0])
+
+
+def test_a_graph_that_the_builder_refuses_is_told(monkeypatch):
+    lines = []
+    monkeypatch.setattr("facesr_edge.converters.builder_check.static_graph", lambda graph, *size: b"not a graph")
+    check_with_builder(catalogue.find("edge-nano-x4"), lines.append)
+    assert len(lines) == 1 and "cannot parse the graph" in lines[0] and "may fail on the device" in lines[0]
 
 
 def test_an_invalid_graph_is_one_line(tmp_path, monkeypatch):
