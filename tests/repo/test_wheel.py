@@ -10,7 +10,7 @@ import pytest
 from facesr_edge.zoo import catalogue
 
 MAX_MB = 80
-SUFFIXES = (".py", ".html", ".sh", ".json", ".onnx", ".safetensors", ".typed", ".h", ".cu")
+SUFFIXES = (".py", ".html", ".sh", ".json", ".onnx", ".safetensors", ".typed", ".h", ".cu", ".csv")
 
 
 @pytest.fixture(scope="module")

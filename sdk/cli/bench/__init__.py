@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from . import engines, pareto, peers, pipeline, tables
+from . import engines, pareto, peers, pipeline, predict, tables
 
 
 @click.group("bench", short_help="Benchmarks of networks, pipeline, and other software.")
@@ -12,5 +12,5 @@ def command() -> None:
     """Benchmark networks, pipeline and other software on this machine."""
 
 
-for module in (pipeline, peers, tables, pareto, engines):
+for module in (pipeline, peers, tables, pareto, engines, predict):
     command.add_command(module.command)

@@ -1,0 +1,1 @@
+"""Latency prediction for devices that are not at hand: a roofline model, fitted to published measurements."""
