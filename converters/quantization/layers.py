@@ -20,10 +20,11 @@ MEASURED_SIDE = 64
 """Height and width at which MACs are counted if the graph has dynamic sides; shares barely depend on it."""
 
 
-def excluded_description(model: onnx.ModelProto) -> str:
+def excluded_description(model: onnx.ModelProto, for_gpu: bool = False) -> str:
     """Describe `excluded_nodes` for messages."""
     _, last = boundary_convolutions(model)
-    return "first and last convolutions" if excluded_nodes(model) & last else "first convolution"
+    description = "first and last convolutions" if excluded_nodes(model) & last else "first convolution"
+    return f"{description}, depthwise convolutions" if for_gpu and depthwise_convolutions(model) else description
 
 
 def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
@@ -37,8 +38,11 @@ def stages(model: onnx.ModelProto) -> dict[str, list[str]]:
     return names
 
 
-def excluded_nodes(model: onnx.ModelProto) -> set[str]:
+def excluded_nodes(model: onnx.ModelProto, for_gpu: bool = False) -> set[str]:
     """Names of the convolutions that are never quantized: the first, the last if it has few channels, and others.
+
+    For TensorRT, depthwise ones are not either: they are limited by memory, and to each of their channels TensorRT for
+    RTX adds three of zeros for INT8, which it stores in the engine: 148 MB for five sizes of the detector.
 
     The first reads three color channels, the last may write as few: INT8 kernels gain nothing there. A last convolution
     before a pixel shuffle has more channels and is quantized. Those of the consistency projection are not.
@@ -48,7 +52,14 @@ def excluded_nodes(model: onnx.ModelProto) -> set[str]:
     narrow = {node.name for node in _convolutions(model) if channels.get(node.input[1], 0) < MIN_INT8_CHANNELS}
     projection = {node.name for node in model.graph.node if node.op_type == "Conv"}
     projection -= {node.name for node in _convolutions(model)}
-    return first | (last & narrow) | projection
+    return first | (last & narrow) | projection | (depthwise_convolutions(model) if for_gpu else set())
+
+
+def depthwise_convolutions(model: onnx.ModelProto) -> set[str]:
+    """Names of the convolutions with one input channel per group."""
+    channels = {tensor.name: tensor.dims[1] for tensor in model.graph.initializer if len(tensor.dims) == 4}
+    groups = {node.name: {a.name: a.i for a in node.attribute}.get("group", 1) for node in _convolutions(model)}
+    return {node.name for node in _convolutions(model) if groups[node.name] > 1 and channels.get(node.input[1]) == 1}
 
 
 def boundary_convolutions(model: onnx.ModelProto) -> tuple[set[str], set[str]]:

@@ -184,4 +184,4 @@ def ptq_unchecked(
         if qdq_format == "tensorrt":
             source, _ = _fp16_source(target, fp32_path, path.with_name(FP16_ONNX), source.ranges, lambda line: None)
         model = onnx.load(source.path)
-        write_int8(model, source, path, excluded_nodes(model))
+        write_int8(model, source, path, excluded_nodes(model, qdq_format == "tensorrt"))

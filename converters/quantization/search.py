@@ -113,7 +113,8 @@ def search(
         BuildError: there is nothing to quantize, or quantization failed.
     """
     model = onnx.load(source.path)
-    excluded, description = excluded_nodes(model), excluded_description(model)
+    for_gpu = source.qdq_format == "tensorrt"
+    excluded, description = excluded_nodes(model, for_gpu), excluded_description(model, for_gpu)
     groups = {stage: [name for name in names if name not in excluded] for stage, names in stages(model).items()}
     groups = {stage: names for stage, names in groups.items() if names}
     if not groups:
@@ -179,7 +180,8 @@ def stage_sensitivity(
     Squared, because independent rounding errors add up by their squares.
     """
     inputs = check.batches[:SENSITIVITY_INPUTS]
-    all_convolutions = {name for names in groups.values() for name in names} | excluded_nodes(model)
+    all_convolutions = {name for names in groups.values() for name in names}
+    all_convolutions |= excluded_nodes(model, source.qdq_format == "tensorrt")
     expected = _run(fp32.onnx, inputs)
     errors: dict[str, float] = {}
     with TemporaryDirectory() as folder:
