@@ -7,6 +7,7 @@ from typing import Any
 
 from ..engines.bundle.bundle import CARD, Bundle
 from ..engines.bundle.card import Card
+from ..engines.bundle.engine_info import EngineInfo
 from ..engines.bundle.io_spec import IOSpec
 from ..engines.registry import choose_engine
 
@@ -54,7 +55,7 @@ def sections(bundle: Bundle) -> list[tuple[str, Rows]]:
         (f"{card.name}, {card.io_spec.task}", _overview(bundle)),
         ("Files, SHA-256", [(name, digest) for name, digest in card.files.items()]),
         ("Parity: error of each conversion step, on real faces", _rows(card.parity)),
-        ("Engine: compiled for", _rows(asdict(card.engine)) if card.engine else []),
+        ("Engine: compiled for", _engine(card.engine) if card.engine else []),
         *[(f"Evaluation: {evaluation.title}", _rows(evaluation.metrics)) for evaluation in card.evaluations],
         ("Training", _rows(card.training)),
         ("Limitations", [("·", limitation) for limitation in card.limitations]),
@@ -77,6 +78,14 @@ def _overview(bundle: Bundle) -> Rows:
         ("engine auto", str(choose_engine(bundle, measure=False))),
         ("licence", card.licence or "not stated"),
     ]
+
+
+def _engine(info: EngineInfo) -> Rows:
+    """What the engines were compiled for, without what the card does not state, and the layers of each in a row."""
+    values = {key: value for key, value in asdict(info).items() if value not in ("", (), {}, None, 0, False)}
+    layers = values.pop("layers", {})
+    counts = [", ".join(f"{count} {name}" for name, count in one.items()) for one in layers.values()]
+    return [*_rows(values), *[(f"engine {size}", text) for size, text in zip(layers, counts, strict=True)]]
 
 
 def _input(io_spec: IOSpec) -> str:

@@ -223,7 +223,7 @@ def _check_precision(precision: str, plan: Plan, size: Size) -> None:
         found = ", ".join(f"{count} {name}" for name, count in executed.items() if name != "kernels")
         raise BuildError(
             f"the engine for {size[1]}x{size[0]} px has no layer in {precision.upper()}: {found}; "
-            "build in another precision, or use another version of TensorRT"
+            "build in another precision, for other GPUs, or with another version of TensorRT"
         )
 
 
