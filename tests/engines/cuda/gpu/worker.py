@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 from machines import EmulatedGpu, RealGpu
 
+sys.path.append(str(Path(__file__).parents[3]))  # of `support`
+
 TIMEOUT = 60
 """Seconds for a test on a real GPU; a stream that never finishes would block all tests."""
 
