@@ -3,13 +3,11 @@
 Crops: `copy_window`, `pad_edge`. An artificial border would be upscaled as detail. The GPU kernels `gather_bgr` and
 `gather_nv12` are equivalent to `copy_window`.
 
-Detector inputs: `pad_grey`, `fill_grey`, `grey_rows`. The border of the constant `GREY` is on the right and at the
-bottom, so that box coordinates are unaffected.
+Detector inputs: `pad_grey`, `fill_grey`. The border of the constant `GREY` is on the right and at the
+bottom, so that box coordinates are unaffected. The GPU kernel `fill_cells` is equivalent.
 """
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -78,9 +76,3 @@ def fill_grey(buffer: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
     buffer[height:] = GREY
     buffer[:height, width:] = GREY
     return buffer[:height, :width]
-
-
-@lru_cache(maxsize=4)
-def grey_rows(height: int, width: int) -> NDArray[np.uint8]:
-    """(height, width, 3) uint8 of grey, cached: the bottom padding of a frame in GPU memory."""
-    return np.full((height, width, 3), GREY, np.uint8)

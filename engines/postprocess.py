@@ -114,9 +114,20 @@ def decode(maps: NDArray[np.float32], height: int, width: int, score: float) -> 
     Returns:
         Detections in pixels of the network input, unordered.
     """
-    corners, strides = _grid(height, width)
     kept = np.flatnonzero(maps[:, 0] >= score)
-    rows, corner, stride = maps[kept], corners[kept], strides[kept]
+    return decode_rows(maps[kept], kept, height, width)
+
+
+def decode_rows(rows: NDArray[np.float32], cells: NDArray[np.integer[Any]], height: int, width: int) -> Detections:
+    """Decode some rows of the output maps of one image, before suppression.
+
+    Args:
+        rows: (n, 15), of the maps.
+        cells: (n,), their indices in the maps.
+        height, width: of the network input, multiples of 32.
+    """
+    corners, strides = _grid(height, width)
+    corner, stride = corners[cells], strides[cells]
     center = (corner + rows[:, 1:3]) * stride
     half = np.exp(np.clip(rows[:, 3:5], -8, 8)) * stride / 2
     landmarks = (corner[:, None] + rows[:, 5:].reshape(-1, 5, 2)) * stride[:, None]

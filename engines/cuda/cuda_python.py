@@ -106,6 +106,9 @@ class CudaPython:
     def copy_dtod(self, target: int, source: int, nbytes: int, stream: int) -> None:
         self._call(self._cu.cuMemcpyDtoDAsync, target, source, nbytes, stream)
 
+    def fill(self, address: int, value: int, nbytes: int, stream: int) -> None:
+        self._call(self._cu.cuMemsetD8Async, address, value, nbytes, stream)
+
     def stream_create(self) -> int:
         return int(self._call(self._cu.cuStreamCreate, self._cu.CUstream_flags.CU_STREAM_NON_BLOCKING))
 
@@ -128,6 +131,15 @@ class CudaPython:
 
     def event_record(self, event: int, stream: int) -> None:
         self._call(self._cu.cuEventRecord, event, stream)
+
+    def event_reached(self, event: int) -> bool:
+        status, *_ = self._cu.cuEventQuery(event)
+        if status not in (self._cu.CUresult.CUDA_SUCCESS, self._cu.CUresult.CUDA_ERROR_NOT_READY):
+            raise driver_error("cuEventQuery", getattr(status, "name", str(status)))
+        return bool(status == self._cu.CUresult.CUDA_SUCCESS)
+
+    def event_synchronize(self, event: int) -> None:
+        self._call(self._cu.cuEventSynchronize, event)
 
     def event_elapsed_ms(self, start: int, end: int) -> float:
         self._call(self._cu.cuEventSynchronize, end)

@@ -157,6 +157,13 @@ class Gpu(Context):
             stream.api().copy_dtod(target.pointer, source.pointer, source.nbytes, stream.handle)
         target.stream = stream
 
+    def fill(self, array: DeviceArray, value: int, stream: Stream) -> None:
+        """Queue setting all bytes of a contiguous array to a value; raises an EngineError as `upload` does."""
+        _check_copy(array, array.contiguous, array)
+        with self.current():
+            stream.api().fill(array.pointer, value, array.nbytes, stream.handle)
+        array.stream = stream
+
 
 def _check_copy(one: NDArray[Any] | DeviceArray, contiguous: bool, other: DeviceArray) -> None:
     if one.shape != other.shape or one.dtype != other.dtype:

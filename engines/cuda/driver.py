@@ -75,6 +75,9 @@ class Driver(Protocol):
     def copy_dtod(self, target: int, source: int, nbytes: int, stream: int) -> None:
         """Queue a copy within device memory."""
 
+    def fill(self, address: int, value: int, nbytes: int, stream: int) -> None:
+        """Queue setting bytes of device memory to a value."""
+
     def stream_create(self) -> int:
         """Create a stream that does not synchronize with the default stream."""
 
@@ -92,6 +95,12 @@ class Driver(Protocol):
 
     def event_record(self, event: int, stream: int) -> None:
         """Record the event on a stream."""
+
+    def event_reached(self, event: int) -> bool:
+        """Whether the work before the last record of the event is done; does not block."""
+
+    def event_synchronize(self, event: int) -> None:
+        """Block until the work before the last record of the event is done."""
 
     def event_elapsed_ms(self, start: int, end: int) -> float:
         """Time between two recorded events in ms; blocks until the second is reached."""

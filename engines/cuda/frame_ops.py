@@ -1,4 +1,4 @@
-"""Frame operations on the GPU: crop windows, enlarge the background, paste the faces."""
+"""Frame operations on the GPU: detector inputs and candidates, crop windows, enlarged background, pasted faces."""
 
 from __future__ import annotations
 
@@ -23,11 +23,21 @@ FACE_DTYPE = np.dtype(
     [("pixels", np.uint64), ("x", np.int32), ("y", np.int32), ("side", np.int32), ("padding", np.int32)]
 )
 """``struct Face`` of ``pixels.h``."""
+CORNERS_DTYPE = np.dtype([("xy", np.int32, (128, 2))])
+CELL_DTYPE = np.dtype(
+    [(name, np.int32) for name in ("x", "y", "width", "height", "left", "top", "out_width", "out_height", "halvings")]
+)
+CELLS_DTYPE = np.dtype([("count", np.int32), ("cells", CELL_DTYPE, 32)])
+CANDIDATE_DTYPE = np.dtype([("cell", np.int32), ("values", np.float32, 15)])
 
 COLOR_SPACES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 """Standard -> luma coefficients of red (Kr) and blue (Kb)."""
 
 _BLOCK = (32, 8, 1)
+
+Cell = tuple[int, int, int, int, int, int, int, int, int]
+"""Window of the frame (left, top, width, height), its place in a network input (left, top, width, height), and how
+often it is halved before it is resized, 0 to 3."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,27 +95,74 @@ class FrameOps:
         self._table = None
 
     def gather(self, frame: DeviceArray | Nv12, windows: Sequence[tuple[int, int]], out: DeviceArray) -> None:
-        """Copy windows of one side out of a frame; outside of the frame its edge is replicated.
+        """Copy windows of one size out of a frame; outside of the frame its edge is replicated.
 
         Args:
             frame: (H, W, 3) uint8 BGR, rows may be padded; or NV12.
             windows: left column and top row of each, in frame pixels.
-            out: (n, S, S, 3) uint8 BGR, written.
+            out: (n, h, w, 3) uint8 BGR, written.
         """
-        side = _square_side(out, len(windows))
-        if not windows:
-            return
-        corners = self._upload_table(np.array(windows, np.int32))
-        grid = _grid(side, side, len(windows))
+        height, width = _images_hw(out, len(windows))
+        most = CORNERS_DTYPE["xy"].shape[0]
+        for start in range(0, len(windows), most):
+            part = windows[start : start + most]
+            corners = np.zeros(1, CORNERS_DTYPE)[0]
+            corners["xy"][: len(part)] = part
+            self._gather(frame, corners, out.narrow(start, len(part)), _grid(width, height, len(part)))
+        out.stream = self._stream
+
+    def _gather(
+        self, frame: DeviceArray | Nv12, corners: np.void, out: DeviceArray, grid: tuple[int, int, int]
+    ) -> None:
+        rows, columns = out.shape[1:3]
         if isinstance(frame, Nv12):
             height, width = frame.luma.shape
             pitches = frame.luma.strides[0], frame.chroma.strides[0]
             coefficients = tuple(np.float32(value) for value in COLOR_SPACES[frame.color_space])
-            planes = frame.luma, frame.chroma
-            self._launch("gather_nv12", grid, *planes, *pitches, width, height, *coefficients, corners, out, side)
+            planes = frame.luma, frame.chroma, *pitches
+            self._launch("gather_nv12", grid, *planes, width, height, *coefficients, corners, out, columns, rows)
         else:
-            self._launch("gather_bgr", grid, *_image_arguments(frame), corners, out, side)
+            self._launch("gather_bgr", grid, *_image_arguments(frame), corners, out, columns, rows)
+
+    def fill_cells(self, frame: DeviceArray, cells: Sequence[Cell], padding: int, out: DeviceArray) -> None:
+        """Make a detector input of resized windows of a frame. The pixels equal those of OpenCV on x86.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR, rows may be padded.
+            cells: windows of the frame and their places, which do not overlap.
+            padding: value of all other pixels, 0 to 255.
+            out: (1, h, w, 3) uint8 BGR, written.
+        """
+        height, width = _images_hw(out, 1)
+        most = CELLS_DTYPE["cells"].shape[0]
+        for start in range(0, max(len(cells), 1), most):
+            part = cells[start : start + most]
+            table = np.zeros(1, CELLS_DTYPE)[0]
+            table["count"], table["cells"][: len(part)] = len(part), part
+            arguments = *_image_arguments(frame), table, out, width, height, -1 if start else padding
+            self._launch("fill_cells", _grid(width, height, 1), *arguments)
         out.stream = self._stream
+
+    def append_candidates(
+        self, maps: DeviceArray, min_score: float, first: int, found: DeviceArray, candidates: DeviceArray
+    ) -> None:
+        """Append the rows of a detector's output whose score is high enough, in any order.
+
+        Args:
+            maps: (1, A, 15) float32; the score comes first.
+            min_score: minimum score, 0..1.
+            first: number of its first row.
+            found: (1,) int32, counts the candidates of all calls.
+            candidates: (n,) `CANDIDATE_DTYPE`, with space for all rows of all calls.
+        """
+        if maps.dtype != np.float32 or maps.shape[::2] != (1, 15) or not maps.contiguous:
+            raise EngineError(f"expected contiguous maps of (1, A, 15) float32, got {maps.shape} {maps.dtype}")
+        count = maps.shape[1]
+        if candidates.dtype != CANDIDATE_DTYPE or candidates.shape[0] < first + count:
+            raise EngineError(f"expected space for {first + count} candidates, got {candidates.shape}")
+        grid = -(-count // (_BLOCK[0] * _BLOCK[1])), 1, 1
+        self._launch("append_candidates", grid, maps, count, np.float32(min_score), first, found, candidates)
+        candidates.stream = found.stream = self._stream
 
     def enlarge(self, frame: DeviceArray, out: DeviceArray) -> None:
         """Enlarge a frame by an integer factor, bicubic: the background of the composite.
@@ -185,14 +242,13 @@ def _image_arguments(frame: DeviceArray) -> tuple[DeviceArray, int, int, int]:
     return frame, frame.strides[0], width, height
 
 
-def _square_side(images: DeviceArray, count: int | None) -> int:
-    """Side of contiguous square images: of a batch of `count`, or of a single one if None."""
-    *batch, height, width, channels = images.shape if len(images.shape) > 2 else (0, 0, 0)
-    valid = batch == ([] if count is None else [count]) and height == width and channels == 3
-    if not valid or images.dtype != np.uint8 or not images.contiguous:
-        expected = "(S, S, 3)" if count is None else f"({count}, S, S, 3)"
-        raise EngineError(f"expected contiguous {expected} uint8 on the GPU, got {images.shape} {images.dtype}")
-    return height
+def _images_hw(images: DeviceArray, count: int) -> tuple[int, int]:
+    """Height and width of a contiguous batch of `count` images."""
+    shape = images.shape
+    valid = len(shape) == 4 and shape[0] == count and shape[3] == 3 and images.dtype == np.uint8
+    if not valid or not images.contiguous:
+        raise EngineError(f"expected contiguous ({count}, H, W, 3) uint8 on the GPU, got {shape} {images.dtype}")
+    return shape[1], shape[2]
 
 
 def _common_scale(faces: Sequence[tuple[Window, DeviceArray]], outscale: int) -> int:
@@ -202,7 +258,9 @@ def _common_scale(faces: Sequence[tuple[Window, DeviceArray]], outscale: int) ->
     if len(scales) != 1 or scale not in scales or not 1 <= outscale <= scale:
         raise EngineError(f"expected faces of one integer scale of at least {outscale}, got {sorted(scales)}")
     for _, pixels in faces:
-        _square_side(pixels, None)
+        side, dtype = pixels.shape[0], pixels.dtype
+        if pixels.shape != (side, side, 3) or dtype != np.uint8 or not pixels.contiguous:
+            raise EngineError(f"expected contiguous (S, S, 3) uint8 on the GPU, got {pixels.shape} {dtype}")
     return scale
 
 

@@ -114,6 +114,9 @@ class PyCuda:
     def copy_dtod(self, target: int, source: int, nbytes: int, stream: int) -> None:
         self._call(self._cu.memcpy_dtod_async, target, source, nbytes, self._objects[stream])
 
+    def fill(self, address: int, value: int, nbytes: int, stream: int) -> None:
+        self._call(self._cu.memset_d8_async, address, value, nbytes, self._objects[stream])
+
     def stream_create(self) -> int:
         stream = self._call(self._cu.Stream, 1)  # CU_STREAM_NON_BLOCKING
         return self._store(stream.handle, stream)
@@ -133,6 +136,12 @@ class PyCuda:
 
     def event_record(self, event: int, stream: int) -> None:
         self._call(self._objects[event].record, self._objects[stream])
+
+    def event_reached(self, event: int) -> bool:
+        return bool(self._call(self._objects[event].query))
+
+    def event_synchronize(self, event: int) -> None:
+        self._call(self._objects[event].synchronize)
 
     def event_elapsed_ms(self, start: int, end: int) -> float:
         self._call(self._objects[end].synchronize)

@@ -56,6 +56,18 @@ class Event(Owned):
         with self._context.current():
             api.event_record(self._handle, stream.handle)
 
+    def reached(self) -> bool:
+        """Whether the work before the last record is done; raises an EngineError if it failed. Does not block."""
+        api = self.api()
+        with self._context.current():
+            return api.event_reached(self._handle)
+
+    def synchronize(self) -> None:
+        """Block until the work before the last record is done; raises an EngineError if it failed."""
+        api = self.api()
+        with self._context.current():
+            api.event_synchronize(self._handle)
+
     def milliseconds_since(self, earlier: Event) -> float:
         """GPU time from an earlier event to this one, in ms; blocks until this event is reached."""
         api = self.api()

@@ -12,7 +12,7 @@ from ...engines.cuda import dlpack
 from ...engines.cuda.array import DeviceArray
 from ...engines.cuda.frame_ops import Nv12
 from ...engines.errors import InputError
-from ...engines.padding import fill_grey, grey_rows
+from ...engines.padding import fill_grey
 from ..pipeline.frame import Frame
 from ..pipeline.tiling import Plan
 from .context import GpuContext
@@ -25,7 +25,7 @@ class GpuFrame:
     Args:
         pixels: (H, W, 3) uint8 BGR; rows may be padded if it was uploaded.
         network_input: (1, H', W', 3), the frame with grey padding, which the detector reads; None if the detector does
-            not see the whole frame at full size, or if a frame in GPU memory would need padding between its rows.
+            not see the whole frame at full size, or if a frame in GPU memory needs padding.
         plan: detector passes over the frame.
         source: the frame in host memory; None if it came in GPU memory.
     """
@@ -81,15 +81,8 @@ class FrameUploader:
         pixels = self._bgr(frame)
         height, width = pixels.shape[:2]
         plan = self._plan_for(width, height)
-        padded_height, padded_width = plan.passes[0].network_hw
-        if plan.kind != "full" or padded_width != width:
-            return GpuFrame(pixels, None, plan, None)
-        padded = self._buffers.device("frame", (1, padded_height, padded_width, 3))
-        self._gpu.copy(pixels, padded.part(pixels.shape), self._stream)
-        if padded_height > height:
-            grey = grey_rows(padded_height - height, padded_width)
-            self._gpu.upload(grey, padded.part(grey.shape, start=pixels.nbytes), self._stream)
-        return GpuFrame(pixels, padded, plan, None)
+        fits = plan.kind == "full" and plan.passes[0].network_hw == (height, width)
+        return GpuFrame(pixels, pixels.part((1, height, width, 3)) if fits else None, plan, None)
 
     def _bgr(self, frame: Any) -> DeviceArray:
         """Contiguous BGR; without a copy if it has this layout."""
@@ -99,11 +92,11 @@ class FrameUploader:
         view = self._gpu.view(frame, self._stream)
         if view.dtype != np.uint8 or len(view.shape) != 3 or view.shape[2] != 3 or 0 in view.shape:
             raise InputError(f"expected a frame of (H, W, 3) uint8 BGR on the GPU, got {view.shape} {view.dtype}")
+        view.stream = self._stream  # which waits for the owner's; readers on other streams wait for it
         return view if view.contiguous else self._gather(view, *view.shape[:2])
 
     def _gather(self, frame: DeviceArray | Nv12, height: int, width: int) -> DeviceArray:
-        """Copy the frame as square windows of its width, one below the other: their rows are contiguous."""
-        corners = [(0, top) for top in range(0, height, width)]
-        windows = self._buffers.device("windows", (len(corners), width, width, 3))
-        self._ops.gather(frame, corners, windows)
-        return windows.part((height, width, 3))
+        """Copy the frame as one window; its rows are contiguous."""
+        window = self._buffers.device("frame", (1, height, width, 3))
+        self._ops.gather(frame, [(0, 0)], window)
+        return window[0]

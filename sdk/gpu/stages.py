@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 
 from ...engines.cuda.array import DeviceArray
 from ...engines.errors import EngineError
-from ...engines.postprocess import NMS_IOU, Detections, decode, nms
+from ...engines.postprocess import Detections
 from ...engines.session import Output, Session
 from ..pipeline.crop import Crops, Window, group_by_side
-from ..pipeline.detect import Detector, merge_overview
+from ..pipeline.detect import Detector, merge_passes, merge_regions
 from ..pipeline.frame import Frame
 from ..pipeline.paste import FEATHER, paste
 from ..pipeline.regions import RegionPlan
@@ -24,6 +23,7 @@ from ..pipeline.results import Face
 from ..pipeline.upscale import faces_from
 from ..profiling.timing import Span
 from .context import DeviceSession, GpuContext, GpuTimer
+from .detect import Candidates, NetworkInput, input_of
 from .frame import FrameUploader, GpuFrame, is_gpu_frame
 
 
@@ -48,13 +48,13 @@ class GpuStages:
     """`Stages` on a GPU; the results equal those of `CpuStages`, to a grey level of the composite.
 
     A frame is uploaded once, through page-locked memory, or used where it is in GPU memory. The detector reads it there
-    if it sees the whole frame at full size. Resized passes, tiles and the overview are made from the frame in host
-    memory, and so is every pass over a frame in GPU memory whose width must be padded. Boxes are decoded on the host.
-    A frame in GPU memory is downloaded once, for `FrameResult.source` and those passes: "detect.download" in the
-    timings. If outscale exceeds the network's scale, faces are pasted on the host.
+    if it sees the whole frame at full size; resized passes, tiles and the overview are made there by a kernel. Of the
+    detector's output, only candidates are downloaded; they are decoded and suppressed on the host. A frame in GPU
+    memory is downloaded once, for `FrameResult.source`: "detect.download" in the timings. If outscale exceeds the
+    network's scale, faces are pasted on the host.
 
-    Stages are timed by CUDA events on the stream; work of the host alone (passes from host memory, copies out of
-    page-locked memory) by the host's clock. Parts in addition to those of `CpuStages` are "detect.upload",
+    Stages are timed by CUDA events on the stream; work of the host alone (copies out of page-locked memory) by the
+    host's clock. Parts in addition to those of `CpuStages` are "detect.upload",
     "detect.download" and "paste.download".
 
     Args:
@@ -114,40 +114,32 @@ class GpuStages:
 
     def detect(self, frame: GpuFrame, timer: GpuTimer, score: float | None = None) -> tuple[Frame, Detections]:
         """See `Stages.detect`. Synchronizes the stream, since boxes are decoded on the host."""
-        context, network_input = self._context, frame.network_input
-        infer = partial(self._host_maps, timer)
-        maps = None if network_input is None else self._queue_detector(network_input, timer)
+        context, passes = self._context, frame.plan.all_passes
+        inputs = [input_of(passes[0], frame.network_input), *map(input_of, passes[1:])]
+        candidates = self._queue_detector(frame, inputs, score, timer)
         if frame.source is None:
             with timer.stage("detect.download"):
                 pixels = context.download("source", frame.pixels)
         context.stream.synchronize()
         source = frame.source or Frame(pixels.copy())
-        if network_input is None or maps is None:
-            return source, self._detector.detect(source.pixels, score=score, infer=infer)
-        height, width = network_input.shape[1:3]
-        detections = decode(maps[0], height, width, self._detector.score if score is None else score)
-        if frame.plan.overview:
-            overview = self._detector.run_pass(source.pixels, frame.plan.overview, infer, score)
-            detections = merge_overview(detections, overview, frame.plan)
-        return source, nms(detections, NMS_IOU)
+        return source, merge_passes(frame.plan, candidates.decode())
 
     def detect_around(self, frame: GpuFrame, regions: RegionPlan, score: float, timer: GpuTimer) -> Detections:
-        """See `Stages.detect_around`; the network input is made from the frame in host memory."""
-        if frame.source is None:
-            raise EngineError("expected a frame in host memory; detect in the whole frame")
-        infer = partial(self._host_maps, timer)
-        return self._detector.detect_around(frame.source.pixels, regions, score=score, infer=infer)
+        """See `Stages.detect_around`. Synchronizes the stream."""
+        inputs = [NetworkInput(regions.cells, regions.network_hw)] if regions.cells else []
+        if regions.overview and regions.plan.overview:
+            inputs.append(input_of(regions.plan.overview))
+        candidates = self._queue_detector(frame, inputs, score, timer)
+        self._context.stream.synchronize()
+        found = candidates.decode()
+        canvas = found.pop(0) if regions.cells else Detections.empty()
+        return merge_regions(regions, canvas, found[0] if found else Detections.empty())
 
-    def _queue_detector(self, network_input: DeviceArray, timer: GpuTimer) -> NDArray[Any]:
-        """Output maps, (1, A, 15) float32, once the stream is synchronized."""
-        context = self._context
-        with timer.stage("detect.network"):
-            maps = context.gpu.view(self._detector_session.infer_on_device(network_input), context.stream)
-        return context.download("maps", maps)
-
-    def _host_maps(self, timer: GpuTimer, batch: NDArray[np.uint8]) -> NDArray[Any]:
-        with timer.host_stage("detect.network"):
-            return self._detector_session.infer(batch)
+    def _queue_detector(
+        self, frame: GpuFrame, inputs: list[NetworkInput], score: float | None, timer: GpuTimer
+    ) -> Candidates:
+        min_score = self._detector.min_score(score)
+        return Candidates(self._context, self._detector_session, frame.pixels, inputs, min_score, timer)
 
     def crop(self, frame: GpuFrame, windows: dict[int, Window]) -> list[GpuCrops]:
         """See `Stages.crop`."""

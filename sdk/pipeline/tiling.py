@@ -74,10 +74,14 @@ class Plan:
         return "tiles" if len(self.passes) > 1 else "reduced" if self.scale < 1 else "full"
 
     @property
+    def all_passes(self) -> tuple[DetectorPass, ...]:
+        """The passes, and the overview last."""
+        return (*self.passes, self.overview) if self.overview else self.passes
+
+    @property
     def megapixels(self) -> float:
         """Millions of network input pixels a frame, padding included; the detector's time is proportional."""
-        passes = [*self.passes, *([self.overview] if self.overview else [])]
-        return sum(one.network_hw[0] * one.network_hw[1] for one in passes) / 1e6
+        return sum(one.network_hw[0] * one.network_hw[1] for one in self.all_passes) / 1e6
 
     @property
     def largest_face(self) -> float:

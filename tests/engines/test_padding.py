@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from facesr_edge.engines.bundle.io_spec import IOSpec
-from facesr_edge.engines.padding import GREY, copy_window, grey_rows, pad_edge, pad_grey
+from facesr_edge.engines.padding import GREY, copy_window, pad_edge, pad_grey
 
 DETECTOR = IOSpec("face-detection", multiple=32)
 
@@ -19,10 +19,6 @@ def test_an_image_is_padded_with_grey_on_the_right_and_at_the_bottom_and_the_buf
 def test_an_image_of_a_valid_size_is_not_copied():
     image = np.zeros((64, 96, 3), np.uint8)
     assert pad_grey(image, DETECTOR) is image
-
-
-def test_grey_rows_are_grey():
-    assert grey_rows(2, 5).shape == (2, 5, 3) and (grey_rows(2, 5) == GREY).all()
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (3, 2), (-2, 1), (4, -3), (-2, -3)])

@@ -110,7 +110,6 @@ def main():
     from facesr_edge.sdk.pipeline.detect import Detector
     from facesr_edge.sdk.pipeline.pipeline import Pipeline
     from facesr_edge.zoo import catalogue
-
     from support.gpu_engines import OrtOnGpuArrays
 
     frames_of_stream = int(sys.argv[2]) if len(sys.argv) > 2 else 4

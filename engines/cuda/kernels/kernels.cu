@@ -4,25 +4,51 @@
 #define THREAD_X (int)(blockIdx.x * blockDim.x + threadIdx.x)
 #define THREAD_Y (int)(blockIdx.y * blockDim.y + threadIdx.y)
 
-// Crop windows of one side. windows (n, 2): left, top; out (n, side, side, 3). blockIdx.z: window.
-extern "C" __global__ void gather_bgr(const byte *frame, int pitch, int width, int height, const int *windows,
-                                      byte *out, int side) {
+// Windows of one size. out (n, rows, columns, 3). blockIdx.z: window, at most MAX_WINDOWS.
+extern "C" __global__ void gather_bgr(const byte *frame, int pitch, int width, int height, Corners corners, byte *out,
+                                      int columns, int rows) {
     int x = THREAD_X, y = THREAD_Y, n = (int)blockIdx.z;
-    if (x >= side || y >= side) return;
-    const byte *p = pixel_at(Image{frame, pitch, width, height}, windows[2 * n] + x, windows[2 * n + 1] + y);
-    byte *bgr = out + 3 * (((long long)n * side + y) * side + x);
+    if (x >= columns || y >= rows) return;
+    const byte *p = pixel_at(Image{frame, pitch, width, height}, corners.xy[n][0] + x, corners.xy[n][1] + y);
+    byte *bgr = out + 3 * (((long long)n * rows + y) * columns + x);
     for (int c = 0; c < 3; ++c) bgr[c] = p[c];
 }
 
 // The same for an NV12 frame.
 extern "C" __global__ void gather_nv12(const byte *luma, const byte *chroma, int luma_pitch, int chroma_pitch,
-                                       int width, int height, float kr, float kb, const int *windows, byte *out,
-                                       int side) {
+                                       int width, int height, float kr, float kb, Corners corners, byte *out,
+                                       int columns, int rows) {
     int x = THREAD_X, y = THREAD_Y, n = (int)blockIdx.z;
-    if (x >= side || y >= side) return;
+    if (x >= columns || y >= rows) return;
     Planes planes = {luma, chroma, luma_pitch, chroma_pitch, width, height, kr, kb};
-    byte *bgr = out + 3 * (((long long)n * side + y) * side + x);
-    bgr_from_nv12(planes, windows[2 * n] + x, windows[2 * n + 1] + y, bgr);
+    byte *bgr = out + 3 * (((long long)n * rows + y) * columns + x);
+    bgr_from_nv12(planes, corners.xy[n][0] + x, corners.xy[n][1] + y, bgr);
+}
+
+// Detector input (rows, columns, 3): cells of the frame, and grey around them if `padding` is 0 or more.
+extern "C" __global__ void fill_cells(const byte *frame, int pitch, int width, int height, Cells cells, byte *out,
+                                      int columns, int rows, int padding) {
+    int x = THREAD_X, y = THREAD_Y;
+    if (x >= columns || y >= rows) return;
+    byte *bgr = out + 3 * ((long long)y * columns + x);
+    for (int n = 0; n < cells.count; ++n) {
+        const Cell &cell = cells.cells[n];
+        int u = x - cell.left, v = y - cell.top;
+        if (u >= 0 && v >= 0 && u < cell.out_width && v < cell.out_height)
+            return resize_cell(Image{frame, pitch, width, height}, cell, u, v, bgr);
+    }
+    if (padding >= 0) bgr[0] = bgr[1] = bgr[2] = (byte)padding;
+}
+
+// Append the rows of a detector's output maps (count, 15) whose score, the first value, is at least `min_score`.
+// `found` counts them; their order is arbitrary, `first` + row names them.
+extern "C" __global__ void append_candidates(const float *maps, int count, float min_score, int first, int *found,
+                                             Candidate *candidates) {
+    int n = (int)((blockIdx.x * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x);
+    if (n >= count || !(maps[15LL * n] >= min_score)) return;
+    Candidate &candidate = candidates[atomicAdd(found, 1)];
+    candidate.cell = first + n;
+    for (int i = 0; i < 15; ++i) candidate.values[i] = maps[15LL * n + i];
 }
 
 // Enlarge a frame. out (scale·height, scale·width, 3).

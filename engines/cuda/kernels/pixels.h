@@ -24,6 +24,28 @@ struct Face {            // FACE_DTYPE of frame_ops.py
     int padding;
 };
 
+// Arguments of kernels by value: no upload.
+struct Corners {  // CORNERS_DTYPE
+    int xy[128][2];
+};
+
+struct Cell {                   // CELL_DTYPE
+    int x, y, width, height;    // window of the frame
+    int left, top;              // its place in the network input
+    int out_width, out_height;  // its size there
+    int halvings;               // times that it is halved before it is resized
+};
+
+struct Cells {  // CELLS_DTYPE
+    int count;
+    Cell cells[32];
+};
+
+struct Candidate {  // CANDIDATE_DTYPE
+    int cell;       // row of the maps
+    float values[15];
+};
+
 PIXEL int clamp_int(int value, int min, int max) { return value < min ? min : value > max ? max : value; }
 
 PIXEL byte to_byte(float value) { return (byte)rintf(fminf(fmaxf(value, 0.0f), 255.0f)); }
@@ -62,6 +84,116 @@ PIXEL void bgr_from_nv12(const Planes &planes, int x, int y, byte *bgr) {
     bgr[0] = to_byte(luma + blue);
     bgr[1] = to_byte(luma - (planes.kb * blue + planes.kr * red) / kg);
     bgr[2] = to_byte(luma + red);
+}
+
+// ---- Detector inputs: windows of the frame, resized as by OpenCV (INTER_AREA, INTER_LINEAR to enlarge) ----
+
+// Pixel of the image that results from halving a window `n` times, 0 to 3: each is the mean of four, rounded half up.
+PIXEL int halved(const Image &frame, int n, int x0, int y0, int x, int y, int c) {
+    if (n == 0) return pixel_at(frame, x0 + x, y0 + y)[c];
+    int sums[4] = {0, 0, 0, 0};  // of each halving; source pixels in Morton order, so that fours are complete in turn
+    for (int i = 0; i < 1 << 2 * n; ++i) {
+        int u = (i & 1) | (i >> 1 & 2) | (i >> 2 & 4), v = (i >> 1 & 1) | (i >> 2 & 2) | (i >> 3 & 4);
+        int value = pixel_at(frame, x0 + (x << n) + u, y0 + (y << n) + v)[c];
+        for (int level = 0; level < n; ++level) {
+            sums[level] += value;
+            if ((i + 1) & ((1 << 2 * (level + 1)) - 1)) break;
+            value = (sums[level] + 2) >> 2;
+            sums[level] = 0;
+            if (level == n - 1) return value;
+        }
+    }
+    return 0;
+}
+
+PIXEL void mean_of_block(const Image &frame, const Cell &cell, int columns, int rows, int u, int v, byte *bgr) {
+    for (int c = 0; c < 3; ++c) {
+        int sum = 0;
+        for (int j = 0; j < rows; ++j)
+            for (int i = 0; i < columns; ++i)
+                sum += halved(frame, cell.halvings, cell.x, cell.y, u * columns + i, v * rows + j, c);
+        bool four = columns == 2 && rows == 2;
+        bgr[c] = four ? (byte)((sum + 2) >> 2) : to_byte((float)sum * (1.0f / (float)(columns * rows)));
+    }
+}
+
+// Samples of one axis under an output pixel: position `first` to `first + count - 1`, with a weight each that is `edge`
+// of the pixel's length at the first and last one if these are cut. `length` samples become `out_length`.
+struct Span {
+    int first, count;
+    float weight_first, weight, weight_last;
+};
+
+PIXEL Span span_of(int length, int out_length, int position) {
+    int start = position * length, end = start + length;                         // in units of 1 / out_length
+    int inner = (start + out_length - 1) / out_length, last = end / out_length;  // whole samples: inner to last - 1
+    if (last > length - 1) last = length - 1;
+    if (inner > last) inner = last;
+    int before = inner * out_length - start, after = end - last * out_length;
+    float whole = (float)out_length / (float)length;
+    Span span = {inner, last - inner, whole, whole, whole};
+    if (1000 * before > out_length) {  // OpenCV leaves out less than a thousandth of a sample
+        --span.first, ++span.count;
+        span.weight_first = (float)before / (float)length;
+    }
+    if (1000 * after > out_length) {
+        ++span.count;
+        span.weight_last = (float)(after < out_length ? after : out_length) / (float)length;
+    }
+    return span;
+}
+
+PIXEL float span_weight(const Span &span, int n) {
+    return n == span.count - 1 && n > 0 ? span.weight_last : n == 0 ? span.weight_first : span.weight;
+}
+
+PIXEL void mean_of_area(const Image &frame, const Cell &cell, int u, int v, byte *bgr) {
+    Span columns = span_of(cell.width, cell.out_width, u), rows = span_of(cell.height, cell.out_height, v);
+    float sums[3] = {0, 0, 0};
+    for (int j = 0; j < rows.count; ++j) {
+        float row[3] = {0, 0, 0}, row_weight = span_weight(rows, j);
+        for (int i = 0; i < columns.count; ++i) {
+            const byte *p = pixel_at(frame, cell.x + columns.first + i, cell.y + rows.first + j);
+            float weight = span_weight(columns, i);
+            for (int c = 0; c < 3; ++c) row[c] += (float)p[c] * weight;
+        }
+        for (int c = 0; c < 3; ++c) sums[c] += row_weight * row[c];
+    }
+    for (int c = 0; c < 3; ++c) bgr[c] = to_byte(sums[c]);
+}
+
+// The two samples of one axis next to an output pixel, and 11-bit weights.
+struct Pair {
+    int first, second, weight_first, weight_second;
+};
+
+PIXEL Pair pair_of(int length, int out_length, int position, bool clamp_weight) {
+    float at = (float)((2 * position + 1) * length - out_length) / (float)(2 * out_length);
+    int first = (int)floorf(at);
+    float fraction = at - (float)first;
+    if (clamp_weight && (first < 0 || first >= length - 1)) fraction = 0.0f;
+    int a = clamp_int(first, 0, length - 1), b = clamp_int(first + 1, 0, length - 1);
+    return Pair{a, b, (int)rintf(2048.0f * (1.0f - fraction)), (int)rintf(2048.0f * fraction)};
+}
+
+PIXEL void resize_bilinear(const Image &frame, const Cell &cell, int u, int v, byte *bgr) {
+    Pair x = pair_of(cell.width, cell.out_width, u, true), y = pair_of(cell.height, cell.out_height, v, false);
+    const byte *a = pixel_at(frame, cell.x + x.first, cell.y + y.first);
+    const byte *b = pixel_at(frame, cell.x + x.second, cell.y + y.first);
+    const byte *c = pixel_at(frame, cell.x + x.first, cell.y + y.second);
+    const byte *d = pixel_at(frame, cell.x + x.second, cell.y + y.second);
+    for (int n = 0; n < 3; ++n) {
+        int top = a[n] * x.weight_first + b[n] * x.weight_second;
+        int bottom = c[n] * x.weight_first + d[n] * x.weight_second;
+        bgr[n] = (byte)((((y.weight_first * (top >> 4)) >> 16) + ((y.weight_second * (bottom >> 4)) >> 16) + 2) >> 2);
+    }
+}
+
+PIXEL void resize_cell(const Image &frame, const Cell &cell, int u, int v, byte *bgr) {
+    if (cell.out_width > cell.width || cell.out_height > cell.height) return resize_bilinear(frame, cell, u, v, bgr);
+    if (cell.width % cell.out_width || cell.height % cell.out_height) return mean_of_area(frame, cell, u, v, bgr);
+    int columns = (cell.width >> cell.halvings) / cell.out_width, rows = (cell.height >> cell.halvings) / cell.out_height;
+    mean_of_block(frame, cell, columns, rows, u, v, bgr);
 }
 
 // ---- Enlargement by an integer factor, as OpenCV's INTER_CUBIC: Keys' kernel, a = -0.75, 11-bit weights ----

@@ -18,6 +18,7 @@ from facesr_edge.engines.cuda.frame_ops import Nv12
 from facesr_edge.engines.errors import EngineError, InputError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.registry import ENGINES
+from facesr_edge.sdk.gpu import detect
 from facesr_edge.sdk.gpu.stages import GpuStages
 from facesr_edge.sdk.load import load, load_detector
 from facesr_edge.sdk.pipeline.detect import Detector
@@ -128,7 +129,8 @@ def test_gpu_stages_give_the_result_of_cpu_stages(gpu, network, name):
         expected = on_cpu(frame)
         assert (len(expected.faces), len(expected.too_large)) == SCENES[name]
         assert_same(on_gpu(frame), expected)
-        assert on_gpu.detector.session.calls == 1, "the detector reads the frame on the GPU"
+        passes = on_gpu.detector.plan(frame.shape[1], frame.shape[0]).all_passes
+        assert on_gpu.detector.session.calls == len(passes), "the detector reads the frame on the GPU"
 
 
 def test_consistency_equals_that_of_the_host(gpu, network):
@@ -176,24 +178,31 @@ def test_without_a_composite_only_the_faces_are_upscaled(gpu, network):
         assert result.frame is None and "paste" not in result.timings_ms
 
 
-@pytest.mark.parametrize(("min_face", "kind"), [(20, "reduced"), (5, "enlarged")])
-def test_a_resized_frame_is_detected_from_host_memory(gpu, network, min_face, kind):
+@pytest.mark.parametrize(("min_face", "kind"), [(20, "reduced"), (15, "reduced"), (5, "enlarged")])
+def test_a_frame_is_resized_on_the_gpu(gpu, network, min_face, kind):
     with pipelines(gpu, network, min_face=min_face) as (on_cpu, on_gpu):
         frame, stream = scene("one"), gpu.stream()
         assert on_gpu.detector.plan(320, 256).kind == kind
         expected = on_cpu(frame)
         assert_same(on_gpu(frame), expected)
         assert_same(on_gpu(uploaded(gpu, frame, stream)), expected)
-        assert on_gpu.detector.session.calls == 0
+        assert on_gpu.detector.session.calls == 2
 
 
-def test_a_tiled_frame_is_detected_from_host_memory(gpu, network):
+def test_more_candidates_than_are_downloaded_at_once_are_all_used(gpu, network, monkeypatch):
+    monkeypatch.setattr(detect, "ROWS", 3)
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        assert_same(on_gpu(scene("many")), on_cpu(scene("many")))
+
+
+def test_a_tiled_frame_is_detected_on_the_gpu(gpu, network):
     with pipelines(gpu, network) as (on_cpu, on_gpu):
         for pipeline in (on_cpu, on_gpu):
             session = pipeline.detector.session
             session.io_spec = replace(session.io_spec, sizes_hw=((256, 256),))
         assert on_gpu.detector.plan(512, 352).kind == "tiles"
         assert_same(on_gpu(scene("many")), on_cpu(scene("many")))
+        assert on_gpu.detector.session.calls == len(on_gpu.detector.plan(512, 352).all_passes) > 4
 
 
 @pytest.mark.parametrize("name", ["one", "padded", "upright", "overview"])

@@ -24,6 +24,7 @@
 struct Dim { unsigned x, y, z; };
 static thread_local Dim blockIdx, threadIdx, blockDim;
 #define __global__
+static int atomicAdd(int *at, int value) { return std::exchange(*at, *at + value); }
 #include "kernels.cu"
 #include "egl_image.h"
 
@@ -52,7 +53,7 @@ struct Graph { std::vector<Work> work; };
 struct Module { std::string image; };
 struct Kernel {
     const char *name;
-    std::vector<size_t> sizes;  // of the parameters
+    std::vector<size_t> sizes, alignments;  // of the parameters
     std::vector<bool> pointers;
     std::function<void(void **)> call;
 };
@@ -142,11 +143,11 @@ template <class... A> static Kernel kernel(const char *name, void (*f)(A...)) {
     auto call = [f](void **values) {
         [&]<size_t... I>(std::index_sequence<I...>) { f(*(A *)values[I]...); }(std::index_sequence_for<A...>{});
     };
-    return {name, {sizeof(A)...}, {std::is_pointer<A>::value...}, call};
+    return {name, {sizeof(A)...}, {alignof(A)...}, {std::is_pointer<A>::value...}, call};
 }
 static const std::vector<Kernel> KERNELS = {
     kernel("gather_bgr", gather_bgr), kernel("gather_nv12", gather_nv12), kernel("enlarge", enlarge),
-    kernel("paste", paste)};
+    kernel("paste", paste), kernel("fill_cells", fill_cells), kernel("append_candidates", append_candidates)};
 
 static int run(const Kernel &kernel, Dim grid, Dim block, const std::vector<std::vector<char>> &values) {
     std::vector<void *> at;

@@ -110,6 +110,11 @@ int cuMemcpyDtoDAsync_v2(uintptr_t target, uintptr_t source, size_t size, void *
     if (!is_device_memory(target, size) || !is_device_memory(source, size)) return INVALID_VALUE;
     return enqueue(stream, [=] { memmove((void *)target, (void *)source, size); return OK; });
 }
+int cuMemsetD8Async(uintptr_t target, unsigned char value, size_t size, void *stream) {
+    NEEDS_CONTEXT;
+    if (!is_device_memory(target, size)) return INVALID_VALUE;
+    return enqueue(stream, [=] { memset((void *)target, value, size); return OK; });
+}
 
 // Surfaces of a Jetson's video hardware: CUeglFrame of cudaEGL.h.
 struct EglFrame { void *planes[3]; unsigned width, height, depth, pitch, plane_count, channels; int type, color, format; };
@@ -155,6 +160,7 @@ int cuEventRecord(void *handle, void *stream) {
     Event *event = (Event *)handle;
     if (!events.count(event) || !stream_of(stream)) return INVALID_HANDLE;
     event->stream = stream_of(stream);
+    event->recorded = false;
     return enqueue(stream, [=] {
         if (events.count(event)) event->recorded = true, event->when = std::chrono::steady_clock::now();
         return OK;
@@ -171,6 +177,12 @@ int cuEventSynchronize(void *handle) {
     if (!events.count((Event *)handle)) return INVALID_HANDLE;
     Stream *stream = ((Event *)handle)->stream;
     return stream && (stream == &legacy || streams.count(stream)) ? drain(stream) : OK;
+}
+int cuEventQuery(void *handle) {
+    NEEDS_CONTEXT;
+    if (!events.count((Event *)handle)) return INVALID_HANDLE;
+    Stream *stream = ((Event *)handle)->stream;
+    return !stream || ((Event *)handle)->recorded ? OK : NOT_READY;
 }
 int cuEventElapsedTime_v2(float *out, void *start, void *end) {
     NEEDS_CONTEXT;
@@ -270,8 +282,8 @@ int cuLaunchKernel(void *handle, unsigned gx, unsigned gy, unsigned gz, unsigned
     std::vector<std::vector<char>> values;
     size_t at = 0;
     for (size_t i = 0; i < kernel.sizes.size(); ++i) {
-        size_t size = kernel.sizes[i];
-        at = (at + size - 1) / size * size;  // offset in the packed form: {1, buffer, 2, its size, 0}
+        size_t size = kernel.sizes[i], align = kernel.alignments[i];
+        at = (at + align - 1) / align * align;  // offset in the packed form: {1, buffer, 2, its size, 0}
         const char *from = params ? (const char *)params[i] : (const char *)extra[1] + at;
         if (!params && at + size > *(size_t *)extra[3]) return INVALID_VALUE;
         values.emplace_back(from, from + size);

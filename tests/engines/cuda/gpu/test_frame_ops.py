@@ -1,13 +1,16 @@
 """Frame operations: the CUDA kernels against numpy and OpenCV, over random layouts of faces."""
 
+import platform
 import resource
 
 import numpy as np
 import pytest
 from facesr_edge.engines.bundle.io_spec import CROP_SIZES
-from facesr_edge.engines.cuda.frame_ops import COLOR_SPACES, FrameOps, Nv12
+from facesr_edge.engines.cuda.frame_ops import CANDIDATE_DTYPE, COLOR_SPACES, FrameOps, Nv12
 from facesr_edge.engines.errors import EngineError
+from facesr_edge.engines.padding import GREY
 from facesr_edge.sdk.pipeline.crop import Window, crops_of
+from facesr_edge.sdk.pipeline.detect import halvings, resize
 from facesr_edge.sdk.pipeline.paste import FEATHER, enlarge, paste
 from facesr_edge.sdk.pipeline.results import Face
 
@@ -147,6 +150,73 @@ def test_nv12_conversion_matches_the_standards(gpu, luma, u, v, color_space, bgr
     assert max_difference(download(gpu, stream, out), np.array(bgr)) <= 2  # the standards list rounded values
 
 
+SIZES = [  # of the window, and of its place in the network input
+    ((96, 64), (96, 64)),
+    ((96, 64), (48, 32)),
+    ((96, 64), (24, 16)),
+    ((192, 128), (12, 8)),
+    ((160, 96), (5, 3)),
+    ((99, 66), (33, 22)),
+    ((100, 60), (67, 40)),
+    ((131, 77), (120, 41)),
+    ((75, 50), (100, 67)),
+    ((50, 100), (100, 50)),
+]
+
+
+@pytest.mark.parametrize(("window_wh", "resized_wh"), SIZES)
+def test_a_resized_window_equals_that_of_the_detector_on_the_cpu(gpu, window_wh, resized_wh):
+    ops, stream = frame_ops(gpu)
+    rng = np.random.default_rng(0)
+    frame = noise(rng, 140, 210)
+    (width, height), (x, y) = window_wh, (11, 7)
+    cells = [(x, y, width, height, 5, 3, *resized_wh, halvings((height, width), resized_wh[::-1]))]
+    out = gpu.empty((1, resized_wh[1] + 6, resized_wh[0] + 9, 3), np.uint8)
+    ops.fill_cells(upload(gpu, stream, frame, gap=13), cells, GREY, out)
+    expected = np.full(out.shape[1:], GREY, np.uint8)
+    resize(frame[y : y + height, x : x + width], expected[3:-3, 5:-4])
+    exact = platform.machine() in ("x86_64", "AMD64")  # elsewhere OpenCV sums fractions of pixels by fused operations
+    assert max_difference(download(gpu, stream, out)[0], expected) <= (0 if exact else 1)
+
+
+def test_more_cells_than_a_launch_takes_are_all_filled(gpu):
+    ops, stream = frame_ops(gpu)
+    frame = noise(np.random.default_rng(0), 40, 60)
+    cells = [(n, n // 2, 8, 8, 8 * (n % 10), 8 * (n // 10), 8, 8, 0) for n in range(50)]
+    out = gpu.empty((1, 48, 88, 3), np.uint8)
+    ops.fill_cells(upload(gpu, stream, frame), cells, GREY, out)
+    expected = np.full((48, 88, 3), GREY, np.uint8)
+    for x, y, _, _, left, top, *_ in cells:
+        expected[top : top + 8, left : left + 8] = frame[y : y + 8, x : x + 8]
+    assert np.array_equal(download(gpu, stream, out)[0], expected)
+
+
+def test_more_windows_than_a_launch_takes_are_all_gathered(gpu):
+    ops, stream = frame_ops(gpu)
+    frame = noise(np.random.default_rng(0), 40, 60)
+    windows = {n: Window(n % 28, n // 28, 32) for n in range(300)}
+    (crops,) = crops_of(frame, windows)
+    out = gpu.empty(crops.pixels.shape, np.uint8)
+    ops.gather(upload(gpu, stream, frame), [(w.x, w.y) for w in crops.windows], out)
+    assert np.array_equal(download(gpu, stream, out), crops.pixels)
+
+
+def test_candidates_are_the_rows_above_the_score_of_every_call(gpu):
+    ops, stream = frame_ops(gpu)
+    rng = np.random.default_rng(0)
+    calls = [rng.random((1, rows, 15)).astype(np.float32) for rows in (1000, 7, 300)]
+    calls[0][0, :3, 0] = np.float32(0.9), np.nextafter(np.float32(0.9), np.float32(0)), np.nan
+    found, candidates = gpu.empty((1,), np.int32), gpu.empty((1307,), CANDIDATE_DTYPE)
+    gpu.fill(found, 0, stream)
+    for maps, first in zip(calls, (0, 1000, 1007), strict=True):
+        ops.append_candidates(upload(gpu, stream, maps), 0.9, first, found, candidates)
+    rows = np.concatenate(calls, axis=1)[0]
+    kept = np.flatnonzero(rows[:, 0] >= 0.9)
+    count = int(download(gpu, stream, found)[0])
+    result = np.sort(download(gpu, stream, candidates)[:count], order="cell")
+    assert 0 in kept and np.array_equal(result["cell"], kept) and np.array_equal(result["values"], rows[kept])
+
+
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 def test_the_enlarged_frame_equals_the_cpu_background(gpu, scale):
     ops, stream = frame_ops(gpu)
@@ -239,7 +309,7 @@ def test_invalid_arguments_raise(gpu, case):
     calls = {
         "gather": (
             lambda: ops.gather(empty(9, 9, 3), [(0, 0)], empty(2, 32, 32, 3)),
-            r"expected contiguous \(1, S, S, 3\)",
+            r"expected contiguous \(1, H, W, 3\)",
         ),
         "chroma": (lambda: Nv12(empty(8, 8), empty(8, 8)), r"expected chroma of \(4, 8\) for luma of \(8, 8\)"),
         "color_space": (

@@ -1,0 +1,117 @@
+"""Detection on a GPU: resize, network and threshold there; only candidates return to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engines.bundle.io_spec import STRIDES
+from ...engines.cuda.array import DeviceArray
+from ...engines.cuda.frame_ops import CANDIDATE_DTYPE
+from ...engines.padding import GREY
+from ...engines.postprocess import Detections, decode_rows
+from ..pipeline.detect import halvings
+from ..pipeline.regions import Cell
+from ..pipeline.tiling import DetectorPass
+from .context import DeviceSession, GpuContext, GpuTimer
+
+ROWS = 255
+"""Candidates that are downloaded with their number, 16 KB; a face gives 6 to 20. More need another wait."""
+_ROW = CANDIDATE_DTYPE.itemsize
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """Input of one call of the detector.
+
+    Args:
+        cells: regions of the frame in it.
+        network_hw: its height and width in pixels.
+        pixels: (1, H, W, 3) uint8 BGR if it is on the GPU already; None to make it of the cells.
+    """
+
+    cells: tuple[Cell, ...]
+    network_hw: tuple[int, int]
+    pixels: DeviceArray | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the output maps."""
+        return sum((self.network_hw[0] // s) * (self.network_hw[1] // s) for s in STRIDES)
+
+
+def input_of(detector_pass: DetectorPass, pixels: DeviceArray | None = None) -> NetworkInput:
+    """Input of a pass over a frame."""
+    cell = Cell(detector_pass.tile, detector_pass.resized_wh, 0, 0)
+    return NetworkInput((cell,), detector_pass.network_hw, pixels)
+
+
+class Candidates:
+    """Queues calls of the detector on one frame, and decodes their candidates once the stream is synchronized.
+
+    Args:
+        context: stream, kernels and buffers.
+        session: of the detector.
+        frame: (H, W, 3) uint8 BGR.
+        inputs: of the calls.
+        score: minimum score of a candidate, 0..1.
+        timer: of the frame.
+    """
+
+    def __init__(
+        self,
+        context: GpuContext,
+        session: DeviceSession,
+        frame: DeviceArray,
+        inputs: Sequence[NetworkInput],
+        score: float,
+        timer: GpuTimer,
+    ) -> None:
+        self._context, self._inputs = context, inputs
+        *firsts, total = accumulate((one.rows for one in inputs), initial=0)
+        self._firsts = firsts
+        self._buffer = context.buffers.device("candidates", (_ROW * (1 + total),))  # their number, then the rows
+        found, rows = self._buffer.part((1,), np.int32), self._buffer.part((total,), CANDIDATE_DTYPE, start=_ROW)
+        context.gpu.fill(found, 0, context.stream)
+        largest = max((one.network_hw for one in inputs if one.pixels is None), key=np.prod, default=(0, 0))
+        space = context.buffers.device("network input", (1, *largest, 3))
+        for one, first in zip(inputs, firsts, strict=True):
+            pixels = one.pixels or self._filled(frame, one, space.part((1, *one.network_hw, 3)))
+            with session.lock:
+                with timer.stage("detect.network"):
+                    maps = context.gpu.view(session.infer_on_device(pixels), context.stream)
+                context.ops.append_candidates(maps, score, first, found, rows)
+        self._host = context.download("candidates", self._buffer.leading(_ROW * (1 + min(total, ROWS))))
+
+    def _filled(self, frame: DeviceArray, one: NetworkInput, out: DeviceArray) -> DeviceArray:
+        cells = [
+            (
+                *(cell.tile.x, cell.tile.y, cell.tile.width, cell.tile.height),
+                *(cell.x, cell.y, *cell.resized_wh),
+                halvings((cell.tile.height, cell.tile.width), cell.resized_wh[::-1]),
+            )
+            for cell in one.cells
+        ]
+        self._context.ops.fill_cells(frame, cells, GREY, out)
+        return out
+
+    def decode(self) -> list[Detections]:
+        """Detections of each input in its pixels, before suppression; in the order of `postprocess.decode`."""
+        rows = self._rows()
+        rows = rows[np.argsort(rows["cell"])]  # the kernel's order is arbitrary
+        bounds = np.searchsorted(rows["cell"], [*self._firsts[1:]])
+        parts = zip(self._inputs, self._firsts, np.split(rows, bounds), strict=True)
+        return [decode_rows(part["values"], part["cell"] - first, *one.network_hw) for one, first, part in parts]
+
+    def _rows(self) -> NDArray[np.void]:
+        """All candidates, in any order."""
+        count = int(self._host[:4].view(np.int32)[0])
+        if count > ROWS:
+            self._host = self._context.download("candidates", self._buffer.leading(_ROW * (1 + count)))
+            self._context.stream.synchronize()
+        rows: NDArray[np.void] = self._host[_ROW : _ROW * (1 + count)].view(CANDIDATE_DTYPE)
+        return rows
