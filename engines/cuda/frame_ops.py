@@ -23,6 +23,7 @@ FACE_DTYPE = np.dtype(
     [("pixels", np.uint64), ("x", np.int32), ("y", np.int32), ("side", np.int32), ("padding", np.int32)]
 )
 """``struct Face`` of ``pixels.h``."""
+FACES_DTYPE = np.dtype([("faces", FACE_DTYPE, 96)])
 CORNERS_DTYPE = np.dtype([("xy", np.int32, (128, 2))])
 CELL_DTYPE = np.dtype(
     [(name, np.int32) for name in ("x", "y", "width", "height", "left", "top", "out_width", "out_height", "halvings")]
@@ -199,9 +200,13 @@ class FrameOps:
             row["pixels"], row["x"], row["y"], row["side"] = pixels.pointer, x, y, side
         largest = outscale * int(table["side"].max())
         size = width // outscale, height // outscale
-        rows = self._upload_table(table)
-        grid = _grid(largest, largest, len(faces))
-        self._launch("paste", grid, rows, len(faces), background, *size, scale, outscale, np.float32(feather))
+        grid, arguments = _grid(largest, largest, len(faces)), (len(faces), background, *size, scale, outscale)
+        if len(faces) <= FACES_DTYPE["faces"].shape[0]:
+            few = np.zeros(1, FACES_DTYPE)[0]
+            few["faces"][: len(faces)] = table
+            self._launch("paste", grid, few, *arguments, np.float32(feather))
+        else:
+            self._launch("paste_many", grid, self._upload_table(table), *arguments, np.float32(feather))
         background.stream = self._stream
 
     def _upload_table(self, table: NDArray[Any]) -> DeviceArray:

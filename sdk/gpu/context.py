@@ -1,10 +1,10 @@
-"""Stream, kernels, buffers and timer that the stages of one pipeline share on a GPU."""
+"""Stream and kernels that the stages of one pipeline share on a GPU, and a lane for each frame in flight."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -47,7 +47,7 @@ class DeviceSession(Session, Protocol):
 
 
 class GpuContext:
-    """One stream, with kernels, buffers and a timer on it.
+    """One stream with the kernels on it, and a lane for each frame in flight.
 
     Args:
         gpu: must outlive the context.
@@ -58,31 +58,62 @@ class GpuContext:
 
     def __init__(self, gpu: Gpu) -> None:
         self.gpu = gpu
+        self._free: list[Lane] = []
         with ExitStack() as owned:
             self.stream = gpu.stream()
             owned.callback(self.stream.close)
             self.ops = owned.enter_context(FrameOps(gpu, self.stream))
-            self.buffers = BufferPool(gpu, self.stream)
-            owned.callback(self.buffers.close)
-            self.timer = GpuTimer(gpu, self.stream)
-            owned.callback(self.timer.close)
+            self._marks = gpu.event(), gpu.event()
+            for mark in self._marks:
+                owned.callback(mark.close)
             self._owned: ExitStack | None = owned.pop_all()
+        self.reached: tuple[Event, int] | None = None
+        """The last event that the host waited for, and when it was reached, in ns on the clock of spans."""
 
     def check_open(self) -> None:
         """Raise EngineError after `close`."""
         if self._owned is None:
             raise EngineError("the pipeline is closed; load it again")
 
-    def download(self, name: str, array: DeviceArray) -> NDArray[Any]:
-        """Queue a copy into the page-locked buffer of a name; valid once the stream is synchronized."""
-        host = self.buffers.pinned(name, array.shape, array.dtype)
-        self.gpu.download(array, host, self.stream)
-        return host
+    @contextmanager
+    def lane(self, spans: Iterable[Span]) -> Iterator[Lane]:
+        """A lane for one frame; after an error the stream is synchronized before another frame gets it."""
+        self.check_open()
+        lane = self._free.pop() if self._free else Lane(self)
+        lane.begin(spans)
+        try:
+            yield lane
+        except BaseException:
+            with suppress(EngineError):  # the first error is raised; queued work may still use the buffers
+                self.stream.synchronize()
+            raise
+        finally:
+            if self._owned is None:
+                lane.close()
+            else:
+                self._free.append(lane)
+
+    def wait(self) -> None:
+        """Block until all work queued so far is done."""
+        mark = self._marks[self.reached is not None and self.reached[0] is self._marks[0]]
+        mark.record(self.stream)
+        mark.synchronize()
+        self.reached = mark, time.perf_counter_ns()
+
+    def output_read(self, output: DeviceArray) -> None:
+        """Let the next call of a session wait until the stream has read its output."""
+        if output.stream is not None:
+            self.stream.signal(output.stream.handle)
 
     def close(self) -> None:
         """Release everything, the stream last, after its work is done; idempotent."""
         owned, self._owned = self._owned, None
         if owned is not None:
+            with suppress(EngineError):  # a lost context has raised before
+                self.stream.synchronize()
+            for lane in self._free:
+                lane.close()
+            self._free.clear()
             owned.close()
 
 
@@ -126,16 +157,19 @@ def _nbytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
     return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
 
 
-class GpuTimer(Stopwatch):
-    """Times the work of a stream by CUDA events, without synchronization.
+class Lane(Stopwatch):
+    """Buffers and stopwatch of one frame in flight. The stopwatch takes CUDA events and does not synchronize.
 
     A span lasts from when the stream reaches its start until it passes its end: host time in between counts if the
     stream is idle meanwhile. Work of the host alone is timed by `host_stage`.
+
+    Args:
+        context: stream and kernels.
     """
 
-    def __init__(self, gpu: Gpu, stream: Stream) -> None:
+    def __init__(self, context: GpuContext) -> None:
         super().__init__()
-        self._gpu, self._stream = gpu, stream
+        self.context, self.buffers = context, BufferPool(context.gpu, context.stream)
         self._events: list[Event] = []
         self._used = 0
         self._stages: list[tuple[str, Event, Event]] = []
@@ -145,6 +179,12 @@ class GpuTimer(Stopwatch):
         self._used = 0
         self._stages.clear()
         self.spans = list(spans)
+
+    def download(self, name: str, array: DeviceArray) -> NDArray[Any]:
+        """Queue a copy into the page-locked buffer of a name; valid once the stream is synchronized."""
+        host = self.buffers.pinned(name, array.shape, array.dtype)
+        self.context.gpu.download(array, host, self.context.stream)
+        return host
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -157,28 +197,34 @@ class GpuTimer(Stopwatch):
         """Time what the host does inside the ``with``."""
         return super().stage(name)
 
-    def resolve(self) -> None:
-        """Add the spans of the stream to those of the host, on the host's clock: the last one ends now.
+    def finish(self) -> None:
+        """Wait until the work of the frame is done, unless it is, and add the spans of the stream to those of the host.
 
-        Call it right after the stream is synchronized.
+        Waiting for a later frame on the same stream has waited for this one too.
         """
-        now, last = time.perf_counter_ns(), self._events[self._used - 1]
+        if not self._events[self._used - 1].reached():
+            self.context.wait()
+        if self.context.reached is None:
+            raise EngineError("expected a frame that was waited for")
+        mark, now = self.context.reached
         self.spans += [
-            Span(name, now - _nanoseconds(start, last), _nanoseconds(start, end)) for name, start, end in self._stages
+            Span(name, now - _nanoseconds(start, mark), _nanoseconds(start, end)) for name, start, end in self._stages
         ]
 
     def close(self) -> None:
-        """Release the events; idempotent."""
+        """Release buffers and events; idempotent."""
         self.begin(())
         for event in self._events:
             event.close()
         self._events.clear()
+        self.buffers.close()
 
     def _record(self) -> Event:
+        self.context.check_open()
         if self._used == len(self._events):
-            self._events.append(self._gpu.event())
+            self._events.append(self.context.gpu.event())
         event = self._events[self._used]
-        event.record(self._stream)
+        event.record(self.context.stream)
         self._used += 1
         return event
 

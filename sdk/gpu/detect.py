@@ -17,7 +17,7 @@ from ...engines.postprocess import Detections, decode_rows
 from ..pipeline.detect import halvings
 from ..pipeline.regions import Cell
 from ..pipeline.tiling import DetectorPass
-from .context import DeviceSession, GpuContext, GpuTimer
+from .context import DeviceSession, Lane
 
 ROWS = 255
 """Candidates that are downloaded with their number, 16 KB; a face gives 6 to 20. More need another wait."""
@@ -54,38 +54,38 @@ class Candidates:
     """Queues calls of the detector on one frame, and decodes their candidates once the stream is synchronized.
 
     Args:
-        context: stream, kernels and buffers.
+        lane: of the frame.
         session: of the detector.
         frame: (H, W, 3) uint8 BGR.
         inputs: of the calls.
         score: minimum score of a candidate, 0..1.
-        timer: of the frame.
     """
 
     def __init__(
         self,
-        context: GpuContext,
+        lane: Lane,
         session: DeviceSession,
         frame: DeviceArray,
         inputs: Sequence[NetworkInput],
         score: float,
-        timer: GpuTimer,
     ) -> None:
-        self._context, self._inputs = context, inputs
+        self._lane, self._inputs, context = lane, inputs, lane.context
         *firsts, total = accumulate((one.rows for one in inputs), initial=0)
         self._firsts = firsts
-        self._buffer = context.buffers.device("candidates", (_ROW * (1 + total),))  # their number, then the rows
+        self._buffer = lane.buffers.device("candidates", (_ROW * (1 + total),))  # their number, then the rows
         found, rows = self._buffer.part((1,), np.int32), self._buffer.part((total,), CANDIDATE_DTYPE, start=_ROW)
         context.gpu.fill(found, 0, context.stream)
         largest = max((one.network_hw for one in inputs if one.pixels is None), key=np.prod, default=(0, 0))
-        space = context.buffers.device("network input", (1, *largest, 3))
+        space = lane.buffers.device("network input", (1, *largest, 3))
         for one, first in zip(inputs, firsts, strict=True):
             pixels = one.pixels or self._filled(frame, one, space.part((1, *one.network_hw, 3)))
             with session.lock:
-                with timer.stage("detect.network"):
-                    maps = context.gpu.view(session.infer_on_device(pixels), context.stream)
+                with lane.stage("detect.network"):
+                    output = session.infer_on_device(pixels)
+                    maps = context.gpu.view(output, context.stream)
                 context.ops.append_candidates(maps, score, first, found, rows)
-        self._host = context.download("candidates", self._buffer.leading(_ROW * (1 + min(total, ROWS))))
+                context.output_read(output)
+        self._host = lane.download("candidates", self._buffer.leading(_ROW * (1 + min(total, ROWS))))
 
     def _filled(self, frame: DeviceArray, one: NetworkInput, out: DeviceArray) -> DeviceArray:
         cells = [
@@ -96,7 +96,7 @@ class Candidates:
             )
             for cell in one.cells
         ]
-        self._context.ops.fill_cells(frame, cells, GREY, out)
+        self._lane.context.ops.fill_cells(frame, cells, GREY, out)
         return out
 
     def decode(self) -> list[Detections]:
@@ -111,7 +111,7 @@ class Candidates:
         """All candidates, in any order."""
         count = int(self._host[:4].view(np.int32)[0])
         if count > ROWS:
-            self._host = self._context.download("candidates", self._buffer.leading(_ROW * (1 + count)))
-            self._context.stream.synchronize()
+            self._host = self._lane.download("candidates", self._buffer.leading(_ROW * (1 + count)))
+            self._lane.context.wait()
         rows: NDArray[np.void] = self._host[_ROW : _ROW * (1 + count)].view(CANDIDATE_DTYPE)
         return rows

@@ -15,7 +15,7 @@ from ...engines.errors import InputError
 from ...engines.padding import fill_grey
 from ..pipeline.frame import Frame
 from ..pipeline.tiling import Plan
-from .context import GpuContext
+from .context import GpuContext, Lane
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +28,14 @@ class GpuFrame:
             not see the whole frame at full size, or if a frame in GPU memory needs padding.
         plan: detector passes over the frame.
         source: the frame in host memory; None if it came in GPU memory.
+        lane: of the frame.
     """
 
     pixels: DeviceArray
     network_input: DeviceArray | None
     plan: Plan
     source: Frame | None
+    lane: Lane
 
 
 def is_gpu_frame(frame: Any) -> bool:
@@ -45,30 +47,30 @@ def is_gpu_frame(frame: Any) -> bool:
 
 
 class FrameUploader:
-    """Moves frames to the GPU, into buffers that are reused for the next frame.
+    """Moves frames to the GPU, into buffers of their lane.
 
     Args:
-        context: stream, kernels and buffers.
+        context: stream and kernels.
         plan_for: width and height -> detector passes over such a frame.
     """
 
     def __init__(self, context: GpuContext, plan_for: Callable[[int, int], Plan]) -> None:
-        self._gpu, self._stream, self._buffers = context.gpu, context.stream, context.buffers
+        self._gpu, self._stream = context.gpu, context.stream
         self._ops, self._plan_for = context.ops, plan_for
 
-    def from_host(self, frame: Frame) -> GpuFrame:
+    def from_host(self, frame: Frame, lane: Lane) -> GpuFrame:
         """Upload a frame once, through page-locked memory, with the padding that the detector takes if possible."""
         height, width = frame.pixels.shape[:2]
         plan = self._plan_for(width, height)
         padded_hw = plan.passes[0].network_hw if plan.kind == "full" else (height, width)
-        pinned = self._buffers.pinned("frame", (1, *padded_hw, 3))
+        pinned = lane.buffers.pinned("frame", (1, *padded_hw, 3))
         fill_grey(pinned[0], height, width)[:] = frame.pixels
-        uploaded = self._buffers.device("frame", pinned.shape)
+        uploaded = lane.buffers.device("frame", pinned.shape)
         self._gpu.upload(pinned, uploaded, self._stream)
         pixels = uploaded.part((height, width, 3), strides=(3 * padded_hw[1], 3, 1))
-        return GpuFrame(pixels, uploaded if plan.kind == "full" else None, plan, frame)
+        return GpuFrame(pixels, uploaded if plan.kind == "full" else None, plan, frame, lane)
 
-    def from_gpu(self, frame: Any) -> GpuFrame:
+    def from_gpu(self, frame: Any, lane: Lane) -> GpuFrame:
         """Use a frame in GPU memory; the stream waits for the work that writes it.
 
         Args:
@@ -78,25 +80,25 @@ class FrameUploader:
             InputError: another shape or dtype.
             EngineError: it is on another GPU.
         """
-        pixels = self._bgr(frame)
+        pixels = self._bgr(frame, lane)
         height, width = pixels.shape[:2]
         plan = self._plan_for(width, height)
         fits = plan.kind == "full" and plan.passes[0].network_hw == (height, width)
-        return GpuFrame(pixels, pixels.part((1, height, width, 3)) if fits else None, plan, None)
+        return GpuFrame(pixels, pixels.part((1, height, width, 3)) if fits else None, plan, None, lane)
 
-    def _bgr(self, frame: Any) -> DeviceArray:
+    def _bgr(self, frame: Any, lane: Lane) -> DeviceArray:
         """Contiguous BGR; without a copy if it has this layout."""
         if isinstance(frame, Nv12):
             luma, chroma = self._gpu.view(frame.luma, self._stream), self._gpu.view(frame.chroma, self._stream)
-            return self._gather(Nv12(luma, chroma, frame.color_space), *luma.shape)
+            return self._gather(Nv12(luma, chroma, frame.color_space), lane, *luma.shape)
         view = self._gpu.view(frame, self._stream)
         if view.dtype != np.uint8 or len(view.shape) != 3 or view.shape[2] != 3 or 0 in view.shape:
             raise InputError(f"expected a frame of (H, W, 3) uint8 BGR on the GPU, got {view.shape} {view.dtype}")
         view.stream = self._stream  # which waits for the owner's; readers on other streams wait for it
-        return view if view.contiguous else self._gather(view, *view.shape[:2])
+        return view if view.contiguous else self._gather(view, lane, *view.shape[:2])
 
-    def _gather(self, frame: DeviceArray | Nv12, height: int, width: int) -> DeviceArray:
+    def _gather(self, frame: DeviceArray | Nv12, lane: Lane, height: int, width: int) -> DeviceArray:
         """Copy the frame as one window; its rows are contiguous."""
-        window = self._buffers.device("frame", (1, height, width, 3))
+        window = lane.buffers.device("frame", (1, height, width, 3))
         self._ops.gather(frame, [(0, 0)], window)
         return window[0]

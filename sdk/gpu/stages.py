@@ -1,11 +1,12 @@
-"""The stages of a pipeline on a GPU: a frame is uploaded once, the results are downloaded once."""
+"""The stages of a pipeline on a GPU: a frame is uploaded once, the results are downloaded once, two are in flight."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from threading import RLock
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from ..pipeline.regions import RegionPlan
 from ..pipeline.results import Face
 from ..pipeline.upscale import faces_from
 from ..profiling.timing import Span
-from .context import DeviceSession, GpuContext, GpuTimer
+from .context import DeviceSession, GpuContext, Lane
 from .detect import Candidates, NetworkInput, input_of
 from .frame import FrameUploader, GpuFrame, is_gpu_frame
 
@@ -53,6 +54,9 @@ class GpuStages:
     memory is downloaded once, for `FrameResult.source`: "detect.download" in the timings. If outscale exceeds the
     network's scale, faces are pasted on the host.
 
+    Each frame has buffers of its own until its results are collected, so that the next frame can be queued before. All
+    work is on one stream: waiting for the candidates of a frame is also waiting for the results of the one before.
+
     Stages are timed by CUDA events on the stream; work of the host alone (copies out of page-locked memory) by the
     host's clock. Parts in addition to those of `CpuStages` are "detect.upload",
     "detect.download" and "paste.download".
@@ -66,7 +70,7 @@ class GpuStages:
         EngineError: a session is not on a GPU, or on another one, or the kernels do not compile for it.
     """
 
-    overlap = False  # buffers are reused for the next frame
+    overlap: Literal["threads", "in flight"] = "in flight"
 
     def __init__(self, session: Session, detector: Detector, outscale: int) -> None:
         detector_session = detector.session
@@ -82,8 +86,7 @@ class GpuStages:
             )
         self._session, self._detector, self._detector_session = session, detector, detector_session
         self._outscale, self._host_paste = outscale, outscale > session.io_spec.scale
-        self._context = GpuContext(session.gpu)
-        self._locks = sorted((session.lock, detector_session.lock), key=id)  # in the same order in every pipeline
+        self._context, self._lock = GpuContext(session.gpu), RLock()
         self._uploader = FrameUploader(self._context, detector.plan)
 
     def accepts(self, frame: Any) -> bool:
@@ -91,108 +94,112 @@ class GpuStages:
         return is_gpu_frame(frame)
 
     @contextmanager
-    def timed(self, spans: Iterable[Span]) -> Iterator[GpuTimer]:
+    def timed(self, spans: Iterable[Span]) -> Iterator[Lane]:
         """See `Stages.timed`."""
-        with self._locks[0], self._locks[1]:  # outputs of the sessions, and buffers, are reused for the next frame
-            self._context.check_open()
-            self._context.timer.begin(spans)
-            try:
-                yield self._context.timer
-            except BaseException:
-                with suppress(EngineError):  # the first error is raised; queued work may still read the frame
-                    self._context.stream.synchronize()
-                raise
+        with self._context.lane(spans) as lane:
+            yield lane
 
-    def load(self, frame: Any, timer: GpuTimer) -> GpuFrame:
+    @contextmanager
+    def _open(self) -> Iterator[GpuContext]:
+        """The context; other threads and `close` wait."""
+        with self._lock:
+            self._context.check_open()
+            yield self._context
+
+    def load(self, frame: Any, timer: Lane) -> GpuFrame:
         """See `Stages.load`."""
-        with timer.stage("detect.upload"):
-            return self._uploader.from_host(frame) if isinstance(frame, Frame) else self._uploader.from_gpu(frame)
+        with self._open(), timer.stage("detect.upload"):
+            uploader = self._uploader
+            return uploader.from_host(frame, timer) if isinstance(frame, Frame) else uploader.from_gpu(frame, timer)
 
     def source(self, frame: GpuFrame) -> Frame | None:
         """See `Stages.source`."""
         return frame.source
 
-    def detect(self, frame: GpuFrame, timer: GpuTimer, score: float | None = None) -> tuple[Frame, Detections]:
-        """See `Stages.detect`. Synchronizes the stream, since boxes are decoded on the host."""
-        context, passes = self._context, frame.plan.all_passes
+    def detect(self, frame: GpuFrame, timer: Lane, score: float | None = None) -> tuple[Frame, Detections]:
+        """See `Stages.detect`. Waits for the stream, since boxes are decoded on the host."""
+        passes, source = frame.plan.all_passes, frame.source
         inputs = [input_of(passes[0], frame.network_input), *map(input_of, passes[1:])]
-        candidates = self._queue_detector(frame, inputs, score, timer)
-        if frame.source is None:
-            with timer.stage("detect.download"):
-                pixels = context.download("source", frame.pixels)
-        context.stream.synchronize()
-        source = frame.source or Frame(pixels.copy())
-        return source, merge_passes(frame.plan, candidates.decode())
+        with self._open() as context:
+            candidates = self._queue_detector(frame, inputs, score)
+            if source is None:
+                with timer.stage("detect.download"):
+                    pixels = timer.download("source", frame.pixels)
+            context.wait()
+            found = candidates.decode()
+            return source or Frame(pixels.copy()), merge_passes(frame.plan, found)
 
-    def detect_around(self, frame: GpuFrame, regions: RegionPlan, score: float, timer: GpuTimer) -> Detections:
-        """See `Stages.detect_around`. Synchronizes the stream."""
+    def detect_around(self, frame: GpuFrame, regions: RegionPlan, score: float, timer: Lane) -> Detections:
+        """See `Stages.detect_around`. Waits for the stream."""
         inputs = [NetworkInput(regions.cells, regions.network_hw)] if regions.cells else []
         if regions.overview and regions.plan.overview:
             inputs.append(input_of(regions.plan.overview))
-        candidates = self._queue_detector(frame, inputs, score, timer)
-        self._context.stream.synchronize()
-        found = candidates.decode()
+        with self._open() as context:
+            candidates = self._queue_detector(frame, inputs, score)
+            context.wait()
+            found = candidates.decode()
         canvas = found.pop(0) if regions.cells else Detections.empty()
         return merge_regions(regions, canvas, found[0] if found else Detections.empty())
 
-    def _queue_detector(
-        self, frame: GpuFrame, inputs: list[NetworkInput], score: float | None, timer: GpuTimer
-    ) -> Candidates:
+    def _queue_detector(self, frame: GpuFrame, inputs: list[NetworkInput], score: float | None) -> Candidates:
         min_score = self._detector.min_score(score)
-        return Candidates(self._context, self._detector_session, frame.pixels, inputs, min_score, timer)
+        return Candidates(frame.lane, self._detector_session, frame.pixels, inputs, min_score)
 
     def crop(self, frame: GpuFrame, windows: dict[int, Window]) -> list[GpuCrops]:
         """See `Stages.crop`."""
         batches = []
-        for side, group in group_by_side(windows):
-            pixels = self._context.buffers.device(f"crops of {side}", (len(group), side, side, 3))
-            self._context.ops.gather(frame.pixels, [(window.x, window.y) for window in group.values()], pixels)
-            batches.append(GpuCrops(group, pixels))
+        with self._open() as context:
+            for side, group in group_by_side(windows):
+                pixels = frame.lane.buffers.device(f"crops of {side}", (len(group), side, side, 3))
+                context.ops.gather(frame.pixels, [(window.x, window.y) for window in group.values()], pixels)
+                batches.append(GpuCrops(group, pixels))
         return batches
 
-    def upscale(self, crops: list[GpuCrops], detections: Detections, timer: GpuTimer) -> list[GpuFaces]:
+    def upscale(self, crops: list[GpuCrops], detections: Detections, timer: Lane) -> list[GpuFaces]:
         """See `Stages.upscale`."""
-        return [self._queue_network(batch, timer) for batch in crops]
+        with self._open() as context:
+            return [self._queue_network(context, batch, timer) for batch in crops]
 
-    def _queue_network(self, crops: GpuCrops, timer: GpuTimer) -> GpuFaces:
+    def _queue_network(self, context: GpuContext, crops: GpuCrops, lane: Lane) -> GpuFaces:
         """Queue the network on the crops of one size, and the download of crops and output."""
-        context, side = self._context, crops.pixels.shape[1]
-        with timer.stage("upscale.network"):
-            output = self._session.output_on_device(crops.pixels)
-            tensor = context.gpu.view(output.tensor, context.stream)
-        pixels = context.buffers.device(f"faces of {side}", tensor.shape)
-        context.gpu.copy(tensor, pixels, context.stream)  # the output is valid until the session's next call only
-        host_pixels, residual = context.download(f"faces of {side}", pixels), None
-        if output.residual is not None:
-            on_stream = context.gpu.view(output.residual, context.stream)
-            residual = context.download(f"residuals of {side}", on_stream)
-        host_crops = context.download(f"crops of {side}", crops.pixels)
+        side, residual = crops.pixels.shape[1], None
+        with self._session.lock:  # until all reading of the output is queued
+            with lane.stage("upscale.network"):
+                output = self._session.output_on_device(crops.pixels)
+                tensor = context.gpu.view(output.tensor, context.stream)
+            pixels = lane.buffers.device(f"faces of {side}", tensor.shape)
+            context.gpu.copy(tensor, pixels, context.stream)
+            if output.residual is not None:
+                on_stream = context.gpu.view(output.residual, context.stream)
+                residual = lane.download(f"residuals of {side}", on_stream)
+            context.output_read(output.tensor)
+        host_crops = lane.download(f"crops of {side}", crops.pixels)
         host = Crops(tuple(crops.windows), tuple(crops.windows.values()), host_crops)
-        return GpuFaces(host, pixels, Output(host_pixels, residual))
+        return GpuFaces(host, pixels, Output(lane.download(f"faces of {side}", pixels), residual))
 
-    def paste(self, frame: GpuFrame, faces: list[GpuFaces], timer: GpuTimer) -> NDArray[np.uint8]:
+    def paste(self, frame: GpuFrame, faces: list[GpuFaces], timer: Lane) -> NDArray[np.uint8]:
         """See `Stages.paste`; without the faces that the host pastes."""
-        context, scale = self._context, self._outscale
-        height, width = frame.pixels.shape[:2]
-        composite = context.buffers.device("composite", (scale * height, scale * width, 3))
-        with timer.stage("paste.enlarge"):
-            context.ops.enlarge(frame.pixels, composite)
-        if not self._host_paste:
-            placed = [
-                ((window.x, window.y, window.side), batch.pixels[n])
-                for batch in faces
-                for n, window in enumerate(batch.crops.windows)
-            ]
-            context.ops.paste(composite, placed, scale, FEATHER)
-        with timer.stage("paste.download"):
-            return context.download("composite", composite)
+        scale, (height, width) = self._outscale, frame.pixels.shape[:2]
+        with self._open() as context:
+            composite = timer.buffers.device("composite", (scale * height, scale * width, 3))
+            with timer.stage("paste.enlarge"):
+                context.ops.enlarge(frame.pixels, composite)
+            if not self._host_paste:
+                placed = [
+                    ((window.x, window.y, window.side), batch.pixels[n])
+                    for batch in faces
+                    for n, window in enumerate(batch.crops.windows)
+                ]
+                context.ops.paste(composite, placed, scale, FEATHER)
+            with timer.stage("paste.download"):
+                return timer.download("composite", composite)
 
     def collect(
-        self, faces: list[GpuFaces], detections: Detections, composite: NDArray[np.uint8] | None, timer: GpuTimer
+        self, faces: list[GpuFaces], detections: Detections, composite: NDArray[np.uint8] | None, timer: Lane
     ) -> tuple[tuple[Face, ...], NDArray[np.uint8] | None]:
-        """See `Stages.collect`."""
-        self._context.stream.synchronize()
-        timer.resolve()
+        """See `Stages.collect`. Does not wait if the host has waited for the detection in a later frame."""
+        with self._open():
+            timer.finish()
         with timer.host_stage("upscale"):
             collected = faces_from(map(_owned, faces), detections)
         if composite is not None and self._outscale > 1:
@@ -204,7 +211,8 @@ class GpuStages:
 
     def close(self) -> None:
         """See `Stages.close`."""
-        self._context.close()
+        with self._lock:
+            self._context.close()
 
 
 def _owned(faces: GpuFaces) -> tuple[Crops, Output]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread, current_thread
@@ -22,13 +23,29 @@ class _End:
     error: BaseException | None = None
 
 
+@dataclass(frozen=True)
+class InFlight:
+    """A step that keeps an item in flight while it starts the next one.
+
+    Args:
+        run: takes an iterator of items and yields their results, in order. The iterator gives None where no item
+            waits: what is in flight is best finished then. Waiting is not counted as computing.
+    """
+
+    run: Callable[[Iterator[Any]], Generator[Any, None, None]]
+
+
+Step = Callable[[Any], Any] | InFlight
+"""Of an overlap: takes an item and returns its result, or has items in flight."""
+
+
 class Overlap:
     """Runs steps on the items of a source, in threads; an iterable of the results, and a context manager.
 
     One thread iterates over the source and one runs each step, in the order of the items. An error of the source or of
     a step is raised after the results of the items before it. The number of items between source and consumer is
-    limited to `threads` + 1, and to one for each thread: this bounds memory and the age of the results, and stops the
-    source while the consumer does not ask for results.
+    limited to `threads` + 1, and to one for each thread and item in flight: this bounds memory and the age of the
+    results, and stops the source while the consumer does not ask for results.
 
     Args:
         source: items; waiting for it is not counted as computing.
@@ -36,8 +53,9 @@ class Overlap:
         threads: maximum number of steps that compute at once.
     """
 
-    def __init__(self, source: Iterable[Any], steps: Sequence[Callable[[Any], Any]], threads: int) -> None:
-        self._free, self._budget = Semaphore(1 + min(threads, len(steps))), Semaphore(threads)
+    def __init__(self, source: Iterable[Any], steps: Sequence[Step], threads: int) -> None:
+        in_flight = sum(isinstance(step, InFlight) for step in steps)
+        self._free, self._budget = Semaphore(1 + min(threads, len(steps)) + in_flight), Semaphore(threads)
         self._closed = Event()
         self._queues: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(len(steps) + 1)]
         # Daemon threads: a source that blocks cannot be cancelled and must not delay process exit.
@@ -95,9 +113,36 @@ class Overlap:
         except BaseException as error:  # raised in the consumer's thread
             self._queues[0].put(_End(error))
 
-    def _work(self, step: Callable[[Any], Any], inbox: SimpleQueue[Any], outbox: SimpleQueue[Any]) -> None:
+    def _work(self, step: Step, inbox: SimpleQueue[Any], outbox: SimpleQueue[Any]) -> None:
+        if isinstance(step, InFlight):
+            outbox.put(self._flow(step, inbox, outbox))
+            return
         while self._pass_on(step, inbox.get(), outbox):
             pass
+
+    def _flow(self, step: InFlight, inbox: SimpleQueue[Any], outbox: SimpleQueue[Any]) -> _End:
+        """Run a step on all items. Returns what follows the last result."""
+        ends: list[_End] = []
+
+        def items() -> Iterator[Any]:
+            while not self._closed.is_set():
+                if inbox.empty():
+                    yield None
+                item = inbox.get()
+                if isinstance(item, _End):
+                    ends.append(item)
+                    return
+                yield item
+
+        try:
+            with closing(step.run(items())) as results:
+                for result in results:
+                    if self._closed.is_set():
+                        break
+                    outbox.put(result)
+        except BaseException as error:  # raised in the consumer's thread
+            return _End(error)
+        return ends[0] if ends else _End()
 
     def _pass_on(self, step: Callable[[Any], Any], item: Any, outbox: SimpleQueue[Any]) -> bool:
         """Run one step on one item. Returns whether more items follow."""

@@ -21,7 +21,7 @@ from ..profiling.timing import Span, Stopwatch
 from .crop import windows_for
 from .detect import Detector
 from .frame import Frame, bgr_from
-from .overlap import Overlap
+from .overlap import InFlight, Overlap, Step
 from .redetect import DetectEvery, check_detect_every
 from .results import DetectorUse, FrameResult
 from .stages import CpuStages, Stages
@@ -31,9 +31,9 @@ from .upscale import upscale_crops
 OUTSCALES = (1, 2, 3, 4)
 
 Job = Iterator[FrameResult | None]
-"""One frame in the pipeline: it runs to the end of detect, of upscale (after crop) and of paste, and yields None, None
-and the result. Everything that belongs to the frame is local to it, so that the steps of different frames can run in
-different threads."""
+"""One frame in the pipeline: it runs to the end of detect, of upscale (after crop), of paste and of collect, and yields
+None three times and the result. Everything that belongs to the frame is local to it, so that the steps of different
+frames can run in different threads."""
 Detect = Callable[[Any, Stopwatch], tuple[Frame, Detections, DetectorUse]]
 """Detects in a loaded frame: fully, or with the state of one stream, see `StreamDetector`."""
 
@@ -47,6 +47,31 @@ def _advance(job: Job) -> Job:
 def _finish(job: Job) -> FrameResult:
     """Run the remaining steps of a job."""
     return next(result for result in job if result is not None)
+
+
+def _queue(job: Job) -> None:
+    """Run a job to the end of paste."""
+    for _ in range(3):
+        next(job)
+
+
+def _in_flight(jobs: Iterator[Job | None]) -> Generator[FrameResult, None, None]:
+    """Results of jobs whose stages queue their work; each is collected after the next one is queued, if one waits."""
+    queued: Job | None = None
+    for job in jobs:
+        failed: BaseException | None = None
+        if job is not None:
+            try:
+                _queue(job)
+            except BaseException as error:  # after the result of the job before
+                failed = error
+        if queued is not None:
+            yield _finish(queued)
+        if failed is not None:
+            raise failed
+        queued = job
+    if queued is not None:
+        yield _finish(queued)
 
 
 def _frames(source: Any) -> Iterator[Any]:
@@ -134,14 +159,15 @@ class Pipeline:
         """Upscale the faces of every frame of a source, several frames at a time.
 
         Decoding, detection, upscaling (with cropping), pasting and each of `steps` run in threads of their own, on
-        consecutive frames at once; on a GPU, detection to pasting is one of these steps. Order and pixels are those of
-        frame-by-frame processing. "decode" in the timings is the time of the source; "total" is the sum of the stages,
-        i.e. the work for one frame, not the time between two results.
+        consecutive frames at once. On a GPU, detection to pasting is one of these steps, with two frames in flight: the
+        results of a frame are copied out while the GPU works on the next one, if that has been read. Order and pixels
+        are those of frame-by-frame processing. "decode" in the timings is the time of the source; "total" is the sum of
+        the stages, i.e. the work for one frame, not the time between two results.
 
-        Frames are read ahead: at most one more than the threads of the pipeline, and at most one for each step, are
-        between source and consumer. A frame must not be changed after it was read. Reading starts with the first
-        result and stops when the iterator or the pipeline is closed; a source that does not return is left to its
-        thread after 0.5 s.
+        Frames are read ahead: at most one more than the threads of the pipeline, and at most one for each step (on a
+        GPU two), are between source and consumer. A frame must not be changed after it was read. Reading starts with
+        the first result and stops when the iterator or the pipeline is closed; a source that does not return is left to
+        its thread after 0.5 s.
 
         Args:
             source: frames, or images as `__call__` takes.
@@ -157,7 +183,8 @@ class Pipeline:
             for job in jobs:
                 yield reduce(lambda result, step: step(result), steps, _finish(job))
             return
-        stages: list[Callable[[Any], Any]] = [_advance, _advance, _finish] if self.stages.overlap else [_finish]
+        threaded = self.stages.overlap == "threads"
+        stages: list[Step] = [_advance, _advance, _finish] if threaded else [InFlight(_in_flight)]
         with Overlap(jobs, [*stages, *steps], self._threads) as results:
             self._streams.add(results)
             yield from results
@@ -208,6 +235,7 @@ class Pipeline:
             if self.composite:
                 with timer.stage("paste"):
                     composite = source.pixels if self.outscale == 1 else stages.paste(loaded, upscaled, timer)
+            yield None
             faces, composite = stages.collect(upscaled, detections, composite, timer)
         yield FrameResult(source, composite, faces, detections[too_large], tuple(timer.spans), use)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,12 @@ class Stages(Protocol[FrameT, CropsT, FacesT, TimerT]):
     The stages keep nothing of a frame on the host: its state is in arguments and results, its timings in `timer`.
 
     Attributes:
-        overlap: whether detect, crop and upscale, and paste of different frames may run at once. If not, one frame is
-            processed from `timed` to `collect` before the next; other threads wait in `timed`.
+        overlap: of the frames of a stream. "threads": detect, crop and upscale, and paste of different frames run at
+            once. "in flight": these stages queue their work, one thread calls them, and a frame is collected after the
+            next one is queued.
     """
 
-    overlap: bool
+    overlap: Literal["threads", "in flight"]
 
     def accepts(self, frame: Any) -> bool:
         """Whether `load` takes this frame, which is not in host memory."""
@@ -101,7 +102,7 @@ class CpuStages:
         outscale: ratio of the composite's size to the frame's.
     """
 
-    overlap = True
+    overlap: Literal["threads", "in flight"] = "threads"
 
     def __init__(self, session: Session, detector: Detector, outscale: int) -> None:
         self._session, self._detector, self._outscale = session, detector, outscale

@@ -60,15 +60,27 @@ extern "C" __global__ void enlarge(const byte *frame, int pitch, int width, int 
 
 // Paste all faces into the enlarged frame (outscale·height, outscale·width, 3), in place. blockIdx.z: face.
 // Where faces overlap, the thread of the first face blends all of them, so each pixel has one writer.
-extern "C" __global__ void paste(const Face *faces, int count, byte *background, int width, int height, int scale,
-                                 int outscale, float feather_fraction) {
-    int n = (int)blockIdx.z;
+PIXEL void paste_faces(const Face *faces, int count, byte *background, int width, int height, int scale, int outscale,
+                       float feather_fraction, int n, int u, int v) {
     const Face &face = faces[n];
-    if (THREAD_X >= outscale * face.side || THREAD_Y >= outscale * face.side) return;
-    int x = outscale * face.x + THREAD_X, y = outscale * face.y + THREAD_Y;
+    if (u >= outscale * face.side || v >= outscale * face.side) return;
+    int x = outscale * face.x + u, y = outscale * face.y + v;
     if (x < 0 || y < 0 || x >= outscale * width || y >= outscale * height) return;
     for (int m = 0; m < n; ++m)
         if (covers(faces[m], outscale, x, y)) return;
     byte *bgr = background + 3 * ((long long)y * outscale * width + x);
     blend_faces(faces, count, n, scale, outscale, feather_fraction, x, y, bgr);
+}
+
+extern "C" __global__ void paste(Faces faces, int count, byte *background, int width, int height, int scale,
+                                 int outscale, float feather_fraction) {
+    paste_faces(faces.faces, count, background, width, height, scale, outscale, feather_fraction, (int)blockIdx.z,
+                THREAD_X, THREAD_Y);
+}
+
+// The same for more faces than arguments may hold.
+extern "C" __global__ void paste_many(const Face *faces, int count, byte *background, int width, int height, int scale,
+                                      int outscale, float feather_fraction) {
+    paste_faces(faces, count, background, width, height, scale, outscale, feather_fraction, (int)blockIdx.z, THREAD_X,
+                THREAD_Y);
 }

@@ -25,6 +25,10 @@ struct Face {            // FACE_DTYPE of frame_ops.py
 };
 
 // Arguments of kernels by value: no upload.
+struct Faces {  // FACES_DTYPE
+    Face faces[96];
+};
+
 struct Corners {  // CORNERS_DTYPE
     int xy[128][2];
 };

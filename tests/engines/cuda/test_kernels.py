@@ -8,7 +8,7 @@ from facesr_edge.engines.cuda import compiler, kernels
 from facesr_edge.engines.cuda.compiler import OPTIONS, cached_image, compile_kernels
 from facesr_edge.engines.errors import EngineError
 
-NAMES = ["gather_bgr", "gather_nv12", "enlarge", "paste", "fill_cells", "append_candidates"]
+NAMES = ["gather_bgr", "gather_nv12", "enlarge", "paste", "paste_many", "fill_cells", "append_candidates"]
 CAPABILITIES = [(7, 5), (8, 7), (9, 0), (11, 0)]
 """Turing, Orin, Hopper, Thor."""
 

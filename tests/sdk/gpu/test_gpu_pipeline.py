@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from threading import Event
 
 import cv2
 import numpy as np
@@ -23,11 +24,12 @@ from facesr_edge.sdk.gpu.stages import GpuStages
 from facesr_edge.sdk.load import load, load_detector
 from facesr_edge.sdk.pipeline.detect import Detector
 from facesr_edge.sdk.pipeline.frame import Frame
-from facesr_edge.sdk.pipeline.pipeline import Pipeline
+from facesr_edge.sdk.pipeline.pipeline import Pipeline, _in_flight
 from facesr_edge.sdk.pipeline.stages import CpuStages
 from facesr_edge.sdk.pipeline.upscale import psnr_db, residuals
 from facesr_edge.zoo import catalogue
 from support.gpu_engines import OrtOnGpuArrays
+from support.gpu_traffic import counted
 
 
 @contextmanager
@@ -189,9 +191,9 @@ def test_a_frame_is_resized_on_the_gpu(gpu, network, min_face, kind):
         assert on_gpu.detector.session.calls == 2
 
 
-def test_more_candidates_than_are_downloaded_at_once_are_all_used(gpu, network, monkeypatch):
-    monkeypatch.setattr(detect, "ROWS", 3)
-    with pipelines(gpu, network) as (on_cpu, on_gpu):
+def test_more_candidates_than_are_downloaded_at_once_are_all_used(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detect, "ROWS", 3)
         assert_same(on_gpu(scene("many")), on_cpu(scene("many")))
 
 
@@ -312,6 +314,87 @@ def test_a_stream_of_frames_keeps_their_order(gpu, network):
         for result, expected in zip(on_gpu.stream(frames), on_cpu.stream(frames), strict=True):
             assert result.source is expected.source and result.timings_ms["decode"] > 0
             assert_same(result, expected)
+
+
+def test_in_a_stream_the_host_waits_once_a_frame(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        frames = [scene(name) for name in ("many", "one", "overview", "many", "overlapping", "none")]
+        expected = [on_cpu(frame) for frame in frames]
+        with counted(on_gpu) as traffic:
+            results = list(_in_flight(on_gpu._jobs(frames, on_gpu._detect)))
+        for result, one in zip(results, expected, strict=True):
+            assert_same(result, one)
+        assert traffic["waits"] <= len(frames) + 1, f"one a frame and one for the last results: {traffic}"
+        assert traffic["copies up"] == len(frames), "tables are arguments of the kernels"
+
+
+def test_a_frame_without_a_successor_is_not_held_back(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        collected = Event()
+
+        def slow_source():
+            yield scene("one")
+            assert collected.wait(30), "the first result must not wait for the second frame"
+            yield scene("many")
+
+        results = on_gpu.stream(slow_source())
+        assert_same(next(results), on_cpu(scene("one")))
+        collected.set()
+        assert_same(next(results), on_cpu(scene("many")))
+        assert next(results, None) is None
+
+
+@pytest.mark.parametrize("failing", ["network", "detector", "source"])
+def test_an_error_in_a_stream_comes_after_the_results_before_it(gpu, network, failing):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        session = (on_gpu.detector if failing == "detector" else on_gpu).session
+
+        def frames():
+            yield scene("one")
+            if failing == "source":
+                raise EngineError("the source failed")
+            yield scene("many")
+
+        results = on_gpu.stream(frames())
+        if failing != "source":
+            results = _in_flight(failing_from(session, on_gpu._jobs(frames(), on_gpu._detect)))
+        assert_same(next(results), on_cpu(scene("one")))
+        with pytest.raises(EngineError, match="failed"):
+            next(results)
+        session.fails = False
+        assert_same(on_gpu(scene("overlapping")), on_cpu(scene("overlapping")))
+
+
+def failing_from(session, jobs):
+    """Jobs of which the second and later ones fail in a session."""
+    for job in jobs:
+        yield job
+        session.fails = True
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_a_stream_may_be_closed_with_frames_in_flight(gpu, machine, network, taken):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        on_gpu(scene("many"))
+        results = on_gpu.stream([scene("many")] * 6)
+        for _ in range(taken):
+            next(results)
+        results.close()
+        for name in ("one", "overlapping"):
+            assert_same(on_gpu(scene(name)), on_cpu(scene(name)))
+        results = on_gpu.stream([scene("many")] * 6)
+        next(results)
+        on_gpu.close()
+        with pytest.raises(EngineError, match="closed"):
+            list(results)
+
+
+def test_a_call_during_a_stream_gives_its_own_result(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        names = ("many", "one", "overlapping", "many", "one")
+        for result, name in zip(on_gpu.stream(map(scene, names)), names, strict=True):
+            assert_same(on_gpu(scene("overview")), on_cpu(scene("overview")))
+            assert_same(result, on_cpu(scene(name)))
 
 
 def test_detection_on_a_budget_gives_the_results_of_the_cpu(gpu, network):

@@ -147,7 +147,7 @@ template <class... A> static Kernel kernel(const char *name, void (*f)(A...)) {
 }
 static const std::vector<Kernel> KERNELS = {
     kernel("gather_bgr", gather_bgr), kernel("gather_nv12", gather_nv12), kernel("enlarge", enlarge),
-    kernel("paste", paste), kernel("fill_cells", fill_cells), kernel("append_candidates", append_candidates)};
+    kernel("paste", paste), kernel("paste_many", paste_many), kernel("fill_cells", fill_cells), kernel("append_candidates", append_candidates)};
 
 static int run(const Kernel &kernel, Dim grid, Dim block, const std::vector<std::vector<char>> &values) {
     std::vector<void *> at;

@@ -262,6 +262,19 @@ def test_pasted_faces_equal_the_cpu_composite(gpu, seed):
         assert max_difference(result, expected) <= 1, (seed, n, frame.shape, [f.window_xyxy for f in faces])
 
 
+def test_more_faces_than_arguments_hold_are_all_pasted(gpu):
+    ops, stream = frame_ops(gpu)
+    rng = np.random.default_rng(7)
+    frame, originals = noise(rng, 90, 120), np.zeros((32, 32, 3), np.uint8)
+    no_detection = np.zeros(4, np.float32), 0.9, np.zeros((5, 2), np.float32)
+    corners = [(int(rng.integers(0, 88)), int(rng.integers(0, 58))) for _ in range(100)]
+    faces = tuple(Face(*no_detection, (x, y, x + 32, y + 32), originals, noise(rng, 64, 64), 0.0) for x, y in corners)
+    background = enlarge(frame, 2)
+    expected = background.copy()
+    paste(expected, faces, 2)
+    assert max_difference(paste_on_gpu(gpu, ops, stream, background, faces, 2), expected) <= 1
+
+
 def test_the_order_of_faces_does_not_matter(gpu):
     ops, stream = frame_ops(gpu)
     rng = np.random.default_rng(5)
