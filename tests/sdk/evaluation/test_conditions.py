@@ -13,6 +13,7 @@ from facesr_edge.sdk.evaluation.conditions import compare_conditions, degradatio
 from facesr_edge.training.data.degrade import DEGRADATIONS
 
 NANO = "edge-nano-x4"
+PSNR_ONLY = {"psnr_y_db": METRICS["psnr_y_db"]}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,17 @@ def test_faces_too_small_for_a_crop_size_are_left_out_with_a_note(conditions):
     assert counts == [3, 3, 1, 1] and all(one.faces == 3 for one in conditions.comparisons)
     assert conditions.notes == ("crops of 64 px at x4: 2 of 3 faces are smaller than 256x256 px and left out",)
     assert conditions.at("bicubic", 64).groups[0].small.shape == (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize(("face", "side"), [(144, 144), (128, 96)])
+def test_another_side_than_128_px_has_a_note_and_is_in_the_json(faces, face, side):
+    faces = [cv2.resize(one, (face, face), interpolation=cv2.INTER_AREA) for one in faces[:2]]
+    results = compare_conditions(["edge-tiny-x3", NANO], faces, metrics=PSNR_ONLY, threads=1)
+    note = f"crops of {side // 3} px at x3: the ground truth is {side}x{side} px, not 128x128"
+    assert results.notes == (note,)
+    assert [(scale["scale"], scale["side"]) for scale in results.to_dict()["scales"]] == [(3, side), (4, 128)]
+    alone = compare_conditions(["edge-tiny-x3"], faces, metrics=PSNR_ONLY, threads=1)
+    assert alone.to_dict()["side"] == side
 
 
 def test_metrics_that_were_not_measured_on_all_faces_have_a_note(faces):
