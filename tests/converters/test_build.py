@@ -24,6 +24,8 @@ from facesr_edge.networks.layers.bicubic import resize_batch
 from facesr_edge.networks.weights import Provenance, network_from, read_weights, weights_bytes
 from facesr_edge.sdk.describe import quality_line
 from facesr_edge.training.data.degrade import DEGRADATIONS
+from facesr_edge.training.recipes.cpu import MIRRORED
+from facesr_edge.zoo import catalogue
 from onnx import TensorProto
 
 ROOT = Path(__file__).parents[2]
@@ -149,6 +151,11 @@ def test_unknown_degradation_and_degradations_of_a_detector_are_refused(tmp_path
 def darker(faces, scale, rng):
     """Degradation that halves the brightness."""
     return low_resolution(faces // 2, scale)
+
+
+def test_a_rebuilt_zoo_model_has_the_training_record_of_its_card(tmp_path):
+    training = build("srcnn-x4", tmp_path / "rebuilt").card.training
+    assert training == catalogue.find("srcnn-x4").card.training and MIRRORED in training["deviations"]
 
 
 def test_network_is_evaluated_on_the_degradation_of_its_training_on_bicubic_and_on_requested_ones(tmp_path, weights):
