@@ -17,13 +17,13 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import facesr_edge
-from facesr_edge.engines.cuda.nvbufsurface import RgbaFrame, mapped_frame
-from facesr_edge.engines.jetson import RELEASE, ROOT
 
-ON_JETSON = (ROOT / RELEASE).exists()
+ON_JETSON = Path("/etc/nv_tegra_release").exists()
 WIDTH, HEIGHT = 1920, 1080
 MARGIN = 1.5
 """Side of the crop window relative to the larger side of the face box."""
@@ -52,23 +52,24 @@ def iterate(first: Any, cast: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def surface(buffer: Any, index: int, pyds: Any) -> Iterator[Any]:
+def surface(buffer: Any, index: int, pyds: Any, gpu: Any) -> Iterator[Any]:
     """A frame of a batch in GPU memory, (H, W, 4) uint8 RGBA with the CUDA Array Interface, until the block ends."""
     if ON_JETSON:
-        with mapped_frame(hash(buffer), index) as frame:
+        with gpu.nvmm_frame(hash(buffer), index) as frame:
             yield frame
     else:
         _, shape, strides, capsule, _ = pyds.get_nvds_buf_surface_gpu(hash(buffer), index)
         pointer = ctypes.pythonapi.PyCapsule_GetPointer
         pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-        yield RgbaFrame(pointer(capsule, None), width=shape[1], height=shape[0], pitch=strides[0])
+        layout = {"version": 3, "typestr": "|u1", "shape": tuple(shape), "strides": tuple(strides), "stream": None}
+        yield SimpleNamespace(__cuda_array_interface__={**layout, "data": (pointer(capsule, None), False)})
 
 
 def upscale_faces(buffer: Any, pyds: Any, cupy: Any, session: Any) -> Iterator[Any]:
     """Upscale the faces of every frame of a batch; yields (k·side, k·side, 3) uint8 BGR arrays on the GPU."""
     batch = pyds.gst_buffer_get_nvds_batch_meta(hash(buffer))
     for frame in iterate(batch.frame_meta_list, pyds.NvDsFrameMeta.cast):
-        with session.gpu.current(), surface(buffer, frame.batch_id, pyds) as rgba:
+        with surface(buffer, frame.batch_id, pyds, session.gpu) as rgba:
             pixels = cupy.asarray(rgba)  # no copy
             try:
                 for face in iterate(frame.obj_meta_list, pyds.NvDsObjectMeta.cast):

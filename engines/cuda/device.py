@@ -18,6 +18,7 @@ from .context import Context, Owned, release
 from .cuda_python import CudaPython
 from .driver import Driver
 from .extra import gpu_extra
+from .nvbufsurface import RgbaFrame, mapped_frame
 from .pycuda import PyCuda
 from .streams import CudaGraph, Event, Stream
 
@@ -132,6 +133,12 @@ class Gpu(Context):
     def view(self, other: Any, stream: Stream | None = None) -> DeviceArray:
         """View of another library's array in GPU memory; see `device_view`."""
         return self.register(device_view(other, self.index, stream))
+
+    @contextmanager
+    def nvmm_frame(self, buffer: int, index: int) -> Iterator[RgbaFrame]:
+        """Map a frame of a Jetson's GStreamer buffer, with the context current; see `mapped_frame`."""
+        with self.current(), mapped_frame(buffer, index) as frame:
+            yield frame
 
     def upload(self, host: NDArray[Any], device: DeviceArray, stream: Stream) -> None:
         """Queue a copy from the host; do not modify a page-locked array before the stream has copied it.

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from facesr_edge.engines.bundle.io_spec import CROP_SIZES
+from facesr_edge.engines.cuda.nvbufsurface import RgbaFrame
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = sorted(path.stem for path in (ROOT / "samples").glob("*.py") if path.stem != "__init__")
@@ -221,7 +222,7 @@ def test_surface_is_released_after_the_work_on_it_is_done(deepstream, monkeypatc
     def mapped(address, index):
         assert (address, index) == (hash("buffer"), 0)
         try:
-            yield deepstream.RgbaFrame(pixels.ctypes.data, deepstream.WIDTH, deepstream.HEIGHT, pixels.strides[0])
+            yield RgbaFrame(pixels.ctypes.data, deepstream.WIDTH, deepstream.HEIGHT, pixels.strides[0])
         finally:
             events.append("unmapped")
 
@@ -239,9 +240,8 @@ def test_surface_is_released_after_the_work_on_it_is_done(deepstream, monkeypatc
     stream = SimpleNamespace(synchronize=lambda: events.append("waited"))
     cuda = SimpleNamespace(get_current_stream=lambda: stream)
     cupy = SimpleNamespace(asarray=as_array, ascontiguousarray=np.ascontiguousarray, from_dlpack=np.asarray, cuda=cuda)
-    gpu, io_spec = SimpleNamespace(current=nullcontext), SimpleNamespace(crop_sizes=CROP_SIZES)
+    gpu, io_spec = SimpleNamespace(nvmm_frame=mapped), SimpleNamespace(crop_sizes=CROP_SIZES)
     monkeypatch.setattr(deepstream, "ON_JETSON", on_jetson)
-    monkeypatch.setattr(deepstream, "mapped_frame", mapped)
     session = SimpleNamespace(gpu=gpu, io_spec=io_spec, infer_on_device=infer)
     faces = deepstream.upscale_faces("buffer", pyds, cupy, session)
     assert next(faces).shape == (32, 32, 3)

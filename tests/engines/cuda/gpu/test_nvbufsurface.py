@@ -62,7 +62,7 @@ def test_frame_is_read_in_place_and_unmapped(gpu, emulated, nvbufsurface):
         hardware.show(index, device.pointer)
     stream = gpu.stream()
     for index, host in enumerate(rows):
-        with gpu.current(), mapped_frame(hardware.buffer, index) as frame:
+        with gpu.nvmm_frame(hardware.buffer, index) as frame:
             view = gpu.view(frame)
             assert view.pointer == frames[index].pointer and view.shape == (HEIGHT, WIDTH, 4)
             assert emulated.live_objects()["surfaces"] == 1 and hardware.library.emulatedMapped() == 1
@@ -78,7 +78,7 @@ def test_frame_is_read_in_place_and_unmapped(gpu, emulated, nvbufsurface):
 def test_frame_is_unmapped_after_an_error_of_the_caller(gpu, emulated, nvbufsurface):
     hardware, device = Hardware(nvbufsurface), upload(gpu, np.zeros((HEIGHT, PITCH), np.uint8))
     hardware.show(0, device.pointer)
-    with pytest.raises(ZeroDivisionError), gpu.current(), mapped_frame(hardware.buffer, 0):
+    with pytest.raises(ZeroDivisionError), gpu.nvmm_frame(hardware.buffer, 0):
         raise ZeroDivisionError
     assert hardware.library.emulatedMapped() == 0  # the leak check of the driver's objects follows
 
@@ -87,33 +87,33 @@ def test_frame_is_unmapped_after_an_error_of_the_caller(gpu, emulated, nvbufsurf
 def test_frame_that_is_not_rgba_is_refused(gpu, emulated, nvbufsurface, shape):
     hardware, device = Hardware(nvbufsurface), upload(gpu, np.zeros((HEIGHT, PITCH), np.uint8))
     hardware.show(0, device.pointer, **shape)
-    with refused(hardware, "pitch-linear RGBA.*nvvideoconvert"), gpu.current(), mapped_frame(hardware.buffer, 0):
+    with refused(hardware, "pitch-linear RGBA.*nvvideoconvert"), gpu.nvmm_frame(hardware.buffer, 0):
         pass
 
 
 def test_memory_of_another_kind_is_refused(gpu, emulated, nvbufsurface):
     hardware = Hardware(nvbufsurface, memory_type=2)
-    with refused(hardware, r"type 4\), got type 2"), gpu.current(), mapped_frame(hardware.buffer, 0):
+    with refused(hardware, r"type 4\), got type 2"), gpu.nvmm_frame(hardware.buffer, 0):
         pass
 
 
 @pytest.mark.parametrize("index", [-1, 2])
 def test_frame_outside_of_the_batch_is_refused(gpu, emulated, nvbufsurface, index):
     hardware = Hardware(nvbufsurface)
-    with refused(hardware, f"0 to 1, got {index}"), gpu.current(), mapped_frame(hardware.buffer, index):
+    with refused(hardware, f"0 to 1, got {index}"), gpu.nvmm_frame(hardware.buffer, index):
         pass
 
 
 def test_buffer_in_host_memory_is_refused(gpu, emulated, nvbufsurface):
     hardware = Hardware(nvbufsurface)
     small = hardware.gst.gst_buffer_new_allocate(None, ctypes.c_size_t(16), None)
-    with refused(hardware, "memory:NVMM, got 16 bytes"), gpu.current(), mapped_frame(small, 0):
+    with refused(hardware, "memory:NVMM, got 16 bytes"), gpu.nvmm_frame(small, 0):
         pass
 
 
 def test_failed_mapping_is_reported(gpu, emulated, nvbufsurface):
     hardware = Hardware(nvbufsurface)  # its frames have no image
-    with refused(hardware, "NvBufSurfaceMapEglImage failed"), gpu.current(), mapped_frame(hardware.buffer, 0):
+    with refused(hardware, "NvBufSurfaceMapEglImage failed"), gpu.nvmm_frame(hardware.buffer, 0):
         pass
 
 
