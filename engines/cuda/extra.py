@@ -20,6 +20,11 @@ def driver_cuda() -> int:
     return version.value // 1000 if status == 0 else 0
 
 
+def rtx_extra() -> str:
+    """Extra with TensorRT for RTX, as `gpu_extra`."""
+    return "tensorrt-rtx-cu12" if gpu_extra() == "tensorrt-cu12" else "tensorrt-rtx"
+
+
 def gpu_extra(cuda: int | None = None) -> str:
     """Extra with TensorRT, CUDA bindings and NVRTC for a driver.
 

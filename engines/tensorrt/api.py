@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any, TextIO
 from weakref import WeakSet
 
-from ..cuda.extra import gpu_extra
+from ..cuda.extra import gpu_extra, rtx_extra
 from ..errors import EngineError, MissingDependencyError
 from ..jetson import TENSORRT_COMMAND, this_jetson
 from .layers import LOG_TITLE
@@ -57,7 +57,7 @@ def tensorrt(product: Product = TENSORRT) -> Any:
         module = import_module(product.module)
     except ModuleNotFoundError:
         command = TENSORRT_COMMAND if product is TENSORRT and this_jetson() else ""
-        extra = gpu_extra() if product is TENSORRT else product.engine
+        extra = gpu_extra() if product is TENSORRT else rtx_extra()
         raise MissingDependencyError(product.name, extra, "an engine for this GPU", command) from None
     except (ImportError, OSError) as error:
         raise EngineError(

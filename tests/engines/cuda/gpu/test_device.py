@@ -8,7 +8,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from facesr_edge.engines.cuda.device import Gpu
-from facesr_edge.engines.cuda.extra import driver_cuda, gpu_extra
+from facesr_edge.engines.cuda.extra import driver_cuda, gpu_extra, rtx_extra
 from facesr_edge.engines.errors import EngineError
 
 KERNEL = """extern "C" __global__
@@ -301,6 +301,7 @@ def test_a_driver_older_than_the_bindings_raises(emulated, bindings):
 def test_driver_decides_the_extra_with_its_packages(emulated, bindings, version, extra):
     emulated.configure(driver=version)
     assert (driver_cuda(), gpu_extra()) == (version // 1000, f"tensorrt-{extra}")
+    assert rtx_extra() == ("tensorrt-rtx-cu12" if extra == "cu12" else "tensorrt-rtx")
 
 
 def test_a_cuda_12_driver_with_cuda_13_bindings_raises_with_the_extra_that_fits(emulated, bindings):
