@@ -20,7 +20,16 @@ from ..calibration.data.detection import read_scenes
 from ..calibration.data.faces import true_faces
 from ..calibration.metrics.detection_metrics import detection_metrics
 from ..calibration.metrics.evaluate import BICUBIC, evaluate
-from ..engines.bundle.bundle import EMBEDDING, FP16_ONNX, ONNX, REFERENCES, WEIGHTS, Bundle, check_free, write_bundle
+from ..engines.bundle.bundle import (
+    EMBEDDING,
+    FP16_ONNX,
+    ONNX,
+    REFERENCES,
+    WEIGHTS,
+    Bundle,
+    check_writable,
+    write_bundle,
+)
 from ..engines.bundle.card import Card, Evaluation, Precision, evaluation_from_title, with_metrics
 from ..engines.bundle.io_spec import IOSpec
 from ..engines.bundle.projection import Projection, default_projection
@@ -59,7 +68,7 @@ def build(
     """
     spec = resolve(model, weights) if isinstance(model, str) else model
     options.check(spec.io_spec, spec.name)
-    check_free(folder)
+    check_writable(folder)
     network = load_network(spec, options.faces, report)
     with TemporaryDirectory() as workdir:
         exported = export(network, Path(workdir), report)

@@ -19,7 +19,6 @@ from ..engines.bundle.bundle import (
     REFERENCES,
     WEIGHTS,
     Bundle,
-    check_free,
     check_writable,
     write_bundle,
 )
@@ -76,24 +75,21 @@ def compile_bundle(
     if product and cpu_int8:
         raise UsageError(f"{bundle.folder} is INT8 for CPUs; build one for TensorRT: build --int8 --engine {engine}")
     if folder:
-        check_free(folder)
+        check_writable(folder)
     if product is None and engine == "auto" and not cpu_int8 and not why_not_tensorrt():
         product = TENSORRT
     if product:
         folder = folder or (Path(f"{bundle.card.name}-{product.engine}") if ships(bundle) else bundle.folder)
-        check_free(folder)
         check_writable(folder)
         options = options or _options_from_card(bundle.card, product)
         options.check(product, bundle.card.precision)
         return _compile_tensorrt(bundle, folder, product, options, report, watch)
-    if folder:
-        bundle = write_bundle(folder, bundle.card, _contents(bundle))
     default = "onnxruntime"
     with closing(open_session(bundle, default if engine == "auto" else engine, 0, bundle.card.precision)) as session:
         session.warm_up()
         hint = "" if engine in ("auto", default) else f"; run it with --engine {engine}"
         report(f"{bundle.card.name} is ready: {session.runtime}, nothing to compile{hint}")
-    return bundle
+    return write_bundle(folder, bundle.card, _contents(bundle)) if folder else bundle
 
 
 def ensure_engine(bundle: Bundle, report: Report = lambda line: None, watch: Watch = lambda progress: None) -> Bundle:

@@ -81,14 +81,19 @@ def first_line(error: Exception) -> str:
 
 MAX_MESSAGE = 600
 """Characters of a message; more of a file's content helps nobody."""
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, which a terminal would obey, marks that reverse the direction of text, and surrogates."""
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, which a terminal would obey, other than tab and line feed; marks that reverse the direction of
+text; and halves of surrogate pairs, which UTF-8 cannot encode."""
+
+
+def printable(text: str) -> str:
+    """A text from outside with its control characters escaped; tab and line feed stay."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def one_line(message: object) -> str:
     """A message as one printable line: white space collapsed, control characters escaped, a long one shortened."""
-    text = " ".join(str(message).split())
-    text = _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    text = printable(" ".join(str(message).split()))
     if len(text) <= MAX_MESSAGE:
         return text
     return f"{text[: MAX_MESSAGE * 2 // 3]} … {text[-MAX_MESSAGE // 3 :]}"  # what to do stands at the end

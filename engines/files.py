@@ -90,18 +90,19 @@ def read_regular(path: Path, max_bytes: int | None = None) -> bytes:
         OSError: missing, unreadable, not a regular file, or too large; ``strerror`` has the reason.
         ValueError: the name contains a null character.
     """
-    _check_regular(path.stat(), max_bytes)  # before it is opened: opening a device may have an effect
+    check_regular(path.stat(), max_bytes)  # before it is opened: opening a device may have an effect
     # Without O_NONBLOCK, opening a pipe that took the file's place meanwhile would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file:
-        _check_regular(os.fstat(descriptor), max_bytes)
+        check_regular(os.fstat(descriptor), max_bytes)
         data = file.read() if max_bytes is None else file.read(max_bytes + 1)
     if max_bytes is not None and len(data) > max_bytes:  # it grew while it was read
         raise _too_large(max_bytes)
     return data
 
 
-def _check_regular(status: os.stat_result, max_bytes: int | None) -> None:
+def check_regular(status: os.stat_result, max_bytes: int | None = None) -> None:
+    """Raise an OSError, see `read_regular`, unless the status is that of a regular file of at most `max_bytes`."""
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file")
     if max_bytes is not None and status.st_size > max_bytes:
@@ -145,6 +146,28 @@ def write_atomic(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def check_replaceable(path: Path) -> None:
+    """Check that `atomic_folder` can write a folder; nothing is left on the disk.
+
+    Raises:
+        OSError: it cannot; ``strerror`` has the reason.
+    """
+    target = path.resolve()
+    parent = next(folder for folder in target.parents if folder.exists())
+    Path(tempfile.mkdtemp(prefix=".", suffix=_TEMPORARY, dir=parent)).rmdir()
+    if not target.exists():
+        return
+    with suppress(FileNotFoundError):  # the current folder was deleted
+        current = Path.cwd()
+        if target in (current, *current.parents):  # renamed away, it would be gone for the user's shell too
+            raise OSError(errno.EBUSY, "it is the current folder, which cannot be replaced")
+    if target.is_mount():
+        raise OSError(errno.EBUSY, "it is a mount point, which cannot be replaced")
+    effective = os.access in os.supports_effective_ids
+    if not os.access(target, os.W_OK | os.X_OK, effective_ids=effective):
+        raise OSError(errno.EACCES, "it is read-only")
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Fill a folder that appears complete or not at all.
@@ -159,8 +182,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         OSError: the folder cannot be written.
     """
     target = path.resolve()
+    check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=target.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=".", suffix=_TEMPORARY, dir=target.parent))
     new, old = temporary / "new", temporary / "old"
     try:
         new.mkdir()

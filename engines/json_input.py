@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from .errors import printable
+from .files import read_regular
+
 MAX_DEPTH = 50
 MAX_BYTES = 256 << 20
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters other than tab and line feed, those of the writing direction too, and halves of surrogate
-pairs, which UTF-8 cannot encode."""
 _MAX_INTEGER = 1 << 63
 
 
@@ -54,7 +54,7 @@ def _check_value(value: object) -> None:
 
 def _printable(value: Any) -> Any:
     if isinstance(value, str):
-        return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
+        return printable(value)
     if isinstance(value, list):
         return [_printable(one) for one in value]
     if isinstance(value, dict):
@@ -66,11 +66,12 @@ def read_json(path: Path) -> Any:
     """Parse a JSON file that is not trusted, see `parse_json`.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: see `parse_json`; or the file is larger than `MAX_BYTES`.
+        OSError: the file cannot be read, is not a regular one, or has more than `MAX_BYTES`.
+        ValueError: see `parse_json`.
     """
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"larger than {MAX_BYTES >> 20} MB")
-    return parse_json(content)
+    return parse_json(read_regular(path, MAX_BYTES))
+
+
+def newer_field(values: dict[str, Any], kind: type[Any]) -> str | None:
+    """The first field of a document that a dataclass does not have: a newer release wrote it. None if it has all."""
+    return min(values.keys() - {f.name for f in fields(kind)}, default=None)

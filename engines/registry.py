@@ -191,15 +191,19 @@ def open_session(
     """
     choice = choose_engine(bundle, engine, threads, precision, report=report)
     session = ENGINES[choice.engine](bundle, threads, choice.precision, choice.workers)
-    try:
-        check_outputs(session)
-    except BaseException:
-        session.close()
-        raise
+    check_outputs(session)
     return session
 
 
 def check_outputs(session: Session) -> None:
-    """Run the smallest input, and raise an EngineError if the output is not what the I/O specification states."""
+    """Run the smallest input; close the session on an error.
+
+    Raises:
+        EngineError: it cannot run, or the output is not what the I/O specification states.
+    """
     batch = np.zeros(min(shapes_of(session.io_spec)), np.uint8)
-    session.io_spec.check_output(batch, session.infer(batch))
+    try:
+        session.io_spec.check_output(batch, session.infer(batch))
+    except BaseException:
+        session.close()
+        raise

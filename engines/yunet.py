@@ -6,15 +6,16 @@ Source: W. Wu et al., "YuNet: a tiny millisecond-level face detector", 2023. The
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .bundle.external_data import read_onnx
 from .bundle.io_spec import IOSpec
 from .errors import EngineError
-from .files import read_regular
 from .onnxruntime.session import OrtGraph, layer_times
 from .postprocess import STRIDES
 from .session import LayerTime, Output
@@ -31,14 +32,12 @@ class YuNetSession:
         threads: CPU threads of one call; 0 for one per core.
 
     Raises:
-        EngineError: the file is not a YuNet.
+        EngineError: the file cannot be read, or is not a YuNet.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        try:
-            self._content = read_regular(path)
-        except OSError as error:
-            raise EngineError(f"{path} cannot be read ({error.strerror}); give a YuNet ONNX file or a bundle") from None
+        self._content = read_onnx(path)
+        self.fingerprint = hashlib.sha256(self._content).hexdigest()[:16]
         self._graph = OrtGraph(path, threads, content=self._content)
         self._path, self._threads, self.precision = path, threads, "fp32"
         if not set(_OUTPUTS) <= set(self._graph.outputs) or len(self._graph.inputs) != 1:

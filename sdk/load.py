@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,8 +123,8 @@ def load_detector(
     if path.suffix.lower() == ".onnx":
         if not path.is_file():
             raise InputError(f"{path} does not exist; give a YuNet ONNX file or a bundle, or omit --detector")
-        session: Session = YuNetSession(path, threads)
-        return Detector(session, score, min_face, fingerprint=hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+        yunet = YuNetSession(path, threads)
+        return Detector(yunet, score, min_face, fingerprint=yunet.fingerprint)
     bundle = _find_bundle(model, engine, rebuild)
     session = open_checked_session(bundle, engine, threads, precision, report)
     return Detector(session, score, min_face, fingerprint=f"{bundle.card.name} {bundle.card.fingerprint}")

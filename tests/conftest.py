@@ -188,6 +188,32 @@ def residual_bundle(tiny_bundle, tmp_path_factory):
 
 
 @pytest.fixture
+def without_root(tmp_path):
+    """Context manager: without the rights of root, for whom no folder is read-only."""
+    import os
+
+    @contextmanager
+    def ordinary_user():
+        if os.geteuid():
+            yield
+            return
+        for folder in (tmp_path, *tmp_path.rglob("*")):
+            os.chown(folder, 65534, -1)
+        parents = [folder for folder in tmp_path.parents if folder.stat().st_mode & 0o077 == 0]
+        for folder in parents:
+            folder.chmod(0o711)
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            for folder in parents:
+                folder.chmod(0o700)
+
+    return ordinary_user
+
+
+@pytest.fixture
 def no_file_larger_than():
     """Context manager: writing more than `size` bytes to a file fails, as on a full disk."""
 

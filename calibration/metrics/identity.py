@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engines.bundle.external_data import read_onnx
 from ...engines.errors import EngineError
 from ...engines.onnxruntime.session import OrtGraph, layer_times
 from .evaluate import ImageMetric
@@ -38,7 +39,9 @@ def identity_similarity(recognizer: Path, threads: int = 0) -> ImageMetric:
     return similarity
 
 
-def embedder(recognizer: Path, threads: int = 0) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+def embedder(
+    recognizer: Path, threads: int = 0, content: bytes | None = None
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
     """Embedding function of a face recognizer: (H, W, 3) uint8 BGR -> (D,) of norm 1.
 
     Faces are resized to the input of the recognizer, without alignment. A uint8 graph gets RGB pixels. A float graph
@@ -47,13 +50,15 @@ def embedder(recognizer: Path, threads: int = 0) -> Callable[[NDArray[np.uint8]]
     Args:
         recognizer: ONNX file of a network such as ArcFace or MobileFaceNet.
         threads: CPU threads per call; 0 for one per core.
+        content: of the file, if it was read before: `recognizer` is then for messages only.
 
     Raises:
-        EngineError: the file cannot be loaded, or is not a face recognizer.
+        EngineError: the file cannot be read or loaded, or is not a face recognizer.
     """
-    if not recognizer.is_file():
+    if content is None and not recognizer.is_file():
         raise EngineError(f"recognizer {recognizer} does not exist; give an ONNX file of a network such as ArcFace")
-    graph = OrtGraph(recognizer, threads)
+    content = read_onnx(recognizer) if content is None else content
+    graph = OrtGraph(recognizer, threads, content=content)
     if len(graph.inputs) != 1:
         raise EngineError(f"{recognizer} has {len(graph.inputs)} inputs; {_EXPECTED}")
     (graph_input,) = graph.inputs.values()
@@ -69,7 +74,7 @@ def embedder(recognizer: Path, threads: int = 0) -> Callable[[NDArray[np.uint8]]
         return np.ascontiguousarray(np.moveaxis(pixels, 2, channel_axis - 1)[None].astype(dtype))
 
     gray = np.full((side, side, 3), 128, np.uint8)
-    layers = layer_times(recognizer, tensor(gray, False), runs=1, threads=threads)
+    layers = layer_times(recognizer, tensor(gray, False), runs=1, threads=threads, content=content)
     normalize = dtype != np.uint8 and "Sub" not in [layer.kind for layer in layers[:3]]
 
     @lru_cache(maxsize=EMBEDDING_CACHE_SIZE)

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...calibration.accuracy import MAX_AP_DROP, AccuracyCheck, average_precision_check, psnr_check
 from ...calibration.data.faces import true_faces
-from ...engines.bundle.bundle import INT8_ONNX, INT8_VNNI_ONNX, Bundle, write_bundle
-from ...engines.bundle.card import Precision, evaluation_from_title, with_evaluation
+from ...engines.bundle.bundle import INT8_ONNX, INT8_VNNI_ONNX, Bundle, check_writable, write_bundle
+from ...engines.bundle.card import Card, Precision, evaluation_from_title, with_evaluation
 from ...engines.cpu import has_bf16, has_vnni
 from ...engines.errors import BuildError
 from ...engines.onnxruntime.session import OrtSession
@@ -47,9 +47,18 @@ def add_precisions(
     Raises:
         OutputError: the bundle cannot be written.
     """
-    precisions = _Precisions(bundle, faces, detection_data, report)
+    check_writable(bundle.folder)
     contents = {name: bundle.read(name) for name in bundle.card.files}
-    card = bundle.card
+    with TemporaryDirectory() as workdir:  # what was verified, whatever happens to the files meanwhile
+        copy = write_bundle(Path(workdir) / "copy", bundle.card, contents)
+        precisions = _Precisions(copy, faces, detection_data, report)
+        card = _add(precisions, contents)
+    return write_bundle(bundle.folder, card, contents)
+
+
+def _add(precisions: _Precisions, contents: dict[str, bytes]) -> Card:
+    """Quantize to each precision; the graphs are added to `contents`, the evaluations to the card that is returned."""
+    card = precisions.bundle.card
     evaluations = {"fp16": precisions.quantized("fp16", "cpu")[0]}
     evaluations["int8"], graph = precisions.quantized("int8", "cpu")
     if graph:
@@ -62,7 +71,7 @@ def add_precisions(
         evaluations["bf16"] = precisions.bf16()
     for precision, metrics in evaluations.items():
         card = with_evaluation(card, evaluation_from_title(precisions.check.dataset_name, precision, metrics))
-    return write_bundle(bundle.folder, card, contents)
+    return card
 
 
 class _Precisions:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..cpu import has_vnni
 from ..errors import BundleError, EngineError, OutputError
-from ..files import atomic_folder, read_regular, write_atomic
+from ..files import atomic_folder, check_replaceable, read_regular, write_atomic
 from .card import Card, card_from_json
-from .external_data import external_data
+from .external_data import MAX_FILE_BYTES, check_complete
 
 CARD, ONNX, WEIGHTS = "card.json", "model.onnx", "weights.safetensors"
 LAYERS = "layers.json"
@@ -96,7 +95,7 @@ class Bundle:
         if self.card.files and expected is None:
             raise BundleError(f"{path} is not listed in {CARD}; rebuild the bundle: facesr-edge build")
         try:
-            data = read_regular(path)
+            data = read_regular(path, MAX_FILE_BYTES)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BundleError(
@@ -117,7 +116,7 @@ class Bundle:
             BundleError: as `read`, not an ONNX file, or one with external data.
         """
         data = self.read(name)
-        _check_external_data(self.folder / name, data)
+        check_complete(self.folder / name, data)
         return data
 
 
@@ -156,18 +155,6 @@ def open_bundle(folder: str | Path) -> Bundle:
     for name in bundle.card.files:
         bundle.read(name)
     return bundle
-
-
-def _check_external_data(path: Path, onnx: bytes) -> None:
-    try:
-        locations = external_data(onnx)
-    except (ValueError, RecursionError):
-        raise BundleError(f"{path} is not an ONNX file; copy the bundle again, or rebuild it") from None
-    if locations:
-        raise BundleError(
-            f"{path} has weights in another file ({locations[0]!r}), which is not verified; "
-            "store them in the graph: onnx.save(onnx.load(FILE), FILE)"
-        )
 
 
 def write_bundle(folder: Path, card: Card, contents: Mapping[str, bytes]) -> Bundle:
@@ -210,9 +197,8 @@ def check_free(folder: Path) -> None:
 
 def check_writable(folder: Path) -> None:
     """Raise an OutputError if a bundle cannot be written to a folder, before minutes are spent on making it."""
-    parent = folder.resolve().parent
+    check_free(folder)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent)).rmdir()
+        check_replaceable(folder)
     except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder with -o") from None

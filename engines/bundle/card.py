@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from ..errors import BundleError
-from ..json_input import parse_json
+from ..json_input import newer_field, parse_json
 from . import card_format_1
 from .engine_info import EngineInfo
 from .io_spec import IOSpec
@@ -170,7 +170,10 @@ def card_from_json(text: str, path: str = "card.json") -> Card:
     except NewerCardError as error:
         raise BundleError(f"{path} {error}") from None
     except (TypeError, KeyError, AttributeError, BundleError) as error:
-        raise BundleError(f"{path} is invalid ({error}); rebuild the bundle: facesr-edge build") from None
+        raise BundleError(
+            f"{path} is invalid ({error}); rebuild the bundle: facesr-edge build, or upgrade facesr-edge if a newer "
+            "version made it"
+        ) from None
 
 
 def _card_from_dict(values: dict[str, Any]) -> Card:
@@ -209,9 +212,8 @@ def _check_fields(values: dict[str, Any]) -> None:
 
 
 def _check_known(values: dict[str, Any], kind: type[Any]) -> None:
-    unknown = sorted(values.keys() - {f.name for f in fields(kind)})
-    if unknown:
-        raise NewerCardError(f"has the field '{unknown[0]}', made by a newer version; upgrade facesr-edge")
+    if name := newer_field(values, kind):
+        raise NewerCardError(f"has the field '{name}', made by a newer version; upgrade facesr-edge")
 
 
 class NewerCardError(BundleError):

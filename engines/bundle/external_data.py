@@ -7,6 +7,13 @@ even outside of its folder. Only the wire format of protocol buffers is needed t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import BundleError, EngineError
+from ..files import read_regular
+
+MAX_FILE_BYTES = 2 << 30
+"""Limit of the size of an ONNX file, that of protocol buffers."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MESSAGES = {
@@ -22,6 +29,44 @@ _MESSAGES = {
 """Message -> field number -> message, in ``onnx.proto``, for the fields that lead to tensors."""
 _DATA_LOCATION, _EXTERNAL = 14, 1
 _KEY, _VALUE = 1, 2
+
+
+def check_complete(path: Path, onnx: bytes) -> None:
+    """Check that a runtime can load an ONNX file without opening others.
+
+    Args:
+        path: for the message.
+        onnx: content of the file.
+
+    Raises:
+        BundleError: not an ONNX file, or one with external data.
+    """
+    try:
+        locations = external_data(onnx)
+    except (ValueError, RecursionError):
+        raise BundleError(f"{path} is not an ONNX file; copy it again, or rebuild it") from None
+    if locations:
+        raise BundleError(
+            f"{path} has weights in another file ({locations[0]!r}), which is not verified; "
+            "store them in the graph: onnx.save(onnx.load(FILE), FILE)"
+        )
+
+
+def read_onnx(path: Path) -> bytes:
+    """Read an ONNX file that does not belong to a bundle, see `check_complete`.
+
+    Raises:
+        EngineError: missing, unreadable, not an ONNX file, or one with external data.
+    """
+    try:
+        content = read_regular(path, MAX_FILE_BYTES)
+        check_complete(path, content)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EngineError(f"{path} cannot be read ({reason}); give an ONNX file") from None
+    except BundleError as error:
+        raise EngineError(str(error)) from None
+    return content
 
 
 def external_data(onnx: bytes) -> tuple[str, ...]:

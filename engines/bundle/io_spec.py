@@ -26,6 +26,9 @@ BATCHES = (1, 2, 4, 8)
 MAX_CALL_PIXELS = 20_000
 """Maximum pixels of a call with several faces. Larger calls are not faster on a CPU and need much memory for
 activations: 8 crops of 128 px take gigabytes in a network of 64 channels."""
+MAX_VALUES = {"scale": 16, "crop_sizes": 1024, "batches": 1024, "multiple": 1024, "sizes_hw": 16384}
+"""Limits of an I/O spec, so that no input or output that an engine is checked with needs more than 1 GB."""
+MAX_REFERENCES = 64
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,22 @@ class IOSpec:
     def __post_init__(self) -> None:
         if self.task not in ("super-resolution", "face-detection"):
             raise BundleError(f"unknown task '{self.task}' in an I/O spec; expected super-resolution or face-detection")
-        sizes = (self.scale, self.multiple, *self.crop_sizes, *self.batches, *chain(*self.sizes_hw))
-        if not all(isinstance(size, int) and size > 0 for size in sizes):
-            raise BundleError("scale, crop sizes, batches, multiple and sizes of an I/O spec must be positive integers")
+        self._check_values()
         if 1 not in self.batches:
             raise BundleError("the batches of an I/O spec must include 1, or some batches could not be split")
         if self.task == "super-resolution" and (self.scale < 2 or not self.crop_sizes):
             raise BundleError("the I/O spec of super-resolution needs a scale of 2 or more, and crop sizes")
-        if not isinstance(self.references, int) or self.references < 0:
-            raise BundleError(f"references of an I/O spec must be an integer of 0 or more, got {self.references}")
+
+    def _check_values(self) -> None:
+        if any(len(size) != 2 for size in self.sizes_hw):
+            raise BundleError("sizes_hw of an I/O spec must be pairs of height and width")
+        values = {"scale": (self.scale,), "multiple": (self.multiple,), "sizes_hw": chain(*self.sizes_hw)}
+        for name, limit in MAX_VALUES.items():
+            for value in values.get(name) or getattr(self, name):
+                if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= limit:
+                    raise BundleError(f"{name} of an I/O spec: expected integers from 1 to {limit}, got {value!r}")
+        if not isinstance(self.references, int) or not 0 <= self.references <= MAX_REFERENCES:
+            raise BundleError(f"references of an I/O spec must be 0 to {MAX_REFERENCES}, got {self.references!r}")
 
     def batches_of(self, height: int, width: int) -> tuple[int, ...]:
         """Batch sizes allowed for images of this height and width, in pixels."""

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from ..bundle.bundle import EMBEDDING, REFERENCES, Bundle
 from ..errors import InputError, OutputError, first_line
-from ..files import atomic_folder
-from ..json_input import read_json
+from ..files import atomic_folder, check_regular
+from ..json_input import newer_field, read_json
 
 FORMAT = 1
 MANIFEST, KEYS, VALUES, EMBEDDINGS = "library.json", "keys.npy", "values.npy", "embeddings.npy"
@@ -150,6 +150,7 @@ def open_library(folder: str | Path, bundle: Bundle | None = None) -> Library:
 def _read_array(path: Path, dimensions: int, dtype: str) -> NDArray[Any]:
     """Memory-map an array, so that a wrong shape in its header is compared with the size of the file."""
     try:
+        check_regular(path.stat())
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header is parsed as Python and raises any type
         raise InputError(
@@ -172,13 +173,16 @@ def _read_manifest(folder: Path) -> Manifest:
         )
     try:
         values = read_json(path)
+        parts = ((values, Manifest), *((entry, Entry) for entry in values["entries"]))
+        if name := next(filter(None, (newer_field(*part) for part in parts)), None):
+            raise InputError(f"{path} has the field '{name}', made by a newer version; upgrade facesr-edge")
         values["entries"] = tuple(Entry(**entry) for entry in values["entries"])
         manifest = Manifest(**values)
         if not all(isinstance(text, str) for entry in manifest.entries for text in (entry.file, entry.sha256)):
             raise TypeError("file and sha256 of an entry must be texts")
         if not all(isinstance(text, str) for text in (manifest.model, manifest.made_by, manifest.embedder)):
             raise TypeError("model, made_by and embedder must be texts")
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise InputError(f"{path} cannot be read; build it again: facesr-edge references build") from None
     if manifest.format != FORMAT:
         raise InputError(f"{path} has format {manifest.format}, this release reads {FORMAT}; build the library again")

@@ -170,7 +170,7 @@ def convert_model(model: Bundle, kinds: Iterable[GraphKind], folder: Path) -> di
     from ...calibration.data.faces import sample_faces
     from ...converters.export.convert import export_target_from_bundle
 
-    target, weights = export_target_from_bundle(model, sample_faces()), (model.folder / WEIGHTS).read_bytes()
+    target, weights = export_target_from_bundle(model, sample_faces()), model.read(WEIGHTS)
     return {kind: _bundle(target, model.onnx, kind, model.card, weights, folder) for kind in kinds}
 
 

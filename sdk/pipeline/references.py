@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from ...calibration.data.faces import center_crop, low_resolution
 from ...calibration.metrics.evaluate import upscale_bicubic
 from ...calibration.metrics.identity import embedder as identity_embedder
 from ...engines.bundle.bundle import EMBEDDING, REFERENCES, Bundle
+from ...engines.bundle.external_data import read_onnx
 from ...engines.bundle.io_spec import IOSpec
 from ...engines.errors import InputError, UsageError
 from ...engines.onnxruntime.session import OrtGraph
@@ -80,7 +80,8 @@ def build_library(
     """
     fingerprint, io_spec = model_fingerprint(bundle), bundle.card.io_spec
     paths = image_paths(faces)[:limit]
-    describe = embed_with(embedder, threads) if embedder else None
+    embedder_onnx = read_onnx(embedder) if embedder else b""
+    describe = embed_with(embedder, threads, embedder_onnx) if embedder else None
     entries: list[Entry] = []
 
     def features() -> Iterator[ReferenceFeatures]:
@@ -102,8 +103,8 @@ def build_library(
     with library_folder(folder) as new:
         write_arrays(new, len(paths) * (1 + mirrored), features())
         if embedder:
-            shutil.copyfile(embedder, new / EMBEDDER)
-        digest = hashlib.sha256(embedder.read_bytes()).hexdigest() if embedder else ""
+            (new / EMBEDDER).write_bytes(embedder_onnx)
+        digest = hashlib.sha256(embedder_onnx).hexdigest() if embedder else ""
         write_manifest(new, Manifest(bundle.card.name, fingerprint, tuple(entries), digest))
     return open_library(folder, bundle)
 
@@ -161,9 +162,12 @@ def pixel_hash(face: Images) -> str:
     return hashlib.sha256(np.ascontiguousarray(face).tobytes()).hexdigest()
 
 
-def embed_with(embedder: Path, threads: int = 0) -> Describe:
-    """A function from faces of any size to the embeddings of a face recognition network, (N, E) float32."""
-    embedding = identity_embedder(embedder, threads)
+def embed_with(embedder: Path, threads: int = 0, content: bytes | None = None) -> Describe:
+    """A function from faces of any size to the embeddings of a face recognition network, (N, E) float32.
+
+    Arguments and errors are those of `calibration.metrics.identity.embedder`.
+    """
+    embedding = identity_embedder(embedder, threads, content)
     return lambda faces: np.stack([embedding(face) for face in faces]).astype(np.float32)
 
 
@@ -180,9 +184,10 @@ def _describe_small(library: Library, bundle: Bundle, threads: int) -> Describe:
     if not library.manifest.embedder:
         return bundle_embedding(bundle, threads)
     path = library.folder / EMBEDDER
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != library.manifest.embedder:
-        raise InputError(f"{path} is missing or was altered; build the library again: facesr-edge references build")
-    embed = embed_with(path, threads)
+    content = read_onnx(path)
+    if hashlib.sha256(content).hexdigest() != library.manifest.embedder:
+        raise InputError(f"{path} was altered; build the library again: facesr-edge references build")
+    embed = embed_with(path, threads, content)
     return lambda small: embed(upscale_bicubic(small, bundle.card.io_spec.scale))
 
 

@@ -1,6 +1,7 @@
 """Builds: output of the exported graph, contents of the bundle, and errors before and during a build."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -218,6 +219,22 @@ def test_detector_with_detection_data_is_evaluated_by_face_size(tmp_path, weight
     assert (evaluation.degradation, evaluation.precision) == ("none", "fp32")
     assert evaluation.metrics["from 24 px"]["faces"] == 1
     assert set(evaluation.metrics["network_ms"]) == {"640x384", "1920x1088"}
+
+
+@pytest.mark.parametrize("kind", ["current", "used and current", "read-only", "in a read-only folder"])
+def test_folder_that_cannot_be_replaced_is_reported_before_the_build_starts(
+    tmp_path, tiny_weights, kind, monkeypatch, without_root
+):
+    folder, spec = tmp_path / "folder" / "bundle", resolve("idrn", tiny_weights())
+    folder.mkdir(parents=True)
+    if kind.startswith("used"):
+        shutil.copytree(catalogue.locate("edge-nano-x4"), folder, dirs_exist_ok=True)
+    before, lines = list(folder.iterdir()), []
+    monkeypatch.chdir(folder if "current" in kind else tmp_path)
+    {"read-only": folder, "in a read-only folder": folder.parent}.get(kind, tmp_path).chmod(0o555)
+    with without_root(), pytest.raises(OutputError, match="current folder|read-only|Permission denied"):
+        build(spec, Path() if "current" in kind else folder, report=lines.append)
+    assert lines == [] and list(folder.iterdir()) == before and list(folder.parent.iterdir()) == [folder]
 
 
 def test_occupied_output_folder_is_reported_before_the_build_starts(tmp_path, tiny_weights):

@@ -1,8 +1,11 @@
 """Compiling without TensorRT; compiling with TensorRT's own bindings is tested in trt_api/."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from facesr_edge.converters.compile import compile_bundle, ensure_engine, why_not_tensorrt
-from facesr_edge.engines.bundle.bundle import open_bundle
+from facesr_edge.engines.bundle.bundle import CARD, ONNX, open_bundle, write_bundle
 from facesr_edge.engines.errors import FacesrError, OutputError, UnknownNameError
 
 
@@ -46,6 +49,28 @@ def test_occupied_output_folder_is_reported_first(tiny_bundle, tmp_path):
     with pytest.raises(OutputError, match=r"it holds notes\.txt"):
         compile_bundle(tiny_bundle(), "auto", folder=tmp_path, report=lines.append)
     assert lines == []
+
+
+@pytest.mark.parametrize("broken", ["graph", "scale"])
+def test_bundle_that_cannot_be_loaded_is_not_copied(tiny_bundle, tmp_path, broken):
+    files, card = contents(tiny_bundle()), tiny_bundle().card
+    del files[CARD]
+    if broken == "graph":
+        files[ONNX] = files[ONNX][:5000]
+    else:
+        card = replace(card, io_spec=replace(card.io_spec, scale=5))
+    bundle = write_bundle(tmp_path / "broken", card, files)
+    with pytest.raises(FacesrError):
+        compile_bundle(bundle, "onnxruntime", folder=tmp_path / "copy")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+def test_current_folder_is_refused_before_it_is_replaced(tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = []
+    with pytest.raises(OutputError, match=r"it is the current folder, .*; choose another folder with -o"):
+        compile_bundle(tiny_bundle(), "onnxruntime", folder=Path(), report=lines.append)
+    assert lines == list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("compile_tensorrt", [lambda bundle: compile_bundle(bundle, "tensorrt"), ensure_engine])

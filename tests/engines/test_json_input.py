@@ -1,6 +1,7 @@
 """JSON from outside is parsed with limits of nesting, numbers, texts and size."""
 
 import json
+import os
 from contextlib import suppress
 
 import pytest
@@ -53,5 +54,11 @@ def test_text_of_a_document_can_be_printed_and_stored():
 def test_larger_file_is_not_read_to_its_end(tmp_path, monkeypatch):
     monkeypatch.setattr(json_input, "MAX_BYTES", 100)
     (tmp_path / "a.json").write_text(json.dumps("x" * 200))
-    with pytest.raises(ValueError, match="larger than"):
+    with pytest.raises(OSError, match="it has more than"):
+        read_json(tmp_path / "a.json")
+
+
+def test_pipe_is_refused_without_reading_it(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(OSError, match="it is not a regular file"):
         read_json(tmp_path / "a.json")

@@ -73,7 +73,7 @@ def test_other_onnx_file_is_rejected(tiny_bundle):
 
 def test_text_file_is_rejected(tmp_path):
     (tmp_path / "faces.onnx").write_text("not a graph")
-    with pytest.raises(EngineError, match=r"faces\.onnx cannot be loaded"):
+    with pytest.raises(EngineError, match=r"faces\.onnx is not an ONNX file"):
         YuNetSession(tmp_path / "faces.onnx")
 
 

@@ -12,6 +12,14 @@ from facesr_edge.engines.errors import BundleError
         {"task": "super-resolution", "scale": 4},
         {"task": "super-resolution", "scale": 1, "crop_sizes": (32,)},
         {"task": "super-resolution", "scale": 4, "crop_sizes": (32,), "batches": (2, 4)},
+        {"task": "super-resolution", "scale": 10**9, "crop_sizes": (32,)},
+        {"task": "super-resolution", "scale": 4, "crop_sizes": (10**9,)},
+        {"task": "super-resolution", "scale": 4, "crop_sizes": (True, 32)},
+        {"task": "super-resolution", "scale": 4, "crop_sizes": (32,), "batches": (1, 10**9)},
+        {"task": "super-resolution", "scale": 4, "crop_sizes": (32,), "references": 10**9},
+        {"task": "face-detection", "multiple": 10**9},
+        {"task": "face-detection", "sizes_hw": ((10**6, 10**6),)},
+        {"task": "face-detection", "sizes_hw": ((320, 320, 3),)},
     ],
 )
 def test_invalid_io_spec_is_rejected(fields):

@@ -8,10 +8,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.bundle import CARD, MAX_CARD_BYTES, ONNX, Bundle, open_bundle, read_card
-from facesr_edge.engines.bundle.external_data import external_data
+from facesr_edge.calibration.metrics.identity import embedder
+from facesr_edge.engines.bundle.bundle import (
+    CARD,
+    INT8_ONNX,
+    MAX_CARD_BYTES,
+    ONNX,
+    WEIGHTS,
+    Bundle,
+    open_bundle,
+    read_card,
+)
+from facesr_edge.engines.bundle.external_data import MAX_FILE_BYTES, external_data, read_onnx
 from facesr_edge.engines.errors import BundleError, EngineError
 from facesr_edge.engines.registry import ENGINES, open_session
+from facesr_edge.engines.yunet import YuNetSession
 from facesr_edge.zoo import catalogue
 
 MODEL = "edge-tiny-x4-camera"
@@ -85,6 +96,14 @@ def test_card_of_a_gigabyte_is_refused_by_its_size(copy):
         read_card(copy.folder)
 
 
+@pytest.mark.parametrize("name", [ONNX, INT8_ONNX, WEIGHTS])
+def test_any_other_file_of_gigabytes_is_refused_by_its_size(copy, name):
+    with (copy.folder / name).open("r+b") as file:
+        file.truncate(1 << 40)
+    with time_limit(2), pytest.raises(BundleError, match=f"more than {MAX_FILE_BYTES >> 20} MiB"):
+        open_bundle(copy.folder)
+
+
 def test_name_with_a_null_character_is_refused_in_one_line(copy):
     card = replace(copy.card, files={**copy.card.files, "a\0b": "0"})
     (copy.folder / CARD).write_text(card.to_json())
@@ -141,6 +160,15 @@ def test_graph_with_external_data_is_refused(copy, tmp_path, engine, outside):
     draft = Bundle(copy.folder, replace(copy.card, files={}))
     with pytest.raises(BundleError, match=r"has weights in another file \('weights.bin'\)"):
         ENGINES[engine](draft, 1, "fp32", 1)
+
+
+def test_onnx_file_of_the_user_with_external_data_is_refused(copy):
+    onnx = pytest.importorskip("onnx")
+    path = copy.folder / "recognizer.onnx"
+    onnx.save(onnx.load(copy.onnx), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    for load in (read_onnx, YuNetSession, embedder):
+        with pytest.raises(EngineError, match=r"has weights in another file \('weights.bin'\)"):
+            load(path)
 
 
 @pytest.mark.parametrize("data", [b"text\n", b"\x3a\xff", b"\x3b", b"\x08"])
