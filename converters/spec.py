@@ -13,6 +13,7 @@ from ..engines.bundle.card import Card
 from ..engines.bundle.io_spec import IOSpec, super_resolution
 from ..engines.errors import BuildError, UnknownNameError, UsageError
 from ..networks import NETWORKS, defaults, network_class
+from ..networks.fit import check_config
 from ..networks.msrnet.network import REFERENCES, MSRNet
 from ..networks.weights import Weights, read_weights
 from ..zoo import catalogue
@@ -85,6 +86,7 @@ def resolve(model: str, weights: Path | None = None, name: str | None = None, /,
         _check_config(requested, stored.config, stored.origin.training, str(weights))
     full = _with_bools(model, {**defaults(model), **(stored.config or {}), **requested})
     _check_weights(weights, stored, model, full)
+    check_config(model, full)
     return BuildSpec(name or _default_name(model, full), model, full, weights)
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..engines.bundle.bundle import WEIGHTS, Bundle
+from ..engines.bundle.bundle import Bundle
 from ..engines.bundle.projection import FULL
 from ..engines.errors import BuildError, first_line
-from ..networks.weights import network_from, read_weights
+from ..networks.weights import bundle_weights, network_from
 from .export.onnx import simplify, trace
 from .export.wrapper import SubPixelResidual, Uint8SRWrapper
 
@@ -86,4 +86,4 @@ def _wrapped(bundle: Bundle) -> Uint8SRWrapper:
 
 
 def _network(bundle: Bundle) -> nn.Module:
-    return network_from(read_weights(bundle.folder / WEIGHTS), bundle.card.network, bundle.card.config)
+    return network_from(bundle_weights(bundle), bundle.card.network, bundle.card.config)

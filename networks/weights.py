@@ -11,13 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..engines.bundle.bundle import WEIGHTS, Bundle
 from ..engines.bundle.card_format_1 import training
 from ..engines.errors import BuildError, InputError, first_line
+from ..engines.files import read_regular
 from ..engines.json_input import parse_json
-from ..networks import build_network, current_config
-from ..networks.detector import Detector, with_landmark_heads
+from . import build_network, current_config
+from .checkpoint import find_state_dict, unsupported, unwrapped
+from .detector import Detector, with_landmark_heads
+from .fit import check_fit
 
-PICKLES = (".pth", ".pt")
+PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
+MAX_BYTES = 8 << 30
+"""Limit of the size of a safetensors file."""
 
 
 @dataclass(frozen=True)
@@ -52,29 +58,23 @@ class Weights:
     origin: Provenance = Provenance()
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path, content: bytes | None = None) -> Weights:
     """Read weights without executing code that the file may contain.
 
     Args:
-        path: ``.safetensors``, or ``.pth``/``.pt`` with a state dict, which is read with ``weights_only=True``.
+        path: ``.safetensors``; or ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` or ``.tar`` with a state dict, see
+            `find_state_dict`, which is read with ``weights_only=True``.
+        content: of a safetensors file, if it was read before: `path` is then for messages only.
 
     Raises:
-        InputError: the file is missing, damaged, or a pickle of more than tensors.
+        InputError: the file is missing, damaged, a pickle of more than tensors, or has tensors that are not weights.
     """
-    if not path.is_file():
+    if content is None and not path.is_file():
         raise InputError(f"there is no file {path}; give trained weights as .safetensors")
-    if path.suffix in PICKLES:
-        return Weights(_read_pickle(path))
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path} is not a safetensors file ({error}); convert the checkpoint to safetensors first"
-        ) from None
+    if content is None and path.suffix.lower() in PICKLES:
+        return Weights(_checked(path, _read_pickle(path)))
+    tensors, metadata = _read_safetensors(path, content)
+    tensors = _checked(path, tensors)
     config = current_config(_metadata_dict(path, metadata, "config")) if "config" in metadata else None
     origin = _metadata_dict(path, metadata, "origin") if "origin" in metadata else {}
     types = {"training": dict, "licence": str, "limits": list}
@@ -83,6 +83,37 @@ def read_weights(path: Path) -> Weights:
     limits = tuple(map(str, origin.get("limits", ())))
     provenance = Provenance(training(origin.get("training", {})), origin.get("licence", ""), limits)
     return Weights(tensors, metadata.get("network", ""), config, provenance)
+
+
+def bundle_weights(bundle: Bundle) -> Weights:
+    """The verified weights of a bundle, see `Bundle.read`."""
+    return read_weights(bundle.folder / WEIGHTS, bundle.read(WEIGHTS))
+
+
+def _read_safetensors(path: Path, content: bytes | None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata; control characters of the metadata are escaped."""
+    from safetensors.torch import load
+
+    try:
+        content = read_regular(path, MAX_BYTES) if content is None else content
+        tensors = load(content)
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except Exception as error:  # types that torch does not know raise KeyError, AttributeError, ...
+        raise InputError(
+            f"{path} is not a safetensors file ({first_line(error)}); convert the checkpoint to safetensors first"
+        ) from None
+    return tensors, header.get("__metadata__", {})
+
+
+def _checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the network's names, see `unwrapped`; an InputError if one of them holds no weights."""
+    tensors = unwrapped(tensors)
+    if problem := unsupported(tensors):
+        raise InputError(
+            f"{path}: {problem}; expected dense tensors of float16, bfloat16, float32 or float64: convert them before "
+            "they are saved"
+        )
+    return tensors
 
 
 def _metadata_dict(path: Path, metadata: dict[str, str], key: str) -> dict[str, Any]:
@@ -110,14 +141,10 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} contains more than tensors, or is damaged ({first_line(error)}); "
             "save its state_dict as .safetensors"
         ) from None
-    for key in ("params_ema", "params", "state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
+    tensors = find_state_dict(state)
+    if tensors is None:
         raise InputError(f"{path} contains no state dict; save the network's state_dict as .safetensors")
-    return state
+    return tensors
 
 
 def weights_bytes(
@@ -164,26 +191,11 @@ def network_from(weights: Weights, name: str, config: dict[str, Any]) -> nn.Modu
     Raises:
         BuildError: the weights are of another network or configuration, or are not finite.
     """
-    try:
-        network = build_network(name, config)
-    except (ValueError, TypeError) as error:
-        raise BuildError(f"{name} cannot be built with {config}: {error}") from None
+    check_fit(weights.tensors, name, config)
+    network = build_network(name, config)
     tensors = with_landmark_heads(weights.tensors) if isinstance(network, Detector) else weights.tensors
-    expected = network.state_dict()
-    keys = sorted(expected.keys() | tensors.keys())
-    mismatches = [key for key in keys if _shape(expected, key) != _shape(tensors, key)]
-    if mismatches:
-        key = mismatches[0]
-        raise BuildError(
-            f"the weights do not fit {name} with {config}: {len(mismatches)} tensors differ, e.g. {key} is "
-            f"{_shape(tensors, key)}, expected {_shape(expected, key)}; check --depth, --width and --scale"
-        )
-    not_finite = sorted(key for key, value in tensors.items() if not torch.isfinite(value).all())
+    network.load_state_dict(tensors)
+    not_finite = sorted(key for key, value in network.state_dict().items() if not torch.isfinite(value).all())
     if not_finite:
         raise BuildError(f"the weights contain values that are not finite, e.g. in {not_finite[0]}; train again")
-    network.load_state_dict(tensors)
     return network.eval()
-
-
-def _shape(tensors: dict[str, Tensor], key: str) -> tuple[int, ...] | str:
-    return tuple(tensors[key].shape) if key in tensors else "missing"

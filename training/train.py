@@ -16,8 +16,9 @@ from ..engines.batching import check_threads
 from ..engines.bundle.bundle import WEIGHTS, open_bundle
 from ..engines.errors import InputError, OutputError, UnknownNameError, UsageError
 from ..engines.files import write_atomic
-from ..networks import build_network
+from ..networks import NETWORKS, build_network
 from ..networks.edge.network import Edge
+from ..networks.fit import check_fit
 from ..networks.weights import Provenance, Weights, read_weights, weights_bytes
 from .data.degrade import DEGRADATIONS
 from .device import parse_device
@@ -119,6 +120,8 @@ def train_model(
     if recipe not in RECIPES[model]:
         raise UnknownNameError("recipe", recipe, RECIPES[model])
     initial = read_weights(init_weights) if init_weights else None
+    if initial and initial.config is not None and initial.network in NETWORKS:
+        check_fit(initial.tensors, initial.network, initial.config)
     plan = build_recipe(model, recipe, {"scale": scale, "depth": depth, "width": width}, options or {}, initial)
     plan = replace(
         plan,

@@ -19,12 +19,12 @@ from torch import nn
 
 from ...calibration.data.faces import astronaut, low_resolution, padded
 from ...calibration.metrics.evaluate import center_crops
-from ...engines.bundle.bundle import WEIGHTS, Bundle
+from ...engines.bundle.bundle import Bundle
 from ...engines.bundle.io_spec import IOSpec
 from ...engines.bundle.projection import FULL, Projection
 from ...engines.onnxruntime.session import OrtGraph
 from ...networks.msrnet.network import MSRNet
-from ...networks.weights import network_from, read_weights
+from ...networks.weights import bundle_weights, network_from
 from ..parity import MAX_ERROR, consistency_parity, map_parity, pixel_parity, pre_round_parity
 from .onnx import graph_of_planes, onnx_from_network, simplify
 from .references import reference_features
@@ -129,7 +129,7 @@ def export_target(
 def export_target_from_bundle(bundle: Bundle, faces: list[NDArray[np.uint8]]) -> ExportTarget:
     """`export_target` of the network of a bundle with the bundle's weights."""
     card = bundle.card
-    network = network_from(read_weights(bundle.folder / WEIGHTS), card.network, card.config)
+    network = network_from(bundle_weights(bundle), card.network, card.config)
     return export_target(network, card.io_spec, faces, card.projection or FULL)
 
 
