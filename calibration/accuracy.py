@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,9 @@ MAX_AP_DROP = 0.01
 MAX_PSNR_DROP = 0.1
 """Default limit of the loss of luma PSNR, in dB."""
 CALIBRATION_FACES = 32
+MIN_CALIBRATION_INPUTS, MIN_SPREAD, SPREAD_PERCENTILES = 8, 60, (5, 95)
+"""Calibration below this number of inputs, or with a smaller difference of these percentiles of their values, gets a
+warning."""
 SAMPLE = "views of the sample picture, labelled by the FP32 detector"
 CHOICE_NOTE = "on this device,"
 """Prefix of the note of `faster_precision`."""
@@ -135,6 +138,22 @@ def psnr_check(
         measure=measure,
         batches=batches,
         timing_input=lr[:1],
+    )
+
+
+def calibration_warning(batches: Sequence[NDArray[np.uint8]]) -> str:
+    """A warning if calibration inputs are too few or too alike for ranges that hold for other faces; "" otherwise.
+
+    Args:
+        batches: calibration inputs, (N, H, W, 3) uint8 BGR.
+    """
+    count = len({batch.tobytes() for batch in batches})
+    low, high = np.percentile(np.concatenate([batch.reshape(-1) for batch in batches]), SPREAD_PERCENTILES)
+    if count >= MIN_CALIBRATION_INPUTS and high - low >= MIN_SPREAD:
+        return ""
+    return (
+        f"calibrated on few or flat inputs: {count} different ({MIN_CALIBRATION_INPUTS} or more are usual), values "
+        f"spread over {high - low:.0f} of 255 ({MIN_SPREAD} or more are usual); INT8 may lose more on other faces"
     )
 
 

@@ -45,7 +45,7 @@ class BuildOptions:
 
     Raises:
         UnknownNameError: unknown precision, engine, calibration method or degradation.
-        UsageError: `calib_crops` without INT8.
+        UsageError: `calib_crops` without INT8, or a limit that is negative, not a number or too large.
     """
 
     precision: Precision = "fp32"
@@ -67,6 +67,12 @@ class BuildOptions:
         for name in self.evaluate_on:
             if name not in self.degradations:
                 raise UnknownNameError("degradation", name, self.degradations)
+        for name, limit, value in (
+            ("--max-ap-drop", 1.0, self.max_ap_drop),
+            ("--max-psnr-drop", 100.0, self.max_psnr_drop),
+        ):
+            if not 0 <= value <= limit:
+                raise UsageError(f"{name} must be 0 to {limit:g}, got {value}")
         if self.calib_crops is not None and self.precision != "int8":
             raise UsageError("--calib-input calibrates INT8 super-resolution; add --int8 or remove --calib-input")
 

@@ -11,7 +11,7 @@ CONTAINERS = (
     *("params_ema", "ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "g_ema", "ema", "shadow"),
     *("params", "state_dict", "model_state_dict", "model", "generator", "net_g", "netG", "network", "net", "module"),
 )
-"""Keys of a state dict in a checkpoint, e.g. of BasicSR, Lightning, timm or DeepSpeed; moving averages are preferred."""
+"""Keys of a state dict in a checkpoint, e.g. of BasicSR, Lightning or DeepSpeed; moving averages are preferred."""
 PREFIXES = ("ema_model.", "ema.", "module.", "model.", "generator.", "net_g.", "netG.", "network.", "net.")
 """What wrappers prepend to the names of the network's tensors: DataParallel, Lightning, averaged models."""
 COMPILED = "_orig_mod."

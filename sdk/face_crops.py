@@ -16,20 +16,23 @@ MAX_CROPS = 2000
 """Default maximum number of crops, after which no frame is read: 30 MB of the usual size."""
 
 
-def face_crops(frames: Iterable[Frame], detector: Detector, max_crops: int = MAX_CROPS) -> list[NDArray[np.uint8]]:
+def face_crops(
+    frames: Iterable[Frame], detector: Detector, max_crops: int = MAX_CROPS, sides: tuple[int, ...] = CROP_SIZES
+) -> list[NDArray[np.uint8]]:
     """Crop the faces that a pipeline would upscale.
 
     Args:
         frames: of a source.
         detector: a face detector.
         max_crops: number of crops after which no frame is read.
+        sides: crop sizes of the network, in pixels.
 
     Returns:
-        (S, S, 3) uint8 BGR each, S one of `CROP_SIZES`, in the order of the frames.
+        (S, S, 3) uint8 BGR each, S one of `sides`, in the order of the frames; faces that are too large are left out.
     """
     crops: list[NDArray[np.uint8]] = []
     for frame in frames:
-        windows, _ = windows_for(detector.detect(frame.pixels), frame.pixels.shape, CROP_SIZES)
+        windows, _ = windows_for(detector.detect(frame.pixels), frame.pixels.shape, sides)
         crops += [crop for batch in crops_of(frame.pixels, windows) for crop in batch.pixels]
         if len(crops) >= max_crops:
             return crops[:max_crops]

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ...calibration.accuracy import MAX_AP_DROP, AccuracyCheck, average_precision_check, psnr_check
+from ...calibration.accuracy import MAX_AP_DROP, AccuracyCheck, average_precision_check, calibration_warning, psnr_check
 from ...calibration.data.faces import true_faces
 from ...engines.bundle.bundle import INT8_ONNX, INT8_VNNI_ONNX, Bundle, check_writable, write_bundle
 from ...engines.bundle.card import Card, Precision, evaluation_from_title, with_evaluation
@@ -59,6 +59,9 @@ def add_precisions(
 def _add(precisions: _Precisions, contents: dict[str, bytes]) -> Card:
     """Quantize to each precision; the graphs are added to `contents`, the evaluations to the card that is returned."""
     card = precisions.bundle.card
+    if warning := calibration_warning(precisions.check.batches):
+        precisions.report(warning)
+        card = replace(card, notes=(*card.notes, warning))
     evaluations = {"fp16": precisions.quantized("fp16", "cpu")[0]}
     evaluations["int8"], graph = precisions.quantized("int8", "cpu")
     if graph:

@@ -14,7 +14,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from ...calibration.accuracy import AccuracyCheck
+from ...calibration.accuracy import AccuracyCheck, calibration_warning
 from ...calibration.ranges import Ranges, activation_ranges, calibration_hash
 from ...calibration.timing import median_ms
 from ...engines.bundle.bundle import FP16_ONNX, Bundle
@@ -95,6 +95,8 @@ def quantize(
     timing, notes = _timing(check, fp32, draft, report) if qdq_format == "cpu" else ({}, ())
     evaluation = evaluation_from_title(check.dataset_name, precision, metrics | timing)
     inputs_hash = calibration_hash(check.batches) if precision == "int8" else ""
+    if precision == "int8" and (warning := calibration_warning(check.batches)):
+        notes = (*notes, warning)
     return QuantizedNetwork(draft, parity, evaluation, notes, inputs_hash)
 
 

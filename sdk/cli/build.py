@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 
 from ...engines.bundle.card import PRECISIONS
 from ...engines.tensorrt.api import RTX, TENSORRT
-from .console import print_losses, progress, say
+from .console import print_losses, progress, say, show
 from .options import Command, engine_option, identity_option, option_name, path_option, set_option
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def command(bundle: Path | None, engine: str, output: Path | None, **options: An
 
         done = _compile(catalogue.find(bundle), engine, output, compile_options)
         use = "--detector" if done.card.io_spec.task == "face-detection" else "--model"
-        click.echo(f"{done.folder} is ready: facesr-edge run INPUT -o OUTPUT {use} {done.folder}")
+        show(f"{done.folder} is ready: facesr-edge run INPUT -o OUTPUT {use} {done.folder}")
     elif options["model"] is None:
         raise click.UsageError("nothing to build; give --model NAME, or the folder of a prepared bundle")
     else:
@@ -131,12 +132,14 @@ def _build(
     from ...converters.compile import why_not_compiled
     from ...converters.options import BuildOptions
     from ...converters.spec import merge_options, resolve
+    from ...engines.bundle.bundle import check_writable
     from ...training.data.degrade import DEGRADATIONS
     from ..evaluation.conditions import degradation_names
 
     spec = resolve(model, weights, name, **merge_options(rest, options))
-    if "calib_input" in given:
-        given["calib_crops"] = _calib_crops(given.pop("calib_input"))
+    source = given.pop("calib_input", None)
+    if source is not None:
+        given["calib_crops"] = ()  # replaced by the faces of the source, once all options are checked
     if "degradation" in given:
         given["evaluate_on"] = degradation_names(given.pop("degradation"))
     if given.pop("identity", False):
@@ -145,6 +148,10 @@ def _build(
         raise click.UsageError("--add-precisions adds to a bundle in FP32; give it with --fp32 only")
     folder = output or Path(f"{spec.name}-{precision}")
     build_options = BuildOptions(precision=precision, engine=engine, degradations=DEGRADATIONS, **given)
+    build_options.check(spec.io_spec, spec.name)
+    check_writable(folder)
+    if source is not None:
+        build_options = replace(build_options, calib_crops=_calib_crops(source, spec.io_spec.crop_sizes))
     bundle = build_bundle(spec, folder, build_options, report=say)
     if add_precisions:
         from ...converters.quantization import precisions
@@ -160,9 +167,7 @@ def _build(
     elif not no_compile:
         bundle = _compile(bundle, engine, None, compile_options)
     size = sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6
-    click.echo(
-        f"{bundle.folder}: {bundle.card.name} {precision}, {size:.1f} MB; see facesr-edge inspect {bundle.folder}"
-    )
+    show(f"{bundle.folder}: {bundle.card.name} {precision}, {size:.1f} MB; see facesr-edge inspect {bundle.folder}")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -177,13 +182,13 @@ def _with_identity() -> dict[str, Metric]:
     return {**METRICS, "identity_distance": identity_distance()}
 
 
-def _calib_crops(source: str) -> list[Any]:
+def _calib_crops(source: str, sides: tuple[int, ...]) -> list[Any]:
     from ..face_crops import face_crops
     from ..load import load_detector
     from ..media.sources import open_source
 
     with open_source(source) as frames:
-        crops = face_crops(frames, load_detector())
+        crops = face_crops(frames, load_detector(), sides=sides)
     print_losses(frames)
     say(f"calibrating on {len(crops)} faces of {source}")
     return crops

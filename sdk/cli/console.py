@@ -27,7 +27,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from ...engines.errors import FacesrError, one_line
+from ...engines.errors import FacesrError, one_line, printable
 from .options import STDOUT
 
 if TYPE_CHECKING:
@@ -72,6 +72,11 @@ def say(text: str) -> None:
     click.echo(one_line(text), err=True)
 
 
+def show(text: str) -> None:
+    """Print a result line to stdout."""
+    click.echo(one_line(text))
+
+
 def note(lines: Iterable[str]) -> None:
     """Print warnings of a source or sink to stderr."""
     for line in lines:
@@ -102,7 +107,15 @@ def print_losses(source: Source) -> None:
 def results() -> Console:
     """Console on stdout, for tables."""
     width = None if sys.stdout.isatty() else 120  # the default of 80 columns for a pipe would wrap rows
-    return Console(width=width, highlight=False)
+    return _Printable(width=width, highlight=False)
+
+
+class _Printable(Console):
+    """Console that escapes control characters, which names of files, folders and layers may contain."""
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """See `rich.console.Console`; tables call it for their cells, too."""
+        return super().render_str(printable(text), **settings)
 
 
 def put_json(document: Any, json_file: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...engines.errors import printable
 from .console import progress, put_json, results, say
 from .options import STDOUT, Command, json_option, option, path_option, threads_option
 
@@ -89,7 +90,7 @@ def show(library: Path, face: Path, output: Path, faces: Path, model: str, threa
     sheet, metrics = reference_sheet(catalogue.find(model), library, read_image(face), face, faces, threads)
     write_image(output, sheet)
     for line in metrics:
-        click.echo(line)
+        click.echo(printable(line))
     say(f"{output}: top row input, ground truth and nearest references; bottom row results with 0 and more references")
 
 

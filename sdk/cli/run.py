@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .console import say, show
 from .options import (
     STDOUT,
     Command,
@@ -92,7 +93,7 @@ def command(
             if opened[1] and opened[1].journal:
                 stack.callback(opened[1].journal.close, complete=False)
         if resume and is_done(planned, opened, results):
-            click.echo(f"{output or results[0]} is complete; leave out --resume to run again", err=True)
+            say(f"{output or results[0]} is complete; leave out --resume to run again")
             return
         pipeline = stack.enter_context(load_pipeline(options, composite=output is not None))
         start = time.perf_counter()
@@ -114,7 +115,8 @@ def command(
     line = summary_line(summary, time.perf_counter() - start, jobs.full)
     path = opened[1].path if opened and opened[1] else output
     target = "standard output" if str(path) == STDOUT else path
-    click.echo(f"{line} → {target}" if target else line, err=STDOUT in (str(output), json_file, jsonl_file))
+    print_line = say if STDOUT in (str(output), json_file, jsonl_file) else show
+    print_line(f"{line} → {target}" if target else line)
     print_details(summary, pipeline)
     check(summary, strict)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...engines.errors import one_line
 from .console import Stopped, progress, say
 from .options import Command, option, path_option, set_option, threads_option
 
@@ -104,4 +105,4 @@ def command(model: str, faces: tuple[Path, ...], output: Path | None, recipe: st
             if tenths:
                 raise Stopped("interrupted; the same command continues with the pairs that are recorded") from None
             raise
-    click.echo(f"{weights}; next: facesr-edge build --model {model} --weights {weights}")
+    click.echo(one_line(f"{weights}; next: facesr-edge build --model {model} --weights {weights}"))

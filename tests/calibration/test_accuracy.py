@@ -1,8 +1,10 @@
 """Accuracy check of super-resolution, and the choice between INT8 and FP16 on a device."""
 
+import re
+
 import numpy as np
 import pytest
-from facesr_edge.calibration.accuracy import CALIBRATION_FACES, faster_precision, psnr_check
+from facesr_edge.calibration.accuracy import CALIBRATION_FACES, calibration_warning, faster_precision, psnr_check
 from facesr_edge.calibration.data.faces import low_resolution, sample_faces
 from facesr_edge.calibration.metrics.evaluate import center_crops
 from facesr_edge.engines.bundle.io_spec import super_resolution
@@ -34,6 +36,20 @@ def test_calibration_uses_given_crops_and_evaluation_uses_faces():
     assert {batch.shape for batch in check.batches} <= {(1, 32, 32, 3), (1, 48, 48, 3)}
     assert check.fp32_value == psnr_check(Nearest(), sample_faces(), "faces").fp32_value
     assert check.measure(Nearest()) == check.fp32_value
+
+
+@pytest.mark.parametrize(
+    ("batches", "expected"),
+    [
+        (sample_faces(), ""),
+        (sample_faces()[:1] * 32, "few or flat inputs: 1 different .*values spread over "),
+        ([crop(128, level) for level in range(8)], "few or flat inputs: 8 different .*values spread over 7 of 255"),
+        ([crop(128)] * 10, "1 different .*values spread over 0 of 255"),
+    ],
+)
+def test_calibration_on_few_or_flat_inputs_is_warned_of(batches, expected):
+    warning = calibration_warning([batch[None] for batch in batches])
+    assert re.search(expected, warning) if expected else not warning
 
 
 def test_crop_of_unsupported_size_raises():

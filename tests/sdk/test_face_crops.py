@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from facesr_edge.engines.bundle.io_spec import CROP_SIZES
+from facesr_edge.engines.bundle.io_spec import CROP_SIZES, super_resolution
 from facesr_edge.sdk.face_crops import face_crops
 from facesr_edge.sdk.load import load_detector
 from facesr_edge.sdk.pipeline.frame import Frame
@@ -22,6 +22,14 @@ def test_crops_are_windows_of_the_frame_pixel_by_pixel(frame):
     for crop in crops:
         views = np.lib.stride_tricks.sliding_window_view(frame.pixels, crop.shape)[:, :, 0]
         assert (views == crop).all(axis=(2, 3, 4)).any()
+
+
+def test_crops_have_the_sizes_of_the_network_and_larger_faces_are_left_out(frame):
+    crops = face_crops([frame], load_detector(), sides=(48,))
+    assert [crop.shape for crop in crops] == [(48, 48, 3)]
+    io_spec = super_resolution(8)
+    for crop in face_crops([frame], load_detector(), sides=io_spec.crop_sizes):
+        io_spec.check(crop[None])
 
 
 def test_reading_stops_at_the_maximum_number_of_crops(frame):

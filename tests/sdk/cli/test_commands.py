@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 
 import cv2
 import pytest
@@ -137,11 +138,19 @@ def test_build_makes_a_bundle_that_runs(facesr, tiny_weights, export_cache, imag
         (["--model", "idrm"], 2, "did you mean"),
         (["--model", "idrn", "--fp16", "--fp32"], 2, "exclude each other"),
         (["--model", "idrn", "--int8", "--calibration", "minmx"], 2, "did you mean 'minmax'"),
-        (["--model", "idrn", "--fp16", "--calib-input", "missing.mp4"], 1, "missing.mp4"),
+        (["--model", "idrn", "--int8", "--calib-input", "missing.mp4"], 1, "missing.mp4"),
+        (["--model", "idrn", "--fp16", "--calib-input", "missing.mp4"], 2, "add --int8 or remove --calib-input"),
         (["--model", "idrn", "--int8", "--detection-data", "."], 2, "give --faces DIR"),
         (["--model", "idrn", "--int8", "--add-precisions"], 2, "--add-precisions adds"),
         (["bundle", "--max-ap-drop", "0"], 2, "--max-ap-drop cannot be given with a BUNDLE"),
         (["--model", "idrn", "--engine", "tensort"], 2, "did you mean 'tensorrt'?"),
+        *[
+            (["--model", model, "--int8", option, value], 2, f"{option} must be 0 to ")
+            for model, option in (("idrn", "--max-psnr-drop"), ("detector", "--max-ap-drop"))
+            for value in ("inf", "nan", "-1", "1e9")
+        ],
+        (["--model", "detector", "--int8", "--calib-input", "missing.mp4"], 2, "is a detector"),
+        (["--model", "idrn", "--int8", "--calib-input", "missing.mp4", "-o", "."], 1, "it is the current folder"),
         (["bundle", "--fp16"], 2, "cannot be given with a BUNDLE"),
         (["nosuch"], 2, "unknown model"),
         (["--model", "idrn", "--weights", "missing.safetensors"], 1, "missing.safetensors"),
@@ -155,8 +164,12 @@ def test_invalid_build_is_a_one_line_error(facesr, tmp_path, monkeypatch, option
 
 
 def test_build_beyond_the_accuracy_limit_is_a_one_line_error(facesr, tiny_weights, export_cache, tmp_path, monkeypatch):
+    from facesr_edge.converters import build
+
+    check = build.psnr_check
+    monkeypatch.setattr(build, "psnr_check", lambda *arguments: replace(check(*arguments), max_drop=-9.0))
     monkeypatch.chdir(tmp_path)
-    result = facesr("build", "--model", "idrn", "--weights", tiny_weights(), "--int8", "--max-psnr-drop", "-9")
+    result = facesr("build", "--model", "idrn", "--weights", tiny_weights(), "--int8")
     assert result.code == 1 and "raise the limit with --max-psnr-drop" in result.error
     assert list(tmp_path.iterdir()) == []
 
