@@ -232,7 +232,7 @@ def test_folder_that_cannot_be_replaced_is_reported_before_the_build_starts(
     before, lines = list(folder.iterdir()), []
     monkeypatch.chdir(folder if "current" in kind else tmp_path)
     {"read-only": folder, "in a read-only folder": folder.parent}.get(kind, tmp_path).chmod(0o555)
-    with without_root(), pytest.raises(OutputError, match="current folder|read-only|Permission denied"):
+    with without_root(), pytest.raises(OutputError, match=r"current folder|read-only|Permission denied"):
         build(spec, Path() if "current" in kind else folder, report=lines.append)
     assert lines == [] and list(folder.iterdir()) == before and list(folder.parent.iterdir()) == [folder]
 

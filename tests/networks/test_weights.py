@@ -162,7 +162,7 @@ def test_other_floats_become_fp32_parameters(tmp_path, state, dtype, suffix):
 def test_fp64_weights_beyond_fp32_raise(state):
     state = {name: value.double() for name, value in state.items()}
     state["head.bias"][0] = 1e300
-    with pytest.raises(BuildError, match="not finite, e.g. in head.bias"):
+    with pytest.raises(BuildError, match=r"not finite, e\.g\. in head\.bias"):
         network_from(Weights(state), "idrn", CONFIG)
 
 
