@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,6 +18,7 @@ from ..bundle.io_spec import IOSpec
 from ..cuda.array import DeviceArray
 from ..cuda.device import Gpu
 from ..cuda.output import DeviceOutput
+from ..cuda.streams import Event
 from ..errors import EngineError
 from ..inputs import NO_INPUTS, Inputs, rows_of, slot_count
 from ..session import CLOSED, LayerTime, Output
@@ -27,7 +28,7 @@ from .layers import layers_from_inspector
 from .loader import Loaded, load
 
 MAX_SOURCES = 8
-"""Input arrays that `infer_on_device` keeps alive before it synchronizes the stream to release them."""
+"""Input arrays that `output_on_device` keeps alive until they are copied; before one more it waits for the oldest."""
 
 
 class TrtSession:
@@ -69,7 +70,7 @@ class TrtSession:
         self.precision: str = bundle.card.precision
         self.io_spec = io_spec if io_spec.crop_sizes else replace(io_spec, sizes_hw=tuple(self._slots))
         self._merged: dict[tuple[int, ...], DeviceArray] = {}
-        self._sources: list[DeviceArray] = []
+        self._sources: deque[tuple[DeviceArray, Event]] = deque()
         self._engine = f"{product.name} {self._loaded.host.trt.__version__} ({self.gpu.name}"
         self.runtime = f"{self._engine}, CUDA graphs)"
         self._update_runtime(slot for slots in self._slots.values() for slot in slots.values())
@@ -108,11 +109,12 @@ class TrtSession:
         Args:
             array: (N, H, W, 3) uint8 BGR of a shape that the I/O specification allows, with ``__dlpack__`` or
                 ``__cuda_array_interface__``. The session's stream waits for the stream that writes it. Do not modify
-                it before the result is ready.
+                it before the result is ready. The array of `input_of` is not copied.
 
         Returns:
-            Arrays in memory of the session: valid until the next call, which must be queued after readers on other
-            streams. Wait for their `stream`; ``from_dlpack`` of PyTorch and CuPy does.
+            Arrays in memory of the session: the tensor is valid until the next call with images of this size, the
+            residual until the next call, which must be queued after readers on other streams. Wait for their `stream`;
+            ``from_dlpack`` of PyTorch and CuPy does.
 
         Raises:
             EngineError: as for `infer`, or not an array on this GPU.
@@ -120,30 +122,68 @@ class TrtSession:
         with self.lock:
             return self._output_on_device(array)
 
+    def input_of(self, shape: tuple[int, ...]) -> DeviceArray | None:
+        """The engine's own input, for `output_on_device` without a copy.
+
+        Hold `lock` from here to that call. The stream that writes the array must wait for its `stream` before.
+
+        Args:
+            shape: (N, H, W, 3) that the I/O specification allows.
+
+        Returns:
+            (N, H, W, 3) uint8 BGR; None if such a batch takes several calls of the engine.
+
+        Raises:
+            EngineError: another shape, or the session is closed.
+        """
+        with self._running(np.broadcast_to(np.zeros((), np.uint8), shape)) as (host, slots):
+            if len(slots) > 1:
+                return None
+            array = slots[0].input.part(shape)
+            array.stream = host.stream
+            return array
+
     def _output_on_device(self, array: Any) -> DeviceOutput:
         stream = self._open_host().stream
         source = self.gpu.view(array, stream)
-        if len(self._sources) == MAX_SOURCES:
-            stream.synchronize()
-            self._sources.clear()
-        self._sources.append(source)  # the caller's memory must not be reused before it is copied
         # Only shape and dtype are checked: a zero-stride host array of the same shape replaces the source.
         with self._running(np.broadcast_to(np.zeros((), source.dtype), source.shape)) as (host, slots):
-            if len(slots) == 1:
+            if len(slots) == 1 and source.pointer == slots[0].input.pointer:
                 slots[0].put()
-                self.gpu.copy(source, slots[0].input, host.stream)
                 slots[0].enqueue()
                 results = slots[0].outputs
             else:
-                results = tuple(self._merged_array(source.shape[0], array) for array in slots[0].outputs)
-                for slot, start in _with_offsets(slots):
-                    slot.put()
-                    self.gpu.copy(source.narrow(start, slot.count), slot.input, host.stream)
-                    slot.enqueue()
-                    for array, merged in zip(slot.outputs, results, strict=True):
-                        self.gpu.copy(array, merged.narrow(start, slot.count), host.stream)
+                with self._kept(source, host):
+                    results = self._run_copied(source, host, slots)
         self._update_runtime(slots)
         return DeviceOutput(*results)
+
+    def _run_copied(self, source: DeviceArray, host: EngineHost, slots: list[ExecutionSlot]) -> tuple[DeviceArray, ...]:
+        """Queue the parts of a batch; returns the output arrays."""
+        merged: tuple[DeviceArray, ...] = ()
+        if len(slots) > 1:
+            merged = tuple(self._merged_array(source.shape[0], array) for array in slots[0].outputs)
+        for slot, start in _with_offsets(slots):
+            slot.put()
+            self.gpu.copy(source.narrow(start, slot.count), slot.input, host.stream)
+            slot.enqueue()
+            for array, whole in zip(slot.outputs, merged, strict=False):
+                self.gpu.copy(array, whole.narrow(start, slot.count), host.stream)
+        return merged or slots[0].outputs
+
+    @contextmanager
+    def _kept(self, source: DeviceArray, host: EngineHost) -> Iterator[None]:
+        """Keep the caller's memory, which must not be reused before it is copied; release what has been copied."""
+        while self._sources and (len(self._sources) == MAX_SOURCES or self._sources[0][1].reached()):
+            _, copied = self._sources.popleft()
+            copied.synchronize()
+            copied.close()
+        copied = self.gpu.event()
+        self._sources.append((source, copied))
+        try:
+            yield
+        finally:
+            copied.record(host.stream)
 
     def _merged_array(self, count: int, array: DeviceArray) -> DeviceArray:
         """Buffer for an output of several slots of one size; reallocated for a larger count."""
@@ -184,7 +224,10 @@ class TrtSession:
         with self.gpu.current():
             loaded.host.stream.synchronize()
             _close_slots(self._slots)
-            self._slots, self._merged, self._sources = {}, {}, []
+            for _, copied in self._sources:
+                copied.close()
+            self._sources.clear()
+            self._slots, self._merged = {}, {}
             loaded.host.close()
             del loaded  # destroys the engines while their GPU is current
         self._owned.close()

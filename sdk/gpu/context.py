@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +19,7 @@ from ...engines.cuda.streams import Event, Stream
 from ...engines.errors import EngineError
 from ...engines.session import Session
 from ..profiling.timing import Span, Stopwatch
+from .loans import PinnedLoans
 
 
 @runtime_checkable
@@ -35,6 +37,16 @@ class DeviceSession(Session, Protocol):
     def infer_on_device(self, array: Any) -> DeviceArray:
         """The `tensor` of `output_on_device`."""
 
+    def input_of(self, shape: tuple[int, ...]) -> DeviceArray | None:
+        """The engine's own input, which `output_on_device` takes without a copy.
+
+        Args:
+            shape: (N, H, W, 3).
+
+        Returns:
+            An array to write on a stream that waits for its `stream`; None if this shape takes several calls.
+        """
+
     def output_on_device(self, array: Any) -> DeviceOutput:
         """Queue a batch.
 
@@ -42,7 +54,8 @@ class DeviceSession(Session, Protocol):
             array: (N, H, W, 3) uint8 BGR on the GPU, of a shape that `IOSpec` allows; any N.
 
         Returns:
-            Arrays in memory of the session: valid until the next call.
+            Arrays in memory of the session: the tensor is valid until the next call with images of this size, the
+            residual until the next call.
         """
 
 
@@ -63,6 +76,9 @@ class GpuContext:
             self.stream = gpu.stream()
             owned.callback(self.stream.close)
             self.ops = owned.enter_context(FrameOps(gpu, self.stream))
+            self.loans = {name: PinnedLoans(gpu) for name in ("source", "composite")}
+            for loans in self.loans.values():
+                owned.callback(loans.close)
             self._marks = gpu.event(), gpu.event()
             for mark in self._marks:
                 owned.callback(mark.close)
@@ -88,6 +104,7 @@ class GpuContext:
                 self.stream.synchronize()
             raise
         finally:
+            lane.held.close()
             if self._owned is None:
                 lane.close()
             else:
@@ -100,8 +117,15 @@ class GpuContext:
         mark.synchronize()
         self.reached = mark, time.perf_counter_ns()
 
+    def input_for(self, session: DeviceSession, shape: tuple[int, ...]) -> DeviceArray | None:
+        """`DeviceSession.input_of`, ready to be written on the stream."""
+        array = session.input_of(shape)
+        if array is not None and array.stream is not None:
+            self.stream.wait_for(array.stream.handle)
+        return array
+
     def output_read(self, output: DeviceArray) -> None:
-        """Let the next call of a session wait until the stream has read its output."""
+        """Let the next call of a session wait until the stream has read its input and output."""
         if output.stream is not None:
             self.stream.signal(output.stream.handle)
 
@@ -157,6 +181,23 @@ def _nbytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
     return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
 
 
+@dataclass(frozen=True, eq=False)
+class Download:
+    """An image in page-locked memory, once the stream is synchronized.
+
+    Args:
+        pixels: (H, W, 3) uint8 BGR.
+        lent: whether results may keep it; if not, the next frame of the lane overwrites it.
+    """
+
+    pixels: NDArray[np.uint8]
+    lent: bool
+
+    def owned(self) -> NDArray[np.uint8]:
+        """The pixels, in memory that later frames do not reuse."""
+        return self.pixels if self.lent else self.pixels.copy()
+
+
 class Lane(Stopwatch):
     """Buffers and stopwatch of one frame in flight. The stopwatch takes CUDA events and does not synchronize.
 
@@ -170,13 +211,16 @@ class Lane(Stopwatch):
     def __init__(self, context: GpuContext) -> None:
         super().__init__()
         self.context, self.buffers = context, BufferPool(context.gpu, context.stream)
+        self.composite: Download | None = None
+        self.held = ExitStack()
+        """Lock of a session whose memory the frame uses."""
         self._events: list[Event] = []
         self._used = 0
         self._stages: list[tuple[str, Event, Event]] = []
 
     def begin(self, spans: Iterable[Span]) -> None:
         """Start a frame with spans that were measured before; events are reused."""
-        self._used = 0
+        self._used, self.composite = 0, None
         self._stages.clear()
         self.spans = list(spans)
 
@@ -210,6 +254,14 @@ class Lane(Stopwatch):
         self.spans += [
             Span(name, now - _nanoseconds(start, mark), _nanoseconds(start, end)) for name, start, end in self._stages
         ]
+
+    def download_result(self, name: str, image: DeviceArray) -> Download:
+        """Queue a copy of an image that results hold; valid once the stream is synchronized."""
+        lent = self.context.loans[name].take(image.shape)
+        if lent is None:
+            return Download(self.download(name, image), lent=False)
+        self.context.gpu.download(image, lent, self.context.stream)
+        return Download(lent, lent=True)
 
     def close(self) -> None:
         """Release buffers and events; idempotent."""

@@ -31,12 +31,10 @@ class NetworkInput:
     Args:
         cells: regions of the frame in it.
         network_hw: its height and width in pixels.
-        pixels: (1, H, W, 3) uint8 BGR if it is on the GPU already; None to make it of the cells.
     """
 
     cells: tuple[Cell, ...]
     network_hw: tuple[int, int]
-    pixels: DeviceArray | None = None
 
     @property
     def rows(self) -> int:
@@ -44,10 +42,10 @@ class NetworkInput:
         return sum((self.network_hw[0] // s) * (self.network_hw[1] // s) for s in STRIDES)
 
 
-def input_of(detector_pass: DetectorPass, pixels: DeviceArray | None = None) -> NetworkInput:
+def input_of(detector_pass: DetectorPass) -> NetworkInput:
     """Input of a pass over a frame."""
     cell = Cell(detector_pass.tile, detector_pass.resized_wh, 0, 0)
-    return NetworkInput((cell,), detector_pass.network_hw, pixels)
+    return NetworkInput((cell,), detector_pass.network_hw)
 
 
 class Candidates:
@@ -75,11 +73,9 @@ class Candidates:
         self._buffer = lane.buffers.device("candidates", (_ROW * (1 + total),))  # their number, then the rows
         found, rows = self._buffer.part((1,), np.int32), self._buffer.part((total,), CANDIDATE_DTYPE, start=_ROW)
         context.gpu.fill(found, 0, context.stream)
-        largest = max((one.network_hw for one in inputs if one.pixels is None), key=np.prod, default=(0, 0))
-        space = lane.buffers.device("network input", (1, *largest, 3))
         for one, first in zip(inputs, firsts, strict=True):
-            pixels = one.pixels or self._filled(frame, one, space.part((1, *one.network_hw, 3)))
             with session.lock:
+                pixels = self._filled(session, frame, one)
                 with lane.stage("detect.network"):
                     output = session.infer_on_device(pixels)
                     maps = context.gpu.view(output, context.stream)
@@ -87,7 +83,10 @@ class Candidates:
                 context.output_read(output)
         self._host = lane.download("candidates", self._buffer.leading(_ROW * (1 + min(total, ROWS))))
 
-    def _filled(self, frame: DeviceArray, one: NetworkInput, out: DeviceArray) -> DeviceArray:
+    def _filled(self, session: DeviceSession, frame: DeviceArray, one: NetworkInput) -> DeviceArray:
+        """Write the cells into the engine's input."""
+        context, shape = self._lane.context, (1, *one.network_hw, 3)
+        pixels = context.input_for(session, shape) or self._lane.buffers.device("network input", shape)
         cells = [
             (
                 *(cell.tile.x, cell.tile.y, cell.tile.width, cell.tile.height),
@@ -96,8 +95,8 @@ class Candidates:
             )
             for cell in one.cells
         ]
-        self._lane.context.ops.fill_cells(frame, cells, GREY, out)
-        return out
+        context.ops.fill_cells(frame, cells, GREY, pixels)
+        return pixels
 
     def decode(self) -> list[Detections]:
         """Detections of each input in its pixels, before suppression; in the order of `postprocess.decode`."""

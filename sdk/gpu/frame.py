@@ -12,7 +12,6 @@ from ...engines.cuda import dlpack
 from ...engines.cuda.array import DeviceArray
 from ...engines.cuda.frame_ops import Nv12
 from ...engines.errors import InputError
-from ...engines.padding import fill_grey
 from ..pipeline.frame import Frame
 from ..pipeline.tiling import Plan
 from .context import GpuContext, Lane
@@ -23,16 +22,13 @@ class GpuFrame:
     """A frame on the GPU.
 
     Args:
-        pixels: (H, W, 3) uint8 BGR; rows may be padded if it was uploaded.
-        network_input: (1, H', W', 3), the frame with grey padding, which the detector reads; None if the detector does
-            not see the whole frame at full size, or if a frame in GPU memory needs padding.
+        pixels: (H, W, 3) uint8 BGR.
         plan: detector passes over the frame.
         source: the frame in host memory; None if it came in GPU memory.
         lane: of the frame.
     """
 
     pixels: DeviceArray
-    network_input: DeviceArray | None
     plan: Plan
     source: Frame | None
     lane: Lane
@@ -59,16 +55,12 @@ class FrameUploader:
         self._ops, self._plan_for = context.ops, plan_for
 
     def from_host(self, frame: Frame, lane: Lane) -> GpuFrame:
-        """Upload a frame once, through page-locked memory, with the padding that the detector takes if possible."""
-        height, width = frame.pixels.shape[:2]
-        plan = self._plan_for(width, height)
-        padded_hw = plan.passes[0].network_hw if plan.kind == "full" else (height, width)
-        pinned = lane.buffers.pinned("frame", (1, *padded_hw, 3))
-        fill_grey(pinned[0], height, width)[:] = frame.pixels
-        uploaded = lane.buffers.device("frame", pinned.shape)
-        self._gpu.upload(pinned, uploaded, self._stream)
-        pixels = uploaded.part((height, width, 3), strides=(3 * padded_hw[1], 3, 1))
-        return GpuFrame(pixels, uploaded if plan.kind == "full" else None, plan, frame, lane)
+        """Upload a frame once, through page-locked memory."""
+        pinned = lane.buffers.pinned("frame", frame.pixels.shape)
+        pinned[...] = frame.pixels
+        pixels = lane.buffers.device("frame", frame.pixels.shape)
+        self._gpu.upload(pinned, pixels, self._stream)
+        return GpuFrame(pixels, self._plan(pixels), frame, lane)
 
     def from_gpu(self, frame: Any, lane: Lane) -> GpuFrame:
         """Use a frame in GPU memory; the stream waits for the work that writes it.
@@ -81,10 +73,11 @@ class FrameUploader:
             EngineError: it is on another GPU.
         """
         pixels = self._bgr(frame, lane)
+        return GpuFrame(pixels, self._plan(pixels), None, lane)
+
+    def _plan(self, pixels: DeviceArray) -> Plan:
         height, width = pixels.shape[:2]
-        plan = self._plan_for(width, height)
-        fits = plan.kind == "full" and plan.passes[0].network_hw == (height, width)
-        return GpuFrame(pixels, pixels.part((1, height, width, 3)) if fits else None, plan, None, lane)
+        return self._plan_for(width, height)
 
     def _bgr(self, frame: Any, lane: Lane) -> DeviceArray:
         """Contiguous BGR; without a copy if it has this layout."""

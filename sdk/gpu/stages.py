@@ -41,18 +41,19 @@ class GpuFaces:
     """Upscaled crops of one size."""
 
     crops: Crops  # in page-locked memory, once the stream is synchronized
-    pixels: DeviceArray  # (n, k·S, k·S, 3) uint8 BGR
+    pixels: DeviceArray  # (n, k·S, k·S, 3) uint8 BGR, in memory of the session
+    tensor: DeviceArray  # the same with the session's stream
     output: Output  # of the network, in page-locked memory, once the stream is synchronized
 
 
 class GpuStages:
     """`Stages` on a GPU; the results equal those of `CpuStages`, to a grey level of the composite.
 
-    A frame is uploaded once, through page-locked memory, or used where it is in GPU memory. The detector reads it there
-    if it sees the whole frame at full size; resized passes, tiles and the overview are made there by a kernel. Of the
-    detector's output, only candidates are downloaded; they are decoded and suppressed on the host. A frame in GPU
-    memory is downloaded once, for `FrameResult.source`: "detect.download" in the timings. If outscale exceeds the
-    network's scale, faces are pasted on the host.
+    A frame is uploaded once, through page-locked memory, or used where it is in GPU memory. Kernels write the inputs of
+    the engines in place: passes of the detector at any scale, and crops. Of the detector's output, only candidates are
+    downloaded; they are decoded and suppressed on the host. A frame in GPU memory is downloaded once, for
+    `FrameResult.source`: "detect.download" in the timings. If outscale exceeds the network's scale, faces are pasted on
+    the host.
 
     Each frame has buffers of its own until its results are collected, so that the next frame can be queued before. All
     work is on one stream: waiting for the candidates of a frame is also waiting for the results of the one before.
@@ -118,16 +119,15 @@ class GpuStages:
 
     def detect(self, frame: GpuFrame, timer: Lane, score: float | None = None) -> tuple[Frame, Detections]:
         """See `Stages.detect`. Waits for the stream, since boxes are decoded on the host."""
-        passes, source = frame.plan.all_passes, frame.source
-        inputs = [input_of(passes[0], frame.network_input), *map(input_of, passes[1:])]
+        source = frame.source
         with self._open() as context:
-            candidates = self._queue_detector(frame, inputs, score)
+            candidates = self._queue_detector(frame, [*map(input_of, frame.plan.all_passes)], score)
             if source is None:
                 with timer.stage("detect.download"):
-                    pixels = timer.download("source", frame.pixels)
+                    pixels = timer.download_result("source", frame.pixels)
             context.wait()
             found = candidates.decode()
-            return source or Frame(pixels.copy()), merge_passes(frame.plan, found)
+            return source or Frame(pixels.owned()), merge_passes(frame.plan, found)
 
     def detect_around(self, frame: GpuFrame, regions: RegionPlan, score: float, timer: Lane) -> Detections:
         """See `Stages.detect_around`. Waits for the stream."""
@@ -146,11 +146,13 @@ class GpuStages:
         return Candidates(frame.lane, self._detector_session, frame.pixels, inputs, min_score)
 
     def crop(self, frame: GpuFrame, windows: dict[int, Window]) -> list[GpuCrops]:
-        """See `Stages.crop`."""
-        batches = []
+        """See `Stages.crop`. Crops are written into the input of the engine where one call takes them."""
+        batches, lane = [], frame.lane
+        lane.held.enter_context(self._session.lock)  # before that of the stages, which its holder needs to release it
         with self._open() as context:
             for side, group in group_by_side(windows):
-                pixels = frame.lane.buffers.device(f"crops of {side}", (len(group), side, side, 3))
+                shape = len(group), side, side, 3
+                pixels = context.input_for(self._session, shape) or lane.buffers.device(f"crops of {side}", shape)
                 context.ops.gather(frame.pixels, [(window.x, window.y) for window in group.values()], pixels)
                 batches.append(GpuCrops(group, pixels))
         return batches
@@ -158,24 +160,30 @@ class GpuStages:
     def upscale(self, crops: list[GpuCrops], detections: Detections, timer: Lane) -> list[GpuFaces]:
         """See `Stages.upscale`."""
         with self._open() as context:
-            return [self._queue_network(context, batch, timer) for batch in crops]
+            faces = [self._queue_network(context, batch, timer) for batch in crops]
+            if self._outscale == 1 or self._host_paste:
+                self._release(faces, timer)
+        return faces
 
     def _queue_network(self, context: GpuContext, crops: GpuCrops, lane: Lane) -> GpuFaces:
         """Queue the network on the crops of one size, and the download of crops and output."""
         side, residual = crops.pixels.shape[1], None
-        with self._session.lock:  # until all reading of the output is queued
-            with lane.stage("upscale.network"):
-                output = self._session.output_on_device(crops.pixels)
-                tensor = context.gpu.view(output.tensor, context.stream)
-            pixels = lane.buffers.device(f"faces of {side}", tensor.shape)
-            context.gpu.copy(tensor, pixels, context.stream)
-            if output.residual is not None:
-                on_stream = context.gpu.view(output.residual, context.stream)
-                residual = lane.download(f"residuals of {side}", on_stream)
-            context.output_read(output.tensor)
+        with lane.stage("upscale.network"):
+            output = self._session.output_on_device(crops.pixels)
+            pixels = context.gpu.view(output.tensor, context.stream)
+        if output.residual is not None:
+            on_stream = context.gpu.view(output.residual, context.stream)
+            residual = lane.download(f"residuals of {side}", on_stream)
         host_crops = lane.download(f"crops of {side}", crops.pixels)
         host = Crops(tuple(crops.windows), tuple(crops.windows.values()), host_crops)
-        return GpuFaces(host, pixels, Output(lane.download(f"faces of {side}", pixels), residual))
+        host_faces = lane.download(f"faces of {side}", pixels)
+        return GpuFaces(host, pixels, output.tensor, Output(host_faces, residual))
+
+    def _release(self, faces: list[GpuFaces], lane: Lane) -> None:
+        """Let other pipelines use the session: all reading of its memory is queued."""
+        if faces:
+            self._context.output_read(faces[-1].tensor)
+        lane.held.close()
 
     def paste(self, frame: GpuFrame, faces: list[GpuFaces], timer: Lane) -> NDArray[np.uint8]:
         """See `Stages.paste`; without the faces that the host pastes."""
@@ -191,8 +199,10 @@ class GpuStages:
                     for n, window in enumerate(batch.crops.windows)
                 ]
                 context.ops.paste(composite, placed, scale, FEATHER)
+                self._release(faces, timer)
             with timer.stage("paste.download"):
-                return timer.download("composite", composite)
+                timer.composite = timer.download_result("composite", composite)
+        return timer.composite.pixels
 
     def collect(
         self, faces: list[GpuFaces], detections: Detections, composite: NDArray[np.uint8] | None, timer: Lane
@@ -202,9 +212,9 @@ class GpuStages:
             timer.finish()
         with timer.host_stage("upscale"):
             collected = faces_from(map(_owned, faces), detections)
-        if composite is not None and self._outscale > 1:
+        if timer.composite is not None:
             with timer.host_stage("paste"):
-                composite = composite.copy()
+                composite = timer.composite.owned()
                 if self._host_paste:
                     paste(composite, collected, self._outscale)
         return collected, composite

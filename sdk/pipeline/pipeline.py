@@ -100,7 +100,8 @@ class Pipeline:
         outscale: ratio of the composite's size to the frame's, 1 to 4. At 1 the composite is the frame itself, since
             a consistent face downscaled to the frame's grid equals the camera's pixels.
         composite: make the composite; False for faces only.
-        stages: builds the stages from session, detector and outscale: `CpuStages` or `GpuStages`.
+        stages: builds the stages from session, detector and outscale, 1 without a composite: `CpuStages` or
+            `GpuStages`.
         detect_every: frames of a stream from one full detection to the next, 1 or more; or "auto". See `load`.
         threads: maximum number of stages that compute at once in a stream; 0 for one per core.
         close_detector: close the detector with the pipeline; False if others use it.
@@ -131,7 +132,7 @@ class Pipeline:
         self.session, self.card, self.detector = session, card, detector
         self.detect_every = detect_every
         self.outscale, self.composite = outscale, composite
-        self.stages = stages(session, detector, outscale)
+        self.stages = stages(session, detector, outscale if composite else 1)
         self._close_detector = close_detector
         self._threads = threads or os.cpu_count() or 1
         self._streams: WeakSet[Overlap] = WeakSet()

@@ -19,7 +19,7 @@ from facesr_edge.engines.cuda.frame_ops import Nv12
 from facesr_edge.engines.errors import EngineError, InputError, UsageError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.registry import ENGINES
-from facesr_edge.sdk.gpu import detect
+from facesr_edge.sdk.gpu import detect, loans
 from facesr_edge.sdk.gpu.stages import GpuStages
 from facesr_edge.sdk.load import load, load_detector
 from facesr_edge.sdk.pipeline.detect import Detector
@@ -260,6 +260,32 @@ def test_a_result_is_not_overwritten_by_later_frames(gpu, network):
         assert_same(result, expected)
 
 
+def test_composites_are_lent_and_those_that_are_kept_stay_as_they_are(gpu, machine, network):
+    frames = [np.roll(scene("one"), 8 * n, axis=1) for n in range(loans.MAX_LENT + 3)]
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        kept = [on_gpu(frame) for frame in frames]
+        for result, frame in zip(kept, frames, strict=True):
+            assert_same(result, on_cpu(frame))
+        addresses = [result.frame.ctypes.data for result in kept]
+        assert len(set(addresses)) == len(frames)
+        del kept, result
+        gc.collect()
+        again = on_gpu(frames[0]).frame[8:]
+        assert again.ctypes.data - again.strides[0] * 8 in addresses[: loans.MAX_LENT], "taken back and lent again"
+        other = on_gpu(frames[1])
+        expected = on_cpu(frames[0]).frame[8:]
+        assert np.abs(again.astype(int) - expected.astype(int)).max() <= 1, "a view keeps the loan"
+        assert_same(other, on_cpu(frames[1]))
+
+
+def test_a_result_outlives_the_pipeline(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        result, expected = on_gpu(scene("one")), on_cpu(scene("one"))
+        on_gpu.close()
+        gc.collect()
+        assert_same(result, expected)
+
+
 def test_memory_stays_flat_over_many_frames(gpu, machine, network):
     with pipelines(gpu, network) as (_, on_gpu):
         stream = gpu.stream()
@@ -326,6 +352,7 @@ def test_in_a_stream_the_host_waits_once_a_frame(gpu, network):
             assert_same(result, one)
         assert traffic["waits"] <= len(frames) + 1, f"one a frame and one for the last results: {traffic}"
         assert traffic["copies up"] == len(frames), "tables are arguments of the kernels"
+        assert traffic["copies within"] == 0
 
 
 def test_a_frame_without_a_successor_is_not_held_back(gpu, network):
