@@ -150,7 +150,9 @@ def export_fp32(target: ExportTarget, path: Path, report: Report) -> dict[str, f
     return parity | verify(target, "simplified", path, report)
 
 
-def export_for_gpu(target: ExportTarget, path: Path, report: Report, dtype: torch.dtype) -> dict[str, float]:
+def export_for_gpu(
+    target: ExportTarget, path: Path, report: Report, dtype: torch.dtype = torch.float16
+) -> dict[str, float]:
     """Export a network to a graph for TensorRT in FP16 or FP32, simplify and verify it; as `export_fp32`."""
     onnx.save(simplify(target.trace(dtype, for_gpu=True)), path)
     return verify(target, "fp16" if dtype == torch.float16 else "tensorrt", path, report)

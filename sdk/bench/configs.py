@@ -195,8 +195,6 @@ def _bundle(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, card: Card, 
 
 def _graph(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, work_dir: Path) -> Path:
     """ONNX file of a graph kind."""
-    import torch
-
     from ...converters.export.convert import export_for_gpu
     from ...converters.quantization.ptq import ptq_unchecked
 
@@ -205,7 +203,7 @@ def _graph(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, work_dir: Pat
         return fp32_onnx
     path = work_dir / f"{precision}-{qdq_format}.onnx"
     if precision == "fp16":
-        export_for_gpu(target, path, lambda line: None, torch.float16)
+        export_for_gpu(target, path, lambda line: None)
     else:
         ptq_unchecked(target, fp32_onnx, path, [target.pixels], qdq_format)
     return path
