@@ -1,5 +1,6 @@
 """Graphs for TensorRT: the output of the export wrapper, FP16 throughout, in few kernels of NVIDIA's own builder."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -22,7 +23,7 @@ from facesr_edge.networks.layers.resample import enlarge
 from facesr_edge.zoo import catalogue
 from onnx import helper, numpy_helper
 from support.onnx_rules import unsupported
-from support.trt_rtx import kernels
+from support.trt_rtx import kernels, plan
 from torch import nn
 from torch.nn import functional as F
 
@@ -187,7 +188,13 @@ def test_zoo_model_keeps_its_quality_in_fp16(name, shared, tmp_path):
     bundle = catalogue.find(name)
     onnx.save(graph, tmp_path / "model.onnx")
     assert verify(target, "fp16", tmp_path / "model.onnx", print)["fp16_psnr_db"] > 60
-    fp16 = Bundle(tmp_path, bundle.card)
+    fp16 = Bundle(tmp_path, replace(bundle.card, precision="fp16", files={}))
     faces = read_faces(shared / "faces" / "test")[::4]
     before, after = (evaluate(OrtSession(one), faces) for one in (bundle, fp16))
     assert after.psnr_y_db == pytest.approx(before.psnr_y_db, abs=0.01)
+
+
+@pytest.mark.parametrize("size_hw", [(384, 640), (1088, 1920)])
+def test_detector_engine_is_small_at_every_size(size_hw):
+    """TensorRT stores the zeros that it adds to channels for the whole image."""
+    assert plan(fp16_graph(catalogue.DEFAULT_DETECTOR)[1], size_hw, "SM86", batch=1).size < 1_500_000

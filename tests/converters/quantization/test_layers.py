@@ -55,6 +55,15 @@ def test_first_and_narrow_last_convolution_are_excluded(model):
     assert excluded_nodes(model) == {"a", "g"}
 
 
+def test_depthwise_convolutions_are_excluded_for_tensorrt(model):
+    depthwise = next(node for node in model.graph.node if node.name == "c")
+    depthwise.attribute.append(helper.make_attribute("group", 3))
+    weights = next(tensor for tensor in model.graph.initializer if tensor.name == depthwise.input[1])
+    weights.CopyFrom(helper.make_tensor(weights.name, TensorProto.FLOAT, [3, 1, 3, 3], [0.0] * 27))
+    assert excluded_nodes(model) == {"a", "g"} and excluded_nodes(model, for_gpu=True) == {"a", "c", "g"}
+    assert excluded_description(model, for_gpu=True).endswith(", depthwise convolutions")
+
+
 def test_all_of_several_heads_are_last_convolutions():
     two = model_of(
         ("Conv", ["pixels", "w.0"], "a"),
