@@ -111,7 +111,10 @@ def export_target(
     def for_gpu(dtype: torch.dtype) -> onnx.ModelProto:
         core = SubPixelCore(deepcopy(network), scale, dtype)
         constants = ProjectionConstants(scale, projected, core.bicubic, max(io_spec.crop_sizes))
-        return trt_graph(graph_of_planes(core, dtype, multiple), constants)
+        examples = [torch.from_numpy(part[:2]) for part in references]
+        return trt_graph(
+            graph_of_planes(core, dtype, multiple, examples, crops.shape[1] if references else 0), constants
+        )
 
     return ExportTarget(
         lambda dtype: Uint8SRWrapper(deepcopy(network), scale, dtype, projected),
@@ -122,7 +125,7 @@ def export_target(
         side=crops.shape[1] if references else 0,
         square=True,
         references=references,
-        traced_for_gpu=None if references else for_gpu,
+        traced_for_gpu=None if references and scale == 16 else for_gpu,  # stage 2 needs stage 1 with its bicubic image
     )
 
 

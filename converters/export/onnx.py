@@ -55,11 +55,25 @@ def onnx_from_network(
     return trace(network, (example, *references), names, outputs, dynamic_shapes)
 
 
-def graph_of_planes(network: nn.Module, dtype: torch.dtype, multiple: int = 1) -> onnx.ModelProto:
-    """Export a network of square crops "x" (N, 3, H, H) to "sub_pixels" of any shape; raises as `onnx_from_network`."""
-    side = _side_dim("side", multiple)
-    shapes = ({0: torch.export.Dim("batch", min=1, max=64), 2: side, 3: side},)
-    return trace(network, (torch.zeros((2, 3, 64, 64), dtype=dtype),), ["x"], ["sub_pixels"], shapes)
+def graph_of_planes(
+    network: nn.Module, dtype: torch.dtype, multiple: int = 1, references: Sequence[Tensor] = (), side: int = 0
+) -> onnx.ModelProto:
+    """Export a network of square crops "x" (N, 3, H, H) to "sub_pixels" of any shape; raises as `onnx_from_network`.
+
+    Args:
+        network: to export.
+        dtype: of the crops.
+        multiple, references, side: see `onnx_from_network`.
+    """
+    batch, side_dim = torch.export.Dim("batch", min=1, max=64), _side_dim("side", multiple)
+    example = torch.zeros((2, 3, side or 64, side or 64), dtype=dtype)
+    names, shapes = (
+        ["x", *REFERENCE_INPUTS[: len(references)]],
+        {0: batch} if side else {0: batch, 2: side_dim, 3: side_dim},
+    )
+    slots = torch.export.Dim("references", min=1, max=64)
+    dynamic_shapes = (shapes, *[{0: batch, 1: slots} for _ in references])
+    return trace(network, (example, *references), names, ["sub_pixels"], dynamic_shapes)
 
 
 def trace(

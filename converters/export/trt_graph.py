@@ -34,7 +34,7 @@ def trt_graph(core: onnx.ModelProto, constants: ProjectionConstants) -> onnx.Mod
     """Complete the graph of a network.
 
     Args:
-        core: graph of `SubPixelCore`, in FP16 or FP32.
+        core: graph of `SubPixelCore`, in FP16 or FP32; inputs besides the first are kept.
         constants: of the projection.
 
     Returns:
@@ -51,8 +51,13 @@ def trt_graph(core: onnx.ModelProto, constants: ProjectionConstants) -> onnx.Mod
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(builder.nodes)
     graph.initializer.extend(numpy_helper.from_array(values, name) for name, values in builder.initializers.items())
-    shapes: tuple[list[str | int | None], ...] = (["batch", "side", "side", 3], ["batch", "large", "large", 3])
+    side = core.graph.input[0].type.tensor_type.shape.dim[2].dim_value  # 0 if it is dynamic
+    shapes: tuple[list[str | int | None], ...] = (
+        ["batch", side or "side", side or "side", 3],
+        ["batch", constants.scale * side or "large", constants.scale * side or "large", 3],
+    )
     graph.input.append(helper.make_tensor_value_info("pixels", TensorProto.UINT8, shapes[0]))
+    graph.input.extend(core.graph.input[1:])
     graph.output.append(helper.make_tensor_value_info("enlarged", TensorProto.UINT8, shapes[1]))
     graph.output.append(helper.make_tensor_value_info("residual", TensorProto.FLOAT, ["batch"]))
     return model

@@ -73,7 +73,7 @@ class Uint8SRWrapper(nn.Module):
             sr = self.network.sub_pixels(x).float()
         elif keys is None or values is None:
             sr = self.network(x).float()
-        else:  # matching is FP32 in every precision; values are added to features and have their type
+        else:  # CPUs have no FP16 matrix product for the matching; values are added to features and have their type
             sr = self.network(x, keys.float(), values.to(self.dtype), present).float()
         projected: Tensor = self.projection(sr, lr)
         return projected
@@ -112,12 +112,23 @@ class SubPixelCore(nn.Module):
             network.bicubic_skip = False  # type: ignore[assignment]  # the projection adds the bicubic image
         self.network, self.scale = network.to(dtype).eval(), scale
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 3·k², H, W), channels in the order (row, column, color) of the k × k block."""
+    def forward(
+        self, x: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
+    ) -> Tensor:
+        """Upscale crops to sub-pixels.
+
+        Args:
+            x: (N, 3, H, W) in the type of the network.
+            keys, values, present: of references, see `Uint8SRWrapper.forward`; matched in the type of the network.
+
+        Returns:
+            (N, 3·k², H, W), channels in the order (row, column, color) of the k × k block.
+        """
         if isinstance(self.network, SubPixelResidual):
             residual: Tensor = self.network.sub_pixels(x)
             return residual
-        sr: Tensor = self.network(x.flip(1)).flip(1)
+        references = () if keys is None or values is None else (keys.to(x.dtype), values.to(x.dtype), present)
+        sr: Tensor = self.network(x.flip(1), *references).flip(1)
         (n, _, height, width), k = sr.shape, self.scale
         blocks = sr.reshape(n, 3, height // k, k, width // k, k).permute(0, 3, 5, 1, 2, 4)
         return blocks.reshape(n, 3 * k * k, height // k, width // k)

@@ -101,7 +101,7 @@ class MSRNet(nn.Module):
 
         Args:
             x: (N, 3, side, side), RGB in [0, 1].
-            keys: (N, R, L, P) float32 of R references per face, see `encode`; None without references.
+            keys: (N, R, L, P) of R references per face, see `encode`; matched in their dtype. None without references.
             values: (N, R, L, V) of the references.
             present: (N, R) 1 for a reference, 0 for an empty slot, whose keys and values are ignored if finite; None if
                 all slots are used.

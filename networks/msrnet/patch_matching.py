@@ -45,7 +45,7 @@ def match_patches(queries: Tensor, keys: Tensor, grid: int) -> Tensor:
 
     Args:
         queries: (N, L, P) patches of the face, L = grid²; see `patches`.
-        keys: (N, R, L, P) patches of its references.
+        keys: (N, R, L, P) patches of its references, in whose dtype they are compared.
         grid: rows and columns of the map, a multiple of `BLOCK` and at least `WINDOW`.
 
     Returns:
@@ -55,7 +55,7 @@ def match_patches(queries: Tensor, keys: Tensor, grid: int) -> Tensor:
     side = grid // BLOCK
     corners, steps = _windows(grid, keys.device)
     flat = keys.detach().reshape(-1, size)
-    split = queries.detach().reshape(n, side, BLOCK, side, BLOCK, size).permute(0, 1, 3, 2, 4, 5)
+    split = queries.detach().to(keys.dtype).reshape(n, side, BLOCK, side, BLOCK, size).permute(0, 1, 3, 2, 4, 5)
     blocks = split.reshape(n, 1, side * side, BLOCK * BLOCK, size)  # (N, 1, K, 16, P)
     center = blocks[..., BLOCK * (BLOCK // 2) + BLOCK // 2, :]  # (N, 1, K, P)
     coarse = (keys.detach() @ center.transpose(2, 3)).argmax(2)  # (N, R, K)

@@ -2,11 +2,12 @@
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.converters.build import build
-from facesr_edge.converters.export.convert import export_target, export_target_from_bundle
+from facesr_edge.converters.export.convert import export_target, export_target_from_bundle, verify
 from facesr_edge.converters.export.onnx import simplify
 from facesr_edge.converters.export.storage import load_graph
 from facesr_edge.converters.options import BuildOptions
@@ -19,6 +20,7 @@ from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.networks import NETWORKS, build_network
 from facesr_edge.zoo import catalogue
 from support.onnx_rules import unsupported
+from support.trt_rtx import kernels
 
 ALL = ("fp32", "fp16", "int8")
 SMALL = {
@@ -75,12 +77,26 @@ def test_network_builds_and_runs_in_every_precision(name, weights, two_faces, tm
         transfer_ranges({}, for_gpu, graphs["fp16"], KINDS)  # INT8 for TensorRT needs equal structure
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
-def test_network_with_references_exports_to_operators_of_tensorrt(dtype):
+@pytest.fixture(scope="module")
+def msrnet():
     torch.manual_seed(0)
     io_spec = super_resolution(MSRNET["scale"], (MSRNET["side"],), references=5)
-    target = export_target(build_network("msrnet", MSRNET).eval(), io_spec, sample_faces())
-    assert unsupported(simplify(target.trace(dtype))) == ()
+    return export_target(build_network("msrnet", MSRNET).eval(), io_spec, sample_faces())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
+def test_network_with_references_exports_to_operators_of_tensorrt(msrnet, dtype):
+    assert unsupported(simplify(msrnet.trace(dtype))) == ()
+
+
+def test_graphs_for_tensorrt_take_references(msrnet, tmp_path):
+    for step, dtype in (("tensorrt", torch.float32), ("fp16", torch.float16)):
+        graph = simplify(msrnet.trace(dtype, for_gpu=True))
+        assert unsupported(graph) == () and len(graph.graph.input) == 4
+        onnx.save(graph, tmp_path / f"{step}.onnx")
+        assert verify(msrnet, step, tmp_path / f"{step}.onnx", print)[f"{step}_psnr_db"] >= 50
+    transfer_ranges({}, *(load_graph(tmp_path / f"{step}.onnx") for step in ("tensorrt", "fp16")), KINDS)
+    assert kernels(load_graph(tmp_path / "fp16.onnx"), (MSRNET["side"],) * 2, "SM75", 2)  # no FP32 matrix product
 
 
 def test_every_network_of_the_registry_is_tested():

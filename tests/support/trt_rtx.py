@@ -39,7 +39,7 @@ def plan(model: onnx.ModelProto, size_hw: tuple[int, int], capability: str, batc
     """Build an engine of one input size; skips the test if TensorRT for RTX is not installed.
 
     Args:
-        model: graph with input (N, H, W, 3).
+        model: graph with input (N, H, W, 3), and inputs for 1 to 5 references.
         size_hw: height and width.
         capability: of the GPU, such as "SM86".
         batch: largest N.
@@ -59,7 +59,7 @@ def plan(model: onnx.ModelProto, size_hw: tuple[int, int], capability: str, batc
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     assert parser.parse(model.SerializeToString()), messages[-1]
-    pixels = network.get_input(0)
+    pixels, *others = (network.get_input(index) for index in range(network.num_inputs))
     pixels.shape = (-1, *size_hw, 3)
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -68,6 +68,10 @@ def plan(model: onnx.ModelProto, size_hw: tuple[int, int], capability: str, batc
     assert config.set_compute_capability(getattr(trt.ComputeCapability, capability), 0)
     profile = builder.create_optimization_profile()
     profile.set_shape(pixels.name, (1, *size_hw, 3), (batch, *size_hw, 3), (batch, *size_hw, 3))
+    for tensor in others:  # references: (N, R, …)
+        profile.set_shape(
+            tensor.name, *((n, slots, *tensor.shape[2:]) for n, slots in ((1, 1), (batch, 5), (batch, 5)))
+        )
     config.add_optimization_profile(profile)
     engine = builder.build_serialized_network(network, config)
     assert engine is not None, messages[-1]
