@@ -19,8 +19,8 @@ from ..pipeline.regions import Cell
 from ..pipeline.tiling import DetectorPass
 from .context import DeviceSession, Lane
 
-ROWS = 255
-"""Candidates that are downloaded with their number, 16 KB; a face gives 6 to 20. More need another wait."""
+ROWS = 1023
+"""Candidates that are downloaded with their number, 64 KB; a face gives 6 to 20. More need another wait."""
 _ROW = CANDIDATE_DTYPE.itemsize
 
 

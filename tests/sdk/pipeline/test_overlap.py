@@ -1,5 +1,6 @@
 """The overlapped chain: order, errors, back-pressure, and a prompt stop in every situation."""
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from facesr_edge.engines.errors import EngineError, OutputError
-from facesr_edge.sdk.pipeline.overlap import Overlap
+from facesr_edge.sdk.pipeline.overlap import InFlight, Overlap
 
 
 def running():
@@ -144,6 +145,76 @@ def test_closing_from_another_thread_ends_the_wait_of_the_consumer():
         with pytest.raises(EngineError, match="closed while it streamed"):
             next(taken)
     blocked.set()
+
+
+def in_flight(log):
+    """A step that finishes an item after it has started the next one, or where none waits."""
+
+    def run(items):
+        started = None
+        for item in items:
+            log.append(("start", item))
+            if item == "bad":
+                raise ValueError(item)
+            if started is not None:
+                yield started
+            started = item
+        if started is not None:
+            yield started
+
+    return InFlight(run)
+
+
+def test_a_step_with_an_item_in_flight_gives_all_results_in_order():
+    log = []
+    with Overlap(range(20), [in_flight(log), str], 2) as results:
+        assert list(results) == [str(n) for n in range(20)]
+    assert [item for _, item in log if item is not None] == list(range(20))
+
+
+def test_an_item_in_flight_is_finished_where_none_waits():
+    release = threading.Event()
+
+    def source():
+        yield 1
+        assert release.wait(10)
+        yield 2
+
+    with Overlap(source(), [in_flight([])], 1) as results:
+        taken = iter(results)
+        assert next(taken) == 1
+        release.set()
+        assert list(taken) == [2]
+
+
+def test_errors_of_the_source_and_of_a_step_with_items_in_flight_are_raised():
+    def source(last):
+        yield 1
+        if last is None:
+            raise KeyError("source")
+        yield last
+
+    with Overlap(source(None), [in_flight([])], 2) as results:
+        taken = iter(results)
+        assert next(taken) == 1
+        with pytest.raises(KeyError, match="source"):
+            next(taken)
+    with Overlap(source("bad"), [in_flight([])], 2) as results, pytest.raises(ValueError, match="bad"):
+        list(results)
+
+
+def test_an_overlap_with_items_in_flight_can_be_closed():
+    closed = []
+
+    def run(items):
+        try:
+            yield from (item for item in items if item is not None)
+        finally:
+            closed.append(True)
+
+    with Overlap(itertools.count(), [InFlight(run)], 2) as results:
+        assert next(iter(results)) == 0
+    assert closed == [True]
 
 
 PROGRAM = """

@@ -1,15 +1,17 @@
 """TensorRT sessions with strict mocks: results equal those of ONNX Runtime, through the right addresses."""
 
 from dataclasses import replace
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
 from facesr_edge.engines.bundle.bundle import Bundle, write_bundle
+from facesr_edge.engines.cuda.streams import Event
 from facesr_edge.engines.errors import EngineError
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.tensorrt.loader import current_engine_info
 from facesr_edge.engines.tensorrt.options import CompileOptions
-from facesr_edge.engines.tensorrt.session import TrtSession
+from facesr_edge.engines.tensorrt.session import MAX_SOURCES, TrtSession
 from strict_mock_gpu import Simulation
 
 MAX_BATCH = {32: 8, 48: 8, 64: 4, 80: 2, 96: 2, 112: 1, 128: 1}
@@ -246,6 +248,54 @@ def test_infer_on_device_reuses_its_output_memory(session, simulation):
     assert session.infer_on_device(on_gpu).pointer == first.pointer
     assert session.infer_on_device(on_gpu.leading(3)).pointer == first.pointer
     assert simulation.gpu.empty.call_count == allocated
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_the_input_of_the_engine_is_not_copied(session, simulation, count):
+    batch = images(count, 32, 32)
+    expected = session.infer(batch)
+    for _ in range(2):
+        array = session.input_of(batch.shape)
+        assert array.shape == batch.shape and array.stream is simulation.stream
+        simulation.at(array.pointer, array.nbytes)[:] = batch.reshape(-1)
+        simulation.copied.clear()
+        result = session.output_on_device(array).tensor
+        assert not simulation.copied
+        simulation.run()
+        actual = simulation.at(result.pointer, result.nbytes).reshape(result.shape)
+        np.testing.assert_array_equal(actual, expected)
+
+
+def test_a_batch_of_several_calls_has_no_input_of_the_engine(session):
+    assert session.input_of((3, 32, 32, 3)) is None and session.input_of((13, 32, 32, 3)) is None
+    with pytest.raises(EngineError, match="expected square crops"):
+        session.input_of((1, 33, 33, 3))
+    session.close()
+    with pytest.raises(EngineError, match="the engine is closed; load it again"):
+        session.input_of((1, 32, 32, 3))
+
+
+def test_arrays_of_the_caller_are_released_without_waiting_for_the_stream(session, simulation):
+    session.warm_up()
+    waited = []
+    simulation.gpu.event.side_effect = lambda: event_of(simulation, waited)
+    simulation.stream.synchronize.reset_mock()
+    array = simulation.empty((1, 32, 32, 3), np.uint8)
+    for n in range(3 * MAX_SOURCES):
+        session.infer_on_device(array)
+        assert len(session._sources) == min(n + 1, MAX_SOURCES)
+    assert not simulation.stream.synchronize.called and len(waited) == 2 * MAX_SOURCES, "only the oldest are waited for"
+    simulation.run()
+    session.infer_on_device(array)
+    assert len(session._sources) == 1 and len(waited) == 2 * MAX_SOURCES
+
+
+def event_of(simulation, waited):
+    """An event that is reached when the queue of the stream is empty; waiting for it is noted in `waited`."""
+    event = create_autospec(Event, instance=True)
+    event.reached.side_effect = lambda: not simulation.queue
+    event.synchronize.side_effect = lambda: None if not simulation.queue else waited.append(event)
+    return event
 
 
 def test_infer_on_device_waits_for_the_stream_of_its_input(session, simulation):

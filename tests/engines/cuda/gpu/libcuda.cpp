@@ -174,9 +174,10 @@ int cuStreamWaitEvent(void *stream, void *handle, unsigned) {
 }
 int cuEventSynchronize(void *handle) {
     NEEDS_CONTEXT;
-    if (!events.count((Event *)handle)) return INVALID_HANDLE;
-    Stream *stream = ((Event *)handle)->stream;
-    return stream && (stream == &legacy || streams.count(stream)) ? drain(stream) : OK;
+    Event *event = (Event *)handle;
+    if (!events.count(event)) return INVALID_HANDLE;
+    bool pending = event->stream && !event->recorded;
+    return pending && (event->stream == &legacy || streams.count(event->stream)) ? drain(event->stream) : OK;
 }
 int cuEventQuery(void *handle) {
     NEEDS_CONTEXT;
