@@ -83,6 +83,8 @@ def compile_bundle(
         check_writable(folder)
         options = options or _options_from_card(bundle.card, product)
         options.check(product, bundle.card.precision)
+        if ships(bundle):
+            report(f"this compiles the graph for CPUs; for GPUs: {_gpu_build(bundle, product)}")
         return _compile_tensorrt(bundle, folder, product, options, report, watch)
     default = "onnxruntime"
     with closing(open_session(bundle, default if engine == "auto" else engine, 0, bundle.card.precision)) as session:
@@ -135,6 +137,11 @@ def why_not_compiled(engine: str) -> str:
     except FacesrError as error:
         return str(error)
     return ""
+
+
+def _gpu_build(bundle: Bundle, product: Product) -> str:
+    """The command that exports a network of the package for GPUs, in FP16, before it compiles it."""
+    return f"facesr-edge build --model {bundle.card.name} --fp16 --engine {product.engine}"
 
 
 def _options_from_card(card: Card, product: Product) -> CompileOptions:
