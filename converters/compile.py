@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +15,7 @@ from ..engines.bundle.bundle import (
     EMBEDDING,
     FP16_ONNX,
     LAYERS,
+    OLD_ENGINE,
     ONNX,
     REFERENCES,
     WEIGHTS,
@@ -22,16 +23,24 @@ from ..engines.bundle.bundle import (
     check_writable,
     write_bundle,
 )
-from ..engines.bundle.card import ENGINE_CHECK, Card, Evaluation, Precision, with_evaluation
-from ..engines.bundle.engine_info import EngineInfo, mismatches
+from ..engines.bundle.card import ENGINE_CHECK, Evaluation, Precision, with_evaluation
+from ..engines.bundle.engine_info import EngineInfo, mismatches, runs_on
 from ..engines.cuda.device import Gpu
-from ..engines.errors import BuildError, EngineError, FacesrError, MissingDependencyError, UsageError, one_line
+from ..engines.errors import (
+    AbortedError,
+    BuildError,
+    EngineError,
+    FacesrError,
+    MissingDependencyError,
+    UsageError,
+    one_line,
+)
 from ..engines.jetson import platform_name, this_jetson
 from ..engines.registry import open_session
 from ..engines.tensorrt.api import PRODUCTS, RTX, TENSORRT, Product, version
 from ..engines.tensorrt.builder import CompiledEngine, compile_engine
 from ..engines.tensorrt.loader import current_engine_info
-from ..engines.tensorrt.options import CompileOptions
+from ..engines.tensorrt.options import SIZES_HW, CompileOptions
 from ..engines.tensorrt.progress import Progress
 from ..engines.tensorrt.session import TrtSession
 from ..zoo.catalogue import ships
@@ -58,9 +67,10 @@ def compile_bundle(
 
     Args:
         bundle: made by `build`, or compiled before.
-        engine: runtime; "auto" is TensorRT if it and a GPU are available, otherwise a CPU runtime.
+        engine: runtime; "auto" is that of the bundle's engines, or TensorRT if it and a GPU are available, otherwise a
+            CPU runtime.
         folder: destination; None for the bundle's folder, or for "NAME-ENGINE" if the bundle ships with the package.
-        options: for TensorRT; None for those of the bundle's existing engines, or the defaults.
+        options: for TensorRT; those of the bundle's existing engines stay where these have the default.
         report, watch: called with a line for each step, and with the progress of TensorRT.
 
     Returns:
@@ -72,6 +82,8 @@ def compile_bundle(
     check_engine_support(engine)
     cpu_int8 = bundle.card.precision == "int8" and FP16_ONNX not in bundle.card.files
     product = next((one for one in PRODUCTS.values() if one.engine == engine), None)
+    if engine == "auto" and bundle.card.engine:
+        product = PRODUCTS.get(bundle.card.engine.runtime)
     if product and cpu_int8:
         raise UsageError(f"{bundle.folder} is INT8 for CPUs; build one for TensorRT: build --int8 --engine {engine}")
     if folder:
@@ -81,7 +93,7 @@ def compile_bundle(
     if product:
         folder = folder or (Path(f"{bundle.card.name}-{product.engine}") if ships(bundle) else bundle.folder)
         check_writable(folder)
-        options = options or _options_from_card(bundle.card, product)
+        options = _merged(options or CompileOptions(), _earlier_options(bundle, product))
         options.check(product, bundle.card.precision)
         if ships(bundle):
             report(f"this compiles the graph for CPUs; for GPUs: {_gpu_build(bundle, product)}")
@@ -94,21 +106,32 @@ def compile_bundle(
     return write_bundle(folder, bundle.card, _contents(bundle)) if folder else bundle
 
 
-def ensure_engine(bundle: Bundle, report: Report = lambda line: None, watch: Watch = lambda progress: None) -> Bundle:
+def ensure_engine(
+    bundle: Bundle,
+    engine: str = "auto",
+    report: Report = lambda line: None,
+    watch: Watch = lambda progress: None,
+) -> Bundle:
     """Compile the engines of a bundle if it has none that run on this device.
+
+    Args:
+        bundle: in a folder that can be written to.
+        engine: "tensorrt", "tensorrt-rtx", or "auto" for that of the bundle's engines, or TensorRT.
+        report, watch: see `compile_bundle`.
 
     Raises:
         UsageError: the bundle ships with the package, whose folder is not written to.
         Others: see `compile_bundle`.
     """
+    info = bundle.card.engine
+    product = PRODUCTS.get(info.runtime, TENSORRT) if info else TENSORRT
+    product = next((one for one in PRODUCTS.values() if one.engine == engine), product)
     if ships(bundle):
         name = bundle.card.name
         raise UsageError(
             f"{name} ships with the package and cannot be compiled in place; compile a copy: "
-            f"facesr-edge build {name} --engine tensorrt -o DIR, and give DIR"
+            f"facesr-edge build {name} --engine {product.engine} -o DIR, and give DIR"
         )
-    info = bundle.card.engine
-    product = PRODUCTS.get(info.runtime, TENSORRT) if info else TENSORRT
     with Gpu() as gpu:
         reasons = mismatches(info, current_engine_info(bundle, gpu, product)) if info else ("it has no engine",)
     if not reasons and bundle.engines:
@@ -144,9 +167,9 @@ def _gpu_build(bundle: Bundle, product: Product) -> str:
     return f"facesr-edge build --model {bundle.card.name} --fp16 --engine {product.engine}"
 
 
-def _options_from_card(card: Card, product: Product) -> CompileOptions:
-    """The options that a bundle's engines were compiled with, as far as the card has them."""
-    info = card.engine
+def _earlier_options(bundle: Bundle, product: Product) -> CompileOptions:
+    """The options that a bundle's engines were compiled with, as far as it has them."""
+    info = bundle.card.engine
     if not info or info.runtime != product.name:
         return CompileOptions()
     portable = info.hardware_compatible and not this_jetson()  # a workstation's engine may be compiled again on one
@@ -155,7 +178,19 @@ def _options_from_card(card: Card, product: Product) -> CompileOptions:
         version_compatible=info.version_compatible,
         dla=info.dla,
         compute_capabilities=info.compute_capabilities,
+        sizes_hw=tuple(bundle.engines) or SIZES_HW,
     )
+
+
+def _merged(given: CompileOptions, earlier: CompileOptions) -> CompileOptions:
+    """The given options, and the earlier ones where the given ones have the default."""
+    default = CompileOptions()
+    kept = {
+        one.name: getattr(earlier, one.name)
+        for one in fields(CompileOptions)
+        if getattr(given, one.name) == getattr(default, one.name)
+    }
+    return replace(given, **kept)
 
 
 def _compile_tensorrt(
@@ -175,6 +210,8 @@ def _faster_of_two(bundle: Bundle, workdir: str, options: CompileOptions, report
     fp16 = _compile(_fp16_bundle(bundle, workdir), Path(workdir) / "second", TENSORRT, options, report, watch)
     try:
         int8 = _compile(bundle, Path(workdir) / "first", TENSORRT, options, report, watch)
+    except AbortedError:
+        raise
     except (BuildError, EngineError) as error:
         note = f"{CHOICE_NOTE} INT8 failed, so FP16 is kept: {one_line(error)}"
         precision: Precision = "fp16"
@@ -201,9 +238,10 @@ def _compile(
     result = compile_engine(bundle, partial(static_graph, graph), options, watch, product=product)
     report(f"{card.precision}: {_summary(result)}")
     notes = tuple(note for note in card.notes if note != PREPARED and not note.startswith(CHOICE_NOTE))
-    sources = {name: data for name, data in _contents(bundle).items() if name not in (*bundle.engines.values(), LAYERS)}
+    earlier = {*bundle.engines.values(), OLD_ENGINE, LAYERS}
+    sources = {name: data for name, data in _contents(bundle).items() if name not in earlier}
     with ExitStack() as owned:
-        gpu = _gpu_for(product, owned)
+        gpu = _gpu_for(product, options, owned)
         info = replace(
             current_engine_info(bundle, gpu) if gpu and product is TENSORRT else _portable_info(bundle, result),
             hardware_compatible=options.hardware_compatible,
@@ -212,7 +250,8 @@ def _compile(
             compute_capabilities=options.compute_capabilities,
             layers=result.layers,
         )
-        card = replace(card, engine=info, notes=notes)
+        others = tuple(one for one in card.evaluations if one.dataset != ENGINE_CHECK)  # of earlier engines
+        card = replace(card, engine=info, notes=notes, evaluations=others)
         compiled = write_bundle(folder, card, {**sources, **result.files})
         evaluation = _check(compiled, gpu, product, report)
     return replace(compiled, card=with_evaluation(compiled.card, evaluation))
@@ -227,14 +266,15 @@ def _summary(result: CompiledEngine) -> str:
     return f"{engines} compiled by {result.product.name} {result.version} in {result.seconds:.0f} s ({layers})"
 
 
-def _gpu_for(product: Product, owned: ExitStack) -> Gpu | None:
-    """The GPU that new engines are checked on; None if engines of other machines are built where there is none."""
+def _gpu_for(product: Product, options: CompileOptions, owned: ExitStack) -> Gpu | None:
+    """The GPU that new engines are checked on; None if they are for other GPUs and there is none that runs them."""
     try:
-        return owned.enter_context(Gpu())
+        gpu = owned.enter_context(Gpu())
     except (EngineError, MissingDependencyError):
         if product is TENSORRT:
             raise
         return None
+    return gpu if product is TENSORRT or runs_on(options.compute_capabilities, gpu.compute_capability) else None
 
 
 def _portable_info(bundle: Bundle, result: CompiledEngine) -> EngineInfo:

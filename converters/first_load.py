@@ -11,7 +11,8 @@ from pathlib import Path
 from ..engines.bundle.bundle import Bundle
 from ..engines.bundle.card import ENGINE_CHECK
 from ..engines.files import cache_dir, write_atomic
-from ..engines.session import MultiInputSession, Session
+from ..engines.jetson import platform_name
+from ..engines.tensorrt.session import TrtSession
 from .engine_check import check_engine
 
 
@@ -21,8 +22,8 @@ def is_untried(bundle: Bundle) -> bool:
     return bundle.card.engine is not None and any("untried" in one.metrics for one in checks)
 
 
-def check_first_load(bundle: Bundle, session: MultiInputSession, report: Callable[[str], None]) -> None:
-    """Compare untried engines with ONNX Runtime, once for each GPU and release; the result is kept in the user's cache.
+def check_first_load(bundle: Bundle, session: TrtSession, report: Callable[[str], None]) -> None:
+    """Compare untried engines with ONNX Runtime, once per GPU, driver and release; the user's cache keeps the result.
 
     Args:
         bundle, session: the bundle, and the session of its engines.
@@ -44,6 +45,6 @@ def check_first_load(bundle: Bundle, session: MultiInputSession, report: Callabl
         write_atomic(path, json.dumps({"runtime": session.runtime, **check.to_dict()}, indent=1).encode())
 
 
-def _path(bundle: Bundle, session: Session) -> Path:
-    key = f"{bundle.card.fingerprint} {session.runtime}"
+def _path(bundle: Bundle, session: TrtSession) -> Path:
+    key = f"{bundle.card.fingerprint} {session.runtime} {session.gpu.driver} {platform_name()}"
     return cache_dir("engine-checks") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

@@ -8,7 +8,8 @@ FacesrError
 ├── BundleError            a bundle is incomplete, altered, or of an unknown format
 ├── EngineError            an engine cannot be loaded or run on this device
 ├── BuildError             a network cannot be converted to a bundle
-│   └── ParityError        a converted network differs too much from the original
+│   ├── ParityError        a converted network differs too much from the original
+│   └── AbortedError       a build was cancelled, or the device ran out of memory
 ├── TrainingError          training cannot be started or resumed
 └── MissingDependencyError an optional package is not installed
 """
@@ -60,6 +61,10 @@ class BuildError(FacesrError):
 
 class ParityError(BuildError):
     """A converted network differs from the original by more than its tolerance."""
+
+
+class AbortedError(BuildError):
+    """A build was cancelled, or the device ran out of memory: nothing is wrong with the network."""
 
 
 class TrainingError(FacesrError):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..engines.bundle.bundle import Bundle
 from ..engines.registry import open_session
 from ..engines.session import MultiInputSession
-from .gpu.context import DeviceSession
+from ..engines.tensorrt.session import TrtSession
 
 
 def open_checked_session(
@@ -23,7 +23,7 @@ def open_checked_session(
         Others: see `open_session`.
     """
     session = open_session(bundle, engine, threads, precision, report=report)
-    if isinstance(session, DeviceSession):
+    if isinstance(session, TrtSession):
         from ..converters.first_load import check_first_load
 
         try:

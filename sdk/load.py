@@ -72,7 +72,7 @@ def load(
         detector = load_detector(
             detector, engine=engine, threads=threads, rebuild=rebuild, precision=precision, report=report
         )
-    bundle = _find_bundle(model, engine, rebuild)  # after the detector, since it may take minutes
+    bundle = _find_bundle(model, engine, rebuild, report)  # after the detector, since it may take minutes
     session: Session
     if references is None:
         session = open_checked_session(bundle, engine, threads, precision, report)
@@ -125,12 +125,12 @@ def load_detector(
             raise InputError(f"{path} does not exist; give a YuNet ONNX file or a bundle, or omit --detector")
         yunet = YuNetSession(path, threads)
         return Detector(yunet, score, min_face, fingerprint=yunet.fingerprint)
-    bundle = _find_bundle(model, engine, rebuild)
+    bundle = _find_bundle(model, engine, rebuild, report)
     session = open_checked_session(bundle, engine, threads, precision, report)
     return Detector(session, score, min_face, fingerprint=f"{bundle.card.name} {bundle.card.fingerprint}")
 
 
-def _find_bundle(model: str | Path, engine: str, rebuild: bool) -> Bundle:
+def _find_bundle(model: str | Path, engine: str, rebuild: bool, report: Callable[[str], None]) -> Bundle:
     """Open a bundle, and compile an engine for this device if `rebuild` is set."""
     bundle = catalogue.find(model)
     if not rebuild or (engine == "auto" and catalogue.ships(bundle)):  # "auto" runs those as they ship
@@ -139,4 +139,4 @@ def _find_bundle(model: str | Path, engine: str, rebuild: bool) -> Bundle:
         raise UsageError(f"rebuild compiles TensorRT engines, but the engine is {engine}; leave one of the two out")
     from ..converters.compile import ensure_engine  # imports what only compiling needs
 
-    return ensure_engine(bundle)
+    return ensure_engine(bundle, engine, report)

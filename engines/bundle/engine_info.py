@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
 from ..errors import BundleError
 
+TURING = "7.5"
+"""Compute capability that TensorRT for RTX builds for only if it is asked to."""
+RTX_CAPABILITIES = (TURING, "8.0", "8.6", "8.9", "12.0", "12.1")
+"""Compute capabilities of the GPUs that TensorRT for RTX supports."""
 RTX = "TensorRT-RTX"
 """Runtime whose engines are built for a set of compute capabilities, not for the GPU of the machine."""
 
@@ -138,10 +142,15 @@ AMPERE = (8, 0)
 """Minimum compute capability of hardware-compatible engines: TensorRT supports them from Ampere on."""
 
 
+def runs_on(capabilities: Sequence[str], capability: str) -> bool:
+    """Whether engines that TensorRT for RTX built for compute capabilities, by default an empty list, run on a GPU."""
+    return capability in (capabilities or RTX_CAPABILITIES[1:])
+
+
 def _missing_capability(engine: EngineInfo, current: EngineInfo) -> list[str]:
     """A message if TensorRT for RTX did not build for this GPU."""
-    listed, capability = engine.compute_capabilities, current.compute_capability
-    if capability in listed if listed else _numbers(capability) >= AMPERE:
+    capability = current.compute_capability
+    if runs_on(engine.compute_capabilities, capability):
         return []
     return [f"it was compiled for {engine.target}, this GPU has {capability} ({current.gpu})"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..bundle.bundle import LAYERS, Bundle, Size, engine_file
+from ..bundle.engine_info import TURING
 from ..bundle.io_spec import IOSpec
 from ..cuda.device import Gpu
-from ..errors import BuildError, OutputError, UsageError
+from ..errors import AbortedError, BuildError, OutputError, UsageError
 from ..jetson import this_jetson
 from ..session import RESIDUAL, in_order
 from .api import RTX, TENSORRT, Log, Product, logger, tensorrt
-from .errors import build_problem, load_problem, parser_problem
+from .errors import build_error, load_problem, parser_problem
 from .layers import (
     EngineLayer,
     count_layers,
@@ -33,6 +34,10 @@ from .timing_cache import attach, cache_path, save
 
 GraphOf = Callable[[int, int], bytes]
 """Height and width -> the ONNX graph for inputs of that size."""
+
+
+_building = threading.Lock()
+"""Builds of one process run one after another: they share TensorRT's logger, whose messages tell an engine's layers."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def compile_engine(
     if options.hardware_compatible and this_jetson():
         raise UsageError("TensorRT has no hardware-compatible engines on a Jetson; omit --hardware-compatible")
     sizes = sizes_of(card.io_spec, options)
-    with _log_file(options.log_file) as file, ExitStack() as owned:
+    with _building, _log_file(options.log_file) as file, ExitStack() as owned:
         gpu = None if product is RTX else owned.enter_context(Gpu())
         if gpu:
             owned.enter_context(gpu.current())
@@ -171,14 +176,14 @@ class _Build:
         if tracker.failure:
             raise tracker.failure
         if tracker.stop.is_set():
-            raise BuildError("the build was cancelled, nothing was written; start it again: facesr-edge build")
+            raise AbortedError("the build was cancelled, nothing was written; start it again: facesr-edge build")
         if memory is None:
-            raise BuildError(build_problem(self.trt, self.product, self.log))
+            raise build_error(self.trt, self.product, self.log, self.options.compute_capabilities)
         if self._cache:
             save(config, self._cache, self.log)
         engine = bytes(memory)
         plan = Plan(engine, self._layers(engine), promised_layers(self.trt, network))
-        _check_precision(self.precision, plan, size)
+        _check_precision(self.precision, plan, size, self.options.compute_capabilities)
         return plan
 
     def _add_profile(self, network: Any, config: Any, size: Size) -> None:
@@ -212,18 +217,27 @@ class _Build:
         return layers_from_inspector(str(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON)))
 
 
-def _check_precision(precision: str, plan: Plan, size: Size) -> None:
-    """Raise a BuildError if an engine executes no layer in the precision of its graph.
+def _check_precision(precision: str, plan: Plan, size: Size, capabilities: Sequence[str]) -> None:
+    """Raise a BuildError if a graph has no layer in the precision of its bundle, or its engine runs few of them so.
 
-    TensorRT fuses layers, so counts may differ; an engine whose layers have no type is not judged.
+    TensorRT fuses layers, so counts may differ. An engine whose layers are not all told is not judged.
     """
-    executed = count_layers(plan.layers)
-    known = any(layer.has_weights and layer.precision for layer in plan.layers)
-    if known and plan.promised.get(precision) and not executed.get(precision):
-        found = ", ".join(f"{count} {name}" for name, count in executed.items() if name != "kernels")
+    if plan.promised and not plan.promised.get(precision):
+        found = ", ".join(f"{count} {name}" for name, count in plan.promised.items())
         raise BuildError(
-            f"the engine for {size[1]}x{size[0]} px has no layer in {precision.upper()}: {found}; "
-            "build in another precision, for other GPUs, or with another version of TensorRT"
+            f"expected a graph with layers in {precision.upper()}, as the card says, for {size[1]}x{size[0]} px it has "
+            f"{found}; build the bundle again"
+        )
+    executed = count_layers(plan.layers)
+    told = any(layer.has_weights and layer.precision for layer in plan.layers)
+    if not told or any(layer.is_opaque for layer in plan.layers):
+        return
+    if 2 * executed.get(precision, 0) < plan.promised.get(precision, 0):
+        found = ", ".join(f"{count} {name}" for name, count in executed.items() if name != "kernels")
+        without = f", without {TURING} in --compute-capabilities" if TURING in capabilities else ""
+        raise BuildError(
+            f"the engine for {size[1]}x{size[0]} px runs {executed.get(precision, 0)} of {plan.promised[precision]} "
+            f"layers in {precision.upper()}: {found}; build in another precision{without}, or with another version"
         )
 
 
@@ -265,6 +279,7 @@ def _builder_config(trt: Any, builder: Any, product: Product, precision: str, op
     if precision == "fp32" and not options.tf32:
         config.clear_flag(trt.BuilderFlag.TF32)
     if product is RTX:
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # without it, a call cannot become a CUDA graph
         _set_compute_capabilities(trt, config, options.compute_capabilities)
         return config
     if options.builder_level is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .api import RTX, Log, Product, one_line
+from ..bundle.engine_info import TURING
+from ..errors import AbortedError, BuildError
+from .api import TENSORRT, Log, Product, one_line
 
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "insufficient memory", "memory allocation", "failed_allocation")
 _UNSUPPORTED = ("could not find any implementation", "no implementation", "unsupported", "not supported")
@@ -32,23 +35,29 @@ def _parser_error(error: Any) -> str:
     return one_line(f"{location}: {code.lower().replace('_', ' ')}, {error.desc()}")
 
 
-def build_problem(trt: Any, product: Product, log: Log) -> str:
-    """Message for a failed build."""
+def build_error(trt: Any, product: Product, log: Log, capabilities: Sequence[str]) -> BuildError:
+    """The error of a failed build.
+
+    Args:
+        trt, product, log: of the build.
+        capabilities: compute capabilities that were asked for.
+    """
     # The newest error often states only that the build failed; an earlier one has the cause.
     memory, unsupported = _last_match(log.errors, _OUT_OF_MEMORY), _last_match(log.errors, _UNSUPPORTED)
     name = f"{product.name} {trt.__version__}"
     if memory:
-        return (
+        return AbortedError(
             f"{name} ran out of memory while building: {memory}; use a smaller --workspace-mb, "
             "a lower --builder-level, or stop other programs that use the GPU"
         )
     if unsupported:
-        remedy = "leave 7.5 out of --compute-capabilities" if product is RTX else "a larger --workspace-mb"
-        return (
-            f"{name} has no kernel for a part of the graph: {unsupported}; "
-            f"use another precision, {remedy}, or another version"
-        )
-    return f"{name} could not build the engine: {log.last_error}; --log-file FILE keeps its full log"
+        remedies = ["another precision", "another version"]
+        if product is TENSORRT:
+            remedies.insert(1, "a larger --workspace-mb")
+        elif TURING in capabilities:
+            remedies.insert(1, f"--compute-capabilities without {TURING}")
+        return BuildError(f"{name} has no kernel for a part of the graph: {unsupported}; use {' or '.join(remedies)}")
+    return BuildError(f"{name} could not build the engine: {log.last_error}; --log-file FILE keeps its full log")
 
 
 def load_problem(trt: Any, name: str, log: Log) -> str:

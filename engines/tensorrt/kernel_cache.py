@@ -31,13 +31,16 @@ class KernelCache:
     def __init__(self, trt: Any, gpu: Gpu, bundle: Bundle, log: Log) -> None:
         key = f"{bundle.card.fingerprint} {gpu.name} {gpu.compute_capability} {gpu.driver} {trt.__version__}"
         self._path = cache_dir("tensorrt-rtx") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernels"
-        self._log, self._stored = log, b""
+        self._trt, self._log, self._stored = trt, log, b""
         self._cache: Any = None
 
     def config(self, engine: Any, strategy: Any) -> Any:
         """`IRuntimeConfig` of a context of an engine, with the cache."""
         config = engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(strategy)
+        # Kernels of a new batch size would be finished in the background, and a CUDA graph keep those that stand in.
+        eager = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = eager
         if self._cache is None:
             self._cache = config.create_runtime_cache()
             self._load()

@@ -41,6 +41,11 @@ class EngineLayer:
         return self.kind.lower() not in _CONTROL
 
     @property
+    def is_opaque(self) -> bool:
+        """Whether it is a part of the network whose layers TensorRT does not tell."""
+        return "foreignnode" in self.name.lower() or self.kind.lower() == "myelin"
+
+    @property
     def has_weights(self) -> bool:
         """Whether it is a convolution or a matrix product, whose precision decides accuracy and speed."""
         return bool(_WEIGHTED.search(self.kind))

@@ -68,12 +68,18 @@ def load(bundle: Bundle, gpu: Gpu, engines: Mapping[Size, bytes] | None = None, 
     log = Log()
     with gpu.current():
         runtime = _runtime(trt, product, info, log)
-        found = {size: _deserialize(trt, runtime, bundle, engine, log) for size, engine in engines.items()}
+        found: dict[Size, Any] = {}
+        try:
+            for size, engine in engines.items():
+                found[size] = _deserialize(trt, runtime, bundle, engine, log)
+            tensors = {size: _io_tensors(trt, engine, bundle) for size, engine in found.items()}
+        except BaseException:
+            found.clear()  # destroys the engines while their GPU is current
+            raise
         scratch_bytes = max(engine.device_memory_size_v2 for engine in found.values())
         kernels = KernelCache(trt, gpu, bundle, log) if product is RTX else None
         scratch = gpu.empty((max(1, scratch_bytes),), np.uint8)
         host = EngineHost(trt, runtime, gpu, gpu.stream(), scratch, kernels, log)
-    tensors = {size: _io_tensors(trt, engine, bundle) for size, engine in found.items()}
     return Loaded(host, {size: LoadedEngine(host, engine, *tensors[size]) for size, engine in found.items()})
 
 
@@ -97,7 +103,7 @@ def _matching_engines(bundle: Bundle, gpu: Gpu, info: EngineInfo | None, product
     if reasons:
         raise EngineError(
             f"the engine of {bundle.folder} is incompatible: {', '.join(reasons)}; "
-            f"compile it again: facesr-edge build {bundle.folder}"
+            f"compile it again: facesr-edge build {bundle.folder} --engine {product.engine}"
         )
     return {size: bundle.read(name) for size, name in bundle.engines.items()}
 

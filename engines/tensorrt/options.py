@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..bundle.bundle import Size
+from ..bundle.engine_info import RTX_CAPABILITIES
 from ..bundle.io_spec import IOSpec
 from ..errors import UsageError
 from .api import RTX, TENSORRT, Product
@@ -15,8 +16,6 @@ LEVELS = range(6)
 SIZES_HW = ((384, 640), (480, 640), (544, 960), (736, 1280), (1088, 1920))
 """Default input sizes of a detector: padded 360p, VGA, 720p and 1080p frames, and half of 1080p, in which faces from
 20 px are detected."""
-COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-"""That TensorRT for RTX builds for; without a choice, for all from 8.0 on."""
 
 Shape = tuple[int, ...]
 Profile = tuple[Shape, Shape, Shape]
@@ -37,7 +36,7 @@ class CompileOptions:
         timing_cache: folder of timing caches, reused by later builds; None: no cache.
         tf32: allow TF32 in FP32 bundles too; the engine is then no FP32 reference.
         sizes_hw: for detection, (height, width) of the inputs.
-        compute_capabilities: of the GPUs that TensorRT for RTX builds for, of `COMPUTE_CAPABILITIES`; empty: its
+        compute_capabilities: of the GPUs that TensorRT for RTX builds for, of `RTX_CAPABILITIES`; empty: its
             default, all from 8.0 on.
         log_file: receives every message of TensorRT, verbose ones included.
 
@@ -63,10 +62,10 @@ class CompileOptions:
             raise UsageError(f"expected a workspace of at least 1 MiB, got {self.workspace_mb}")
         if self.dla is not None and self.dla < 0:
             raise UsageError(f"expected a DLA core of 0 or higher, got {self.dla}")
-        unknown = [one for one in self.compute_capabilities if one not in COMPUTE_CAPABILITIES]
+        unknown = [one for one in self.compute_capabilities if one not in RTX_CAPABILITIES]
         if unknown:
             raise UsageError(
-                f"expected compute capabilities of {', '.join(COMPUTE_CAPABILITIES)}, got {', '.join(unknown)}"
+                f"expected compute capabilities of {', '.join(RTX_CAPABILITIES)}, got {', '.join(unknown)}"
             )
 
     def check(self, product: Product, precision: str) -> None:

@@ -64,13 +64,15 @@ class TrtSession:
         with ExitStack() as owned:
             self.gpu = gpu or owned.enter_context(Gpu())
             self._loaded: Loaded | None = load(bundle, self.gpu, engines, product)
+            self._slots: dict[Size, dict[int, ExecutionSlot]] = {}
+            self._merged: dict[tuple[int, ...], DeviceArray] = {}
+            self._sources: deque[tuple[DeviceArray, Event]] = deque()
+            owned.callback(self._release)  # before the GPU, also after an error
             with self.gpu.current():
                 self._slots, self._references = _create_slots(self._loaded, io_spec), 1
             self._owned = owned.pop_all()
         self.precision: str = bundle.card.precision
         self.io_spec = io_spec if io_spec.crop_sizes else replace(io_spec, sizes_hw=tuple(self._slots))
-        self._merged: dict[tuple[int, ...], DeviceArray] = {}
-        self._sources: deque[tuple[DeviceArray, Event]] = deque()
         self._engine = f"{product.name} {self._loaded.host.trt.__version__} ({self.gpu.name}"
         self.runtime = f"{self._engine}, CUDA graphs)"
         self._update_runtime(slot for slots in self._slots.values() for slot in slots.values())
@@ -215,9 +217,9 @@ class TrtSession:
 
     def close(self) -> None:
         with self.lock:
-            self._close()
+            self._owned.close()
 
-    def _close(self) -> None:
+    def _release(self) -> None:
         loaded, self._loaded = self._loaded, None
         if loaded is None:
             return
@@ -230,7 +232,6 @@ class TrtSession:
             self._slots, self._merged = {}, {}
             loaded.host.close()
             del loaded  # destroys the engines while their GPU is current
-        self._owned.close()
 
     def _open_host(self) -> EngineHost:
         if self._loaded is None:
@@ -272,7 +273,14 @@ def _create_slots(loaded: Loaded, io_spec: IOSpec, references: int = 1) -> dict[
     if missing or not loaded.engines:
         sizes = ", ".join(f"{w}x{h}" for h, w in missing) or "any size"
         raise EngineError(f"the bundle has no engine for {sizes}; compile the bundle again")
-    return {size: _slots_of(engine, size, io_spec, references) for size, engine in loaded.engines.items()}
+    slots: dict[Size, dict[int, ExecutionSlot]] = {}
+    try:
+        for size, engine in loaded.engines.items():
+            slots[size] = _slots_of(engine, size, io_spec, references)
+    except BaseException:
+        _close_slots(slots)
+        raise
+    return slots
 
 
 def _slots_of(loaded: LoadedEngine, size: Size, io_spec: IOSpec, references: int) -> dict[int, ExecutionSlot]:

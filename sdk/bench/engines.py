@@ -12,11 +12,12 @@ from typing import Any
 from ...converters.static_graph import static_graph
 from ...engines.bundle.bundle import ONNX, Bundle, Size
 from ...engines.bundle.card import Precision
+from ...engines.bundle.engine_info import RTX_CAPABILITIES
 from ...engines.errors import BuildError, FacesrError, one_line
 from ...engines.tensorrt.api import RTX
 from ...engines.tensorrt.builder import Plan, compile_engine
 from ...engines.tensorrt.layers import count_layers
-from ...engines.tensorrt.options import COMPUTE_CAPABILITIES, CompileOptions, sizes_of
+from ...engines.tensorrt.options import CompileOptions, sizes_of
 from .configs import convert_model
 from .tables import RunProgress
 
@@ -54,7 +55,7 @@ class EngineRow:
 def build_engines(
     models: Sequence[Bundle],
     precisions: Sequence[Precision],
-    capabilities: Sequence[str] = COMPUTE_CAPABILITIES,
+    capabilities: Sequence[str] = RTX_CAPABILITIES,
     sizes: int = 0,
     report: RunProgress = lambda step, done, total: None,
 ) -> list[EngineRow]:

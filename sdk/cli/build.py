@@ -163,7 +163,10 @@ def _build(
 
         check_with_builder(bundle, say)
     if reason:
-        say(f"prepared, not compiled: {reason}; copy it to the device and run: facesr-edge build {bundle.folder.name}")
+        say(
+            f"prepared, not compiled: {reason}; copy it to the device and run: facesr-edge build {bundle.folder.name} "
+            f"--engine {engine}"
+        )
     elif not no_compile:
         bundle = _compile(bundle, engine, None, compile_options)
     size = sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6

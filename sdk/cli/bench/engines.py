@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ....engines.tensorrt.options import COMPUTE_CAPABILITIES
+from ....engines.bundle.engine_info import RTX_CAPABILITIES
 from ..console import note, put_json, results
 from ..options import STDOUT, Command, json_option, option
 from .output import run_progress
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @option("--precision", default="fp32,fp16,int8", metavar="LIST", help="Of fp32,fp16,int8.")
 @option(
     "--compute-capabilities",
-    default=",".join(COMPUTE_CAPABILITIES),
+    default=",".join(RTX_CAPABILITIES),
     metavar="LIST",
     help="Of the GPUs to build for.",
 )

@@ -129,10 +129,23 @@ def test_an_engine_without_the_precision_of_its_graph_raises(scenario, build, ti
     tensor = {"Format/Datatype": f"Row major linear {executed}"}
     scenario.engine_layers = [{"Name": "conv", "LayerType": "CaskConvolution", "Inputs": [tensor]}]
     if executed == "FP32":
-        with pytest.raises(BuildError, match="engine for 32x32 px has no layer in FP16: 1 fp32; build in another"):
+        with pytest.raises(BuildError, match="32x32 px runs 0 of 1 layers in FP16: 1 fp32; build in another"):
             build(fp16(tiny))
     else:
         assert build(fp16(tiny)).layers["48x48"] == {"kernels": 1, "fp16": 1}
+
+
+def test_a_graph_without_the_precision_of_its_card_raises(scenario, build, tiny):
+    scenario.network_layers = [("CONVOLUTION", [("weights", "FLOAT"), ("pixels", "FLOAT")], [("features", "FLOAT")])]
+    with pytest.raises(BuildError, match=r"expected a graph with layers in FP16, as the card says, .* it has 1 fp32"):
+        build(fp16(tiny))
+
+
+def test_an_engine_with_parts_that_are_not_told_is_not_judged(scenario, build, tiny):
+    scenario.network_layers = [("CONVOLUTION", [("weights", "HALF"), ("pixels", "HALF")], [("features", "HALF")])]
+    first = {"Name": "conv", "LayerType": "CaskConvolution", "Inputs": [{"Format/Datatype": "Row major linear FP32"}]}
+    scenario.engine_layers = [first, {"Name": "{ForeignNode[a...b]}", "LayerType": "Myelin"}]
+    assert build(fp16(tiny)).layers["32x32"] == {"kernels": 2, "fp32": 1}
 
 
 def test_layer_names_are_kept_for_the_profiler(trt, build, idrn):
@@ -309,7 +322,10 @@ def test_a_parser_failure_without_errors_is_reported(scenario, build, idrn):
     ("reason", "remedy"),
     [
         ("Requested amount of GPU memory (123 bytes) could not be allocated: out of memory", "smaller --workspace-mb"),
-        ("Could not find any implementation for node Conv_3", "a larger --workspace-mb, or another version"),
+        (
+            "Could not find any implementation for node Conv_3",
+            "precision or a larger --workspace-mb or another version",
+        ),
         ("something else", "--log-file FILE"),
     ],
 )

@@ -1,6 +1,8 @@
 """Bundle compilation with strict mocks: compile, check, update the card, load, reject on other devices, rebuild."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import facesr_edge
@@ -8,9 +10,18 @@ import numpy as np
 import pytest
 from facesr_edge.converters import compile as compiling
 from facesr_edge.converters.engine_check import check_inputs
-from facesr_edge.engines.bundle.bundle import CARD, FP16_ONNX, ONNX, WEIGHTS, engine_file, open_bundle, write_bundle
-from facesr_edge.engines.bundle.card import card_from_json
-from facesr_edge.engines.errors import BundleError, EngineError, ParityError, UsageError
+from facesr_edge.engines.bundle.bundle import (
+    CARD,
+    FP16_ONNX,
+    OLD_ENGINE,
+    ONNX,
+    WEIGHTS,
+    engine_file,
+    open_bundle,
+    write_bundle,
+)
+from facesr_edge.engines.bundle.card import ENGINE_CHECK, card_from_json
+from facesr_edge.engines.errors import AbortedError, BundleError, EngineError, ParityError, UsageError
 from facesr_edge.engines.jetson import this_jetson
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.tensorrt import builder, loader
@@ -214,6 +225,53 @@ def test_fp16_is_kept_if_int8_does_not_compile(gpu, scenario, prepared):
     assert compiled.card.precision == "fp16" and compiled.card.notes == (lines[-1],)
     assert "INT8 failed, so FP16 is kept: " in lines[-1] and "Conv_3" in lines[-1]
     assert facesr_edge.load(compiled.folder, detector=load_detector("detector", threads=1)).session.precision == "fp16"
+
+
+@pytest.mark.parametrize("reason", ["", "Requested amount of GPU memory could not be allocated: out of memory"])
+def test_int8_that_is_cancelled_or_lacks_memory_leaves_the_bundle_unchanged(gpu, scenario, prepared, reason):
+    contents = {name: (prepared.folder / name).read_bytes() for name in (ONNX, WEIGHTS)}
+    card = replace(prepared.card, precision="int8", calibration="f" * 64)
+    both = write_bundle(prepared.folder, card, {**contents, FP16_ONNX: contents[ONNX]})
+    builds = []
+
+    def fail_in_int8():
+        builds.append(1)
+        if len(builds) > 2 * 4 and reason:
+            scenario.build_error = reason
+        elif len(builds) > 2 * 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    scenario.on_build_step = fail_in_int8
+    with pytest.raises(AbortedError, match="out of memory" if reason else "was cancelled"):
+        compile_bundle(both)
+    assert open_bundle(both.folder) == both
+
+
+def test_earlier_options_stay_where_others_are_given(gpu, prepared, tmp_path):
+    compiled, _ = compile_bundle(prepared, options=CompileOptions(version_compatible=True))
+    again, _ = compile_bundle(compiled, options=CompileOptions(log_file=tmp_path / "log"))
+    assert again.card.engine.version_compatible is True
+
+
+def test_a_detector_keeps_its_sizes(gpu, detector, tmp_path):
+    sizes = ((64, 96), (32, 32))
+    compiled, _ = compile_bundle(detector, folder=tmp_path / "one", options=CompileOptions(sizes_hw=sizes))
+    again, _ = compile_bundle(compiled, folder=tmp_path / "two")
+    assert set(again.engines) == set(compiled.engines) == set(sizes)
+
+
+def test_an_engine_of_all_sizes_is_replaced(gpu, prepared):
+    contents = {name: prepared.read(name) for name in prepared.card.files}
+    old = write_bundle(prepared.folder, prepared.card, {**contents, OLD_ENGINE: b"plan"})
+    compiled, _ = compile_bundle(old)
+    assert OLD_ENGINE not in compiled.card.files and sorted(compiled.engines) == [(32, 32), (48, 48)]
+
+
+def test_a_compiled_bundle_has_the_check_of_its_own_engines_only(gpu, prepared):
+    compiled, _ = compile_bundle(prepared)
+    fp16 = replace(compiled, card=replace(compiled.card, precision="fp16"))
+    again, _ = compile_bundle(fp16)
+    assert [one.precision for one in again.card.evaluations if one.dataset == ENGINE_CHECK] == ["fp16"]
 
 
 def test_the_card_states_the_kernels_and_the_executed_precisions(gpu, scenario, prepared):

@@ -142,6 +142,7 @@ def test_no_setting_of_tensorrt_is_set(trt, no_gpu, tiny, tmp_path):
     assert {call.name for call in trt.calls if call.kind == "IBuilderConfig"} == {
         "profiling_verbosity",
         "clear_flag",
+        "set_flag",
         "progress_monitor",
         "add_optimization_profile",
         "num_compute_capabilities",
@@ -193,13 +194,40 @@ def test_references_are_used_after_the_first_comparison(gpu, trt, no_gpu, msrnet
             assert (np.abs(actual.astype(int) - sr.upscale(small)).max() <= 1) == agrees
 
 
-@pytest.mark.parametrize(("capability", "runs"), [("8.9", True), ("12.0", True), ("7.5", False)])
+def test_a_gpu_of_another_generation_does_not_try_new_engines(trt, gpu, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "Gpu", lambda: gpu.gpu)
+    options = CompileOptions(compute_capabilities=("12.0",))
+    compiled, lines = compile_bundle(tiny, folder=tmp_path / "other", options=options)
+    assert "untried" in compiled.card.evaluations[-1].metrics and "not tried yet" in lines[-1]
+    compiled, lines = compile_bundle(tiny, folder=tmp_path / "same")
+    assert "psnr_db" in compiled.card.evaluations[-1].metrics
+
+
+def test_auto_compiles_for_the_product_of_the_engines(trt, untried):
+    trt.calls.clear()
+    compiling.compile_bundle(untried, "auto")
+    assert len(trt.calls_of("Builder", "build_serialized_network")) == 2
+
+
+def test_a_session_that_cannot_load_releases_its_stream(gpu, untried, monkeypatch):
+    original = Context.set_input_shape
+
+    def fail_for_the_second_size(self, name, shape):
+        return shape[1] != 48 and original(self, name, shape)
+
+    monkeypatch.setattr(Context, "set_input_shape", fail_for_the_second_size)
+    with pytest.raises(EngineError, match=r"cannot run pixels of .*48, 48"):
+        TrtSession(untried, gpu.gpu, product=RTX)
+    assert gpu.stream.close.call_count == 1
+
+
+@pytest.mark.parametrize(("capability", "runs"), [("8.9", True), ("12.0", True), ("7.5", False), ("8.7", False)])
 def test_an_engine_without_a_list_runs_from_8_0_on(gpu, untried, capability, runs):
     gpu.gpu.compute_capability = capability
     if runs:
         TrtSession(untried, gpu.gpu, product=RTX).close()
     else:
-        with pytest.raises(EngineError, match=r"compiled for compute capabilities from 8\.0 on, this GPU has 7\.5"):
+        with pytest.raises(EngineError, match=rf"capabilities from 8\.0 on, this GPU has {capability}"):
             TrtSession(untried, gpu.gpu, product=RTX)
 
 

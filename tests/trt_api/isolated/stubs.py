@@ -342,6 +342,7 @@ class RuntimeConfig:
 
     def __init__(self, scenario):
         self.scenario, self.strategy, self.cache = scenario, None, None
+        self.dynamic_shapes_kernel_specialization_strategy = scenario.trt.DynamicShapesKernelSpecializationStrategy.LAZY
 
     def set_execution_context_allocation_strategy(self, strategy):
         self.strategy = strategy
