@@ -12,6 +12,8 @@ from ..engines.bundle.io_spec import IOSpec
 from ..engines.registry import choose_engine
 
 Rows = list[tuple[str, str]]
+UNKNOWN = ("multiprocessors", 0)
+"""Field and value of engine info on cards of earlier releases."""
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
@@ -82,10 +84,15 @@ def _overview(bundle: Bundle) -> Rows:
 
 def _engine(info: EngineInfo) -> Rows:
     """What the engines were compiled for, without what the card does not state, and the layers of each in a row."""
-    values = {key: value for key, value in asdict(info).items() if value not in ("", (), {}, None, 0, False)}
+    values = {key: value for key, value in asdict(info).items() if _is_stated(key, value)}
     layers = values.pop("layers", {})
     counts = [", ".join(f"{count} {name}" for name, count in one.items()) for one in layers.values()]
     return [*_rows(values), *[(f"engine {size}", text) for size, text in zip(layers, counts, strict=True)]]
+
+
+def _is_stated(field: str, value: object) -> bool:
+    """Whether a card states a value; DLA core 0 is one, 0 multiprocessors are unknown."""
+    return value is not None and value is not False and value not in ("", (), {}) and (field, value) != UNKNOWN
 
 
 def _input(io_spec: IOSpec) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -59,16 +60,9 @@ class EngineInfo:
     multiprocessors: int = 0
 
     def __post_init__(self) -> None:
-        device = (self.gpu, self.compute_capability, self.driver)
-        required = (self.runtime, self.version, self.onnx, *(() if self.runtime == RTX else device))
-        capabilities = self.compute_capabilities
-        if not all(isinstance(text, str) and text for text in required) or not isinstance(self.jetson, dict):
-            raise BundleError("engine info needs runtime, version, gpu, compute_capability, driver and onnx")
-        if not isinstance(capabilities, tuple | list) or not all(isinstance(one, str) for one in capabilities):
-            raise BundleError("the compute capabilities of engine info must be texts")
-        object.__setattr__(self, "compute_capabilities", tuple(capabilities))  # JSON has lists only
-        if not isinstance(self.platform, str) or type(self.multiprocessors) is not int:
-            raise BundleError("engine info needs text for platform and an integer for multiprocessors")
+        object.__setattr__(self, "compute_capabilities", _texts(self.compute_capabilities))  # JSON has lists only
+        if problem := _problem(self):
+            raise BundleError(f"engine info needs {problem}")
 
     @property
     def target(self) -> str:
@@ -81,6 +75,47 @@ class EngineInfo:
     def board(self) -> str:
         """Model of the Jetson; "" elsewhere, and in containers that hide it."""
         return str(self.jetson.get("model") or "")
+
+
+def _texts(values: object) -> Any:
+    """A list as a tuple; anything else as it is, to be rejected."""
+    return tuple(values) if isinstance(values, list) else values
+
+
+def _problem(info: EngineInfo) -> str:
+    """What a card, which may come from a stranger, must state of its engines and does not; "" if all is valid."""
+    device = (info.gpu, info.compute_capability, info.driver)
+    texts = (info.runtime, info.version, info.onnx, *device, info.jetpack, info.calibration, info.platform)
+    if not all(isinstance(text, str) for text in texts):
+        return "text for everything but its options, counts and settings"
+    if not all((info.runtime, info.version, info.onnx, *(() if info.runtime == RTX else device))):
+        return "runtime, version, gpu, compute_capability, driver and onnx"
+    if not _numbers(info.version):
+        return f"a version such as 10.3.0, got {info.version}"
+    if not all(type(value) is bool for value in (info.hardware_compatible, info.version_compatible)):
+        return "true or false for hardware_compatible and version_compatible"
+    if not _is_count(info.multiprocessors) or not (info.dla is None or _is_count(info.dla)):
+        return "whole numbers for multiprocessors and dla"
+    if not isinstance(info.compute_capabilities, tuple) or not all(map(_is_capability, info.compute_capabilities)):
+        return 'compute_capabilities such as ["8.6", "8.9"]'
+    if not isinstance(info.jetson, dict) or not _is_layers(info.layers):
+        return "jetson and layers as documented"
+    return ""
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_capability(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9]+\.[0-9]+", value) is not None
+
+
+def _is_layers(value: object) -> bool:
+    """{"64x64": {"kernels": 16}}."""
+    return isinstance(value, dict) and all(
+        isinstance(counts, dict) and all(map(_is_count, counts.values())) for counts in value.values()
+    )
 
 
 def mismatches(engine: EngineInfo, current: EngineInfo) -> tuple[str, ...]:
@@ -163,4 +198,4 @@ def _is_forward_compatible(built: str, current: str) -> bool:
 
 def _numbers(version: str) -> tuple[int, ...]:
     """10.3.0.post1 -> (10, 3, 0)."""
-    return tuple(int(part) for part in takewhile(str.isdigit, version.split(".")))
+    return tuple(int(part) for part in takewhile(str.isdecimal, version.split(".")))

@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...engines.bundle.card import PRECISIONS
-from ...engines.tensorrt.api import RTX, TENSORRT
+from ...engines.tensorrt.api import PRODUCTS, RTX, TENSORRT
 from .console import print_losses, progress, say, show
-from .options import Command, engine_option, identity_option, option_name, path_option, set_option
+from .options import (
+    Command,
+    engine_option,
+    identity_option,
+    option_name,
+    parse_capabilities,
+    path_option,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from ...calibration.metrics.evaluate import Metric
     from ...engines.bundle.bundle import Bundle
+    from ...engines.tensorrt.options import CompileOptions
 
 COMPILE_OPTIONS = (
     *("workspace_mb", "builder_level", "hardware_compatible", "version_compatible", "dla", "timing_cache", "log_file"),
@@ -69,7 +78,7 @@ BUILD_OPTIONS = (
 @click.option(
     "--compute-capabilities",
     metavar="LIST",
-    callback=lambda context, parameter, text: tuple(filter(None, (text or "").split(","))),
+    callback=parse_capabilities,
     help="TensorRT-RTX: of the GPUs to build for, e.g. 7.5,8.9.  [default: all from 8.0 on]",
 )
 @path_option("--log-file", metavar="FILE", help="TensorRT: write the builder log to FILE.")
@@ -86,12 +95,15 @@ def command(bundle: Path | None, engine: str, output: Path | None, **options: An
     facesr-edge build --model idrn --engine tensorrt-rtx     for RTX GPUs, on any machine
     """
     compile_options = _given({name: options.pop(name) for name in COMPILE_OPTIONS})
+    if compile_options and engine == "auto":
+        engine = TENSORRT.engine  # the only one with options that "auto" chooses
     if bundle is not None:
-        if unexpected := [option_name(name) for name in _given(options)]:
-            raise click.UsageError(f"{', '.join(unexpected)} cannot be given with a BUNDLE; give one of the two")
+        if unexpected := _listed(_given(options)):
+            raise click.UsageError(f"{unexpected} cannot be given with a BUNDLE; give one of the two")
         from ...zoo import catalogue
 
-        done = _compile(catalogue.find(bundle), engine, output, compile_options)
+        found = catalogue.find(bundle)
+        done = _compile(found, engine, output, _checked(compile_options, engine, found.card.precision))
         use = "--detector" if done.card.io_spec.task == "face-detection" else "--model"
         show(f"{done.folder} is ready: facesr-edge run INPUT -o OUTPUT {use} {done.folder}")
     elif options["model"] is None:
@@ -100,11 +112,32 @@ def command(bundle: Path | None, engine: str, output: Path | None, **options: An
         _build(engine, output, compile_options, **options)
 
 
-def _compile(bundle: Bundle, engine: str, output: Path | None, compile_options: dict[str, Any]) -> Bundle:
-    from ...converters.compile import compile_bundle
+def _checked(given: dict[str, Any], engine: str, precision: str) -> CompileOptions | None:
+    """Options of a compilation, checked before any long step; None without any."""
+    from ...converters.options import check_engine_support
     from ...engines.tensorrt.options import CompileOptions
 
-    options = CompileOptions(**compile_options) if compile_options else None
+    check_engine_support(engine)
+    if not given:
+        return None
+    product = next((one for one in PRODUCTS.values() if one.engine == engine), None)
+    if product is None:
+        raise click.UsageError(
+            f"--engine {engine} compiles nothing, so {_listed(given)} has no effect; leave it out, or build with "
+            f"--engine {TENSORRT.engine}"
+        )
+    options = CompileOptions(**given)
+    options.check(product, precision)
+    return options
+
+
+def _listed(options: dict[str, Any]) -> str:
+    return ", ".join(map(option_name, options))
+
+
+def _compile(bundle: Bundle, engine: str, output: Path | None, options: CompileOptions | None) -> Bundle:
+    from ...converters.compile import compile_bundle
+
     with progress("%") as bar:
         task = bar.add_task("compiling", total=100.0, visible=False)
 
@@ -146,6 +179,11 @@ def _build(
         given["metrics"] = _with_identity()
     if add_precisions and precision != "fp32":
         raise click.UsageError("--add-precisions adds to a bundle in FP32; give it with --fp32 only")
+    checked = _checked(compile_options, engine, precision)
+    reason = why_not_compiled(engine)
+    if checked and (no_compile or reason):
+        without = reason or "--no-compile compiles nothing"
+        raise click.UsageError(f"{_listed(compile_options)} has no effect: {without}; give it on the device")
     folder = output or Path(f"{spec.name}-{precision}")
     build_options = BuildOptions(precision=precision, engine=engine, degradations=DEGRADATIONS, **given)
     build_options.check(spec.io_spec, spec.name)
@@ -157,7 +195,6 @@ def _build(
         from ...converters.quantization import precisions
 
         bundle = precisions.add_precisions(bundle, given.get("faces"), given.get("detection_data"), say)
-    reason = why_not_compiled(engine)
     if engine == TENSORRT.engine and (reason or no_compile):
         from ...converters.builder_check import check_with_builder
 
@@ -168,7 +205,7 @@ def _build(
             f"--engine {engine}"
         )
     elif not no_compile:
-        bundle = _compile(bundle, engine, None, compile_options)
+        bundle = _compile(bundle, engine, None, checked)
     size = sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6
     show(f"{bundle.folder}: {bundle.card.name} {precision}, {size:.1f} MB; see facesr-edge inspect {bundle.folder}")
 

@@ -102,6 +102,16 @@ def _assignments(ctx: click.Context, option: click.Parameter, values: tuple[str,
     return assignments
 
 
+def parse_capabilities(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Compute capabilities from a list such as "7.5, 8.9"; empty without the option."""
+    if value is None:
+        return ()
+    names = tuple(filter(None, (name.strip() for name in value.split(","))))
+    if not names:
+        raise click.BadParameter("expected a list of compute capabilities, e.g. 7.5,8.9, got none")
+    return names
+
+
 def _detect_every(ctx: click.Context, option: click.Parameter, value: str) -> DetectEvery:
     if value != "auto" and not (value.isdecimal() and int(value) > 0):
         raise click.BadParameter(f"expected a number of frames, 1 or more, or auto, got {value}")

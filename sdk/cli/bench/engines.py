@@ -8,7 +8,7 @@ import click
 
 from ....engines.bundle.engine_info import RTX_CAPABILITIES
 from ..console import note, put_json, results
-from ..options import STDOUT, Command, json_option, option
+from ..options import STDOUT, Command, json_option, option, parse_capabilities
 from .output import run_progress
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     "--compute-capabilities",
     default=",".join(RTX_CAPABILITIES),
     metavar="LIST",
+    callback=parse_capabilities,
     help="Of the GPUs to build for.",
 )
 @option("--sizes", type=click.IntRange(min=0), default=0, metavar="N", help="Input sizes of each network; 0 for all.")
 @json_option("The engines")
 def command(
-    models: tuple[str, ...], precision: str, compute_capabilities: str, sizes: int, json_file: str | None
+    models: tuple[str, ...], precision: str, compute_capabilities: tuple[str, ...], sizes: int, json_file: str | None
 ) -> None:
     """Parse and build the networks with NVIDIA's parser and builder, for each GPU generation on its own.
 
@@ -44,9 +45,8 @@ def command(
     from ...bench.engines import build_engines
 
     bundles = [catalogue.find(name) for name in models or catalogue.names()]
-    capabilities = tuple(filter(None, compute_capabilities.split(",")))
     with run_progress() as report:
-        rows = build_engines(bundles, parse_precisions(precision), capabilities, sizes, report)
+        rows = build_engines(bundles, parse_precisions(precision), compute_capabilities, sizes, report)
     if json_file != STDOUT:
         print_engines(rows)
     if json_file:

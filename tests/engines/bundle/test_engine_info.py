@@ -102,8 +102,19 @@ def test_card_of_an_earlier_release_is_read_and_its_engine_accepted():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"gpu": ""}, {"onnx": 7}, {"version": None}, {"jetson": "MAXN"}, {"multiprocessors": "8"}, {"platform": 3}],
+    [
+        *({"gpu": ""}, {"onnx": 7}, {"version": None}, {"version": "ten"}, {"version": "²"}, {"platform": 3}),
+        *({"jetpack": 6}, {"calibration": None}, {"jetson": "MAXN"}, {"multiprocessors": "8"}, {"multiprocessors": -1}),
+        *({"dla": "x"}, {"dla": True}, {"dla": -1}, {"hardware_compatible": 1}, {"version_compatible": "false"}),
+        *({"layers": [1]}, {"layers": {"32x32": 5}}, {"layers": {"32x32": {"kernels": "16"}}}),
+        *({"compute_capabilities": value} for value in ("8.6", ["a.b"], ["8"], ["8.6\n"], [8.6], {"8.6": 1}, None)),
+    ],
 )
 def test_field_of_the_wrong_type_is_rejected(changes):
     with pytest.raises(BundleError, match="engine info needs"):
         replace(ORIN, **changes)
+
+
+def test_layers_core_and_capabilities_of_a_card_are_read():
+    engine = replace(ORIN, dla=0, layers={"32x32": {"kernels": 16}}, compute_capabilities=["8.6", "12.0"])
+    assert engine.compute_capabilities == ("8.6", "12.0") and engine.layers["32x32"]["kernels"] == 16

@@ -4,11 +4,13 @@ import json
 import os
 import pickle
 import shutil
+import sys
 from dataclasses import replace
 
 import cv2
 import pytest
-from facesr_edge.engines.bundle.bundle import open_bundle
+from facesr_edge.engines.bundle.bundle import open_bundle, write_bundle
+from facesr_edge.engines.bundle.engine_info import EngineInfo
 from facesr_edge.zoo import catalogue
 
 
@@ -65,6 +67,17 @@ def test_models_and_inspect_do_not_hash(facesr, monkeypatch):
 def test_inspect_writes_the_card_as_json(facesr):
     document = json.loads(facesr("inspect", "--json", "idrn-x4").out)
     assert document["name"] == "idrn-x4" and document["io_spec"]["scale"] == 4
+
+
+@pytest.mark.parametrize(("changes", "shown"), [({"dla": 0}, "dla 0"), ({"dla": None}, ""), ({"dla": 1}, "dla 1")])
+def test_inspect_shows_the_dla_core(facesr, tiny_bundle, tmp_path, changes, shown):
+    bundle = tiny_bundle()
+    graph = bundle.card.files["model.onnx"]
+    info = EngineInfo("TensorRT", "10.3.0", "Orin", "8.7", "12.6", graph, multiprocessors=0, **changes)
+    contents = {name: bundle.read(name) for name in bundle.card.files} | {"model-32x32.engine": b"engine"}
+    compiled = write_bundle(tmp_path / "dla", replace(bundle.card, engine=info), contents)
+    lines = [" ".join(line.split()) for line in facesr("inspect", compiled.folder).out.splitlines()]
+    assert [line for line in lines if line.startswith(("dla", "multiprocessors"))] == ([shown] if shown else [])
 
 
 def test_inspect_of_another_folder_is_reported_in_one_line(facesr, tmp_path):
@@ -152,6 +165,18 @@ def test_build_makes_a_bundle_that_runs(facesr, tiny_weights, export_cache, imag
         (["--model", "detector", "--int8", "--calib-input", "missing.mp4"], 2, "is a detector"),
         (["--model", "idrn", "--int8", "--calib-input", "missing.mp4", "-o", "."], 1, "it is the current folder"),
         (["bundle", "--fp16"], 2, "cannot be given with a BUNDLE"),
+        (
+            ["--model", "idrn", "--engine", "tensorrt-rtx", "--compute-capabilities", "7.5, 9.9"],
+            2,
+            "8.0, 8.6, 8.9, 12.0",
+        ),
+        (["--model", "idrn", "--engine", "tensorrt-rtx", "--compute-capabilities", ","], 2, "got none"),
+        (["--model", "idrn", "--engine", "tensorrt-rtx", "--dla", "0"], 2, "--dla does not apply to TensorRT-RTX"),
+        (["--model", "idrn", "--engine", "onnxruntime", "--dla", "0"], 2, "--dla has no effect"),
+        (["--model", "idrn", "--fp16", "--dla", "0", "--no-compile"], 2, "--dla has no effect"),
+        (["--model", "idrn", "--engine", "tensort", "--builder-level", "3"], 2, "did you mean 'tensorrt'?"),
+        (["edge-nano-x4", "--engine", "onnxruntime", "--builder-level", "3"], 2, "--builder-level has no effect"),
+        (["edge-nano-x4", "--builder-level", "9"], 2, "expected a builder level of 0 to 5"),
         (["nosuch"], 2, "unknown model"),
         (["--model", "idrn", "--weights", "missing.safetensors"], 1, "missing.safetensors"),
         (["--model", "idrn", "--depth", "zero"], 2, "--depth"),
@@ -161,6 +186,15 @@ def test_invalid_build_is_a_one_line_error(facesr, tmp_path, monkeypatch, option
     monkeypatch.chdir(tmp_path)
     result = facesr("build", *options)
     assert result.code == code and expected in result.error and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("target", "code"), [(["--model", "idrn", "--fp16"], 2), (["edge-nano-x4"], 1)])
+def test_options_of_an_engine_build_without_tensorrt_are_refused(facesr, tmp_path, monkeypatch, target, code):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.chdir(tmp_path)
+    result = facesr("build", *target, "--builder-level", "3")
+    assert result.code == code and "needs TensorRT, which is not installed" in result.error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_build_beyond_the_accuracy_limit_is_a_one_line_error(facesr, tiny_weights, export_cache, tmp_path, monkeypatch):
