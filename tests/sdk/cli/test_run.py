@@ -244,7 +244,7 @@ def test_damaged_bundle_is_rejected_in_one_line(facesr, image_file, bundle, tmp_
 def test_pickle_as_detector_is_rejected_in_one_line(facesr, image_file, tmp_path):
     (tmp_path / "detector.onnx").write_bytes(pickle.dumps({"weights": np.zeros(3)}))
     result = facesr("run", image_file, "-o", tmp_path / "out.png", "--detector", tmp_path / "detector.onnx")
-    assert result.code == 1 and "cannot be loaded" in result.error
+    assert result.code == 1 and "is not an ONNX file" in result.error
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
