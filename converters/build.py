@@ -149,7 +149,7 @@ def quantize_network(
     network: LoadedNetwork, exported: ExportedNetwork, options: BuildOptions, workdir: Path, report: Report
 ) -> QuantizedNetwork:
     """Convert to the precision of the options; for FP32 on CPUs, the exported graph."""
-    if options.precision == "fp32" and options.engine != "tensorrt":
+    if options.precision == "fp32" and not options.for_tensorrt:
         return QuantizedNetwork(exported.bundle, {})
     if options.precision == "fp32":
         draft = network.draft(workdir / "tensorrt", "fp32")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
-from ..engines.bundle.bundle import ONNX, Bundle
+from ..engines.bundle.bundle import FP16_ONNX, ONNX, Bundle
 from ..engines.errors import BuildError, EngineError, FacesrError, MissingDependencyError, one_line
 from ..engines.tensorrt.api import RTX, version
 from ..engines.tensorrt.builder import compile_engine
@@ -24,16 +25,24 @@ def check_with_builder(bundle: Bundle, report: Callable[[str], None]) -> None:
 
     Args:
         bundle: prepared for TensorRT.
-        report: called with one line, the result.
+        report: called with one line for each graph, the result. INT8 comes with an FP16 graph.
     """
     try:
         release = version(RTX)
     except (MissingDependencyError, EngineError):
         return
     title = f"checked with the parser and builder of {RTX.name} {release}, compute capability {CAPABILITY}"
+    _check(bundle, ONNX, title, report)
+    if FP16_ONNX in bundle.card.files:
+        _check(replace(bundle, card=replace(bundle.card, precision="fp16")), FP16_ONNX, title, report)
+
+
+def _check(bundle: Bundle, file: str, title: str, report: Callable[[str], None]) -> None:
+    """Build one graph, of the precision of the card."""
+    title = f"{bundle.card.precision}: {title}"
     options = CompileOptions(compute_capabilities=(CAPABILITY,))
     try:
-        result = compile_engine(bundle, partial(static_graph, bundle.read_graph(ONNX)), options, product=RTX)
+        result = compile_engine(bundle, partial(static_graph, bundle.read_graph(file)), options, product=RTX)
     except BuildError as error:
         report(f"{title}: {one_line(error)}; it may fail on the device too")
     except FacesrError as error:

@@ -78,7 +78,7 @@ class BuildOptions:
 
     @property
     def for_tensorrt(self) -> bool:
-        """Whether the graphs are in TensorRT's dialect: its form of INT8."""
+        """Whether the graphs are those for TensorRT: exported for GPUs, INT8 in its Q/DQ format."""
         return self.engine in {product.engine for product in PRODUCTS.values()}
 
     def check(self, io_spec: IOSpec, name: str) -> None:

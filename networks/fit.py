@@ -18,6 +18,8 @@ from .detector import with_landmark_heads
 
 MAX_OPTION = 1 << 16
 """Limit of a network's options."""
+ANY_SCALE = ("mffcn", "srcnn", "vdsr")
+"""Networks whose weights have the same shapes at every scale."""
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -90,7 +92,8 @@ def _advice(tensors: Mapping[str, Tensor]) -> str:
         return f"they fit no network of this package ({', '.join(NETWORKS)})"
     name, config = fitting
     options = (f"--{k} {v}" if k in ("scale", "depth", "width") else f"--set {k}={int(v)}" for k, v in config.items())
-    return f"they fit {name} with {_listed(config)}: {' '.join(('--model', name, *options))}"
+    scale = "" if name not in ANY_SCALE else " --scale N, the scale that they were trained for"
+    return f"they fit {name} with {_listed(config)}: {' '.join(('--model', name, *options))}{scale}"
 
 
 def _listed(config: Mapping[str, Any]) -> str:

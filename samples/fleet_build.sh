@@ -5,7 +5,7 @@
 set -euo pipefail
 bundle=idrn-x4-fp16
 
-facesr-edge build --model idrn --fp16 --no-compile -o "$bundle"
+facesr-edge build --model idrn --fp16 --engine tensorrt --no-compile -o "$bundle"
 for device in "$@"; do
     scp -qr "$bundle" "$device:"
     ssh "$device" "facesr-edge build $bundle --engine tensorrt && facesr-edge inspect $bundle"

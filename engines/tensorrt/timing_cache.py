@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def cache_path(folder: Path, gpu: Gpu, version: str, root: Path = ROOT) -> Path:
 def attach(config: Any, path: Path, log: Log) -> None:
     """Set the timing cache of an `IBuilderConfig` from a file, or an empty one if the file is missing.
 
-    A file that TensorRT rejects is deleted, with a warning in the log.
+    A file that TensorRT rejects is deleted if it can be, with a warning in the log.
     """
     try:
         data = path.read_bytes()
@@ -39,8 +40,9 @@ def attach(config: Any, path: Path, log: Log) -> None:
     if data and _set(config, data):
         return
     if data:
-        log.add("warning", f"TensorRT rejected the timing cache {path}; it was deleted, a new one is created")
-        path.unlink(missing_ok=True)
+        log.add("warning", f"TensorRT rejected the timing cache {path}; it is replaced")
+        with suppress(OSError):  # `save` reports a folder that cannot be written to
+            path.unlink(missing_ok=True)
     if not _set(config, b""):
         log.add("warning", "TensorRT accepted no timing cache; the next build measures every kernel again")
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FP16_TRIAL_ROUNDS = 5
 """Rounds of the comparison of FP16 with FP32 that decides whether FP16 is benchmarked by default."""
 GraphKind = tuple[Precision, Literal["cpu", "tensorrt"]]
-"""Precision of a graph and its Q/DQ format; the format matters for INT8 only and is "cpu" otherwise."""
+"""Precision of a graph, and what it is for: INT8 has a Q/DQ format, FP32 an export for each; FP16 is the same."""
 RANDOM = "random"
 """Name of random weights: latency does not depend on the weights."""
 
@@ -195,15 +195,17 @@ def _bundle(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, card: Card, 
 
 def _graph(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, work_dir: Path) -> Path:
     """ONNX file of a graph kind."""
+    import torch
+
     from ...converters.export.convert import export_for_gpu
     from ...converters.quantization.ptq import ptq_unchecked
 
     precision, qdq_format = kind
-    if precision == "fp32":
+    if kind == ("fp32", "cpu"):
         return fp32_onnx
     path = work_dir / f"{precision}-{qdq_format}.onnx"
-    if precision == "fp16":
-        export_for_gpu(target, path, lambda line: None)
+    if precision != "int8":
+        export_for_gpu(target, path, lambda line: None, torch.float16 if precision == "fp16" else torch.float32)
     else:
         ptq_unchecked(target, fp32_onnx, path, [target.pixels], qdq_format)
     return path

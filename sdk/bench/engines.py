@@ -13,8 +13,8 @@ from ...converters.static_graph import static_graph
 from ...engines.bundle.bundle import ONNX, Bundle, Size
 from ...engines.bundle.card import Precision
 from ...engines.bundle.engine_info import RTX_CAPABILITIES
-from ...engines.errors import BuildError, FacesrError, one_line
-from ...engines.tensorrt.api import RTX
+from ...engines.errors import BuildError, one_line
+from ...engines.tensorrt.api import RTX, version
 from ...engines.tensorrt.builder import Plan, compile_engine
 from ...engines.tensorrt.layers import count_layers
 from ...engines.tensorrt.options import CompileOptions, sizes_of
@@ -28,7 +28,7 @@ class EngineRow:
 
     Args:
         model, precision: what was built.
-        capability: compute capability of the GPU, e.g. "8.9".
+        capability: compute capability of the GPU, e.g. "8.9"; "" if the graph of no GPU could be made.
         size: of the input, e.g. "64x64".
         nbytes: size of the engine; 0 if it was not built.
         kernels: of a call.
@@ -62,15 +62,18 @@ def build_engines(
     """Build the engines of networks in several precisions for several GPUs, with TensorRT for RTX.
 
     Args:
-        models: FP32 bundles. FP16 and INT8 are made as a build for TensorRT makes them; INT8 is its first
-            quantization, without a search for accuracy.
+        models: FP32 bundles, exported again as a build for TensorRT exports them; INT8 is its first quantization,
+            without a search for accuracy.
         precisions, capabilities: to build for.
         sizes: number of input sizes of each network, the smallest first; 0 for all.
         report: called before each network and precision.
 
     Raises:
+        UsageError: an unknown compute capability.
         MissingDependencyError, EngineError: TensorRT for RTX is not installed, or cannot be loaded.
     """
+    CompileOptions(compute_capabilities=tuple(capabilities))
+    version(RTX)
     rows: list[EngineRow] = []
     with TemporaryDirectory() as folder:
         for number, model in enumerate(models):
@@ -93,27 +96,33 @@ def _rows_of(
     graph = bundle.read_graph(ONNX)
     chosen = sizes_of(bundle.card.io_spec, CompileOptions())[: sizes or None]
     for size in chosen:
-        static = static_graph(graph, *size)  # once for all GPUs
+        try:
+            static = static_graph(graph, *size)  # once for all GPUs
+        except BuildError as error:
+            yield replace(_empty_row(bundle, size), problem=one_line(error))
+            continue
         for capability in capabilities:
             yield _row(bundle, static, size, capability)
 
 
 def _converted(model: Bundle, precision: Precision, folder: Path) -> Bundle:
-    if precision == "fp32":
-        return model
     (bundle,) = convert_model(model, [(precision, "tensorrt")], folder).values()
     return bundle
 
 
+def _empty_row(bundle: Bundle, size: Size, capability: str = "") -> EngineRow:
+    height, width = size
+    return EngineRow(bundle.card.name, bundle.card.precision, capability, f"{width}x{height}")
+
+
 def _row(bundle: Bundle, graph: bytes, size: Size, capability: str) -> EngineRow:
-    card, (height, width) = bundle.card, size
-    row = EngineRow(card.name, card.precision, capability, f"{width}x{height}")
-    one_size = {"crop_sizes": (height,)} if card.io_spec.crop_sizes else {"sizes_hw": (size,)}
+    card, row = bundle.card, _empty_row(bundle, size, capability)
+    one_size = {"crop_sizes": size[:1]} if card.io_spec.crop_sizes else {"sizes_hw": (size,)}
     only = replace(bundle, card=replace(card, io_spec=replace(card.io_spec, **one_size)))
     options = CompileOptions(compute_capabilities=(capability,))
     try:
         (plan,) = compile_engine(only, partial(_same, graph), options, product=RTX).plans.values()
-    except FacesrError as error:
+    except BuildError as error:
         return replace(row, problem=one_line(error))
     return _filled(row, plan)
 

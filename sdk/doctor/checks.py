@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Literal
 
-from ...engines.cuda.extra import gpu_extra
+from ...engines.cuda.extra import gpu_extra, rtx_extra
 
 State = Literal["ok", "missing", "broken"]
 """Missing: optional and not available; broken: nothing can run without it."""
@@ -25,6 +25,8 @@ class Check:
 
 GPU = "gpu"
 """Stands for the extra that fits the driver; see `gpu_extra`."""
+RTX = "rtx"
+"""Stands for the extra of TensorRT for RTX that fits the driver; see `rtx_extra`."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Package:
     name: str  # of the distribution, for pip
     module: str  # name to import
     purpose: str  # what needs it
-    extra: str = ""  # extra of facesr-edge that installs it, or `GPU`; "" for required packages
+    extra: str = ""  # extra of facesr-edge that installs it, `GPU` or `RTX`; "" for required packages
     others: tuple[str, ...] = ()  # distributions with the same module, e.g. for one version of CUDA
 
     @property
@@ -50,7 +52,7 @@ class Package:
     @property
     def remedy(self) -> str:
         """The command that installs it."""
-        extra = gpu_extra() if self.extra == GPU else self.extra
+        extra = {GPU: gpu_extra, RTX: rtx_extra}[self.extra]() if self.extra in (GPU, RTX) else self.extra
         return f"pip install 'facesr-edge[{extra}]'" if extra else f"pip install {self.name}"
 
 
@@ -68,12 +70,16 @@ PACKAGES = (
     Package("click", "click", "the command line"),
     Package("rich", "rich", "the command line"),
     Package("torch", "torch", "build and train", "build"),
-    Package("onnx", "onnx", "build", "build"),
-    Package("onnxsim", "onnxsim", "build", "build"),
+    Package("onnx", "onnx", "build, and compiling engines", "compile"),
+    Package("onnxsim", "onnxsim", "build, and compiling engines", "compile"),
     Package("onnxscript", "onnxscript", "build", "build"),
     Package("safetensors", "safetensors", "build and train", "build"),
     Package("scikit-image", "skimage", "eval, and the demo image", "demo"),
     *(TENSORRT, CUDA_PYTHON, PYCUDA),
+    Package(
+        *("tensorrt-rtx-cu13", "tensorrt_rtx", "engines for RTX GPUs, built on any machine", RTX),
+        ("tensorrt-rtx-cu12", "tensorrt-rtx"),
+    ),
     Package("openvino", "openvino", "faster FP16 and INT8 networks on CPUs", "openvino"),
 )
 

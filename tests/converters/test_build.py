@@ -85,6 +85,15 @@ def test_projection_makes_the_downscaled_output_match_the_input(tiny_bundle, net
     assert after > before + 15 and after > 35
 
 
+@pytest.mark.parametrize("engine", ["tensorrt", "tensorrt-rtx"])
+def test_fp32_for_tensorrt_is_the_graph_for_gpus(tiny_bundle, tiny_weights, tmp_path, engine):
+    spec = resolve("idrn", tiny_weights())
+    bundle = build(spec, tmp_path / "bundle", BuildOptions(engine=engine))
+    assert {"traced", "tensorrt"} <= {name.partition("_")[0] for name in bundle.card.parity}
+    on_cpu, on_gpu = ([node.op_type for node in onnx.load(one.onnx).graph.node] for one in (tiny_bundle(), bundle))
+    assert on_gpu != on_cpu
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_graph_takes_and_returns_uint8_squares_of_any_size(tiny_bundle, precision):
     graph = onnx.load(tiny_bundle(precision=precision).onnx).graph

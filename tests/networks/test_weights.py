@@ -336,6 +336,21 @@ def test_weights_of_another_shape_raise(state, config, message):
         network_from(Weights(state), "idrn", {**CONFIG, **config})
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "command"),
+    [
+        ("vdsr", {"depth": 2, "width": 8, "scale": 3}, "--model vdsr --depth 2 --width 8 --scale N, the scale"),
+        ("srcnn", {"scale": 3}, "--model srcnn --scale N, the scale"),
+        ("mffcn", {"width": 8, "scale": 3}, "--model mffcn --width 8 --scale N, the scale"),
+        ("srresnet", {"depth": 1, "width": 8, "scale": 2}, "--model srresnet --depth 1 --width 8 --scale 2$"),
+    ],
+)
+def test_the_network_that_fits_is_named_with_a_scale(name, config, command):
+    tensors = build_network(name, config).state_dict()
+    with pytest.raises(BuildError, match=command):
+        network_from(Weights(tensors), "idrn", CONFIG)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_not_finite_raise(state, value):
     state["units.0.first.bias"][3] = value

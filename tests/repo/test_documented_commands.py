@@ -51,3 +51,10 @@ def test_every_relative_link_has_a_target():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_a_bundle_that_is_prepared_names_its_engine():
+    """Without one the graph is that for CPUs, and the builder of TensorRT for RTX does not check it."""
+    scripts = [(path.name, line) for path in (ROOT / "samples").glob("*.sh") for line in path.read_text().splitlines()]
+    lines = [line for _, line in (*documented(), *scripts) if "--no-compile" in line]
+    assert len(lines) >= 4 and all("--engine tensorrt" in line for line in lines)

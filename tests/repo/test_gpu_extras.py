@@ -77,3 +77,9 @@ def test_driver_decides_the_extra(extras, cuda, extra):
 
 def test_every_cuda_version_has_an_extra(extras):
     assert {name for name in extras if name.startswith("tensorrt-cu")} == {f"tensorrt-cu{major}" for major in MAJORS}
+
+
+def test_every_extra_is_in_the_readme(root, extras):
+    rows = [line for line in (root / "README.md").read_text("utf-8").splitlines() if line.startswith("| `")]
+    missing = [name for name in extras if not any(f"`{name}`" in row.split("|")[1] for row in rows)]
+    assert not missing

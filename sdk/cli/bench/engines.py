@@ -66,7 +66,12 @@ def print_engines(rows: list[EngineRow]) -> None:
         nbytes, kernels = (f"{row.nbytes / 1e6:.2f}", str(row.kernels)) if row.nbytes else ("", "")
         grid.add_row(row.model, row.precision, capabilities, row.size, nbytes or "not built", kernels, *counts)
     results().print(grid)
-    note(dict.fromkeys(f"{row.model}: {row.problem}" for row in rows if row.problem))
+    note(_problem(row, capabilities) for row, capabilities in merged(rows) if row.problem)
+
+
+def _problem(row: EngineRow, capabilities: str) -> str:
+    gpus = f", SM {capabilities}" if capabilities else ""
+    return f"{' '.join(filter(None, (row.model, row.precision, row.size)))}{gpus}: {row.problem}"
 
 
 def merged(rows: list[EngineRow]) -> list[tuple[EngineRow, str]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 from click.testing import CliRunner
 from facesr_edge.converters.builder_check import check_with_builder
 from facesr_edge.converters.static_graph import static_graph
-from facesr_edge.engines.bundle.bundle import open_bundle
+from facesr_edge.engines.bundle.bundle import Bundle, open_bundle
 from facesr_edge.engines.bundle.engine_info import RTX_CAPABILITIES
-from facesr_edge.engines.errors import BuildError
+from facesr_edge.engines.errors import BuildError, EngineError
 from facesr_edge.engines.tensorrt.api import RTX, version
+from facesr_edge.sdk.bench.configs import convert_model
 from facesr_edge.sdk.bench.engines import build_engines
 from facesr_edge.sdk.cli.main import cli
 from facesr_edge.zoo import catalogue
@@ -88,6 +90,15 @@ def test_a_bundle_for_a_device_is_checked_before_it_is_shipped():
     assert len(lines) == 1 and re.search(r"checked with .* 8\.6: all 7 input sizes are built \(\d+ kernels", lines[0])
 
 
+def test_both_graphs_of_an_int8_bundle_are_checked(tmp_path):
+    (int8,) = convert_model(catalogue.find("edge-nano-x4"), [("int8", "tensorrt")], tmp_path).values()
+    one_size = replace(int8.card, io_spec=replace(int8.card.io_spec, crop_sizes=(32,)))
+    lines = []
+    check_with_builder(Bundle(int8.folder, one_size), lines.append)
+    assert [line.partition(":")[0] for line in lines] == ["int8", "fp16"]
+    assert re.search(r"all 1 input sizes are built \(.* int8", lines[0]) and " int8" not in lines[1].partition(":")[2]
+
+
 def test_a_graph_that_the_builder_refuses_is_told(monkeypatch):
     lines = []
     monkeypatch.setattr("facesr_edge.converters.builder_check.static_graph", lambda graph, *size: b"not a graph")
@@ -100,6 +111,25 @@ def test_an_invalid_graph_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("facesr_edge.sdk.bench.engines.static_graph", lambda graph, *size: b"not a graph")
     (row,) = build_engines([bundle], ["fp32"], ["8.6"], sizes=1)
     assert row.nbytes == 0 and "cannot parse the graph" in row.problem and "\n" not in row.problem
+
+
+def test_a_size_without_a_static_graph_is_a_row_and_other_errors_end_the_benchmark(monkeypatch):
+    def refuse(graph, height, width):
+        if width == 32:
+            raise BuildError("the graph cannot be simplified for 32x32 px")
+        return static_graph(graph, height, width)
+
+    monkeypatch.setattr("facesr_edge.sdk.bench.engines.static_graph", refuse)
+    first, second = build_engines([catalogue.find("edge-nano-x4")], ["fp16"], ["8.6"], sizes=2)
+    assert (first.size, first.capability) == ("32x32", "") and "cannot be simplified" in first.problem
+    assert second.size == "48x48" and not second.problem and second.nbytes > 50_000
+
+    def fail(*arguments, **options):
+        raise EngineError("the driver is too old")
+
+    monkeypatch.setattr("facesr_edge.sdk.bench.engines.compile_engine", fail)
+    with pytest.raises(EngineError, match="driver"):
+        build_engines([catalogue.find("edge-nano-x4")], ["fp16"], ["8.6"], sizes=2)
 
 
 def test_the_table_is_printed_and_written(tmp_path):

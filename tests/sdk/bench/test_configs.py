@@ -93,6 +93,15 @@ def test_zoo_model_is_used_unchanged(tmp_path):
     assert network.bundles["fp32", "cpu"].onnx.read_bytes() == catalogue.find("idrn-x4").onnx.read_bytes()
 
 
+def test_fp32_for_tensorrt_is_exported_for_gpus(tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch; pip install 'facesr-edge[build]'")
+    network = prepare_network((1, 8), [("fp32", "cpu"), ("fp32", "tensorrt")], tmp_path)
+    cpu, tensorrt = network.bundles.values()
+    assert cpu.onnx.read_bytes() != tensorrt.onnx.read_bytes() and tensorrt.card.precision == "fp32"
+    expected, actual = (OrtSession(bundle, 1).infer(network.faces).astype(int) for bundle in (cpu, tensorrt))
+    assert np.abs(expected - actual).max() <= 1
+
+
 def test_random_network_is_quantized_for_cpu_and_tensorrt(tmp_path):
     pytest.importorskip("torch", reason="needs PyTorch; pip install 'facesr-edge[build]'")
     network = prepare_network((1, 8), [("fp32", "cpu"), ("int8", "cpu"), ("int8", "tensorrt")], tmp_path)

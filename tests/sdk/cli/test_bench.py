@@ -1,14 +1,18 @@
 """``facesr-edge bench tables`` and ``bench pareto``, with a tiny network."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 from facesr_edge.calibration.timing import latency_stats
+from facesr_edge.sdk.bench import engines as bench_engines
 from facesr_edge.sdk.bench import pareto
 from facesr_edge.sdk.bench.configs import Backend, PreparedNetwork
+from facesr_edge.sdk.bench.engines import EngineRow
 from facesr_edge.sdk.bench.paper import PaperRow, PaperTable
 from facesr_edge.sdk.bench.tables import NetworkLatency, TableTimings
+from facesr_edge.sdk.cli.bench.engines import print_engines
 from facesr_edge.sdk.doctor.machine import this_machine
 
 SMALL = (
@@ -136,3 +140,26 @@ def test_pareto_is_printed_drawn_and_written(facesr, monkeypatch, tiny_bundle, t
 def test_errors_of_pareto_are_one_line_before_any_work(facesr, arguments, message):
     result = facesr("bench", "pareto", *arguments)
     assert result.code in (1, 2) and message in result.error
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "expected"),
+    [
+        ([], 1, "needs TensorRT-RTX, which is not installed"),
+        (["--compute-capabilities", "8.6, 9.9"], 2, "got 9.9"),
+        (["--compute-capabilities", ""], 2, "got none"),
+    ],
+)
+def test_engines_that_cannot_be_built_are_an_error_before_any_conversion(facesr, monkeypatch, options, code, expected):
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    monkeypatch.setattr(bench_engines, "convert_model", None)
+    result = facesr("bench", "engines", "--model", "edge-nano-x4", *options)
+    assert result.code == code and expected in result.error and not result.out
+
+
+def test_notes_on_engines_name_model_precision_size_and_gpus(capfd):
+    row = EngineRow("edge", "int8", "7.5", "32x32", problem="no layer in INT8")
+    print_engines(
+        [row, EngineRow("edge", "int8", "8.0", "32x32", problem=row.problem), EngineRow("idrn", "fp16", "", "")]
+    )
+    assert capfd.readouterr().err == "note: edge int8 32x32, SM 7.5, 8.0: no layer in INT8\n"

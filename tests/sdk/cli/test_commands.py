@@ -118,6 +118,20 @@ def test_doctor_shows_how_to_install_a_missing_package(facesr, monkeypatch):
     assert result.code == 0 and "torch: pip install 'facesr-edge[build]'" in result.out
 
 
+def test_doctor_lists_what_a_device_needs_to_compile(facesr, monkeypatch):
+    monkeypatch.setattr("facesr_edge.sdk.doctor.checks.installed_version", nothing_installed)
+    checks = {check["name"]: check for check in json.loads(facesr("doctor", "--json").out)["checks"]}
+    assert checks["onnxsim"]["remedy"] == "pip install 'facesr-edge[compile]'"
+    rtx = checks["tensorrt-rtx-cu13"]
+    assert rtx["state"] == "missing" and rtx["remedy"].startswith("pip install 'facesr-edge[tensorrt-rtx")
+
+
+def nothing_installed(name):
+    from importlib.metadata import PackageNotFoundError
+
+    raise PackageNotFoundError(name)
+
+
 def test_eval_equals_the_python_api(facesr, bundle, true_faces):
     from facesr_edge.calibration.data.faces import read_faces
     from facesr_edge.calibration.metrics.evaluate import evaluate

@@ -6,6 +6,7 @@ import signal
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import onnx
 import pytest
@@ -243,6 +244,22 @@ def test_a_rejected_timing_cache_is_logged_and_replaced(trt, build, simulation, 
     compiled = build(idrn, CompileOptions(timing_cache=tmp_path))
     assert any("rejected the timing cache" in line for line in compiled.log)
     assert path.read_bytes() == b"timing cache of this GPU"
+
+
+def test_a_rejected_timing_cache_that_cannot_be_deleted_does_not_fail_the_build(
+    trt, build, simulation, idrn, tmp_path, monkeypatch
+):
+    path = cache_path(tmp_path, simulation.gpu, trt.__version__)
+    path.write_bytes(b"invalid")
+
+    def refuse(*arguments, **options):  # root may delete in read-only folders
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr("facesr_edge.engines.tensorrt.timing_cache.write_atomic", refuse)
+    compiled = build(idrn, CompileOptions(timing_cache=tmp_path))
+    assert compiled.plans and any("rejected the timing cache" in line for line in compiled.log)
+    assert any("was not written: Permission denied" in line for line in compiled.log)
 
 
 def test_a_timing_cache_that_cannot_be_written_does_not_fail_the_build(build, idrn, tmp_path):
