@@ -41,7 +41,7 @@ EPILOGUE = frozenset({"Add", "Cast", "Clip", "PRelu", "QuantizeLinear", "Relu"})
 STEP = 8
 """Between the sizes that are run for their shapes, in pixels; small, since attention grows with the fourth power."""
 PROJECTION = "projection."
-"""Prefix of the constants of the consistency projection, which stays FP32."""
+"""Prefix of the constants of the consistency projection, which stays FP32 in graphs for CPUs."""
 
 
 @dataclass(frozen=True, eq=False)
