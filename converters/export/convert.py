@@ -33,6 +33,8 @@ from .trt_graph import trt_graph
 from .wrapper import SubPixelCore, Uint8DetectorWrapper, Uint8SRWrapper, expose_pre_round
 
 PARITY_FACES = 8
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+"""Precision -> type of the network in an exported graph."""
 Report = Callable[[str], None]
 """Called with a line for each step."""
 

@@ -195,9 +195,7 @@ def _bundle(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, card: Card, 
 
 def _graph(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, work_dir: Path) -> Path:
     """ONNX file of a graph kind."""
-    import torch
-
-    from ...converters.export.convert import export_for_gpu
+    from ...converters.export.convert import DTYPES, export_for_gpu
     from ...converters.quantization.ptq import ptq_unchecked
 
     precision, qdq_format = kind
@@ -205,7 +203,7 @@ def _graph(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, work_dir: Pat
         return fp32_onnx
     path = work_dir / f"{precision}-{qdq_format}.onnx"
     if precision != "int8":
-        export_for_gpu(target, path, lambda line: None, torch.float16 if precision == "fp16" else torch.float32)
+        export_for_gpu(target, path, lambda line: None, DTYPES[precision])
     else:
         ptq_unchecked(target, fp32_onnx, path, [target.pixels], qdq_format)
     return path
