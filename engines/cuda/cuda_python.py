@@ -53,7 +53,7 @@ class CudaPython:
             )
         self._device = self._call(cu.cuDeviceGet, index)
         self._context = self._call(cu.cuDevicePrimaryCtxRetain, self._device)
-        finalize(self, cu.cuDevicePrimaryCtxRelease, self._device)
+        finalize(self, cu.cuDevicePrimaryCtxRelease, self._device).atexit = False  # it frees page-locked arrays
         self.properties = self._query_properties(supported)
 
     def _query_properties(self, cuda_version: str) -> DeviceProperties:

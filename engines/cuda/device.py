@@ -120,13 +120,14 @@ class Gpu(Context):
         return self.register(DeviceArray(memory, layout))
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Allocate an uninitialized page-locked host array; freed with its last view."""
+        """Allocate an uninitialized page-locked host array; freed with its last view, or with the process."""
         dtype = np.dtype(dtype)
         nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         with self.current() as api:
             address = api.allocate_pinned(max(nbytes, 1))
         block = (ctypes.c_uint8 * nbytes).from_address(address)
-        finalize(block, release, api, api.free_pinned, [address])  # every view of the array references the block
+        # Every view of the array references the block. Other exit handlers may read it: the process frees it.
+        finalize(block, release, api, api.free_pinned, [address]).atexit = False
         array: NDArray[Any] = np.frombuffer(memoryview(block), np.uint8).view(dtype).reshape(shape)
         return array
 

@@ -18,6 +18,9 @@ from .driver import driver_error
 
 SURFACE_ARRAY = 4
 """NVBUF_MEM_SURFACE_ARRAY: memory of a Jetson's video hardware, the default of its GStreamer elements."""
+RGBA, RGBX = 19, 23
+"""NVBUF_COLOR_FORMAT_RGBA and _RGBx."""
+_OTHER_FORMATS = {20: "BGRA", 21: "ARGB", 22: "ABGR", 24: "BGRx", 25: "xRGB", 26: "xBGR"}
 _PITCH_LINEAR = 1
 _MAP_READ = 1
 _U32, _POINTER = ctypes.c_uint32, ctypes.c_void_p
@@ -112,10 +115,7 @@ def mapped_frame(buffer: int, index: int) -> Iterator[RgbaFrame]:
         stack.callback(_call, cuda, "cuGraphicsUnregisterResource", resource)
         _call(cuda, "cuGraphicsResourceGetMappedEglFrame", ctypes.byref(frame), resource, 0, 0)
         if (frame.frame_type, frame.plane_count, frame.channels) != (_PITCH_LINEAR, 1, 4):
-            raise EngineError(
-                f"expected a pitch-linear RGBA frame, got {frame.plane_count} planes of {frame.channels} channels; "
-                "convert it: nvvideoconvert ! video/x-raw(memory:NVMM),format=RGBA"
-            )
+            raise _not_rgba(f"{frame.plane_count} planes of {frame.channels} channels")
         yield RgbaFrame(frame.planes[0], frame.width, frame.height, frame.pitch)
 
 
@@ -143,6 +143,16 @@ def _check(batch: _Batch, index: int) -> None:
         )
     if not 0 <= index < batch.filled:
         raise EngineError(f"expected a frame of 0 to {batch.filled - 1}, got {index}; take batch_id of its metadata")
+    color_format = batch.buffers[index].color_format
+    if color_format not in (RGBA, RGBX):
+        raise _not_rgba(_OTHER_FORMATS.get(color_format, f"NvBufSurfaceColorFormat {color_format}"))
+
+
+def _not_rgba(found: str) -> EngineError:
+    return EngineError(
+        f"expected a pitch-linear RGBA frame, got {found}; "
+        "convert it: nvvideoconvert ! video/x-raw(memory:NVMM),format=RGBA"
+    )
 
 
 def _library(*names: str) -> Any:

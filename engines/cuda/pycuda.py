@@ -62,7 +62,7 @@ class PyCuda:
         self._cu.init()
         device = self._cu.Device(index)
         self._context = device.retain_primary_context()
-        finalize(self, _release, self._context, self._cu.Error)
+        finalize(self, _release, self._context, self._cu.Error).atexit = False  # it frees page-locked arrays
         cuda = self._cu.get_driver_version()
         self.properties = DeviceProperties(
             device.name(),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -62,6 +63,8 @@ class DeviceSession(Session, Protocol):
 class GpuContext:
     """One stream with the kernels on it, and a lane for each frame in flight.
 
+    `lane` and `close` may be called in any thread; the stream is used within `opened`.
+
     Args:
         gpu: must outlive the context.
 
@@ -70,7 +73,7 @@ class GpuContext:
     """
 
     def __init__(self, gpu: Gpu) -> None:
-        self.gpu = gpu
+        self.gpu, self._lock = gpu, RLock()
         self._free: list[Lane] = []
         with ExitStack() as owned:
             self.stream = gpu.stream()
@@ -86,29 +89,34 @@ class GpuContext:
         self.reached: tuple[Event, int] | None = None
         """The last event that the host waited for, and when it was reached, in ns on the clock of spans."""
 
-    def check_open(self) -> None:
-        """Raise EngineError after `close`."""
-        if self._owned is None:
-            raise EngineError("the pipeline is closed; load it again")
+    @contextmanager
+    def opened(self) -> Iterator[GpuContext]:
+        """Within the block, other threads and `close` wait; raises an EngineError after `close`."""
+        with self._lock:
+            if self._owned is None:
+                raise EngineError("the pipeline is closed; load it again")
+            yield self
 
     @contextmanager
     def lane(self, spans: Iterable[Span]) -> Iterator[Lane]:
         """A lane for one frame; after an error the stream is synchronized before another frame gets it."""
-        self.check_open()
-        lane = self._free.pop() if self._free else Lane(self)
+        with self.opened():
+            lane = self._free.pop() if self._free else Lane(self)
         lane.begin(spans)
         try:
             yield lane
         except BaseException:
-            with suppress(EngineError):  # the first error is raised; queued work may still use the buffers
+            with suppress(EngineError), self.opened():  # the first error is raised; queued work may use the buffers
                 self.stream.synchronize()
             raise
         finally:
             lane.held.close()
-            if self._owned is None:
-                lane.close()
-            else:
-                self._free.append(lane)
+            lane.composite = None  # a loan
+            with self._lock:
+                if self._owned is None:
+                    lane.close()
+                else:
+                    self._free.append(lane)
 
     def wait(self) -> None:
         """Block until all work queued so far is done."""
@@ -131,14 +139,15 @@ class GpuContext:
 
     def close(self) -> None:
         """Release everything, the stream last, after its work is done; idempotent."""
-        owned, self._owned = self._owned, None
-        if owned is not None:
-            with suppress(EngineError):  # a lost context has raised before
-                self.stream.synchronize()
-            for lane in self._free:
-                lane.close()
-            self._free.clear()
-            owned.close()
+        with self._lock:
+            owned, self._owned = self._owned, None
+            if owned is not None:
+                with suppress(EngineError):  # a lost context has raised before
+                    self.stream.synchronize()
+                for lane in self._free:
+                    lane.close()
+                self._free.clear()
+                owned.close()
 
 
 class BufferPool:
@@ -215,7 +224,7 @@ class Lane(Stopwatch):
         self.held = ExitStack()
         """Lock of a session whose memory the frame uses."""
         self._events: list[Event] = []
-        self._used = 0
+        self._used, self._reached_before = 0, context.reached
         self._stages: list[tuple[str, Event, Event]] = []
 
     def begin(self, spans: Iterable[Span]) -> None:
@@ -242,11 +251,11 @@ class Lane(Stopwatch):
         return super().stage(name)
 
     def finish(self) -> None:
-        """Wait until the work of the frame is done, unless it is, and add the spans of the stream to those of the host.
+        """Wait until the work of the frame is done, and add the spans of the stream to those of the host.
 
         Waiting for a later frame on the same stream has waited for this one too.
         """
-        if not self._events[self._used - 1].reached():
+        if self.context.reached is self._reached_before:
             self.context.wait()
         if self.context.reached is None:
             raise EngineError("expected a frame that was waited for")
@@ -272,12 +281,12 @@ class Lane(Stopwatch):
         self.buffers.close()
 
     def _record(self) -> Event:
-        self.context.check_open()
-        if self._used == len(self._events):
-            self._events.append(self.context.gpu.event())
-        event = self._events[self._used]
-        event.record(self.context.stream)
-        self._used += 1
+        with self.context.opened() as context:
+            if self._used == len(self._events):
+                self._events.append(context.gpu.event())
+            event = self._events[self._used]
+            event.record(context.stream)
+            self._used, self._reached_before = self._used + 1, context.reached
         return event
 
 

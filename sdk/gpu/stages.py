@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import RLock
 from typing import Any, Literal
 
 import numpy as np
@@ -87,7 +86,7 @@ class GpuStages:
             )
         self._session, self._detector, self._detector_session = session, detector, detector_session
         self._outscale, self._host_paste = outscale, outscale > session.io_spec.scale
-        self._context, self._lock = GpuContext(session.gpu), RLock()
+        self._context = GpuContext(session.gpu)
         self._uploader = FrameUploader(self._context, detector.plan)
 
     def accepts(self, frame: Any) -> bool:
@@ -100,16 +99,9 @@ class GpuStages:
         with self._context.lane(spans) as lane:
             yield lane
 
-    @contextmanager
-    def _open(self) -> Iterator[GpuContext]:
-        """The context; other threads and `close` wait."""
-        with self._lock:
-            self._context.check_open()
-            yield self._context
-
     def load(self, frame: Any, timer: Lane) -> GpuFrame:
         """See `Stages.load`."""
-        with self._open(), timer.stage("detect.upload"):
+        with self._context.opened(), timer.stage("detect.upload"):
             uploader = self._uploader
             return uploader.from_host(frame, timer) if isinstance(frame, Frame) else uploader.from_gpu(frame, timer)
 
@@ -120,7 +112,7 @@ class GpuStages:
     def detect(self, frame: GpuFrame, timer: Lane, score: float | None = None) -> tuple[Frame, Detections]:
         """See `Stages.detect`. Waits for the stream, since boxes are decoded on the host."""
         source = frame.source
-        with self._open() as context:
+        with self._context.opened() as context:
             candidates = self._queue_detector(frame, [*map(input_of, frame.plan.all_passes)], score)
             if source is None:
                 with timer.stage("detect.download"):
@@ -130,11 +122,13 @@ class GpuStages:
             return source or Frame(pixels.owned()), merge_passes(frame.plan, found)
 
     def detect_around(self, frame: GpuFrame, regions: RegionPlan, score: float, timer: Lane) -> Detections:
-        """See `Stages.detect_around`. Waits for the stream."""
+        """See `Stages.detect_around`. Waits for the stream, unless no face is known."""
         inputs = [NetworkInput(regions.cells, regions.network_hw)] if regions.cells else []
         if regions.overview and regions.plan.overview:
             inputs.append(input_of(regions.plan.overview))
-        with self._open() as context:
+        if not inputs:  # no face is known
+            return merge_regions(regions, Detections.empty(), Detections.empty())
+        with self._context.opened() as context:
             candidates = self._queue_detector(frame, inputs, score)
             context.wait()
             found = candidates.decode()
@@ -149,7 +143,7 @@ class GpuStages:
         """See `Stages.crop`. Crops are written into the input of the engine where one call takes them."""
         batches, lane = [], frame.lane
         lane.held.enter_context(self._session.lock)  # before that of the stages, which its holder needs to release it
-        with self._open() as context:
+        with self._context.opened() as context:
             for side, group in group_by_side(windows):
                 shape = len(group), side, side, 3
                 pixels = context.input_for(self._session, shape) or lane.buffers.device(f"crops of {side}", shape)
@@ -159,7 +153,7 @@ class GpuStages:
 
     def upscale(self, crops: list[GpuCrops], detections: Detections, timer: Lane) -> list[GpuFaces]:
         """See `Stages.upscale`."""
-        with self._open() as context:
+        with self._context.opened() as context:
             faces = [self._queue_network(context, batch, timer) for batch in crops]
             if self._outscale == 1 or self._host_paste:
                 self._release(faces, timer)
@@ -188,7 +182,7 @@ class GpuStages:
     def paste(self, frame: GpuFrame, faces: list[GpuFaces], timer: Lane) -> NDArray[np.uint8]:
         """See `Stages.paste`; without the faces that the host pastes."""
         scale, (height, width) = self._outscale, frame.pixels.shape[:2]
-        with self._open() as context:
+        with self._context.opened() as context:
             composite = timer.buffers.device("composite", (scale * height, scale * width, 3))
             with timer.stage("paste.enlarge"):
                 context.ops.enlarge(frame.pixels, composite)
@@ -208,7 +202,7 @@ class GpuStages:
         self, faces: list[GpuFaces], detections: Detections, composite: NDArray[np.uint8] | None, timer: Lane
     ) -> tuple[tuple[Face, ...], NDArray[np.uint8] | None]:
         """See `Stages.collect`. Does not wait if the host has waited for the detection in a later frame."""
-        with self._open():
+        with self._context.opened():
             timer.finish()
         with timer.host_stage("upscale"):
             collected = faces_from(map(_owned, faces), detections)
@@ -221,8 +215,7 @@ class GpuStages:
 
     def close(self) -> None:
         """See `Stages.close`."""
-        with self._lock:
-            self._context.close()
+        self._context.close()
 
 
 def _owned(faces: GpuFaces) -> tuple[Crops, Output]:

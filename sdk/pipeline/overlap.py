@@ -23,6 +23,10 @@ class _End:
     error: BaseException | None = None
 
 
+def _closed_end() -> _End:
+    return _End(EngineError("the pipeline was closed while it streamed; load it again"))
+
+
 @dataclass(frozen=True)
 class InFlight:
     """A step that keeps an item in flight while it starts the next one.
@@ -96,7 +100,7 @@ class Overlap:
         self._closed.set()
         self._free.release()
         for queue in self._queues:
-            queue.put(_End(EngineError("the pipeline was closed while it streamed; load it again")))
+            queue.put(_closed_end())
         for thread, timeout_s in [(self._reader, SOURCE_TIMEOUT_S), *((worker, None) for worker in self._workers)]:
             if thread.ident is not None and thread is not current_thread():
                 thread.join(timeout_s)
@@ -138,11 +142,13 @@ class Overlap:
             with closing(step.run(items())) as results:
                 for result in results:
                     if self._closed.is_set():
-                        break
+                        return _closed_end()
                     outbox.put(result)
         except BaseException as error:  # raised in the consumer's thread
             return _End(error)
-        return ends[0] if ends else _End()
+        if ends:
+            return ends[0]
+        return _closed_end() if self._closed.is_set() else _End()
 
     def _pass_on(self, step: Callable[[Any], Any], item: Any, outbox: SimpleQueue[Any]) -> bool:
         """Run one step on one item. Returns whether more items follow."""

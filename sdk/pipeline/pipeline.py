@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from functools import reduce
 from itertools import count
 from typing import Any
@@ -215,9 +216,9 @@ class Pipeline:
                 return
             if not isinstance(frame, Frame) and not self.stages.accepts(frame):
                 frame = Frame(bgr_from(frame), index)
-            yield self._job(frame, [Span("decode", start, time.perf_counter_ns() - start)], detect)
+            yield self._job(frame, [Span("decode", start, time.perf_counter_ns() - start)], detect, index)
 
-    def _job(self, frame: Any, spans: list[Span], detect: Detect) -> Job:
+    def _job(self, frame: Any, spans: list[Span], detect: Detect, index: int = 0) -> Job:
         stages = self.stages
         if not isinstance(frame, Frame) and not stages.accepts(frame):
             frame = Frame(bgr_from(frame))
@@ -225,6 +226,8 @@ class Pipeline:
             with timer.stage("detect"):
                 loaded = stages.load(frame, timer)
                 source, detections, use = detect(loaded, timer)
+            if not isinstance(frame, Frame):  # it came in GPU memory
+                source = replace(source, index=index)
             yield None
             with timer.stage("crop"):
                 windows, too_large = windows_for(detections, source.pixels.shape, self.session.io_spec.crop_sizes)
@@ -238,7 +241,9 @@ class Pipeline:
                     composite = source.pixels if self.outscale == 1 else stages.paste(loaded, upscaled, timer)
             yield None
             faces, composite = stages.collect(upscaled, detections, composite, timer)
-        yield FrameResult(source, composite, faces, detections[too_large], tuple(timer.spans), use)
+            # before another frame gets the timer
+            result = FrameResult(source, composite, faces, detections[too_large], tuple(timer.spans), use)
+        yield result
 
     def _detect(self, loaded: Any, timer: Stopwatch) -> tuple[Frame, Detections, DetectorUse]:
         """Detect in a whole frame."""
@@ -251,7 +256,11 @@ class Pipeline:
         self.detector.session.warm_up()
 
     def close(self) -> None:
-        """Release the stages and the engines, after the running calls; idempotent."""
+        """Release the stages and the engines; idempotent.
+
+        Streams stop. A call in another thread finishes the step that it is in, and raises an EngineError if a later one
+        needs what was released.
+        """
         for stream in list(self._streams):
             stream.close()
         self.stages.close()

@@ -27,6 +27,7 @@ from facesr_edge.sdk.pipeline.frame import Frame
 from facesr_edge.sdk.pipeline.pipeline import Pipeline, _in_flight
 from facesr_edge.sdk.pipeline.stages import CpuStages
 from facesr_edge.sdk.pipeline.upscale import psnr_db, residuals
+from facesr_edge.sdk.profiling.timing import Span
 from facesr_edge.zoo import catalogue
 from support.gpu_engines import OrtOnGpuArrays
 from support.gpu_traffic import counted
@@ -278,6 +279,48 @@ def test_composites_are_lent_and_those_that_are_kept_stay_as_they_are(gpu, machi
         assert_same(other, on_cpu(frames[1]))
 
 
+def test_a_composite_that_is_dropped_is_lent_again_while_no_frame_is_processed(gpu, network):
+    with pipelines(gpu, network) as (_, on_gpu):
+        lent = on_gpu.stages._context.loans["composite"]
+        result = on_gpu(scene("one"))
+        address = result.frame.ctypes.data
+        del result
+        gc.collect()
+        assert [array.ctypes.data for array in lent._free] == [address]
+
+
+def test_composites_are_copied_beyond_a_share_of_memory(gpu, network):
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        lent, frames = on_gpu.stages._context.loans["composite"], [np.roll(scene("one"), 8 * n, 1) for n in range(4)]
+        lent._budget = 2 * 4 * frames[0].nbytes
+        kept = [on_gpu(frame) for frame in frames]
+        for result, frame in zip(kept, frames, strict=True):
+            assert_same(result, on_cpu(frame))
+        assert len(lent._allocated) == 2
+
+
+def test_loans_of_an_earlier_size_count_until_they_are_released(gpu, machine):
+    pool = loans.PinnedLoans(gpu)
+    small = [pool.take((8, 8, 3)) for _ in range(loans.MAX_LENT)]
+    assert pool.take((9, 9, 3)) is None
+    small.pop()
+    gc.collect()
+    large = pool.take((9, 9, 3))
+    assert large.shape == (9, 9, 3) and pool.take((9, 9, 3)) is None
+    del small, large
+    gc.collect()
+    assert machine.live_objects()["pinned"] == 1, "only those of the present size are kept"
+    pool.close()
+
+
+def test_nothing_is_lent_where_the_system_has_no_page_locked_memory(gpu):
+    pool = loans.PinnedLoans(gpu)
+    pool._budget = 2**62
+    assert pool.take((2**24, 2**24, 3)) is None
+    assert pool.take((2**24, 2**24, 3)) is None
+    pool.close()
+
+
 def test_a_result_outlives_the_pipeline(gpu, network):
     with pipelines(gpu, network) as (on_cpu, on_gpu):
         result, expected = on_gpu(scene("one")), on_cpu(scene("one"))
@@ -436,6 +479,43 @@ def test_detection_on_a_budget_gives_the_results_of_the_cpu(gpu, network):
             assert_same(result, expected)
             assert result.detection == expected.detection
             assert result.detection.kind == ("tracked" if result.source.index % 3 else "full")
+
+
+def test_detection_on_a_budget_goes_on_without_faces(gpu, network):
+    frames = [Frame(scene("none"), index, index / 25) for index in range(5)]
+    with pipelines(gpu, network) as (on_cpu, on_gpu):
+        on_cpu.detect_every = on_gpu.detect_every = 3
+        results = list(on_gpu.stream(frames))
+        for result, expected in zip(results, on_cpu.stream(frames), strict=True):
+            assert_same(result, expected)
+            assert result.detection == expected.detection
+    assert [result.detection.kind for result in results] == ["full", "tracked", "tracked", "full", "tracked"]
+    starts = [span.start_ns for result in results for span in result.spans if span.name == "paste.enlarge"]
+    assert starts == sorted(starts), "timed without a wait of the frame's own"
+
+
+def test_timings_are_those_of_the_frame_when_the_next_one_reuses_its_buffers(gpu, network):
+    with pipelines(gpu, network) as (_, on_gpu):
+        timed = on_gpu.stages.timed
+
+        @contextmanager
+        def reused_at_once(spans):
+            with timed(spans) as lane:
+                yield lane
+            with timed([Span("of another frame", 0, 1)]) as other:
+                assert other is lane
+
+        on_gpu.stages.timed = reused_at_once
+        assert set(on_gpu(scene("one")).timings_ms) == TIMINGS
+
+
+def test_frames_in_gpu_memory_have_their_position_as_index(gpu, network):
+    with pipelines(gpu, network) as (_, on_gpu):
+        stream, frame = gpu.stream(), scene("one")
+        frames = [uploaded(gpu, frame, stream), frame, uploaded(gpu, frame, stream)]
+        for overlap in (True, False):
+            assert [result.source.index for result in on_gpu.stream(frames, overlap=overlap)] == [0, 1, 2]
+        assert on_gpu(frames[0]).source.index == 0
 
 
 def test_grey_images_and_upscale_give_the_results_of_the_cpu(gpu, network):

@@ -217,6 +217,24 @@ def test_an_overlap_with_items_in_flight_can_be_closed():
     assert closed == [True]
 
 
+@pytest.mark.parametrize("source_ends", [True, False])
+def test_an_overlap_that_is_closed_with_items_in_flight_does_not_end_as_if_complete(source_ends):
+    begin = threading.Event()
+
+    def run(items):
+        assert begin.wait(10)
+        first = next(item for item in items if item is not None)
+        if source_ends:
+            assert [item for item in items if item is not None] == []
+        results._closed.set()  # the first step of `close`, in another thread
+        yield first
+
+    results = Overlap([1] if source_ends else itertools.count(), [InFlight(run)], 2)
+    begin.set()
+    with results, pytest.raises(EngineError, match="closed while it streamed"):
+        list(results)
+
+
 PROGRAM = """
 import os, signal, sys, threading, time
 from facesr_edge.sdk.pipeline.overlap import Overlap

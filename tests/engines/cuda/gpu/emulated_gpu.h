@@ -123,6 +123,7 @@ static int map_memory(std::map<uintptr_t, Block> &memory, uintptr_t *out, size_t
     if (!size) return INVALID_VALUE;
     size_t mapped = (size + 4095) / 4096 * 4096;
     char *start = (char *)mmap(nullptr, mapped + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == (char *)MAP_FAILED) return OUT_OF_MEMORY;
     mprotect(start + mapped, 4096, PROT_NONE);  // guard page after the last byte
     memset(start, 0xAB, mapped);                // pattern of uninitialized bytes, and of those before the first
     *out = (uintptr_t)(start + mapped - size);

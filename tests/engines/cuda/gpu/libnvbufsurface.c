@@ -41,10 +41,11 @@ static struct EglImage hardware[2];  // what the frames of the batch hold; their
 
 long emulatedMapped(void) { return mapped; }
 void emulatedFrame(int index, struct EglImage image) { hardware[index] = image; }
-NvBufSurface *emulatedBatch(int memory_type) {
+NvBufSurface *emulatedBatch(int memory_type, int color_format) {
     NvBufSurface *batch = calloc(1, sizeof *batch);
     *batch = (NvBufSurface){.batchSize = 4, .numFilled = 2, .memType = memory_type};
     batch->surfaceList = calloc(4, sizeof *batch->surfaceList);
+    for (int n = 0; n < 2; n++) batch->surfaceList[n].colorFormat = color_format;
     return batch;
 }
 int emulatedSize(void) { return sizeof(NvBufSurface); }

@@ -1,6 +1,8 @@
 """`Gpu` with the real bindings: memory, streams, events, graphs, kernels, errors and release of resources."""
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 from importlib import import_module
@@ -113,6 +115,25 @@ def test_events_measure_the_time_between_them(gpu):
 def test_an_event_that_is_not_recorded_raises(gpu):
     with pytest.raises(EngineError, match=r"CUDA call .* failed"):
         gpu.event().milliseconds_since(gpu.event())
+
+
+EXIT = """
+import atexit
+kept = []
+atexit.register(lambda: print(kept[0].sum(), flush=True))  # before those of any import: called last
+import ctypes, os, sys
+ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)
+sys.setdlopenflags(os.RTLD_LAZY)
+from facesr_edge.engines.cuda.device import Gpu
+kept.append(Gpu(0, sys.argv[2]).pinned((4,), "uint8"))
+kept[0][:] = 7
+"""
+
+
+def test_pinned_arrays_are_readable_until_the_process_ends(emulated, bindings, library):
+    command = [sys.executable, "-c", EXIT, str(library), bindings]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "28\n"), done.stderr
 
 
 def test_captured_work_runs_only_when_the_graph_is_launched(gpu):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from facesr_edge.engines.cuda.nvbufsurface import SURFACE_ARRAY, _EglFrame, mapped_frame
+from facesr_edge.engines.cuda.nvbufsurface import RGBA, RGBX, SURFACE_ARRAY, _EglFrame, mapped_frame
 from facesr_edge.engines.errors import EngineError
 
 WIDTH, HEIGHT, PITCH = 50, 20, 256
@@ -23,14 +23,14 @@ class Image(ctypes.Structure):
 class Hardware:
     """The emulated video hardware with a batch of two frames in a GStreamer buffer."""
 
-    def __init__(self, path, memory_type=SURFACE_ARRAY):
+    def __init__(self, path, memory_type=SURFACE_ARRAY, color_format=RGBA):
         self.library = ctypes.CDLL(path)  # later found by its name
         self.gst = ctypes.CDLL("libgstreamer-1.0.so.0")
         for function in (self.library.emulatedBatch, self.gst.gst_buffer_new_allocate):
             function.restype = ctypes.c_void_p
         self.gst.gst_init(None, None)
         size = self.library.emulatedSize()
-        batch = ctypes.string_at(self.library.emulatedBatch(memory_type), size)
+        batch = ctypes.string_at(self.library.emulatedBatch(memory_type, color_format), size)
         self.buffer = self.gst.gst_buffer_new_allocate(None, ctypes.c_size_t(size), None)
         self.gst.gst_buffer_fill(ctypes.c_void_p(self.buffer), 0, batch, ctypes.c_size_t(size))
         for index in range(2):
@@ -89,6 +89,24 @@ def test_frame_that_is_not_rgba_is_refused(gpu, emulated, nvbufsurface, shape):
     hardware.show(0, device.pointer, **shape)
     with refused(hardware, "pitch-linear RGBA.*nvvideoconvert"), gpu.nvmm_frame(hardware.buffer, 0):
         pass
+
+
+@pytest.mark.parametrize(("color_format", "name"), [(20, "BGRA"), (21, "ARGB"), (24, "BGRx"), (6, "NvBuf.*Format 6")])
+def test_frame_with_channels_in_another_order_is_refused(gpu, emulated, nvbufsurface, color_format, name):
+    hardware, device = (
+        Hardware(nvbufsurface, color_format=color_format),
+        upload(gpu, np.zeros((HEIGHT, PITCH), np.uint8)),
+    )
+    hardware.show(0, device.pointer)
+    with refused(hardware, f"RGBA frame, got {name}; .*nvvideoconvert"), gpu.nvmm_frame(hardware.buffer, 0):
+        pass
+
+
+def test_frame_with_a_padding_byte_in_place_of_alpha_is_read(gpu, emulated, nvbufsurface):
+    hardware, device = Hardware(nvbufsurface, color_format=RGBX), upload(gpu, np.zeros((HEIGHT, PITCH), np.uint8))
+    hardware.show(0, device.pointer)
+    with gpu.nvmm_frame(hardware.buffer, 0) as frame:
+        assert gpu.view(frame).pointer == device.pointer
 
 
 def test_memory_of_another_kind_is_refused(gpu, emulated, nvbufsurface):
