@@ -51,7 +51,7 @@ def load(
         outscale: ratio of the composite's size to the frame's, 1 to 4.
         composite: make the composite; False for faces only.
         threads: CPU threads of each network, and maximum number of stages that compute at once in a stream; 0 for one
-            per core. Codecs have threads of their own.
+            per core. Codecs have threads of their own. Detection to pasting on a GPU is not limited.
         rebuild: if a bundle has no TensorRT engine for this device, compile one in its folder, which takes minutes. Not
             for bundles of the package.
         references: folder of a library of reference faces, see `build_library`; without it, a network that takes
@@ -62,7 +62,8 @@ def load(
         report: called with a line before a measurement.
         detect_every: in a stream, detect in the whole frame every n-th frame, and where the scene changes; in between
             only around the known faces. "auto" adapts n, from 3 to 8, and detects fully where something else moves or
-            a face is lost. Calls of the pipeline, and images, are always detected fully.
+            a face is lost. Calls of the pipeline, images, and frames that come in GPU memory are always detected
+            fully.
 
     Raises:
         UnknownNameError, BundleError, EngineError, InputError, UsageError: the message says what to do.

@@ -49,10 +49,10 @@ class GpuStages:
     """`Stages` on a GPU; the results equal those of `CpuStages`, to a grey level of the composite.
 
     A frame is uploaded once, through page-locked memory, or used where it is in GPU memory. Kernels write the inputs of
-    the engines in place: passes of the detector at any scale, and crops. Of the detector's output, only candidates are
-    downloaded; they are decoded and suppressed on the host. A frame in GPU memory is downloaded once, for
-    `FrameResult.source`: "detect.download" in the timings. If outscale exceeds the network's scale, faces are pasted on
-    the host.
+    the engines in place, unless they take several calls: passes of the detector at any scale, and crops. Of the
+    detector's output, only candidates are downloaded; they are decoded and suppressed on the host. A frame in GPU
+    memory is downloaded once, for `FrameResult.source`: "detect.download" in the timings. If outscale exceeds the
+    network's scale, faces are pasted on the host.
 
     Each frame has buffers of its own until its results are collected, so that the next frame can be queued before. All
     work is on one stream: waiting for the candidates of a frame is also waiting for the results of the one before.

@@ -104,7 +104,7 @@ class Pipeline:
         stages: builds the stages from session, detector and outscale, 1 without a composite: `CpuStages` or
             `GpuStages`.
         detect_every: frames of a stream from one full detection to the next, 1 or more; or "auto". See `load`.
-        threads: maximum number of stages that compute at once in a stream; 0 for one per core.
+        threads: maximum number of stages that compute at once in a stream, except on a GPU; 0 for one per core.
         close_detector: close the detector with the pipeline; False if others use it.
 
     Raises:

