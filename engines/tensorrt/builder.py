@@ -229,8 +229,8 @@ def _check_precision(precision: str, plan: Plan, size: Size, capabilities: Seque
             f"{found}; build the bundle again"
         )
     executed = count_layers(plan.layers)
-    told = any(layer.has_weights and layer.precision for layer in plan.layers)
-    if not told or any(layer.is_opaque for layer in plan.layers):
+    typed = any(layer.has_weights and layer.precision for layer in plan.layers)
+    if not typed or any(layer.is_opaque for layer in plan.layers):
         return
     if 2 * executed.get(precision, 0) < plan.promised.get(precision, 0):
         found = ", ".join(f"{count} {name}" for name, count in executed.items() if name != "kernels")
