@@ -20,8 +20,9 @@ import numpy as np
 import onnx
 
 from ..engines.bundle.bundle import Bundle
+from ..engines.bundle.projection import PREFIX
 from ..engines.onnxruntime.session import OrtGraph
-from .kernels import Kernel, Precision
+from .kernels import Kernel, Precision, memory_kernel
 from .macs import MACS
 
 Shape = tuple[int, ...]
@@ -40,8 +41,6 @@ EPILOGUE = frozenset({"Add", "Cast", "Clip", "PRelu", "QuantizeLinear", "Relu"})
 """Elementwise operators that a convolution takes along."""
 STEP = 8
 """Between the sizes that are run for their shapes, in pixels; small, since attention grows with the fourth power."""
-PROJECTION = "projection."
-"""Prefix of the constants of the consistency projection, which stays FP32 in graphs for CPUs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +189,7 @@ class KernelGraph:
 
     def _learnt(self, node: onnx.NodeProto) -> bool:
         weights = [name for name in node.input[1:] if name not in self._roots]
-        return bool(weights) and not weights[0].startswith(PROJECTION) and node.op_type != "MatMul"
+        return bool(weights) and not weights[0].startswith(PREFIX) and node.op_type != "MatMul"
 
     @cached_property
     def _typed_bytes(self) -> dict[str, int]:
@@ -229,7 +228,7 @@ class KernelGraph:
         return sum(prod(shapes[name]) * self._element_bytes.get(name, 4) for name in names)
 
     def _memory(self, name: str, group: list[int], shapes: Shapes) -> Kernel:
-        return Kernel(name, 0, 0, 0, 0, 1, "fp16", 0, self._traffic(group, shapes))
+        return memory_kernel(name, self._traffic(group, shapes))
 
     def _product(self, n: int, shapes: Shapes) -> Kernel:
         """A convolution or matrix product with what it takes along."""

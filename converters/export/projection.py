@@ -12,6 +12,8 @@ one: g = 1 / (1 + (r / t)¹⁶), r being the ratio of the root mean squares of e
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -116,10 +118,14 @@ class SubPixelProjection(nn.Module):
         return up
 
 
-def block_taps(scale: int) -> Tensor:
-    """Bicubic weights of the k pixels of 5 blocks around a low-resolution pixel, (k, 5)."""
-    weights: Tensor = bicubic_weights(5, 5 * scale, torch)[:, 2]
-    return weights.reshape(5, scale).T
+def block_taps(scale: int, xp: Any = torch) -> Any:
+    """Bicubic weights of the k pixels of 5 blocks around a low-resolution pixel, (k, 5).
+
+    Args:
+        scale: k.
+        xp: torch or numpy, whose array is returned.
+    """
+    return bicubic_weights(5, 5 * scale, xp)[:, 2].reshape(5, scale).T
 
 
 def projected_part(error: Tensor, lr: Tensor, projected: Projection) -> Tensor:

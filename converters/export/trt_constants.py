@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...engines.bundle.projection import Projection
 from ...networks.layers.bicubic import bicubic_matrix, bicubic_weights
-from .projection import PEAK, gaussian_matrix
+from .projection import PEAK, block_taps, gaussian_matrix
 
 Array = NDArray[Any]
 SIDE = 16
@@ -37,7 +37,7 @@ class ProjectionConstants:
     @property
     def down_kernel(self) -> Array:
         """D of sub-pixels without border factors, (3, 3·k², 5, 5)."""
-        taps = _block_taps(self.scale)  # (k, 5)
+        taps = block_taps(self.scale, np)  # (k, 5)
         kernel = np.einsum("yt,xs,cd->cyxdts", taps, taps, np.eye(3)).reshape(3, -1, 5, 5)
         return np.asarray(kernel / self.scale**2)
 
@@ -49,7 +49,7 @@ class ProjectionConstants:
     @property
     def up_kernel(self) -> Array:
         """U without border factors, (3·k², 3, 5, 5)."""
-        taps = _block_taps(self.scale)[:, ::-1]
+        taps = block_taps(self.scale, np)[:, ::-1]
         return np.asarray(np.einsum("yt,xs,dc->yxcdts", taps, taps, np.eye(3)).reshape(-1, 3, 5, 5))
 
     @property
@@ -96,11 +96,6 @@ class ProjectionConstants:
         radius = int(np.abs(row - column).max())
         bands = [np.pad(np.diag(matrix, d), (max(0, -d), max(0, d))) for d in range(-radius, radius + 1)]
         return _at_max(np.stack(bands), self.max_side)
-
-
-def _block_taps(scale: int) -> Array:
-    """Bicubic weights of the k pixels of 5 blocks around a low-resolution pixel, (k, 5)."""
-    return np.asarray(bicubic_weights(5, 5 * scale)[:, 2].reshape(5, scale).T)
 
 
 def _at_max(values: Array, side: int) -> Array:

@@ -18,14 +18,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ...engines.bundle.projection import PREFIX
 from .projection import MIN_DETAIL, PEAK
 from .trt_constants import Array, ProjectionConstants
 
 CENTER = 128
 """Subtracted from gray levels."""
 FLOATS = {np.dtype(np.float16): TensorProto.FLOAT16, np.dtype(np.float32): TensorProto.FLOAT}
-PREFIX = "projection."
-"""Of the names of nodes and constants."""
 LAST = int(np.iinfo(np.int64).max)
 """End of a slice up to the end."""
 

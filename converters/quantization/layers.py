@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import onnx
 
+from ...engines.bundle.projection import PREFIX
 from ..macs import node_macs
 
 KINDS = ["Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize"]
@@ -14,8 +15,6 @@ KINDS = ["Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize"]
 MIN_INT8_CHANNELS = 16
 """Minimum output channels of a last convolution to quantize it: INT8 kernels process 16 channels at once. Images have
 three, the detector's maps fifteen."""
-PROJECTION = "projection."
-"""Prefix of the weights of the consistency projection, which stays in FP32."""
 MEASURED_SIDE = 64
 """Height and width at which MACs are counted if the graph has dynamic sides; shares barely depend on it."""
 
@@ -107,7 +106,7 @@ def _convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def _is_network_conv(node: onnx.NodeProto) -> bool:
-    return node.op_type == "Conv" and not node.input[1].startswith(PROJECTION)
+    return node.op_type == "Conv" and not node.input[1].startswith(PREFIX)
 
 
 def _stage(weight: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 
 from ..errors import BundleError
 
+PREFIX = "projection."
+"""Of the names of its weights and nodes in a graph."""
 Kind = Literal["full", "low-pass", "adaptive"]
 
 

@@ -87,9 +87,10 @@ class OrtGraph:
         session = self._session
         if session is None:
             raise EngineError(CLOSED)
-        rest = complete(self.others[len(tensors) - 1 :], len(tensors[0]))
+        if len(tensors) <= len(self.others):
+            tensors = *tensors, *complete(self.others[len(tensors) - 1 :], len(tensors[0]))
         try:
-            return list(session.run(None, dict(zip(self.inputs, (*tensors, *rest), strict=True))))
+            return list(session.run(None, dict(zip(self.inputs, tensors, strict=True))))
         except Exception as error:
             shape = tensors[0].shape
             raise EngineError(f"ONNX Runtime failed on an input of {shape}: {first_line(error)}") from None

@@ -106,7 +106,7 @@ class TrtSession:
         return self.output_on_device(array).tensor
 
     def output_on_device(self, array: Any) -> DeviceOutput:
-        """Run a batch in GPU memory, without host copies and without synchronization.
+        """Queue a batch in GPU memory, without host copies; it waits only to release inputs, see `MAX_SOURCES`.
 
         Args:
             array: (N, H, W, 3) uint8 BGR of a shape that the I/O specification allows, with ``__dlpack__`` or

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -121,14 +120,10 @@ def _row(bundle: Bundle, graph: bytes, size: Size, capability: str) -> EngineRow
     only = replace(bundle, card=replace(card, io_spec=replace(card.io_spec, **one_size)))
     options = CompileOptions(compute_capabilities=(capability,))
     try:
-        (plan,) = compile_engine(only, partial(_same, graph), options, product=RTX).plans.values()
+        (plan,) = compile_engine(only, lambda height, width: graph, options, product=RTX).plans.values()
     except BuildError as error:
         return replace(row, problem=one_line(error))
     return _filled(row, plan)
-
-
-def _same(graph: bytes, height: int, width: int) -> bytes:
-    return graph
 
 
 def _filled(row: EngineRow, plan: Plan) -> EngineRow:

@@ -118,12 +118,13 @@ class GpuContext:
                 else:
                     self._free.append(lane)
 
-    def wait(self) -> None:
-        """Block until all work queued so far is done."""
+    def wait(self) -> tuple[Event, int]:
+        """Block until all work queued so far is done; returns `reached`."""
         mark = self._marks[self.reached is not None and self.reached[0] is self._marks[0]]
         mark.record(self.stream)
         mark.synchronize()
         self.reached = mark, time.perf_counter_ns()
+        return self.reached
 
     def input_for(self, session: DeviceSession, shape: tuple[int, ...]) -> DeviceArray | None:
         """`DeviceSession.input_of`, ready to be written on the stream."""
@@ -255,11 +256,8 @@ class Lane(Stopwatch):
 
         Waiting for a later frame on the same stream has waited for this one too.
         """
-        if self.context.reached is self._reached_before:
-            self.context.wait()
-        if self.context.reached is None:
-            raise EngineError("expected a frame that was waited for")
-        mark, now = self.context.reached
+        reached = self.context.reached
+        mark, now = self.context.wait() if reached is None or reached is self._reached_before else reached
         self.spans += [
             Span(name, now - _nanoseconds(start, mark), _nanoseconds(start, end)) for name, start, end in self._stages
         ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -93,11 +93,9 @@ class GpuStages:
         """See `Stages.accepts`; a frame in GPU memory."""
         return is_gpu_frame(frame)
 
-    @contextmanager
-    def timed(self, spans: Iterable[Span]) -> Iterator[Lane]:
+    def timed(self, spans: Iterable[Span]) -> AbstractContextManager[Lane]:
         """See `Stages.timed`."""
-        with self._context.lane(spans) as lane:
-            yield lane
+        return self._context.lane(spans)
 
     def load(self, frame: Any, timer: Lane) -> GpuFrame:
         """See `Stages.load`."""

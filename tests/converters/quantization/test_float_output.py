@@ -6,12 +6,12 @@ import pytest
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.converters.export.convert import export_fp32, export_target
-from facesr_edge.converters.quantization.layers import PROJECTION
 from facesr_edge.converters.quantization.ptq import ptq_unchecked
 from facesr_edge.converters.quantization.qdq import QDQ, with_float_output
 from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.bundle.card import Card
 from facesr_edge.engines.bundle.io_spec import super_resolution
+from facesr_edge.engines.bundle.projection import PREFIX
 from facesr_edge.engines.errors import BuildError
 from facesr_edge.engines.onnxruntime.session import OrtGraph
 from facesr_edge.engines.openvino.session import OvSession, installed
@@ -44,7 +44,7 @@ def graph(built):
 def convolutions(graph):
     """Those of the network, without the projection's."""
     nodes = [node for node in graph.node if node.op_type == "Conv"]
-    return [node for node in nodes if not node.input[1].startswith(PROJECTION)]
+    return [node for node in nodes if not node.input[1].startswith(PREFIX)]
 
 
 def last_convolution(graph):
