@@ -153,7 +153,7 @@ def test_an_engine_of_another_graph_is_rejected(gpu, prepared):
 
 
 def test_an_engine_that_differs_from_its_graph_raises_parity_error(gpu, prepared, monkeypatch):
-    from stubs import Context
+    from runtime_stubs import Context
 
     original = Context._compute
     monkeypatch.setattr(
@@ -167,7 +167,7 @@ def test_an_engine_that_differs_from_its_graph_raises_parity_error(gpu, prepared
 
 
 def test_the_residual_of_an_engine_is_compared_with_its_pixels(gpu, edge, tmp_path, monkeypatch):
-    from stubs import Context
+    from runtime_stubs import Context
 
     compiled, lines = compile_bundle(edge, folder=tmp_path / "compiled")
     assert compiled.card.evaluations[-1].metrics["engine_consistency_error_db"] <= 0.05
@@ -185,7 +185,7 @@ def test_the_residual_of_an_engine_is_compared_with_its_pixels(gpu, edge, tmp_pa
 
 
 def test_the_engine_of_a_network_with_references_is_checked_with_them(gpu, msrnet, tmp_path, monkeypatch):
-    from stubs import Context
+    from runtime_stubs import Context
 
     compiled, _ = compile_bundle(msrnet, folder=tmp_path / "compiled")
     assert compiled.card.evaluations[-1].metrics["psnr_db"] >= 50

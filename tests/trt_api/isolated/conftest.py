@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from facesr_edge.engines.bundle.bundle import REFERENCES, Bundle, write_bundle
+from facesr_edge.engines.tensorrt.loader import current_engine_info
+from facesr_edge.engines.tensorrt.options import CompileOptions
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -58,6 +60,20 @@ def build(trt, simulation, monkeypatch):
         return builder.compile_engine(bundle, functools.partial(static_graph, graph), *args, **options)
 
     return compile_engine
+
+
+@pytest.fixture
+def compiled(build, simulation, tmp_path):
+    """Compile a bundle; returns it with engine and `EngineInfo`."""
+
+    def compile_bundle(bundle, **options):
+        result = build(bundle, CompileOptions(**options))
+        recorded = {name: value for name, value in options.items() if name in ("version_compatible", "dla")}
+        info = replace(current_engine_info(bundle, simulation.gpu), **recorded)
+        contents = {"model.onnx": bundle.onnx.read_bytes(), **result.files}
+        return write_bundle(tmp_path / bundle.card.name, replace(bundle.card, engine=info), contents)
+
+    return compile_bundle
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,10 @@ from facesr_edge.engines.tensorrt.options import CompileOptions
 from facesr_edge.engines.tensorrt.session import TrtSession
 from facesr_edge.sdk.load import load_detector
 from facesr_edge.sdk.pipeline.references import build_library
+from runtime_stubs import Context
 from signatures import signatures
 from strict_mock import MockModule
-from stubs import RTX_ONLY, Context, Scenario, factories
+from stubs import RTX_ONLY, Scenario, factories
 
 LISTING = """Layers:
 Name: __myl_Cast_0, LayerType: kgen, Inputs: [ { Name: pixels, Datatype: UInt8, Format: (Linear) }], Constants: [], Out
