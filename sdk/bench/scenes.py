@@ -132,7 +132,7 @@ def make_scene(size: str, faces: int, portraits: Sequence[Portrait]) -> Scene:
         row, column = divmod(number, columns)
         left, top = (cell_width - len(image)) // 2, (cell_height - len(image)) // 2
         corners.append((column * cell_width + left, row * cell_height + top))
-    return Scene(size, _background(rng, width, height), tuple(pasted), tuple(corners), min(MAX_SHIFT, slack // 2))
+    return Scene(size, background(rng, width, height), tuple(pasted), tuple(corners), min(MAX_SHIFT, slack // 2))
 
 
 def _grid(width: int, height: int, faces: int) -> tuple[int, int]:
@@ -141,7 +141,7 @@ def _grid(width: int, height: int, faces: int) -> tuple[int, int]:
     return max(grids, key=lambda grid: min(width / grid[0], height / grid[1]))
 
 
-def _background(rng: np.random.Generator, width: int, height: int) -> NDArray[np.uint8]:
+def background(rng: np.random.Generator, width: int, height: int) -> NDArray[np.uint8]:
     """Random colors without sharp edges, similar to a camera frame out of focus."""
     shape = height // BACKGROUND_GRID + 2, width // BACKGROUND_GRID + 2, 3
     colors = rng.integers(60, 190, shape).astype(np.uint8)

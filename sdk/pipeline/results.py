@@ -43,6 +43,17 @@ class Face:
         """Ratio of the size of `pixels` to that of `original`."""
         return int(self.pixels.shape[0] // self.original.shape[0])
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without pixels; what is not finite, such as a consistency, is null."""
+        return {
+            "box_xyxy": [number(v, 2) for v in self.box_xyxy],
+            "score": number(self.score, 4),
+            "landmarks": [[number(v, 2) for v in point] for point in self.landmarks],
+            "window_xyxy": list(self.window_xyxy),
+            "scale": self.scale,
+            "consistency_db": number(self.consistency_db, 2),
+        }
+
 
 @dataclass(frozen=True)
 class DetectorUse:
@@ -55,6 +66,10 @@ class DetectorUse:
 
     kind: Literal["full", "tracked"]
     megapixels: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"kind": self.kind, "megapixels": round(self.megapixels, 3)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,27 +104,13 @@ class FrameResult:
             "name": self.source.name,
             "time_s": self.source.time_s,
             "damaged": self.source.damaged,
-            "faces": [
-                {
-                    "box_xyxy": [_number(v, 2) for v in face.box_xyxy],
-                    "score": _number(face.score, 4),
-                    "landmarks": [[_number(v, 2) for v in point] for point in face.landmarks],
-                    "window_xyxy": list(face.window_xyxy),
-                    "scale": face.scale,
-                    "consistency_db": _number(face.consistency_db, 2),
-                }
-                for face in self.faces
-            ],
-            "too_large": [[_number(v, 2) for v in box] for box in self.too_large.boxes_xyxy],
-            "detection": self.detection
-            and {
-                "kind": self.detection.kind,
-                "megapixels": round(self.detection.megapixels, 3),
-            },
+            "faces": [face.to_dict() for face in self.faces],
+            "too_large": [[number(v, 2) for v in box] for box in self.too_large.boxes_xyxy],
+            "detection": self.detection and self.detection.to_dict(),
             "timings_ms": {name: round(ms, 3) for name, ms in self.timings_ms.items()},
         }
 
 
-def _number(value: float, digits: int) -> float | None:
+def number(value: float, digits: int) -> float | None:
     """Rounded number for JSON; None if it is not finite."""
     return round(float(value), digits) if math.isfinite(value) else None

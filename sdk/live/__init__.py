@@ -1,0 +1,1 @@
+"""Live cameras: many streams, one budget, tracks."""

@@ -1,0 +1,1 @@
+"""The web page of a live run: composites, tracks, figures."""
