@@ -72,9 +72,18 @@ def window_for(box_xyxy: NDArray[np.float32], frame_wh: tuple[int, int], sides: 
     side = min((s for s in sides if s >= min_side), default=None)
     if side is None:
         return None
-    x = _start((left + right) / 2, side, frame_wh[0])
-    y = _start((top + bottom) / 2, side, frame_wh[1])
-    return Window(x, y, side)
+    return centered_window((left + right) / 2, (top + bottom) / 2, side, frame_wh)
+
+
+def centered_window(x: float, y: float, side: int, frame_wh: tuple[int, int]) -> Window:
+    """The window of a side around a point, shifted into the frame.
+
+    Args:
+        x, y: in frame pixels.
+        side: of the window, pixels.
+        frame_wh: width and height of the frame, pixels.
+    """
+    return Window(_start(x, side, frame_wh[0]), _start(y, side, frame_wh[1]), side)
 
 
 def _start(center: float, side: int, length: int) -> int:

@@ -62,12 +62,17 @@ class Sighting:
     lost: int
 
 
-def match(expected: NDArray[np.float32], detected: NDArray[np.float32]) -> list[tuple[int, int]]:
+def match(
+    expected: NDArray[np.float32],
+    detected: NDArray[np.float32],
+    max_distance: float | NDArray[np.float32] = MATCH_DISTANCE,
+) -> list[tuple[int, int]]:
     """Pair expected and detected boxes, nearest first; each box is in one pair at most.
 
     Args:
         expected: (N, 4) frame pixels.
         detected: (M, 4) frame pixels.
+        max_distance: between the centers of a pair, in sides of the expected box; one for all, or (N,).
 
     Returns:
         Index of the expected and of the detected box.
@@ -76,14 +81,17 @@ def match(expected: NDArray[np.float32], detected: NDArray[np.float32]) -> list[
     sides = [np.maximum((boxes[:, 2:] - boxes[:, :2]).max(1, initial=0), 1e-3) for boxes in (expected, detected)]
     distances = np.linalg.norm(centers[0][:, None] - centers[1][None], axis=2) / sides[0][:, None]  # (N, M)
     ratios = sides[1][None] / sides[0][:, None]
-    distances[(ratios > MATCH_SIZE) | (ratios < 1 / MATCH_SIZE)] = np.inf
+    far = distances > np.reshape(np.asarray(max_distance, np.float32), (-1, 1))
+    distances[far | (ratios > MATCH_SIZE) | (ratios < 1 / MATCH_SIZE)] = np.inf
     pairs: dict[int, int] = {}
+    taken: set[int] = set()
     for index in np.argsort(distances, axis=None, kind="stable"):
         i, j = divmod(int(index), len(detected))
-        if distances[i, j] > MATCH_DISTANCE:
+        if distances[i, j] == np.inf:
             break
-        if i not in pairs and j not in pairs.values():
+        if i not in pairs and j not in taken:
             pairs[i] = j
+            taken.add(j)
     return list(pairs.items())
 
 
