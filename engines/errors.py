@@ -3,7 +3,13 @@
 FacesrError
 ├── UsageError             invalid arguments or options (exit code 2)
 │   └── UnknownNameError   no model, network, engine or option of that name
-├── InputError             an image, video or folder cannot be read
+├── InputError             an image, video, folder or camera cannot be read
+│   ├── SourceAuthenticationError  a server refuses the user or the password (401, 403)
+│   ├── SourceNotFoundError        a server has no stream of that name (404)
+│   ├── SourceUnreachableError     no connection to a camera or server
+│   ├── SourceTimeoutError         a camera or server does not answer, or stopped sending
+│   ├── SourceBrokenError          a stream ended without notice, or cannot be decoded
+│   └── SourceClosedError          a source is used after it was closed
 ├── OutputError            a file cannot be written
 ├── BundleError            a bundle is incomplete, altered, or of an unknown format
 ├── EngineError            an engine cannot be loaded or run on this device
@@ -40,7 +46,31 @@ class UnknownNameError(UsageError):
 
 
 class InputError(FacesrError):
-    """An image, video or folder cannot be read."""
+    """An image, video, folder or camera cannot be read."""
+
+
+class SourceAuthenticationError(InputError):
+    """A server refuses the user or the password of a URL (401, 403)."""
+
+
+class SourceNotFoundError(InputError):
+    """A server has no stream of that name (404)."""
+
+
+class SourceUnreachableError(InputError):
+    """No connection to a camera or server: it is off, its address is wrong, or the network is down."""
+
+
+class SourceTimeoutError(InputError):
+    """A camera or server does not answer, or stopped sending."""
+
+
+class SourceBrokenError(InputError):
+    """A stream ended without notice, or cannot be decoded."""
+
+
+class SourceClosedError(InputError):
+    """A source is used after it was closed."""
 
 
 class OutputError(FacesrError):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
+
+Transport = Literal["auto", "tcp", "udp"]
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 _SECRET = re.compile(
@@ -30,6 +33,18 @@ def timeout_options(location: str, timeout_s: float) -> dict[str, str]:
     if not scheme.startswith("rtmp"):  # there "timeout" means: wait for an incoming connection
         options["timeout"] = microseconds
     return options
+
+
+def transport_options(location: str, transport: Transport) -> dict[str, str]:
+    """FFmpeg's options for the transport of RTSP.
+
+    Args:
+        location: URL; other protocols have no such option.
+        transport: tcp, udp; auto for TCP, and UDP where the server refuses it.
+    """
+    if not location.startswith("rtsp"):
+        return {}
+    return {"rtsp_flags": "prefer_tcp"} if transport == "auto" else {"rtsp_transport": transport}
 
 
 def masked(text: str) -> str:

@@ -46,6 +46,8 @@ class Frame:
             8 bits; else None.
         metadata: color profile and tags of an image.
         damaged: the decoder concealed damage in this frame, or in one that it was predicted from.
+        arrival_s: when a frame of a live source was decoded, in seconds of `time.monotonic`; else None.
+        clock_s: when the camera took the frame by its own clock, in seconds since 1970 (UTC); None if it does not tell.
 
     `alpha`, `deep`, `duration` and `metadata` pass the networks by: sinks write them with the composite.
 
@@ -64,6 +66,8 @@ class Frame:
     deep: NDArray[np.uint16] | None = None
     metadata: ImageMetadata | None = None
     damaged: bool = False
+    arrival_s: float | None = None
+    clock_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:

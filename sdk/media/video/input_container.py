@@ -11,8 +11,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from ....engines.errors import InputError
+from ..connection_errors import opening_error
 from ..reasons import error_reason
-from ..url import timeout_options
+from ..url import Transport, timeout_options, transport_options
 from .decoding import SOFTWARE, Decoding
 from .pipe import Pipe
 
@@ -21,7 +22,12 @@ _EXPECTED = "an image, a video, a camera or a URL"
 
 
 def open_container(
-    location: str | Pipe, name: str, timeout_s: float, input_format: str | None = None, decoding: Decoding = SOFTWARE
+    location: str | Pipe,
+    name: str,
+    timeout_s: float,
+    input_format: str | None = None,
+    decoding: Decoding = SOFTWARE,
+    transport: Transport = "auto",
 ) -> InputContainer:
     """Open a file, device or URL with FFmpeg.
 
@@ -31,20 +37,21 @@ def open_container(
         timeout_s: maximum wait for opening, and for each read, in seconds.
         input_format: FFmpeg input format; None to detect it.
         decoding: threads and hardware.
+        transport: of RTSP.
 
     Raises:
         InputError: it cannot be opened or decoded by the hardware, or is a text file, which FFmpeg would render as an
             image.
     """
     url = location if isinstance(location, str) else ""
-    options = timeout_options(url, timeout_s)
-    if url.startswith("rtsp"):
-        options["rtsp_flags"] = "prefer_tcp"
+    options = timeout_options(url, timeout_s) | transport_options(url, transport)
     try:
         container = av.open(location, "r", format=input_format, options=options, hwaccel=decoding.hardware())
     except RuntimeError as error:  # no stream that the hardware decodes
         raise InputError(f"{name} cannot be decoded by {decoding.device}: {error_reason(error)}; use auto") from None
     except (av.FFmpegError, OSError, ValueError) as error:  # not chained: FFmpeg's error has the URL with its password
+        if "://" in url or input_format is not None:
+            raise opening_error(name, error) from None
         raise InputError(f"{name} cannot be opened: {error_reason(error)}; expected {_EXPECTED}") from None
     if container.format.name == "tty":
         container.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from facesr_edge.engines.errors import InputError, UsageError
-from facesr_edge.sdk.media.live import LiveSource
+from facesr_edge.sdk.media.live.source import LiveSource
 from facesr_edge.sdk.media.sinks import open_sink
 from facesr_edge.sdk.media.sources import open_source
 from support.media import make_video, one_line, timestamps
@@ -87,7 +87,6 @@ def test_close_does_not_wait_for_a_blocked_reader(stream: bytes) -> None:
     start = time.monotonic()
     source.close()
     assert time.monotonic() - start < 1.5
-    assert list(source) == []
 
 
 def test_connection_error_masks_the_password() -> None:

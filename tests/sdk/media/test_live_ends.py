@@ -8,17 +8,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
 import pytest
-from facesr_edge.engines.errors import InputError
+from facesr_edge.engines.errors import InputError, SourceClosedError
 from facesr_edge.sdk.cli.main import main
-from facesr_edge.sdk.media.live import LiveSource
+from facesr_edge.sdk.media.live.source import LiveSource
 from facesr_edge.sdk.media.sources import Source, open_source
-from facesr_edge.sdk.media.video import input_container
 from support.media import encoded, make_video, one_line
 from support.servers import MJPEG_HEAD, TcpServer, multipart, rtsp_server
 
@@ -57,23 +56,11 @@ def error_after(source: Source, act: Callable[[], None], timeout_s: float = TIME
     return one_line(error)
 
 
-@contextmanager
-def transport(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[None]:
-    """Make RTSP use "tcp" or "udp"."""
-    options = input_container.timeout_options
-    with monkeypatch.context() as patch:
-        patch.setattr(input_container, "timeout_options", lambda *args: {**options(*args), "rtsp_transport": name})
-        yield
-
-
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("end", ["kill", "quit", "freeze"])
-def test_rtsp_server_that_dies_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, no_readers_left: None, protocol: str, end: str
-) -> None:
+def test_rtsp_server_that_dies_is_an_error(no_readers_left: None, protocol: Literal["tcp", "udp"], end: str) -> None:
     with rtsp_server() as server:
-        with transport(monkeypatch, protocol):
-            source = open_source(server.url, timeout_s=RTSP_TIMEOUT_S)
+        source = open_source(server.url, timeout_s=RTSP_TIMEOUT_S, transport=protocol)
         assert server.url in error_after(source, getattr(server, end), RTSP_TIMEOUT_S)
 
 
@@ -156,8 +143,10 @@ def test_closed_source_ends_its_iterators(stream: bytes) -> None:
     frames = iter(source)
     next(frames)
     source.close()
-    assert list(frames) == [] == list(source)
+    assert list(frames) == []
     assert not source.exhausted
+    with pytest.raises(SourceClosedError, match="camera is closed"):
+        iter(source)
 
 
 def test_frames_after_damage_are_flagged_until_the_next_key_frame(tmp_path: Path) -> None:

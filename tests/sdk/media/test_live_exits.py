@@ -73,7 +73,7 @@ def test_process_ends_cleanly_while_an_rtsp_server_is_stopped() -> None:
 def test_process_ends_cleanly_while_nobody_writes_to_a_pipe(tmp_path: Path) -> None:
     program = (
         "import os, sys\n"
-        "from facesr_edge.sdk.media.live import LiveSource\n"
+        "from facesr_edge.sdk.media.live.source import LiveSource\n"
         f"path = {str(tmp_path / 'pipe')!r}\n"
         "os.mkfifo(path)\n"
         "try: LiveSource(path, 'pipe', timeout_s=0.3)\n"

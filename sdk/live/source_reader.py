@@ -1,0 +1,103 @@
+"""A thread that reads frames from files, sources and iterables, with the hand-over and the facts of a live stream."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engines.errors import InputError, one_line
+from ..media.live.mailbox import Mailbox, nothing
+from ..media.live.reader import STOP_S
+from ..media.live.still import PictureWatch, pixel_rows
+from ..media.source_sink import Source
+from ..media.url import masked
+from ..pipeline.frame import Frame, bgr_from
+
+Frames = Iterable[Frame | NDArray[np.uint8]]
+
+
+class SourceReader:
+    """Reads frames in a thread until their end, or until it is stopped.
+
+    Args:
+        open_frames: called in the thread; returns the source or iterable, which this class closes.
+        name: name for messages, without credentials.
+        waits: see `Mailbox`.
+        deliver_damaged: give damaged frames to the consumer, instead of dropping them with the cause "damaged".
+        on_change: see `Mailbox`.
+
+    Attributes:
+        mailbox: frames and facts.
+    """
+
+    def __init__(
+        self,
+        open_frames: Callable[[], Frames],
+        name: str,
+        waits: bool,
+        deliver_damaged: bool,
+        on_change: Callable[[], None] = nothing,
+    ) -> None:
+        self.mailbox: Mailbox[Frame] = Mailbox(1, waits, on_change)
+        self._open, self._name, self._deliver_damaged = open_frames, name, deliver_damaged
+        self._watch = None if waits else PictureWatch()
+        self._source: Source | None = None
+        self._process = os.getpid()
+        self._thread = threading.Thread(target=self._run, name=f"reader of {name}", daemon=True)
+        self._thread.start()
+
+    def request_stop(self) -> None:
+        """Let the thread end after its current frame; takes no lock, so it may be called by the garbage collector."""
+        self.mailbox.closed = True
+
+    def stop(self) -> None:
+        """Stop now: a source that waits for its camera waits no longer."""
+        self.mailbox.close()
+        if self._source is not None:
+            self._source.close()
+
+    def join(self, timeout_s: float = STOP_S) -> None:
+        """Wait for the thread to end, at most `timeout_s` seconds; in a forked child there is none."""
+        if self._process == os.getpid() and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        error = None
+        try:
+            self._read(self._open())
+        except InputError as failure:
+            error = failure
+        except Exception as failure:  # of a user's iterable; reported by the state
+            error = InputError(f"{self._name} failed: {masked(one_line(failure)) or type(failure).__name__}")
+        self.mailbox.note(connected=False, ended=True, error=None if self.mailbox.closed else error)
+
+    def _read(self, frames: Frames) -> None:
+        self._source = source = frames if isinstance(frames, Source) else None
+        iterator, start_s = iter(frames), time.monotonic()
+        try:
+            self.mailbox.note(opened=True, opened_s=start_s, rate=source.rate if source else None)
+            for index, item in enumerate(iterator):
+                if self.mailbox.closed:
+                    return
+                self._put(item, index, start_s)
+                if source is not None:
+                    self.mailbox.facts.damaged_packets = source.damaged_packets
+        finally:
+            for owner in (iterator, source):
+                if close := getattr(owner, "close", None):
+                    close()
+
+    def _put(self, item: Frame | NDArray[np.uint8], index: int, start_s: float) -> None:
+        now_s = time.monotonic()
+        frame = item if isinstance(item, Frame) else Frame(bgr_from(item), index, now_s - start_s)
+        frame = frame if frame.arrival_s is not None else replace(frame, arrival_s=now_s)
+        height, width = frame.pixels.shape[:2]
+        same = self._watch is not None and self._watch.is_same(pixel_rows(frame.pixels))
+        drop = "damaged" if frame.damaged and not self._deliver_damaged else ""
+        self.mailbox.put(frame, now_s, (width, height), same, drop)

@@ -1,0 +1,1 @@
+"""Live streams: reading, reconnection and state."""

@@ -1,0 +1,191 @@
+"""`Camera`: frames of files and iterables, counts, states, closing."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from facesr_edge.engines.errors import UsageError
+from facesr_edge.sdk.live.camera import Camera, CameraOptions, CameraStatus
+from facesr_edge.sdk.media.sources import open_source
+from facesr_edge.sdk.pipeline.frame import Frame
+from support.media import make_video, pattern
+
+WAIT_S = 10.0
+
+
+def wait_for(happened: Callable[[], object], limit_s: float = WAIT_S) -> None:
+    end_s = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < end_s, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def frames_of(camera: Camera) -> list[Frame]:
+    """All frames until the camera has ended."""
+    frames = []
+
+    def ended() -> bool:
+        while (frame := camera.take()) is not None:
+            frames.append(frame)
+        return camera.status().state == "ended"
+
+    wait_for(ended)
+    return frames
+
+
+def balance(status: CameraStatus) -> int:
+    """Received frames that are neither taken nor dropped."""
+    return status.received - status.taken - sum(status.dropped.values())
+
+
+def moving(count: int, period_s: float = 0.0) -> Iterator[np.ndarray]:
+    for level in range(count):
+        yield pattern(level)
+        time.sleep(period_s)
+
+
+@pytest.mark.parametrize("kind", ["path", "text", "source"])
+def test_file_loses_no_frame(tmp_path: Path, kind: str) -> None:
+    path = make_video(tmp_path / "v.mp4", 20)
+    source = {"path": path, "text": str(path), "source": open_source(path)}[kind]
+    with Camera(source) as camera:
+        assert camera.waits
+        frames = frames_of(camera)
+        status = camera.status()
+    assert [frame.index for frame in frames] == list(range(20))
+    assert [frame.time_s for frame in frames] == pytest.approx([index / 25 for index in range(20)])
+    assert all(frame.arrival_s is not None for frame in frames)
+    assert (status.state, status.error, status.received, status.dropped) == ("ended", "", 20, {})
+    assert status.size_wh == (64, 48)
+
+
+def test_iterable_of_arrays_loses_no_frame() -> None:
+    with Camera(moving(30), name="mine") as camera:
+        frames = frames_of(camera)
+    assert [int(frame.pixels[20, 20, 1]) for frame in frames] == list(range(30))
+    times_s = [frame.time_s for frame in frames]
+    assert times_s == sorted(times_s)
+
+
+def test_newest_policy_drops_and_counts() -> None:
+    with Camera(moving(50, 0.01), CameraOptions(policy="newest")) as camera:
+        assert not camera.waits
+        frames = []
+        while camera.status().state != "ended":
+            if frame := camera.take():
+                frames.append(frame)
+            time.sleep(0.05)
+        status = camera.status()
+    indexes = [frame.index for frame in frames]
+    assert indexes == sorted(set(indexes))
+    assert indexes[-1] == 49
+    assert status.taken == len(frames) < 30
+    assert status.dropped["consumer"] == 50 - len(frames)
+    assert balance(status) == 0
+
+
+def test_error_of_an_iterable_is_the_status() -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield pattern()
+        raise ValueError("no more at rtsp://me:secret@host/")
+
+    with Camera(broken(), name="mine") as camera:
+        assert len(frames_of(camera)) == 1
+        error = camera.status().error
+    assert error.startswith("mine failed: ")
+    assert "secret" not in error
+
+
+def test_error_of_a_file_is_the_status(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(b"")
+    with Camera(tmp_path / "v.mp4") as camera:
+        assert frames_of(camera) == []
+        assert "is empty" in camera.status().error
+
+
+def test_close_wakes_a_reader_that_waits_for_its_consumer() -> None:
+    released = threading.Event()
+
+    def frames() -> Iterator[np.ndarray]:
+        try:
+            while True:
+                yield pattern()
+        finally:
+            released.set()
+
+    camera = Camera(frames())
+    wait_for(lambda: camera.status().received)
+    start_s = time.monotonic()
+    camera.close()
+    camera.close()
+    assert time.monotonic() - start_s < 1
+    assert released.is_set()
+    assert camera.take() is None
+    status = camera.status()
+    assert status.state == "ended"
+    assert balance(status) == 0
+
+
+def test_cameras_that_are_not_closed_leave_no_threads(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    cameras = [Camera(moving(1000)), Camera(make_video(tmp_path / "v.mp4", 50)), Camera("rtsp://127.0.0.1:9/")]
+    while not all(camera.status().received or camera.status().error for camera in cameras):
+        time.sleep(0.01)
+    assert len(set(threading.enumerate()) - before) == 3
+    del cameras
+    gc.collect()
+    wait_for(lambda: not set(threading.enumerate()) - before)
+
+
+def test_still_pictures_and_silence_are_frozen() -> None:
+    go_on = threading.Event()
+
+    def frames() -> Iterator[np.ndarray]:
+        for level in range(10):
+            yield pattern(level)
+            time.sleep(0.01)
+        for _ in range(40):
+            yield pattern(9)
+            time.sleep(0.02)
+        yield pattern(100)
+        go_on.wait(WAIT_S)
+
+    with Camera(frames(), CameraOptions(policy="newest", stall_s=0.3, frozen_s=0.3)) as camera:
+        seen = []
+
+        def saw(*states: str) -> bool:
+            state = camera.status().state
+            seen.extend([state] if state != (seen or [""])[-1] else [])
+            return tuple(seen[-len(states) :]) == states
+
+        wait_for(lambda: saw("live", "frozen", "live", "frozen"))
+        age_s = camera.status().newest_age_s
+        assert age_s is not None
+        assert age_s > 0.3
+        go_on.set()
+
+
+@pytest.mark.parametrize("wrong", [5.0, None, np.zeros((4, 4, 3), np.uint8)])
+def test_other_sources_are_refused(wrong: object) -> None:
+    with pytest.raises(UsageError, match="iterable of frames"):
+        Camera(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options", [{"stall_s": 0}, {"timeout_s": -1}, {"policy": "oldest"}, {"transport": "http"}], ids=str
+)
+def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=next(iter(options))):
+        CameraOptions(**options)  # type: ignore[arg-type]
+
+
+def test_frames_of_the_wrong_type_end_the_camera() -> None:
+    with Camera([np.zeros((4, 4), np.float32)]) as camera:  # type: ignore[list-item]
+        frames_of(camera)
+        assert "expected uint8" in camera.status().error
