@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .engines.bundle.card import Card
     from .engines.errors import FacesrError, InputError, OutputError, UsageError
     from .engines.postprocess import Detection, Detections
+    from .sdk.live.camera import Camera, CameraOptions, CameraStatus
+    from .sdk.live.live import Live, live
+    from .sdk.live.observer import Cycle, Observer
+    from .sdk.live.results import LiveFace, LiveResult, SkippedFace
     from .sdk.load import load, load_detector
     from .sdk.media.encode_options import EncodeOptions
     from .sdk.media.sinks import open_sink
@@ -35,7 +39,11 @@ __version__ = "0.1.0"
 _MODULES = {
     # public name -> module that defines it
     "Bundle": "engines.bundle.bundle",
+    "Camera": "sdk.live.camera",
+    "CameraOptions": "sdk.live.camera",
+    "CameraStatus": "sdk.live.camera",
     "Card": "engines.bundle.card",
+    "Cycle": "sdk.live.observer",
     "DEFAULT_MODEL": "zoo.catalogue",
     "Detection": "engines.postprocess",
     "Detections": "engines.postprocess",
@@ -47,13 +55,19 @@ _MODULES = {
     "Frame": "sdk.pipeline.frame",
     "FrameResult": "sdk.pipeline.results",
     "InputError": "engines.errors",
+    "Live": "sdk.live.live",
+    "LiveFace": "sdk.live.results",
+    "LiveResult": "sdk.live.results",
+    "Observer": "sdk.live.observer",
     "OutputError": "engines.errors",
     "Pipeline": "sdk.pipeline.pipeline",
     "Run": "sdk.pipeline.run",
     "RunSummary": "sdk.pipeline.summary",
     "Sink": "sdk.media.source_sink",
+    "SkippedFace": "sdk.live.results",
     "Source": "sdk.media.source_sink",
     "UsageError": "engines.errors",
+    "live": "sdk.live.live",
     "load": "sdk.load",
     "load_detector": "sdk.load",
     "open_bundle": "engines.bundle.bundle",
@@ -65,7 +79,11 @@ _MODULES = {
 __all__ = [
     "DEFAULT_MODEL",
     "Bundle",
+    "Camera",
+    "CameraOptions",
+    "CameraStatus",
     "Card",
+    "Cycle",
     "Detection",
     "Detections",
     "Detector",
@@ -76,14 +94,20 @@ __all__ = [
     "Frame",
     "FrameResult",
     "InputError",
+    "Live",
+    "LiveFace",
+    "LiveResult",
+    "Observer",
     "OutputError",
     "Pipeline",
     "Run",
     "RunSummary",
     "Sink",
+    "SkippedFace",
     "Source",
     "UsageError",
     "__version__",
+    "live",
     "load",
     "load_detector",
     "open_bundle",

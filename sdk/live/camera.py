@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from ...engines.errors import UsageError, one_line
 from ..media.live.connection import LiveInput
-from ..media.live.mailbox import Mailbox, nothing
+from ..media.live.mailbox import Listener, Mailbox, nothing
 from ..media.live.reader import STOP_S, LiveFrame, LiveReader
 from ..media.live.reconnect import Reconnect
 from ..media.live.source import frame_from
@@ -144,10 +144,10 @@ class Camera:
     def __init__(
         self,
         source: str | int | os.PathLike[str] | Frames,
-        options: CameraOptions = CameraOptions(),  # noqa: B008 (frozen)
+        options: CameraOptions = CameraOptions(),
         *,
         name: str | None = None,
-        on_change: Callable[[], None] = nothing,
+        on_change: Listener = nothing,
     ) -> None:
         if not isinstance(source, str | int | os.PathLike | Iterable) or isinstance(source, np.ndarray):
             raise UsageError(f"expected a URL, camera, file, Source or iterable of frames, got {type(source).__name__}")
@@ -219,11 +219,19 @@ class Camera:
                 size_wh=facts.size_wh,
             )
 
+    def listen(self, on_change: Listener) -> None:
+        """Call a function, as `on_change`, from now on."""
+        self._reader.mailbox.listen(on_change)
+
+    def request_stop(self) -> None:
+        """Stop reading without waiting for it."""
+        for reader in self._readers:
+            reader.stop()
+
     def close(self) -> None:
         """Stop reading; returns within 0.5 s even if the reader is blocked, which then ends at its own timeout."""
         end_s = time.monotonic() + STOP_S
-        for reader in self._readers:
-            reader.stop()
+        self.request_stop()
         for reader in self._readers:
             reader.join(max(0.0, end_s - time.monotonic()))
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.errors import InputError, one_line
-from ..media.live.mailbox import Mailbox, nothing
+from ..media.live.mailbox import Listener, Mailbox, nothing
 from ..media.live.reader import STOP_S
 from ..media.live.still import PictureWatch, pixel_rows
 from ..media.source_sink import Source
@@ -42,7 +42,7 @@ class SourceReader:
         name: str,
         waits: bool,
         deliver_damaged: bool,
-        on_change: Callable[[], None] = nothing,
+        on_change: Listener = nothing,
     ) -> None:
         self.mailbox: Mailbox[Frame] = Mailbox(1, waits, on_change)
         self._open, self._name, self._deliver_damaged = open_frames, name, deliver_damaged

@@ -61,7 +61,7 @@ class Track:
         velocity_xy: (2,) float32 pixels per second.
         velocity_variance: of each component, in sides²/s².
         window: of the crop; None if the face is too large.
-        missed: number of frames in a row in which the face was searched, but not found.
+        frames_missed: number of frames in a row in which the face was searched, but not found.
         detected: whether it was found in this frame; else the box is expected.
         first_s, last_s: times of its first and its last detection, seconds.
         frames: number of frames in which it was detected.
@@ -74,7 +74,7 @@ class Track:
     velocity_xy: NDArray[np.float32]
     velocity_variance: float
     window: Window | None
-    missed: int
+    frames_missed: int
     detected: bool
     first_s: float
     last_s: float
@@ -129,8 +129,8 @@ def track_next(
     pairs = dict(match(_boxes(known), detections.boxes_xyxy, _max_distances(known, time_s)))
     following = [_found(known[i], detections[j], time_s) for i, j in pairs.items()]
     for track in (known[i] for i in range(len(known)) if i not in pairs):
-        if track.id and track.missed < options.max_missed:
-            following.append(replace(track, missed=track.missed + 1))
+        if track.id and track.frames_missed < options.max_missed:
+            following.append(replace(track, frames_missed=track.frames_missed + 1))
         else:
             ended += (track.id,)
     new = set(range(len(detections))) - set(pairs.values())
@@ -205,7 +205,7 @@ def _found(track: Track, detection: Detection, time_s: float) -> Track:
         score=detection.score,
         velocity_xy=velocity,
         velocity_variance=variance,
-        missed=0,
+        frames_missed=0,
         detected=True,
         last_s=time_s,
         frames=track.frames + 1,
@@ -222,7 +222,7 @@ def _started(detection: Detection, time_s: float) -> Track:
         velocity_xy=np.zeros(2, np.float32),
         velocity_variance=START_SPEED**2,
         window=None,
-        missed=0,
+        frames_missed=0,
         detected=True,
         first_s=time_s,
         last_s=time_s,

@@ -18,7 +18,11 @@ _MAX_ARRIVALS = 1000
 _POLL_S = 0.1  # a reader that is stopped by the garbage collector, which may not notify it, sees it by then
 
 
-def nothing() -> None:
+Listener = Callable[[float | None], None]
+"""Called with the arrival of a frame in seconds of `time.monotonic`, or with None after another change."""
+
+
+def nothing(arrival_s: float | None) -> None:
     """Do nothing: the listener of a stream that nobody listens to."""
 
 
@@ -85,7 +89,7 @@ class Mailbox(Generic[Item]):
         closed: nobody takes frames any more.
     """
 
-    def __init__(self, keep: int = 1, waits: bool = False, on_change: Callable[[], None] = nothing) -> None:
+    def __init__(self, keep: int = 1, waits: bool = False, on_change: Listener = nothing) -> None:
         self.changed = threading.Condition()
         self.facts = Facts()
         self.closed = False
@@ -116,7 +120,7 @@ class Mailbox(Generic[Item]):
             else:
                 self._append(item)
             self.changed.notify_all()
-        self._on_change()
+        self._on_change(arrival_s)
 
     def _append(self, item: Item) -> None:
         while self._waits and len(self._newest) == self._keep and not self.closed:
@@ -152,7 +156,11 @@ class Mailbox(Generic[Item]):
             for name, value in facts.items():
                 setattr(self.facts, name, value)
             self.changed.notify_all()
-        self._on_change()
+        self._on_change(None)
+
+    def listen(self, on_change: Listener) -> None:
+        """Call another function from now on."""
+        self._on_change = on_change
 
     def close(self) -> None:
         """Drop the frames that wait, and all that come."""

@@ -9,7 +9,6 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakSet
 
@@ -21,7 +20,7 @@ from ..fork import keep_in_child
 from ..reasons import error_reason
 from .clock import StreamClock
 from .connection import Decoded, LiveConnection, LiveInput
-from .mailbox import Mailbox, nothing
+from .mailbox import Listener, Mailbox, nothing
 from .reconnect import Reconnect, is_fatal
 from .still import PictureWatch, plane_rows
 
@@ -71,7 +70,7 @@ class LiveReader:
         waits: bool = False,
         reconnect: Reconnect | None = None,
         deliver_damaged: bool = True,
-        on_change: Callable[[], None] = nothing,
+        on_change: Listener = nothing,
     ) -> None:
         self.mailbox: Mailbox[LiveFrame] = Mailbox(keep, waits, on_change)
         self._source, self._reconnect, self._deliver_damaged = source, reconnect, deliver_damaged

@@ -60,7 +60,7 @@ def test_a_face_that_is_not_found_keeps_its_track_for_five_frames_and_ends_once(
     found = follow([*walk, *[faces()] * 5, faces((100 + 4 * 15, 100, 30, 0.9))])
     assert ids(found) == [(1,)] * 16 and not any(state.ended for state in found)
     hidden = found[12].tracks[0]
-    assert not hidden.detected and hidden.missed == 3
+    assert not hidden.detected and hidden.frames_missed == 3
     assert hidden.box_xyxy[0] == pytest.approx(85 + 4 * 12, abs=0.5)
     assert hidden.landmarks[0, 0] == pytest.approx(100 + 4 * 12, abs=0.5)
     lost = follow([*walk, *[faces()] * 8])
@@ -87,7 +87,7 @@ def test_predicted_frames_move_the_face_and_count_no_miss():
     states = follow([*walk, *[None] * 8, faces((100 + 8 * 16, 100, 30, 0.9))])
     assert set(ids(states)) == {(1,)}
     predicted = states[14].tracks[0]
-    assert not predicted.detected and predicted.missed == 0 and predicted.frames == 8
+    assert not predicted.detected and predicted.frames_missed == 0 and predicted.frames == 8
     assert predicted.box_xyxy[0] == pytest.approx(85 + 8 * 14, abs=2)
     assert predicted.last_s == states[7].time_s
 

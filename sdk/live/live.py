@@ -1,0 +1,259 @@
+"""`live`: face super-resolution of many cameras within a time budget."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ...engines.errors import EngineError, InputError, UsageError
+from ...engines.session import Session
+from ...zoo import catalogue
+from ..checked_session import open_checked_session
+from ..load import load
+from ..media.source_sink import Source
+from ..pipeline.frame import Frame
+from ..pipeline.pipeline import Pipeline
+from ..pipeline.redetect import DetectEvery
+from ..pipeline.stages import CpuStages
+from ..pipeline.stream_detector import StreamDetector
+from .camera import Camera, CameraOptions
+from .observer import Observer
+from .results import LiveResult
+from .scheduler import Budget, Scheduler
+from .stream import Stream
+from .turn import Networks, Turn
+
+BUDGET_MS = 100.0
+SMALL_MODEL = "edge-nano-x4-camera"
+STOP_S = 0.9
+"""Maximum wait for the turn that runs while a run is closed."""
+
+OneSource = str | int | Path | Source | Camera | Iterable[Frame]
+Sources = OneSource | Sequence[OneSource] | Mapping[str, OneSource]
+
+
+class Live(Iterator[LiveResult], AsyncIterator[LiveResult]):
+    """Results of all cameras, as they are ready; an iterator, an async iterator and a context manager.
+
+    At most one result of each camera waits for the consumer: a slow consumer of a camera gets the newest, one of a file
+    gets all. Sinks and other observers get every result, whatever the consumer does.
+
+    Thread-safe: several threads may iterate, each result goes to one of them, and any thread may close it. It belongs
+    to the process that made it: after `os.fork` the child has to make its own, and it cannot be pickled.
+
+    Attributes:
+        cameras: in the order of the sources.
+        card: of the network.
+        budget_ms: see `live`.
+    """
+
+    def __init__(
+        self, cameras: Sequence[Camera], pipeline: Pipeline, networks: Networks, scheduler: Scheduler, budget: Budget
+    ) -> None:
+        self.cameras, self.card, self.budget_ms = tuple(cameras), pipeline.card, budget.age_ms
+        self._pipeline, self._networks, self._scheduler = pipeline, networks, scheduler
+        self._process = os.getpid()
+        self._release = weakref.finalize(self, _release, self.cameras, scheduler, pipeline, networks)
+        scheduler.start()
+
+    def __next__(self) -> LiveResult:
+        """The next result.
+
+        Raises:
+            InputError: all cameras have ended, and one because of an error.
+            EngineError: an engine failed, or the run belongs to another process.
+        """
+        self._check_process()
+        result = self._scheduler.outbox.get()
+        return self._end(StopIteration) if result is None else result
+
+    def __iter__(self) -> Live:
+        return self
+
+    def __aiter__(self) -> Live:
+        return self
+
+    async def __anext__(self) -> LiveResult:
+        """See `__next__`; waits in a thread, so that the event loop goes on."""
+        self._check_process()
+        while (result := await asyncio.to_thread(self._scheduler.outbox.get, 0.2)) is None:
+            if self._scheduler.outbox.closed:
+                return self._end(StopAsyncIteration)
+        return result
+
+    def run(self, callback: Callable[[LiveResult], None] = lambda result: None) -> None:
+        """Call a function with each result until all cameras have ended or `close` is called; see `__next__`."""
+        for result in self:
+            callback(result)
+
+    @property
+    def last_turn_s(self) -> float:
+        """When the scheduler last finished a turn or found no new frame, on the clock of `time.monotonic`."""
+        return self._scheduler.last_turn_s
+
+    @property
+    def costs_ms(self) -> dict[str, float]:
+        """Measured milliseconds of each kind of work, by its name and the size of the crop or frame."""
+        return self._scheduler.costs_ms
+
+    def close(self) -> None:
+        """Stop cameras, scheduler and engines, within 1 s from any state; results that wait are discarded. Idempotent,
+        and may be called from any thread."""
+        if os.getpid() == self._process:
+            self._release()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise EngineError("the live run belongs to the process that made it; call live() in this process")
+
+    def _end(self, end: type[Exception]) -> NoReturn:
+        error = self._scheduler.error
+        if error is not None:
+            raise error
+        if self._release.alive:
+            statuses = [camera.status() for camera in self.cameras]
+            failed = [f"{status.name}: {status.error}" for status in statuses if status.error]
+            if failed and len(failed) == len(statuses):
+                raise InputError("; ".join(failed))
+        raise end
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("a live run cannot be pickled; call live() in the other process")
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _release(cameras: Sequence[Camera], scheduler: Scheduler, pipeline: Pipeline, networks: Networks) -> None:
+    """Stop everything at once, then wait for it."""
+    end_s = time.monotonic() + STOP_S
+    scheduler.request_stop()
+    scheduler.outbox.close(discard=True)
+    for camera in cameras:
+        camera.request_stop()
+    scheduler.join(end_s - time.monotonic())
+    for camera in cameras:
+        camera.close()
+    pipeline.close()
+    if networks.small:
+        networks.small.close()
+
+
+def live(
+    sources: Sources,
+    *,
+    budget_ms: float = BUDGET_MS,
+    fps: float | None = None,
+    model: str | Path = catalogue.DEFAULT_MODEL,
+    small_model: str | Path | None = SMALL_MODEL,
+    outscale: int = 2,
+    detect_every: DetectEvery = "auto",
+    camera: CameraOptions = CameraOptions(),  # noqa: B008 (frozen)
+    observers: Sequence[Observer] = (),
+    **settings: Any,
+) -> Live:
+    """Upscale the faces of many cameras, each result within a time budget.
+
+    The faces of all cameras are followed, ranked and upscaled together. What does not fit into the budget is taken from
+    the track's last output, done by a smaller network, enlarged by bicubic interpolation or skipped; each face says
+    which, and why. The newest frame of each camera counts: older ones that were not taken in time are dropped and
+    counted. Files and other finite sources are read frame by frame, nothing is dropped.
+
+    Args:
+        sources: one source or several, or names with their sources: anything that `open_source` takes, a `Source`, a
+            `Camera`, or an iterable of frames.
+        budget_ms: from the arrival of a frame to its result, milliseconds.
+        fps: maximum frames per second of each camera; None for all of them.
+        model: see `load`.
+        small_model: for faces that do not fit into the budget, of the same scale; None for none. One of another scale
+            is left out if it is the default.
+        outscale: ratio of a composite's size to the frame's, 1 to 4.
+        detect_every: see `load`.
+        camera: of all sources that are not a `Camera`.
+        observers: get all results: sinks, metrics and recorders.
+        settings: further arguments of `load`: engine, detector, threads, precision, report.
+
+    Returns:
+        The running results.
+
+    Raises:
+        UsageError: no source, the same name twice, or an invalid budget.
+        UnknownNameError, BundleError, EngineError: as `load`.
+    """
+    budget, named = _budget(budget_ms, fps), _named(sources)
+    pipeline = load(model, outscale=outscale, composite=False, **settings)
+    cameras: list[Camera] = []
+    try:
+        networks = Networks(pipeline.session, _small(small_model, pipeline, settings))
+        cameras += [_camera(name, source, camera) for name, source in named]
+        _check_names(cameras)
+        stages = CpuStages(pipeline.session, pipeline.detector, 1)
+        sides = pipeline.session.io_spec.crop_sizes
+        streams = [Stream(one, StreamDetector(stages, pipeline.detector, detect_every), sides) for one in cameras]
+        scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
+    except BaseException:
+        for one in cameras:
+            one.close()
+        pipeline.close()
+        raise
+    for one in cameras:
+        one.listen(partial(scheduler.heard, one.name))
+    return Live(cameras, pipeline, networks, scheduler, budget)
+
+
+def _budget(budget_ms: float, fps: float | None) -> Budget:
+    if not budget_ms > 0:
+        raise UsageError(f"budget_ms is {budget_ms}, expected milliseconds above 0")
+    if fps is not None and not fps > 0:
+        raise UsageError(f"fps is {fps}, expected frames per second above 0")
+    return Budget(budget_ms, 1 / fps if fps else 0.0)
+
+
+def _named(sources: Sources) -> list[tuple[str | None, OneSource]]:
+    if isinstance(sources, Mapping):
+        named: list[tuple[str | None, OneSource]] = list(sources.items())
+    elif isinstance(sources, (list, tuple)) and not any(isinstance(one, (Frame, np.ndarray)) for one in sources):
+        named = [(None, source) for source in sources]
+    else:
+        named = [(None, sources)]  # type: ignore[list-item]
+    if not named:
+        raise UsageError("expected at least one source, got none; give a URL, a file or a camera number")
+    return named
+
+
+def _camera(name: str | None, source: OneSource, options: CameraOptions) -> Camera:
+    return source if isinstance(source, Camera) else Camera(source, options, name=name)
+
+
+def _check_names(cameras: Sequence[Camera]) -> None:
+    names = [camera.name for camera in cameras]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"{', '.join(twice)} is given twice; give each source a name: live({{'door': …, 'hall': …}})")
+
+
+def _small(model: str | Path | None, pipeline: Pipeline, settings: dict[str, Any]) -> Session | None:
+    """Session of the smaller network; None without one."""
+    if model is None:
+        return None
+    bundle, io_spec = catalogue.find(model), pipeline.session.io_spec
+    own = bundle.card.io_spec
+    if own.scale != io_spec.scale or not set(io_spec.crop_sizes) <= set(own.crop_sizes):
+        if model == SMALL_MODEL:
+            return None
+        raise UsageError(
+            f"expected a small_model of x{io_spec.scale} for the crop sizes of {pipeline.card.name}, "
+            f"got {bundle.card.name} of x{own.scale}; choose another, or small_model=None"
+        )
+    defaults = {"engine": "auto", "threads": 0, "precision": "auto", "report": lambda line: None}
+    return open_checked_session(bundle, **{name: settings.get(name, value) for name, value in defaults.items()})

@@ -1,0 +1,166 @@
+"""The plan of one turn: which faces the network upscales in the time that is left, and what happens to the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from .results import Treatment
+
+REUSE_LEVELS = 3.0
+"""Largest change of a face, see `reuse.Alignment`, up to which its last output is moved instead of computed again: the
+output then differs from that of the network by 42 dB."""
+MAX_LEVELS = 8.0
+"""The same for a face that does not fit into the budget: with more, the moved detail is that of another expression."""
+REFRESH_S = 1.0
+"""Time after which an unchanged face is upscaled again."""
+GROWN = 1.25
+"""Growth of a face after which it is upscaled again: the camera shows more of it."""
+SHARPER = 1.5
+"""The same for its sharpness."""
+NEW, UNCERTAIN, SMALL, CLOSER, CLEARER, CHANGED, OLD = 1000.0, 800.0, 700.0, 600.0, 500.0, 400.0, 200.0
+"""Ranks of the reasons for the network, highest first."""
+WAITING_RANK = 100.0
+"""Rank that a face gains in each second in which the network did not upscale it, so that none waits forever."""
+
+Work = Literal["network", "small network", "reuse", "bicubic"]
+
+
+class Estimates(Protocol):
+    """Milliseconds of one face of a crop size by kind of work, see `Costs`."""
+
+    def __getitem__(self, work: tuple[Work, int], /) -> float: ...
+
+
+@dataclass(frozen=True)
+class Need:
+    """A face of this turn, and what is kept of it.
+
+    Args:
+        side: of its crop, pixels.
+        change: since the network upscaled it, gray levels; inf if it cannot be found in the new crop; None if the
+            network never did.
+        age_s: time since then.
+        growth: ratio of its size to that of then.
+        sharpness: the same of its sharpness.
+        by_small: the smaller network upscaled it, not the network.
+    """
+
+    side: int
+    change: float | None = None
+    age_s: float = 0.0
+    growth: float = 1.0
+    sharpness: float = 1.0
+    by_small: bool = False
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the last output can be moved at all."""
+        return self.change is not None and self.change <= MAX_LEVELS
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What happens to a face.
+
+    Args:
+        treatment: or "skipped".
+        reason: in words.
+    """
+
+    treatment: Treatment | Literal["skipped"]
+    reason: str
+
+
+def plan(needs: Sequence[Need], left_ms: float, costs: Estimates, small: bool) -> list[Choice]:
+    """Choose what happens to each face of a turn.
+
+    Every face gets the cheapest treatment first: its last output moved, or bicubic interpolation. Then, by rank, those
+    that need the network get it, or the smaller network, as long as the time suffices.
+
+    Args:
+        needs: the faces of all cameras.
+        left_ms: time that is left; inf without a limit.
+        costs: of one face.
+        small: whether there is a smaller network.
+
+    Returns:
+        One choice for each face, in order.
+    """
+    wishes = [_wish(need) for need in needs]
+    cheap: list[Work] = ["reuse" if need.reusable else "bicubic" for need in needs]
+    cheap_ms = [costs[work, need.side] for work, need in zip(cheap, needs, strict=True)]
+    order = sorted(range(len(needs)), key=lambda n: -wishes[n][0])
+    choices: dict[int, Choice] = {}
+    while order and sum(cheap_ms[n] for n in order) > left_ms:
+        last = order.pop()
+        choices[last] = Choice("skipped", f"over budget: {_left(left_ms)} for {len(needs)} faces")
+    left_ms -= sum(cheap_ms[n] for n in order)
+    networks: tuple[Work, ...] = ("network", "small network") if small else ("network",)
+    for n in order:
+        rank, reason = wishes[n]
+        need = needs[n]
+        if not rank:
+            choices[n] = Choice("reused", reason)
+            continue
+        for work in networks:
+            extra_ms = costs[work, need.side] - cheap_ms[n]
+            if extra_ms <= left_ms:
+                left_ms -= extra_ms
+                why = reason if work == "network" else _over_budget(reason, need, left_ms + extra_ms, costs)
+                choices[n] = Choice("network" if work == "network" else "small network", why)
+                break
+        else:
+            treatment: Treatment = "reused" if need.reusable else "bicubic"
+            choices[n] = Choice(treatment, _over_budget(reason, need, left_ms, costs))
+    return [choices[n] for n in range(len(needs))]
+
+
+def _wish(need: Need) -> tuple[float, str]:
+    """Rank and reason for the network; rank 0 with the reason for reuse."""
+    waiting = WAITING_RANK * need.age_s
+    if need.change is None:
+        return NEW + need.side, "new track"
+    if math.isinf(need.change):
+        return UNCERTAIN + waiting, "not found at its last place"
+    if need.by_small:
+        return SMALL + waiting, "so far by the small network"
+    if need.growth >= GROWN:
+        return CLOSER + waiting, f"grown by {need.growth - 1:.0%}"
+    if need.sharpness >= SHARPER:
+        return CLEARER + waiting, f"sharper by {need.sharpness - 1:.0%}"
+    if need.change > REUSE_LEVELS:
+        return CHANGED + need.change + waiting, f"changed by {need.change:.1f} gray levels"
+    if need.age_s >= REFRESH_S:
+        return OLD + waiting, f"refreshed after {need.age_s:.1f} s"
+    return 0.0, f"changed by {need.change:.1f} gray levels in {need.age_s:.2f} s"
+
+
+def _over_budget(reason: str, need: Need, left_ms: float, costs: Estimates) -> str:
+    return f"over budget ({reason}): {_left(left_ms)}, the network needs {costs['network', need.side]:.1f} ms"
+
+
+def _left(left_ms: float) -> str:
+    return f"{max(0.0, left_ms):.1f} ms left"
+
+
+def due_for_detection(waiting_s: Sequence[float], costs_ms: Sequence[float], left_ms: float) -> list[int]:
+    """Frames of a turn in which the detector runs; the faces of the others are expected where they move to.
+
+    Args:
+        waiting_s: time since the last detection of each camera, inf before the first one.
+        costs_ms: expected time of the detector in each frame.
+        left_ms: time for all of them.
+
+    Returns:
+        Indices of the frames, longest waiting first; at least one if there is any.
+    """
+    due: list[int] = []
+    for n in sorted(range(len(waiting_s)), key=lambda n: -waiting_s[n]):
+        if due and costs_ms[n] > left_ms:
+            continue
+        left_ms -= costs_ms[n]
+        due.append(n)
+    return due

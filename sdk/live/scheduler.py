@@ -1,0 +1,186 @@
+"""The thread of a live run: takes the newest frames of all cameras, turn by turn, until they have ended."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...engines.errors import one_line
+from .camera import CameraStatus
+from .observer import Cycle, Observer
+from .outbox import Outbox
+from .results import LiveResult
+from .stream import Stream
+from .turn import Turn, Work
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 0.1
+"""Maximum wait for a frame before the states of the cameras are looked at."""
+TURN_SHARE = 0.5
+"""Maximum share of the budget for one turn: a frame that comes just after a turn has begun waits for its end, and then
+takes a turn itself."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Time limits of a run.
+
+    Args:
+        age_ms: from the arrival of a frame to its result.
+        interval_s: minimum time between two frames of a camera, seconds; 0 for every frame.
+    """
+
+    age_ms: float
+    interval_s: float = 0.0
+
+    def deadline_s(self, works: Sequence[Work], now_s: float) -> float:
+        """When the results of a turn should be ready; inf if all frames come from sources that wait."""
+        if all(work.stream.camera.waits for work in works):
+            return math.inf
+        arrivals_s = (work.frame.arrival_s or now_s for work in works if not work.stream.camera.waits)
+        return min(min(arrivals_s) + self.age_ms / 1e3, now_s + TURN_SHARE * self.age_ms / 1e3)
+
+
+class Scheduler:
+    """Runs the turns in a thread, which ends with the cameras, at an error or when it is stopped.
+
+    Args:
+        streams: of the cameras.
+        turn: processes the frames.
+        budget: time limits.
+        observers: get results, turns and states; an error of an observer is logged and ends its reports.
+
+    Attributes:
+        outbox: results for the consumer; closed at the end.
+        error: that ended the run; None otherwise.
+        wake: notifies the thread that a frame came or a state changed.
+        last_turn_s: end of the last turn, or of the last look at the cameras, on the clock of `time.monotonic`.
+    """
+
+    def __init__(self, streams: Sequence[Stream], turn: Turn, budget: Budget, observers: Sequence[Observer]) -> None:
+        self.outbox, self.wake = Outbox(), threading.Event()
+        self.error: BaseException | None = None
+        self.last_turn_s = time.monotonic()
+        self._streams, self._turn, self._budget = tuple(streams), turn, budget
+        self._observers = list(observers)
+        self._stopped = False
+        self._states: dict[str, str] = {}
+        self._taken_s: dict[str, float] = {}
+        # A daemon thread: an engine that does not return must not delay process exit.
+        self._thread = threading.Thread(target=self._run, name="live scheduler", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def request_stop(self) -> None:
+        """Let the thread end after its turn; takes no lock, so it may be called by the garbage collector."""
+        self._stopped = True
+        self.wake.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end of the thread."""
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def heard(self, camera: str, arrival_s: float | None) -> None:
+        """A frame of a camera was decoded, or its state may have changed; called in the thread that reads it."""
+        if arrival_s is not None:
+            for observer in list(self._observers):
+                self._report(observer, "arrived", camera, arrival_s)
+        self.wake.set()
+
+    @property
+    def costs_ms(self) -> dict[str, float]:
+        """See `Costs.to_dict`."""
+        return self._turn.costs.to_dict()
+
+    def _run(self) -> None:
+        try:
+            self._turn.measure()
+            while not self._stopped:
+                self.wake.wait(IDLE_S)
+                self.wake.clear()
+                ended = self._look()
+                works = self._take()
+                if works:
+                    self._process(works)
+                    self.wake.set()  # frames may have come meanwhile
+                elif ended:
+                    break
+                self.last_turn_s = time.monotonic()
+        except BaseException as error:  # raised in the consumer's thread
+            self.error = error
+        finally:
+            for observer in list(self._observers):
+                self._report(observer, "close")
+            self.outbox.close()
+
+    def _look(self) -> bool:
+        """Report changed states. Returns whether all cameras have ended."""
+        statuses = [stream.camera.status() for stream in self._streams]
+        for status in statuses:
+            if self._states.get(status.name) != status.state:
+                self._states[status.name] = status.state
+                _log(status)
+                for observer in list(self._observers):
+                    self._report(observer, "changed", status)
+        return all(status.state == "ended" for status in statuses)
+
+    def _take(self) -> list[Work]:
+        """The newest frame of each camera whose turn it is."""
+        works = []
+        for stream in self._streams:
+            camera, now_s = stream.camera, time.monotonic()
+            early = now_s - self._taken_s.get(camera.name, -math.inf) < self._budget.interval_s
+            if early or (camera.waits and not self.outbox.has_room(camera.name)):
+                continue
+            if (frame := camera.take()) is not None:
+                self._taken_s[camera.name] = now_s
+                works.append(Work(stream, frame, now_s))
+        return works
+
+    def _process(self, works: list[Work]) -> None:
+        start_s = time.monotonic()
+        deadline_s = self._budget.deadline_s(works, start_s)
+        results = self._turn(works, deadline_s)
+        cycle = _cycle(results, start_s, deadline_s)
+        for observer in list(self._observers):
+            for result in results:
+                self._report(observer, "done", result)
+            self._report(observer, "cycled", cycle)
+        for result in results:
+            self.outbox.put(result)
+
+    def _report(self, observer: Observer, event: str, *arguments: object) -> None:
+        """Call a method of an observer, which must not end the run."""
+        try:
+            getattr(observer, event)(*arguments)
+        except Exception as error:
+            logger.exception("%s failed and gets no more reports: %s", type(observer).__name__, one_line(error))
+            if observer in self._observers:
+                self._observers.remove(observer)
+
+
+def _cycle(results: Sequence[LiveResult], start_s: float, deadline_s: float) -> Cycle:
+    faces = Counter(str(face.treatment) for result in results for face in result.faces)
+    faces["skipped"] += sum(len(result.skipped) for result in results)
+    stages_ms = dict.fromkeys(("detect", "crop"), 0.0)
+    for result in results:
+        for name in stages_ms:
+            stages_ms[name] += result.timings_ms.get(name, 0.0)
+    stages_ms["upscale"] = results[0].timings_ms.get("upscale", 0.0) if results else 0.0
+    names = tuple(result.camera for result in results)
+    budget_ms = 1e3 * (deadline_s - start_s)
+    return Cycle(start_s, time.monotonic(), names, dict(faces), stages_ms, budget_ms)
+
+
+def _log(status: CameraStatus) -> None:
+    level = logging.WARNING if status.error or status.state in ("frozen", "offline") else logging.INFO
+    logger.log(level, "camera %s is %s%s", status.name, status.state, f": {status.error}" if status.error else "")

@@ -1,0 +1,245 @@
+"""One turn of the scheduler: the newest frames of several cameras in, a result for each out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engines.padding import copy_window
+from ...engines.session import Session
+from ..pipeline.crop import Window
+from ..pipeline.frame import Frame
+from ..pipeline.results import DetectorUse
+from ..pipeline.upscale import psnr_db
+from ..profiling.timing import Span, Stopwatch
+from .costs import Costs
+from .results import FrameTimes, LiveFace, LiveResult, SkippedFace
+from .reuse import Alignment, align, keep, reused
+from .schedule import Choice, Need, due_for_detection, plan
+from .stream import Stream
+from .tracker import Track
+from .usability import usability
+
+DETECT_SHARE = 0.5
+"""Share of a turn's time for detection, if that does not suffice for every frame."""
+MARGIN = 0.85
+"""Share of the time to the deadline that is planned for: estimates are means, and the machine has other work."""
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """The engines of a run.
+
+    Args:
+        session: super-resolution.
+        small: a smaller network of the same scale; None for none.
+    """
+
+    session: Session
+    small: Session | None = None
+
+    @property
+    def scale(self) -> int:
+        """Ratio of output to input."""
+        return self.session.io_spec.scale
+
+
+@dataclass(eq=False)
+class Work:
+    """A frame in a turn."""
+
+    stream: Stream
+    frame: Frame
+    taken_s: float
+    timer: Stopwatch = field(default_factory=Stopwatch)
+    detection: DetectorUse | None = None
+    faces: list[LiveFace] = field(default_factory=list)
+    skipped: list[SkippedFace] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """A face in a turn."""
+
+    work: Work
+    track: Track
+    window: Window
+    crop: NDArray[np.uint8]
+    alignment: Alignment | None
+    need: Need
+
+
+class Turn:
+    """Runs turns with the engines; used by the scheduler's thread only.
+
+    Args:
+        networks: engines of the run.
+        outscale: ratio of a composite's size to the frame's.
+
+    Attributes:
+        costs: of the work so far.
+    """
+
+    def __init__(self, networks: Networks, outscale: int) -> None:
+        self._networks, self._outscale = networks, outscale
+        self.costs = Costs()
+
+    def measure(self) -> None:
+        """Run every crop size of the engines, and note what it costs."""
+        engines = {"network": self._networks.session, "small network": self._networks.small}
+        for name, session in engines.items():
+            for side in session.io_spec.crop_sizes if session else ():
+                batch = np.zeros((1, side, side, 3), np.uint8)
+                assert session
+                session.infer_batches([batch])  # prepares the graph
+                with self._measured(name, side):
+                    session.infer_batches([batch])
+
+    def __call__(self, works: Sequence[Work], deadline_s: float) -> list[LiveResult]:
+        """Process one frame of each of several cameras.
+
+        Args:
+            works: the frames.
+            deadline_s: time at which the results should be ready, on the clock of `time.monotonic`; inf for none.
+        """
+        self._detect(works, deadline_s)
+        items = [item for work in works for item in self._items(work)]
+        left_ms = MARGIN * 1e3 * (deadline_s - time.monotonic())
+        choices = plan([item.need for item in items], left_ms, self.costs, self._networks.small is not None)
+        self._upscale(items, choices)
+        done_s, clock_s = time.monotonic(), time.time()
+        return [self._result(work, done_s, clock_s) for work in works]
+
+    def _detect(self, works: Sequence[Work], deadline_s: float) -> None:
+        left_ms = DETECT_SHARE * MARGIN * 1e3 * (deadline_s - time.monotonic())
+        costs = [self.costs["detect", work.frame.pixels.shape] for work in works]
+        due = set(due_for_detection([work.stream.waiting_s(work.frame) for work in works], costs, left_ms))
+        for n, work in enumerate(works):
+            if n not in due:
+                work.stream.predict(work.frame)
+                continue
+            start = time.perf_counter()
+            with work.timer.stage("detect"):
+                work.detection = work.stream.detect(work.frame, work.timer)
+            self.costs.add(("detect", work.frame.pixels.shape), 1e3 * (time.perf_counter() - start))
+
+    def _items(self, work: Work) -> Iterator[Item]:
+        """Crops of the faces of a frame, compared with what is kept of them."""
+        with work.timer.stage("crop"):
+            for track in work.stream.tracks:
+                if track.window is None:
+                    work.skipped.append(SkippedFace(track.id, track.box_xyxy, "too large"))
+                    continue
+                crop = np.empty((track.window.side, track.window.side, 3), np.uint8)
+                copy_window(work.frame.pixels, track.window.x, track.window.y, crop)
+                yield self._item(work, track, track.window, crop)
+
+    def _item(self, work: Work, track: Track, window: Window, crop: NDArray[np.uint8]) -> Item:
+        kept = work.stream.kept.get(track.id)
+        if kept is None:
+            return Item(work, track, window, crop, None, Need(window.side))
+        alignment = align(kept, crop, track.box_xyxy, window)
+        growth = track.side / kept.face_px
+        age_s = max(0.0, work.frame.time_s - kept.time_s)
+        need = Need(window.side, alignment.change, age_s, growth, by_small=kept.by_small)
+        return Item(work, track, window, crop, alignment, need)
+
+    def _upscale(self, items: Sequence[Item], choices: Sequence[Choice]) -> None:
+        start_ns = time.perf_counter_ns()
+        groups: dict[tuple[str, int], list[int]] = {}
+        for n, (item, choice) in enumerate(zip(items, choices, strict=True)):
+            groups.setdefault((choice.treatment, item.window.side), []).append(n)
+        for (treatment, side), members in groups.items():
+            group = [items[n] for n in members]
+            if treatment == "skipped":
+                for n in members:
+                    item = items[n]
+                    item.work.skipped.append(SkippedFace(item.track.id, item.track.box_xyxy, choices[n].reason))
+                continue
+            with self._measured("reuse" if treatment == "reused" else treatment, side, len(group)):
+                outputs = self._outputs(treatment, group)
+            for n, (pixels, consistency_db) in zip(members, outputs, strict=True):
+                items[n].work.faces.append(_face(items[n], choices[n], pixels, consistency_db))
+        span = Span("upscale", start_ns, time.perf_counter_ns() - start_ns)
+        for work in {id(item.work): item.work for item in items}.values():
+            work.timer.spans.append(span)
+
+    def _outputs(self, treatment: str, items: Sequence[Item]) -> list[tuple[NDArray[np.uint8], float]]:
+        """Pixels and consistency of faces of one crop size."""
+        if treatment == "reused":
+            return [(_reused(item), math.nan) for item in items]
+        if treatment == "bicubic":
+            size = (self._networks.scale * items[0].window.side,) * 2
+            return [(_bicubic(item.crop, size), math.nan) for item in items]
+        session = self._networks.session if treatment == "network" else self._networks.small
+        assert session is not None
+        output = session.infer_batches([np.stack([item.crop for item in items])])[0]
+        decibels = np.full(len(items), np.nan) if output.residual is None else psnr_db(output.residual)
+        for item, pixels in zip(items, output.tensor, strict=True):
+            _keep(item, pixels, treatment == "small network")
+        return [(pixels, float(value)) for pixels, value in zip(output.tensor, decibels, strict=True)]
+
+    @contextmanager
+    def _measured(self, work: str, side: int, count: int = 1) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.costs.add((work, side), 1e3 * (time.perf_counter() - start), count)
+
+    def _result(self, work: Work, done_s: float, done_clock_s: float) -> LiveResult:
+        frame, stream = work.frame, work.stream
+        dropped = sum(stream.camera.status().dropped.values())
+        new_drops, stream.dropped = dropped - stream.dropped, dropped
+        arrival_s = work.taken_s if frame.arrival_s is None else frame.arrival_s
+        return LiveResult(
+            stream.camera.name,
+            frame,
+            tuple(sorted(work.faces, key=lambda face: face.track_id)),
+            tuple(work.skipped),
+            stream.ended,
+            work.detection,
+            FrameTimes(arrival_s, work.taken_s, done_s, frame.clock_s, done_clock_s),
+            tuple(work.timer.spans),
+            new_drops,
+            self._outscale,
+        )
+
+
+def _face(item: Item, choice: Choice, pixels: NDArray[np.uint8], consistency_db: float) -> LiveFace:
+    track = item.track
+    assert choice.treatment != "skipped"
+    return LiveFace(
+        track.box_xyxy,
+        track.score,
+        track.landmarks,
+        item.window.xyxy,
+        item.crop,
+        pixels,
+        consistency_db,
+        track.id,
+        choice.treatment,
+        choice.reason,
+        track.detected,
+        usability(item.crop, track.box_xyxy, track.landmarks, item.window, track.score),
+    )
+
+
+def _keep(item: Item, pixels: NDArray[np.uint8], by_small: bool) -> None:
+    """Keep the network's output for later frames of the track."""
+    kept = keep(item.crop, pixels, item.track.box_xyxy, item.window, item.work.frame.time_s, by_small)
+    item.work.stream.kept[item.track.id] = kept
+
+
+def _reused(item: Item) -> NDArray[np.uint8]:
+    assert item.alignment is not None
+    return reused(item.work.stream.kept[item.track.id], item.crop, item.alignment)
+
+
+def _bicubic(crop: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC), np.uint8)
