@@ -220,7 +220,7 @@ class Camera:
             )
 
     def listen(self, on_change: Listener) -> None:
-        """Call a function, as `on_change`, from now on."""
+        """Call a function, as `on_change`, from now on, and at once for the frames that have come lately."""
         self._reader.mailbox.listen(on_change)
 
     def request_stop(self) -> None:

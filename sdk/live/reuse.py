@@ -51,7 +51,7 @@ class Kept:
         steepest: (6, PATCH·PATCH) float32, weighted derivatives of the patch by the parameters of the motion.
         inverse: (6, 6) inverse of their products.
         time_s: presentation time of the frame.
-        face_px: longer side of the face box, frame pixels.
+        box_xyxy: (4,) float32, of the face in its frame, frame pixels.
         by_small: the smaller network upscaled it.
     """
 
@@ -63,8 +63,13 @@ class Kept:
     steepest: NDArray[np.float32]
     inverse: Matrix
     time_s: float
-    face_px: float
+    box_xyxy: NDArray[np.float32]
     by_small: bool = False
+
+    @property
+    def face_px(self) -> float:
+        """Longer side of the face box, frame pixels."""
+        return float((self.box_xyxy[2:] - self.box_xyxy[:2]).max())
 
 
 class Alignment(NamedTuple):
@@ -107,9 +112,8 @@ def keep(
     products += np.eye(6) * (DAMPING * np.trace(products) / 6 + 1e-9)
     enlarged = cv2.resize(crop, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     detail = np.asarray(cv2.subtract(pixels, enlarged, dtype=cv2.CV_32F), np.float32)
-    face_px = float((box_xyxy[2:] - box_xyxy[:2]).max())
     inverse = np.linalg.inv(products)
-    return Kept(window, pixels, detail, from_patch, patch.ravel(), steepest, inverse, time_s, face_px, by_small)
+    return Kept(window, pixels, detail, from_patch, patch.ravel(), steepest, inverse, time_s, box_xyxy, by_small)
 
 
 def align(kept: Kept, crop: NDArray[np.uint8], box_xyxy: NDArray[np.float32], window: Window) -> Alignment:
@@ -140,6 +144,21 @@ def align(kept: Kept, crop: NDArray[np.uint8], box_xyxy: NDArray[np.float32], wi
     change = float(np.sqrt(weights @ (smooth * smooth)))
     to_kept = _compose(kept.from_patch, _inverse(to_crop))
     return Alignment(to_kept, change, _is_still(kept, to_kept, window) and change < STILL_LEVELS)
+
+
+def aligned_box(kept: Kept, alignment: Alignment, window: Window) -> NDArray[np.float32]:
+    """Face box in the frame of the new crop, (4,) frame pixels.
+
+    Args:
+        kept: of the track.
+        alignment: in the new crop.
+        window: of the new crop.
+    """
+    to_new = _inverse(alignment.to_kept)
+    size = (kept.box_xyxy[2:] - kept.box_xyxy[:2]) * np.float32(np.sqrt(abs(np.linalg.det(to_new[:, :2]))))
+    center = (kept.box_xyxy[:2] + kept.box_xyxy[2:]) / 2 - (kept.window.x + 0.5, kept.window.y + 0.5)
+    moved = to_new[:, :2] @ center + to_new[:, 2] + (window.x + 0.5, window.y + 0.5)
+    return np.concatenate((moved - size / 2, moved + size / 2)).astype(np.float32)
 
 
 def reused(kept: Kept, crop: NDArray[np.uint8], alignment: Alignment) -> NDArray[np.uint8]:

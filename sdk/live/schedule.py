@@ -20,6 +20,9 @@ GROWN = 1.25
 """Growth of a face after which it is upscaled again: the camera shows more of it."""
 SHARPER = 1.5
 """The same for its sharpness."""
+DETECT_S = 0.09
+"""Minimum time between two detections of a camera, seconds: in between, faces are followed by the alignment of their
+pixels, which takes a tenth of the time."""
 NEW, UNCERTAIN, SMALL, CLOSER, CLEARER, CHANGED, OLD = 1000.0, 800.0, 700.0, 600.0, 500.0, 400.0, 200.0
 """Ranks of the reasons for the network, highest first."""
 WAITING_RANK = 100.0
@@ -146,21 +149,22 @@ def _left(left_ms: float) -> str:
     return f"{max(0.0, left_ms):.1f} ms left"
 
 
-def due_for_detection(waiting_s: Sequence[float], costs_ms: Sequence[float], left_ms: float) -> list[int]:
-    """Frames of a turn in which the detector runs; the faces of the others are expected where they move to.
+def due_for_detection(
+    waiting_s: Sequence[float], costs_ms: Sequence[float], credit_ms: float
+) -> tuple[list[int], float]:
+    """Frames of a turn in which the detector runs; in the others the faces are followed from their last place.
 
     Args:
-        waiting_s: time since the last detection of each camera, inf before the first one.
+        waiting_s: time since the last detection of each camera; inf if it has to run.
         costs_ms: expected time of the detector in each frame.
-        left_ms: time for all of them.
+        credit_ms: time for all of them, with what was saved in earlier turns.
 
     Returns:
-        Indices of the frames, longest waiting first; at least one if there is any.
+        Indices of the frames, longest waiting first; and the credit that is left, at most for one detection.
     """
     due: list[int] = []
     for n in sorted(range(len(waiting_s)), key=lambda n: -waiting_s[n]):
-        if due and costs_ms[n] > left_ms:
-            continue
-        left_ms -= costs_ms[n]
-        due.append(n)
-    return due
+        if waiting_s[n] >= DETECT_S and costs_ms[n] <= credit_ms:
+            credit_ms -= costs_ms[n]
+            due.append(n)
+    return due, min(credit_ms, max(costs_ms, default=0.0))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...engines.postprocess import Detections
 from ..pipeline.frame import Frame
@@ -11,7 +15,7 @@ from ..pipeline.stream_detector import StreamDetector
 from ..profiling.timing import Stopwatch
 from .camera import Camera
 from .reuse import Kept
-from .tracker import Track, TrackerState, predict, track_next
+from .tracker import Track, TrackerState, corrected, predict, track_next
 
 
 class Stream:
@@ -30,7 +34,7 @@ class Stream:
     def __init__(self, camera: Camera, detector: StreamDetector, sides: tuple[int, ...]) -> None:
         self.camera, self.kept, self.dropped = camera, dict[int, Kept](), 0
         self._detector, self._sides = detector, sides
-        self._state, self._detected_s = TrackerState(), -math.inf
+        self._state, self._detected_s, self._uncertain = TrackerState(), -math.inf, True
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -43,19 +47,35 @@ class Stream:
         return self._state.ended
 
     def waiting_s(self, frame: Frame) -> float:
-        """Time since the last detection."""
-        return max(0.0, frame.time_s - self._detected_s)
+        """Time since the last detection; inf if the place of a face is uncertain since then."""
+        return math.inf if self._uncertain else max(0.0, frame.time_s - self._detected_s)
 
     def detect(self, frame: Frame, timer: Stopwatch) -> DetectorUse:
         """Detect in the next frame, and continue the tracks."""
         _, detections, use = self._detector(frame, timer)
-        self._detected_s = frame.time_s
+        self._detected_s, self._uncertain = frame.time_s, False
         self._follow(frame, detections)
         return use
 
     def predict(self, frame: Frame) -> None:
         """Continue the tracks without a detection."""
         self._follow(frame, None)
+
+    def correct(self, track: Track, box_xyxy: NDArray[np.float32] | None, frame: Frame) -> Track:
+        """Correct the place of a face in a frame without a detection.
+
+        Args:
+            track: of this frame.
+            box_xyxy: (4,) where the face was found; None if it was not found.
+            frame: this frame.
+        """
+        if box_xyxy is None:
+            self._uncertain = True
+            return track
+        better = corrected(track, box_xyxy, frame.time_s)
+        tracks = tuple(better if one is track else one for one in self._state.tracks)
+        self._state = replace(self._state, tracks=tracks)
+        return better
 
     def _follow(self, frame: Frame, detections: Detections | None) -> None:
         size_wh = frame.pixels.shape[1], frame.pixels.shape[0]

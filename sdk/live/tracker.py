@@ -149,6 +149,19 @@ def predict(state: TrackerState, time_s: float, frame_wh: tuple[int, int], sides
     return _state(state, known, ended, time_s, frame_wh, sides)
 
 
+def corrected(track: Track, box_xyxy: NDArray[np.float32], time_s: float) -> Track:
+    """A track in a frame in which nothing was detected, but its face was found by other means.
+
+    Args:
+        track: as `predict` expects it.
+        box_xyxy: (4,) where the face is, frame pixels.
+        time_s: of the frame, seconds.
+    """
+    shift = (box_xyxy[:2] + box_xyxy[2:] - track.box_xyxy[:2] - track.box_xyxy[2:]) / 2
+    found = _found(track, Detection(box_xyxy, track.score, np.asarray(track.landmarks + shift, np.float32)), time_s)
+    return replace(found, frames_missed=track.frames_missed, detected=False, frames=track.frames)
+
+
 def _expected(state: TrackerState, time_s: float, frame_wh: tuple[int, int]) -> tuple[list[Track], tuple[int, ...]]:
     """Tracks and candidates at their expected positions; and the ids of those that are not searched any more."""
     elapsed = 0.0 if state.time_s is None else max(0.0, time_s - state.time_s)

@@ -21,14 +21,14 @@ from ..pipeline.upscale import psnr_db
 from ..profiling.timing import Span, Stopwatch
 from .costs import Costs
 from .results import FrameTimes, LiveFace, LiveResult, SkippedFace
-from .reuse import Alignment, align, keep, reused
-from .schedule import Choice, Need, due_for_detection, plan
+from .reuse import Alignment, align, aligned_box, keep, reused
+from .schedule import MAX_LEVELS, Choice, Need, due_for_detection, plan
 from .stream import Stream
 from .tracker import Track
 from .usability import usability
 
-DETECT_SHARE = 0.5
-"""Share of a turn's time for detection, if that does not suffice for every frame."""
+DETECT_SHARE = 0.4
+"""Share of the time for detection, if that does not suffice for every frame that is due."""
 MARGIN = 0.85
 """Share of the time to the deadline that is planned for: estimates are means, and the machine has other work."""
 
@@ -89,7 +89,7 @@ class Turn:
 
     def __init__(self, networks: Networks, outscale: int) -> None:
         self._networks, self._outscale = networks, outscale
-        self.costs = Costs()
+        self.costs, self._credit_ms = Costs(), 0.0
 
     def measure(self) -> None:
         """Run every crop size of the engines, and note what it costs."""
@@ -118,9 +118,10 @@ class Turn:
         return [self._result(work, done_s, clock_s) for work in works]
 
     def _detect(self, works: Sequence[Work], deadline_s: float) -> None:
-        left_ms = DETECT_SHARE * MARGIN * 1e3 * (deadline_s - time.monotonic())
+        self._credit_ms += DETECT_SHARE * MARGIN * 1e3 * max(0.0, deadline_s - time.monotonic())
         costs = [self.costs["detect", work.frame.pixels.shape] for work in works]
-        due = set(due_for_detection([work.stream.waiting_s(work.frame) for work in works], costs, left_ms))
+        waiting_s = [work.stream.waiting_s(work.frame) for work in works]
+        due, self._credit_ms = due_for_detection(waiting_s, costs, self._credit_ms)
         for n, work in enumerate(works):
             if n not in due:
                 work.stream.predict(work.frame)
@@ -146,6 +147,9 @@ class Turn:
         if kept is None:
             return Item(work, track, window, crop, None, Need(window.side))
         alignment = align(kept, crop, track.box_xyxy, window)
+        if work.detection is None:
+            found = aligned_box(kept, alignment, window) if alignment.change <= MAX_LEVELS else None
+            track = work.stream.correct(track, found, work.frame)
         growth = track.side / kept.face_px
         age_s = max(0.0, work.frame.time_s - kept.time_s)
         need = Need(window.side, alignment.change, age_s, growth, by_small=kept.by_small)

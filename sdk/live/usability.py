@@ -53,5 +53,7 @@ def usability(
         score: of the detector, 0..1.
     """
     side_px, brightness = float((box_xyxy[2:] - box_xyxy[:2]).max()), float(crop.mean())
-    verdict: UsabilityVerdict = "too small" if side_px < MIN_SIDE_PX else "too dark" if brightness < MIN_BRIGHTNESS else "ok"
+    verdict: UsabilityVerdict = (
+        "too small" if side_px < MIN_SIDE_PX else "too dark" if brightness < MIN_BRIGHTNESS else "ok"
+    )
     return Usability(verdict, round(side_px, 1), round(brightness, 1))

@@ -107,7 +107,7 @@ class Mailbox(Generic[Item]):
             drop: cause why the consumer does not get it; "" if it does.
         """
         with self.changed:
-            facts = self.facts
+            facts, on_change = self.facts, self._on_change
             facts.reconnects += not facts.connected and facts.received > 0
             facts.connected, facts.error, facts.size_wh = True, None, size_wh
             facts.received += 1
@@ -120,7 +120,7 @@ class Mailbox(Generic[Item]):
             else:
                 self._append(item)
             self.changed.notify_all()
-        self._on_change(arrival_s)
+        on_change(arrival_s)
 
     def _append(self, item: Item) -> None:
         while self._waits and len(self._newest) == self._keep and not self.closed:
@@ -159,8 +159,11 @@ class Mailbox(Generic[Item]):
         self._on_change(None)
 
     def listen(self, on_change: Listener) -> None:
-        """Call another function from now on."""
-        self._on_change = on_change
+        """Call another function from now on, and at once for the frames that have come lately."""
+        with self.changed:
+            earlier, self._on_change = tuple(self.facts.arrivals_s), on_change
+        for arrival_s in earlier:
+            on_change(arrival_s)
 
     def close(self) -> None:
         """Drop the frames that wait, and all that come."""

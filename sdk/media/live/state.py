@@ -25,12 +25,12 @@ def live_state(facts: Facts, now_s: float, stall_s: float, frozen_s: float) -> L
         offline: there is no connection; the reader tries to connect again.
         ended: no further frame will come: the source has ended, its error is fatal, or it was closed.
     """
-    if facts.ended and not facts.waiting:
-        return "ended"
+    if facts.ended:
+        return "live" if facts.waiting else "ended"
     if not facts.connected:
         return "offline" if facts.error or facts.received else "connecting"
-    if facts.arrived_s is not None and now_s - facts.arrived_s > stall_s and not facts.ended:
+    if facts.arrived_s is not None and now_s - facts.arrived_s > stall_s:
         return "frozen"
-    if facts.changed_s is not None and now_s - facts.changed_s > frozen_s and not facts.ended:
+    if facts.changed_s is not None and now_s - facts.changed_s > frozen_s:
         return "frozen"
     return "live"
