@@ -81,7 +81,7 @@ def _in_picture(box_xyxy: NDArray[np.float32], picture: NDArray[np.uint8], outsc
 
 def _line(picture: NDArray[np.uint8]) -> int:
     """Width of a line, pixels."""
-    return max(1, round(picture.shape[0] / 400))
+    return max(1, round(len(picture) / 400))
 
 
 def _box(picture: NDArray[np.uint8], box: Box, color: Color, dashed: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pipeline.boxes import Boxes, WithBoxes
 from ..pipeline.frame import Frame
 from ..pipeline.paste import enlarge, paste
 from ..pipeline.results import DetectorUse, Face, number
@@ -53,17 +54,19 @@ class SkippedFace:
     Args:
         track_id: of the face in its camera.
         box_xyxy: (4,) float32 frame pixels.
+        score: of the last detection, 0..1.
         reason: in words, e.g. "too large".
     """
 
     track_id: int
     box_xyxy: NDArray[np.float32]
+    score: float
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         box = [number(v, 2) for v in self.box_xyxy]
-        return {"track_id": self.track_id, "box_xyxy": box, "reason": self.reason}
+        return {"track_id": self.track_id, "box_xyxy": box, "score": number(self.score, 4), "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class FrameTimes:
 
 
 @dataclass(frozen=True, eq=False)
-class LiveResult:
+class LiveResult(WithBoxes):
     """Results of one frame of one camera.
 
     Args:
@@ -141,6 +144,11 @@ class LiveResult:
         composite = enlarge(self.source.pixels, self.outscale)
         paste(composite, self.faces, self.outscale)
         return composite
+
+    @property
+    def boxes(self) -> Boxes:
+        """Of all faces, those that were not upscaled last."""
+        return Boxes.of([*self.faces, *self.skipped], tracked=True)
 
     @cached_property
     def timings_ms(self) -> dict[str, float]:

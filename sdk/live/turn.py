@@ -136,7 +136,7 @@ class Turn:
         with work.timer.stage("crop"):
             for track in work.stream.tracks:
                 if track.window is None:
-                    work.skipped.append(SkippedFace(track.id, track.box_xyxy, "too large"))
+                    work.skipped.append(SkippedFace(track.id, track.box_xyxy, track.score, "too large"))
                     continue
                 crop = np.empty((track.window.side, track.window.side, 3), np.uint8)
                 copy_window(work.frame.pixels, track.window.x, track.window.y, crop)
@@ -165,7 +165,8 @@ class Turn:
             if treatment == "skipped":
                 for n in members:
                     item = items[n]
-                    item.work.skipped.append(SkippedFace(item.track.id, item.track.box_xyxy, choices[n].reason))
+                    skipped = SkippedFace(item.track.id, item.track.box_xyxy, item.track.score, choices[n].reason)
+                    item.work.skipped.append(skipped)
                 continue
             with self._measured("reuse" if treatment == "reused" else treatment, side, len(group)):
                 outputs = self._outputs(treatment, group)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..pipeline.crop import Window
 from ..pipeline.results import number
 
-Verdict = Literal["ok", "too small", "too dark", "too blurred", "profile"]
+UsabilityVerdict = Literal["ok", "too small", "too dark", "too blurred", "profile"]
 
 MIN_SIDE = 32
 """Pixels: 22x28 px crops in a gallery match everybody; from 32 on less than one pair in ten."""
@@ -57,7 +57,7 @@ class Usability:
         score: 0..1, for the best shot of a track.
     """
 
-    verdict: Verdict
+    verdict: UsabilityVerdict
     side_px: float
     sharpness: float
     brightness: float
@@ -113,7 +113,7 @@ def _inside(left: float, top: float, right: float, bottom: float, side: int) -> 
     return (slice(y0, y1), slice(x0, x1)), min(max(width, 0) * max(height, 0) / area, 1)
 
 
-def _verdict(side: float, sharp: float, bright: float, yaw: float) -> Verdict:
+def _verdict(side: float, sharp: float, bright: float, yaw: float) -> UsabilityVerdict:
     if side < MIN_SIDE:
         return "too small"
     if bright < MIN_BRIGHTNESS:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...engines.postprocess import Detections
 from ..profiling.timing import Span, milliseconds
+from .boxes import Boxes, WithBoxes
 from .frame import Frame
 
 
@@ -73,7 +74,7 @@ class DetectorUse:
 
 
 @dataclass(frozen=True, eq=False)
-class FrameResult:
+class FrameResult(WithBoxes):
     """Results of one frame.
 
     Args:
@@ -96,6 +97,11 @@ class FrameResult:
     def timings_ms(self) -> dict[str, float]:
         """Stage -> milliseconds, with "total"; parts of a stage as "stage.part"."""
         return milliseconds(self.spans)
+
+    @property
+    def boxes(self) -> Boxes:
+        """Of all faces, those that are too large last."""
+        return Boxes.of([*self.faces, *self.too_large])
 
     def to_dict(self) -> dict[str, Any]:
         """Faces and timings for JSON, without pixels; what is not finite, such as a consistency, is null."""

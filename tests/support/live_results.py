@@ -47,4 +47,4 @@ def live_result(*faces, camera="door", index=0, ended=(), size_wh=(320, 180), ou
 
 
 def skipped_face(track_id=9, box=(200, 40, 300, 160), reason="too large"):
-    return SkippedFace(track_id, np.array(box, np.float32), reason)
+    return SkippedFace(track_id, np.array(box, np.float32), 0.8, reason)
