@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 def check_threads(threads: int) -> None:
     """Raise a UsageError unless 0 <= threads <= `MAX_THREADS`: each takes memory as soon as a session is loaded."""
-    if not 0 <= threads <= MAX_THREADS:
-        raise UsageError(f"expected 0 (one per core) to {MAX_THREADS} threads, got {threads}")
+    if not isinstance(threads, int) or not 0 <= threads <= MAX_THREADS:
+        raise UsageError(f"expected 0 (one per core) to {MAX_THREADS} threads, got {threads!r}")
 
 
 def split_batch(count: int, batches: tuple[int, ...]) -> list[int]:

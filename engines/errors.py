@@ -40,7 +40,7 @@ class UnknownNameError(UsageError):
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name.lower(), names, n=1)
+        close = difflib.get_close_matches(str(name).lower(), names, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         super().__init__(f"unknown {what} '{name}'; {hint}known: {', '.join(names)}")
 

@@ -10,7 +10,7 @@ from threading import Lock
 
 import numpy as np
 
-from .batching import shapes_of
+from .batching import check_threads, shapes_of
 from .bundle.bundle import Bundle
 from .errors import EngineError, UnknownNameError
 from .onnxruntime.session import OrtSession
@@ -92,11 +92,13 @@ def choose_engine(
 
     Raises:
         UnknownNameError: no engine or precision of that name.
+        UsageError: an invalid number of threads.
     """
     if engine not in ("auto", *ENGINES):
         raise UnknownNameError("engine", engine, ["auto", *ENGINES])
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, PRECISIONS)
+    check_threads(threads)
     own = bundle.card.precision if precision == "auto" else precision
     if (info := bundle.card.engine) and engine == "auto" and own == bundle.card.precision:
         reason = f"the bundle has an engine of {info.runtime} {info.version} for {info.target}"

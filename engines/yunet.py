@@ -18,7 +18,7 @@ from .bundle.io_spec import IOSpec
 from .errors import EngineError
 from .onnxruntime.session import OrtGraph, layer_times
 from .postprocess import STRIDES
-from .session import LayerTime, Output
+from .session import CLOSED, LayerTime, Output
 
 _CHANNELS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 _OUTPUTS = tuple(f"{name}_{stride}" for name in _CHANNELS for stride in STRIDES)
@@ -51,6 +51,7 @@ class YuNetSession:
     def layer_times(self, batch: NDArray[np.uint8], runs: int = 10) -> tuple[LayerTime, ...]:
         """See `Session.layer_times`; of the first image of the batch."""
         self.io_spec.check(batch)
+        self._check_open()
         return layer_times(self._path, _tensor(batch[0]), runs, self._threads, content=self._content)
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -59,6 +60,7 @@ class YuNetSession:
 
     def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
         """See `Session.infer_batches`."""
+        self._check_open()
         return [Output(self.infer(batch)) for batch in batches]
 
     def _infer_one(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -83,6 +85,10 @@ class YuNetSession:
     def warm_up(self) -> None:
         height, width = self.io_spec.largest_hw or (STRIDES[-1], STRIDES[-1])
         self.infer(np.zeros((1, height, width, 3), np.uint8))
+
+    def _check_open(self) -> None:
+        if self._graph.closed:
+            raise EngineError(CLOSED)
 
     def close(self) -> None:
         self._graph.close()

@@ -105,6 +105,11 @@ class OrtGraph:
         """Stop profiling and return the events, in Chrome's trace format."""
         return list(json.loads(Path(self._session.end_profiling()).read_text("utf-8")))
 
+    @property
+    def closed(self) -> bool:
+        """Whether the graph was closed."""
+        return self._session is None
+
     def close(self) -> None:
         """Release the memory; `run` then raises an EngineError."""
         self._session = None
@@ -227,6 +232,8 @@ class OrtSession:
         self, batch: NDArray[np.uint8], runs: int = 10, inputs: Inputs = NO_INPUTS
     ) -> tuple[LayerTime, ...]:
         self.io_spec.check(batch)
+        if self._closed:
+            raise EngineError(CLOSED)
         return layer_times(self._path, batch, runs, self._threads, self._fixed(batch), inputs, self._content)
 
     def warm_up(self) -> None:

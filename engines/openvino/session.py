@@ -221,6 +221,7 @@ class OvSession:
 
     def infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs] = ()) -> list[Output]:
         with self._lock:
+            self._open_model()  # also without a batch
             return self._infer_batches(batches, inputs)
 
     def _infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs]) -> list[Output]:

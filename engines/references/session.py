@@ -47,6 +47,8 @@ class ReferenceSession:
 
     def infer_batches(self, batches: Sequence[NDArray[np.uint8]]) -> list[Output]:
         with self._lock:
+            if not batches:
+                return self._session.infer_batches(batches)  # raises if it is closed
             return [self._output(batch) for batch in batches]
 
     def _output(self, batch: NDArray[np.uint8]) -> Output:

@@ -81,6 +81,7 @@ class TrtSession:
         return self._output(batch).tensor
 
     def infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs] = ()) -> list[Output]:
+        self._open_host()  # also without a batch
         given = inputs or [NO_INPUTS] * len(batches)
         return [self._output(batch, others) for batch, others in zip(batches, given, strict=True)]
 

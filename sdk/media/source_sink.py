@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.errors import UsageError
+from ...engines.errors import InputError, OutputError, UsageError
 from ..pipeline.frame import Frame
 from ..pipeline.summary import Failure
 
@@ -63,8 +63,13 @@ class Source(ABC):
         """Yield the frames in order.
 
         Raises:
-            InputError: a frame cannot be read, or the data is truncated.
+            InputError: a frame cannot be read, the data is truncated, or the source is closed.
         """
+
+    def check_open(self) -> None:
+        """Raise an InputError if the source is closed: an iteration that begins then has no frames to give."""
+        if self._closed:
+            raise InputError(f"{self.name} is closed; open it again")
 
     def close(self) -> None:
         """Release files and devices; running iterations stop at their next frame."""
@@ -94,6 +99,7 @@ class Sink(ABC):
 
     journal: Journal | None = None
     resumable = True
+    _closed = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -111,8 +117,13 @@ class Sink(ABC):
 
         Raises:
             UsageError: wrong shape or dtype, or a size that differs from the first frame of the video.
-            OutputError: the file cannot be written.
+            OutputError: the file cannot be written, or the sink is closed.
         """
+        if self._closed:
+            raise OutputError(f"{self.path} is closed; open another sink before writing")
+        if not isinstance(frame, Frame) or not isinstance(pixels, np.ndarray):
+            got = f"{type(frame).__name__} and {type(pixels).__name__}"
+            raise UsageError(f"expected a Frame and its composite, got {got}; write(result.source, result.frame)")
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
             raise UsageError(f"expected a composite of (H, W, 3) uint8 BGR, got {pixels.shape} {pixels.dtype}")
         self._write(frame, pixels)
@@ -149,7 +160,7 @@ class Sink(ABC):
         """Remove the temporary files of stopped runs."""
 
     def close(self, complete: bool = True) -> None:
-        """Finish the file.
+        """Finish the file; idempotent.
 
         Args:
             complete: False after an exception: audio is not copied beyond the last frame.
@@ -157,6 +168,7 @@ class Sink(ABC):
         Raises:
             OutputError: the file cannot be finished.
         """
+        self._closed = True
         if self.journal:
             self.journal.close(complete)
 

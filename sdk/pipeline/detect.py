@@ -15,7 +15,7 @@ from ...engines.padding import GREY, fill_grey
 from ...engines.postprocess import NMS_IOU, Detections, decode, nms
 from ...engines.session import Session
 from ...zoo.catalogue import DEFAULT_SCORE
-from .frame import bgr_from
+from .frame import Color, Frame, frame_from
 from .regions import RegionPlan
 from .tiling import MAX_FACE, MIN_FACE, DetectorPass, Plan, Tile, check_min_face, plan_for
 
@@ -26,7 +26,9 @@ MIN_CONTAINED = 0.8
 
 
 class Detector:
-    """Face detector for frames of any size. Thread-safe: calls from several threads or pipelines wait for each other.
+    """Face detector for frames of any size; a context manager.
+
+    Thread-safe: calls from several threads or pipelines wait for each other.
 
     Args:
         session: a face-detection engine.
@@ -46,8 +48,8 @@ class Detector:
     ) -> None:
         if session.io_spec.task != "face-detection":
             raise EngineError(f"expected a face detector, got a bundle for {session.io_spec.task}")
-        if not 0 <= score <= 1:
-            raise UsageError(f"score is {score}, expected 0 to 1")
+        if not isinstance(score, (int, float, np.number)) or not 0 <= score <= 1:
+            raise UsageError(f"score is {score!r}, expected 0 to 1")
         check_min_face(min_face)
         self.session, self.score, self.min_face, self.fingerprint = session, score, min_face, fingerprint
         self._buffer, self._lock = np.empty(0, np.uint8), Lock()
@@ -64,22 +66,31 @@ class Detector:
         """
         return plan_for(width, height, self.min_face if min_face is None else min_face, self.session.io_spec)
 
-    def __call__(self, frame: NDArray[Any], *, min_face: float | None = None) -> Detections:
+    def __call__(
+        self,
+        frame: NDArray[Any] | Frame,
+        *,
+        min_face: float | None = None,
+        color: Color = "bgr",
+        bits: int | None = None,
+    ) -> Detections:
         """Detect faces.
 
         Args:
-            frame: (H, W, 3) uint8 BGR, or another layout that `bgr_from` converts.
+            frame: (H, W, 3) uint8 BGR, or another layout that `bgr_from` converts; or a `Frame`.
             min_face: side of the smallest face of interest in this frame, pixels; None for the detector's. Smaller
                 faces may be returned too.
+            color, bits: of an array that is not uint8 BGR, see `bgr_from`.
 
         Returns:
             Faces in frame pixels, best first.
 
         Raises:
             InputError: another shape or dtype.
-            UsageError: min_face is below one pixel.
+            UsageError: min_face is below one pixel, or color or bits are invalid.
+            EngineError: the detector is closed.
         """
-        return self.detect(bgr_from(frame), min_face=min_face)
+        return self.detect(frame_from(frame, color=color, bits=bits).pixels, min_face=min_face)
 
     def detect(
         self,
@@ -169,10 +180,16 @@ class Detector:
         return self._buffer[:size].reshape(*network_hw, 3)
 
     def close(self) -> None:
-        """Release the engine and the buffer."""
+        """Release the engine and the buffer; later calls raise an EngineError. Idempotent."""
         self.session.close()
         with self._lock:
             self._buffer = np.empty(0, np.uint8)
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
 def _window(frame: NDArray[np.uint8], tile: Tile) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from ...engines.session import Session
 from ..profiling.timing import Span, Stopwatch
 from .crop import windows_for
 from .detect import Detector
-from .frame import Frame, bgr_from
+from .frame import Color, Frame, check_is_bgr, frame_from
 from .overlap import InFlight, Overlap, Step
 from .redetect import DetectEvery, check_detect_every
 from .results import DetectorUse, FrameResult
@@ -134,29 +134,36 @@ class Pipeline:
         self.detect_every = detect_every
         self.outscale, self.composite = outscale, composite
         self.stages = stages(session, detector, outscale if composite else 1)
-        self._close_detector = close_detector
+        self._close_detector, self._closed = close_detector, False
         self._threads = threads or os.cpu_count() or 1
         self._streams: WeakSet[Overlap] = WeakSet()
 
-    def __call__(self, frame: Any) -> FrameResult:
+    def __call__(self, frame: Any, *, color: Color = "bgr", bits: int | None = None) -> FrameResult:
         """Upscale the faces of one frame.
 
         Args:
             frame: (H, W, 3) uint8 BGR, or another layout that `bgr_from` converts; or a `Frame`. With engines on a GPU
                 also (H, W, 3) uint8 BGR on the GPU with ``__dlpack__`` or ``__cuda_array_interface__``, or `Nv12`. It
                 may be changed once this returns.
+            color, bits: of an array that is not uint8 BGR, e.g. ``color="rgb"``, see `bgr_from`. Results are BGR.
 
         Returns:
             Composite, faces and timings, in host memory.
 
         Raises:
             InputError: another shape or dtype.
+            UsageError: color or bits are invalid, or given for a frame that is not an array in host memory.
             EngineError: the engine failed, the frame is on another GPU, or the pipeline is closed.
         """
-        return _finish(self._job(frame, [], self._detect))
+        return _finish(self._job(self._frame(frame, 0, color, bits), [], self._detect))
 
     def stream(
-        self, source: Iterable[Any], *steps: Callable[[FrameResult], FrameResult], overlap: bool = True
+        self,
+        source: Iterable[Any],
+        *steps: Callable[[FrameResult], FrameResult],
+        overlap: bool = True,
+        color: Color = "bgr",
+        bits: int | None = None,
     ) -> Generator[FrameResult, None, None]:
         """Upscale the faces of every frame of a source, several frames at a time.
 
@@ -175,12 +182,15 @@ class Pipeline:
             source: frames, or images as `__call__` takes.
             steps: called with each result, in order, e.g. to encode it; the return value is passed on.
             overlap: False to process one frame at a time in the thread of the caller.
+            color, bits: of the arrays, see `__call__`.
 
         Raises:
-            UsageError: the source is a path or a single frame.
+            UsageError: the source is a path or a single frame; or as for a frame.
             InputError, EngineError: as for a frame, or the pipeline is closed.
         """
-        jobs = self._jobs(source, StreamDetector(self.stages, self.detector, self.detect_every))
+        self._check_open()
+        detect = StreamDetector(self.stages, self.detector, self.detect_every)
+        jobs = self._jobs(source, detect, color, bits)
         if not overlap:
             for job in jobs:
                 yield reduce(lambda result, step: step(result), steps, _finish(job))
@@ -202,10 +212,12 @@ class Pipeline:
 
         Raises:
             InputError: another shape or dtype, or too large.
+            EngineError: the pipeline is closed.
         """
+        self._check_open()
         return upscale_crops(self.session, crops)
 
-    def _jobs(self, source: Iterable[Any], detect: Detect) -> Iterator[Job]:
+    def _jobs(self, source: Iterable[Any], detect: Detect, color: Color, bits: int | None) -> Iterator[Job]:
         """A job for each frame of a source, whose time is the span "decode"; an array gets its position as index."""
         frames = _frames(source)
         end: Any = object()
@@ -214,14 +226,19 @@ class Pipeline:
             frame = next(frames, end)
             if frame is end:
                 return
-            if not isinstance(frame, Frame) and not self.stages.accepts(frame):
-                frame = Frame(bgr_from(frame), index)
+            frame = self._frame(frame, index, color, bits)
             yield self._job(frame, [Span("decode", start, time.perf_counter_ns() - start)], detect, index)
 
+    def _frame(self, image: Any, index: int, color: Color, bits: int | None) -> Any:
+        """A `Frame`, or a frame that the stages accept."""
+        if not isinstance(image, Frame) and self.stages.accepts(image):
+            check_is_bgr("a frame in GPU memory", color, bits)
+            return image
+        return frame_from(image, index, color=color, bits=bits)
+
     def _job(self, frame: Any, spans: list[Span], detect: Detect, index: int = 0) -> Job:
+        self._check_open()
         stages = self.stages
-        if not isinstance(frame, Frame) and not stages.accepts(frame):
-            frame = Frame(bgr_from(frame))
         with stages.timed(spans) as timer:
             with timer.stage("detect"):
                 loaded = stages.load(frame, timer)
@@ -251,16 +268,26 @@ class Pipeline:
         return frame, detections, full_use(self.detector, frame)
 
     def warm_up(self) -> None:
-        """Run every shape of both engines once, so that the first frame is not slower than the others."""
+        """Run every shape of both engines once, so that the first frame is not slower than the others.
+
+        Raises:
+            EngineError: the pipeline is closed.
+        """
+        self._check_open()
         self.session.warm_up()
         self.detector.session.warm_up()
 
+    def _check_open(self) -> None:
+        if self._closed:  # the engines may not notice: they are not called for a frame without faces
+            raise EngineError("the pipeline is closed; load it again")
+
     def close(self) -> None:
-        """Release the stages and the engines; idempotent.
+        """Release the stages and the engines; later calls raise an EngineError. Idempotent.
 
         Streams stop. A call in another thread finishes the step that it is in, and raises an EngineError if a later one
         needs what was released.
         """
+        self._closed = True
         for stream in list(self._streams):
             stream.close()
         self.stages.close()

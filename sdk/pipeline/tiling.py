@@ -112,9 +112,9 @@ class Plan:
 
 
 def check_min_face(min_face: float) -> None:
-    """Raise UsageError if `min_face` is below one pixel or not finite."""
-    if not 1 <= min_face < math.inf:
-        raise UsageError(f"min_face is {min_face}, expected pixels, 1 or more")
+    """Raise UsageError if `min_face` is below one pixel, not finite or not a number."""
+    if not isinstance(min_face, (int, float, np.number)) or not 1 <= min_face < math.inf:
+        raise UsageError(f"min_face is {min_face!r}, expected pixels, 1 or more")
 
 
 @lru_cache(maxsize=64)

@@ -54,6 +54,7 @@ class SequenceSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield one frame per image; `Frame.name` is its file name. Images that cannot be read become `failures`."""
+        self.check_open()
         self.exhausted = False
         self.failures.clear()
         for index, path in enumerate(self.files):

@@ -41,6 +41,7 @@ class ImageSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the single frame."""
+        self.check_open()
         self.exhausted = False
         yield self._frame
         self.exhausted = True
@@ -80,6 +81,7 @@ class AnimationSource(Source):
         Raises:
             InputError: a frame is damaged; raised after the last that is not.
         """
+        self.check_open()
         self.exhausted = False
         for frame in self._file.frames():
             if self._closed:
@@ -127,6 +129,7 @@ class FolderSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames of each image, with its name."""
+        self.check_open()
         self.exhausted = False
         self.failures.clear()
         index = 0

@@ -168,8 +168,7 @@ class VideoSource(Source):
 
     def _ready(self) -> VideoInput:
         """The input of the next iteration."""
-        if self._closed:
-            raise InputError(f"{self.name} is closed; open it again")
+        self.check_open()
         if self._input is None:
             self._input = self._open()
         return self._input

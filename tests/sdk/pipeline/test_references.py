@@ -270,6 +270,14 @@ def test_a_pipeline_uses_its_library(msrnet_bundle, library, engine):
         pipeline.upscale(crops)
 
 
+def test_a_closed_session_raises_also_without_a_batch(msrnet_bundle, library, small):
+    session = session_of(msrnet_bundle, library)
+    session.close()
+    for call in (lambda: session.infer_batches([]), lambda: session.infer(small), lambda: session.layer_times(small)):
+        with pytest.raises(EngineError, match="closed"):
+            call()
+
+
 def test_the_ablation_has_a_row_per_number_of_references_and_rejects_faces_of_the_library(msrnet_bundle, library):
     new_faces = [np.ascontiguousarray(face[::-1]) for face in sample_faces()[:2]]
     result = ablation(msrnet_bundle, library.folder, new_faces, threads=1)
