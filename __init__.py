@@ -14,9 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engines.bundle.bundle import Bundle, open_bundle
-    from .engines.bundle.card import Card
-    from .engines.errors import FacesrError, InputError, OutputError, UsageError
+    from .engines.bundle.card import Card, Evaluation
+    from .engines.bundle.engine_info import EngineInfo
+    from .engines.bundle.io_spec import IOSpec
+    from .engines.errors import (
+        BundleError,
+        EngineError,
+        FacesrError,
+        InputError,
+        MissingDependencyError,
+        OutputError,
+        UnknownNameError,
+        UsageError,
+    )
     from .engines.postprocess import Detection, Detections
+    from .engines.session import Session
     from .sdk.live.camera import Camera, CameraOptions, CameraStatus
     from .sdk.live.live import Live, live
     from .sdk.live.observer import Cycle, Observer
@@ -27,11 +39,14 @@ if TYPE_CHECKING:
     from .sdk.media.source_sink import Sink, Source
     from .sdk.media.sources import open_source
     from .sdk.pipeline.detect import Detector
-    from .sdk.pipeline.frame import Frame
+    from .sdk.pipeline.frame import Color, Frame, ImageMetadata, bgr_from
     from .sdk.pipeline.pipeline import Pipeline
-    from .sdk.pipeline.results import Face, FrameResult
+    from .sdk.pipeline.redetect import DetectEvery
+    from .sdk.pipeline.results import DetectorUse, Face, FrameResult
     from .sdk.pipeline.run import Run, run
     from .sdk.pipeline.summary import Failure, RunSummary
+    from .sdk.pipeline.tiling import Plan
+    from .sdk.profiling.timing import Span
     from .zoo.catalogue import DEFAULT_MODEL
 
 __version__ = "0.1.0"
@@ -39,34 +54,49 @@ __version__ = "0.1.0"
 _MODULES = {
     # public name -> module that defines it
     "Bundle": "engines.bundle.bundle",
+    "BundleError": "engines.errors",
     "Camera": "sdk.live.camera",
     "CameraOptions": "sdk.live.camera",
     "CameraStatus": "sdk.live.camera",
     "Card": "engines.bundle.card",
+    "Color": "sdk.pipeline.frame",
     "Cycle": "sdk.live.observer",
     "DEFAULT_MODEL": "zoo.catalogue",
+    "DetectEvery": "sdk.pipeline.redetect",
     "Detection": "engines.postprocess",
     "Detections": "engines.postprocess",
     "Detector": "sdk.pipeline.detect",
+    "DetectorUse": "sdk.pipeline.results",
     "EncodeOptions": "sdk.media.encode_options",
+    "EngineError": "engines.errors",
+    "EngineInfo": "engines.bundle.engine_info",
+    "Evaluation": "engines.bundle.card",
     "Face": "sdk.pipeline.results",
     "FacesrError": "engines.errors",
     "Failure": "sdk.pipeline.summary",
     "Frame": "sdk.pipeline.frame",
     "FrameResult": "sdk.pipeline.results",
+    "IOSpec": "engines.bundle.io_spec",
+    "ImageMetadata": "sdk.pipeline.frame",
     "InputError": "engines.errors",
     "Live": "sdk.live.live",
     "LiveFace": "sdk.live.results",
     "LiveResult": "sdk.live.results",
+    "MissingDependencyError": "engines.errors",
     "Observer": "sdk.live.observer",
     "OutputError": "engines.errors",
     "Pipeline": "sdk.pipeline.pipeline",
+    "Plan": "sdk.pipeline.tiling",
     "Run": "sdk.pipeline.run",
     "RunSummary": "sdk.pipeline.summary",
+    "Session": "engines.session",
     "Sink": "sdk.media.source_sink",
     "SkippedFace": "sdk.live.results",
     "Source": "sdk.media.source_sink",
+    "Span": "sdk.profiling.timing",
+    "UnknownNameError": "engines.errors",
     "UsageError": "engines.errors",
+    "bgr_from": "sdk.pipeline.frame",
     "live": "sdk.live.live",
     "load": "sdk.load",
     "load_detector": "sdk.load",
@@ -79,34 +109,49 @@ _MODULES = {
 __all__ = [
     "DEFAULT_MODEL",
     "Bundle",
+    "BundleError",
     "Camera",
     "CameraOptions",
     "CameraStatus",
     "Card",
+    "Color",
     "Cycle",
+    "DetectEvery",
     "Detection",
     "Detections",
     "Detector",
+    "DetectorUse",
     "EncodeOptions",
+    "EngineError",
+    "EngineInfo",
+    "Evaluation",
     "Face",
     "FacesrError",
     "Failure",
     "Frame",
     "FrameResult",
+    "IOSpec",
+    "ImageMetadata",
     "InputError",
     "Live",
     "LiveFace",
     "LiveResult",
+    "MissingDependencyError",
     "Observer",
     "OutputError",
     "Pipeline",
+    "Plan",
     "Run",
     "RunSummary",
+    "Session",
     "Sink",
     "SkippedFace",
     "Source",
+    "Span",
+    "UnknownNameError",
     "UsageError",
     "__version__",
+    "bgr_from",
     "live",
     "load",
     "load_detector",

@@ -18,7 +18,7 @@ from ...engines.bundle.card import Card
 from ...engines.errors import EngineError, UsageError
 from ...engines.postprocess import Detections
 from ...engines.session import Session
-from ..profiling.timing import Span, Stopwatch
+from ..profiling.timing import WAIT, Span, Stopwatch
 from .crop import windows_for
 from .detect import Detector
 from .frame import Color, Frame, check_is_bgr, frame_from
@@ -85,6 +85,21 @@ def _frames(source: Any) -> Iterator[Any]:
             "for a single frame call the pipeline: pipeline(frame)"
         )
     return iter(source)
+
+
+def _source_spans(frame: Any, start_s: float, start_ns: int) -> list[Span]:
+    """Spans of a frame that the source was asked for: of one that had not arrived then, waiting and the rest.
+
+    Args:
+        frame: with its time of arrival, if it comes from a camera.
+        start_s, start_ns: when the source was asked, on the clocks of `time.monotonic` and `time.perf_counter_ns`.
+    """
+    end_ns = time.perf_counter_ns()
+    arrival_s = frame.arrival_s if isinstance(frame, Frame) else None
+    if arrival_s is None:
+        return [Span("decode", start_ns, end_ns - start_ns)]
+    arrival_ns = min(start_ns + max(0, round(1e9 * (arrival_s - start_s))), end_ns)
+    return [Span(WAIT, start_ns, arrival_ns - start_ns), Span("decode", arrival_ns, end_ns - arrival_ns)]
 
 
 class Pipeline:
@@ -170,8 +185,9 @@ class Pipeline:
         Decoding, detection, upscaling (with cropping), pasting and each of `steps` run in threads of their own, on
         consecutive frames at once. On a GPU, detection to pasting is one of these steps, with two frames in flight: the
         results of a frame are copied out while the GPU works on the next one, if that has been read. Order and pixels
-        are those of frame-by-frame processing. "decode" in the timings is the time of the source; "total" is the sum of
-        the stages, i.e. the work for one frame, not the time between two results.
+        are those of frame-by-frame processing. "decode" in the timings is the time of the source. Of a live source it
+        is the time since the frame arrived, and the time before is "wait". "total" is the sum of the stages without
+        "wait", i.e. the work for one frame, not the time between two results.
 
         Frames are read ahead: at most one more than the threads of the pipeline, and at most one for each step (on a
         GPU two), are between source and consumer. A frame must not be changed after it was read. Reading starts with
@@ -218,16 +234,16 @@ class Pipeline:
         return upscale_crops(self.session, crops)
 
     def _jobs(self, source: Iterable[Any], detect: Detect, color: Color, bits: int | None) -> Iterator[Job]:
-        """A job for each frame of a source, whose time is the span "decode"; an array gets its position as index."""
+        """A job for each frame of a source; an array gets its position as index."""
         frames = _frames(source)
         end: Any = object()
         for index in count():
-            start = time.perf_counter_ns()
+            start_s, start_ns = time.monotonic(), time.perf_counter_ns()
             frame = next(frames, end)
             if frame is end:
                 return
             frame = self._frame(frame, index, color, bits)
-            yield self._job(frame, [Span("decode", start, time.perf_counter_ns() - start)], detect, index)
+            yield self._job(frame, _source_spans(frame, start_s, start_ns), detect, index)
 
     def _frame(self, image: Any, index: int, color: Color, bits: int | None) -> Any:
         """A `Frame`, or a frame that the stages accept."""

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-STAGES = ("decode", "detect", "crop", "upscale", "paste", "encode")
+WAIT = "wait"
+"""Time in which a live source had no frame yet: it is the camera's, and not in the total."""
+STAGES = (WAIT, "decode", "detect", "crop", "upscale", "paste", "encode")
 """Stages of a frame in execution order. Parts of a stage are named "stage.part": "detect.network", "paste.enlarge"."""
 
 
@@ -37,13 +39,16 @@ class Stopwatch:
 
 
 def milliseconds(spans: list[Span] | tuple[Span, ...]) -> dict[str, float]:
-    """Sum of the spans by name in ms: stages in the order of `STAGES`, each followed by its parts, then "total"."""
+    """Sum of the spans by name in ms: stages in the order of `STAGES`, each followed by its parts, then "total".
+
+    The total is the work for the frame: all stages but `WAIT`.
+    """
     sums: dict[str, float] = {}
     for span in spans:
         sums[span.name] = sums.get(span.name, 0.0) + span.duration_ns / 1e6
     order = {stage: i for i, stage in enumerate(STAGES)}
     ordered = dict(sorted(sums.items(), key=lambda item: (order.get(item[0].split(".")[0], len(order)), item[0])))
-    return {**ordered, "total": sum(ms for name, ms in sums.items() if "." not in name)}
+    return {**ordered, "total": sum(ms for name, ms in sums.items() if "." not in name and name != WAIT)}
 
 
 PROFILE_ROWS = (

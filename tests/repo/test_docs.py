@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from types import FunctionType
 
 import facesr_edge
 import pytest
@@ -34,7 +35,8 @@ def test_the_reference_has_no_private_name(reference):
 
 def test_every_public_name_has_a_docstring_of_its_own():
     documented = [getattr(facesr_edge, name) for name in facesr_edge.__all__]
-    assert [value.__name__ for value in documented if not isinstance(value, str) and not value.__doc__] == []
+    documented = [value for value in documented if isinstance(value, (type, FunctionType))]  # others are aliases
+    assert [value.__name__ for value in documented if not value.__doc__] == []
 
 
 def test_the_index_lists_every_page(root):

@@ -1,10 +1,11 @@
-"""Ruff and mypy (strict) pass."""
+"""Ruff and mypy (strict) pass, mypy for a client of the package too."""
 
 import os
 import shutil
 import subprocess
 import sys
 
+import facesr_edge
 import pytest
 
 
@@ -17,9 +18,13 @@ def test_ruff_passes(root, command):
 
 
 def test_mypy_passes_in_strict_mode(root, checkout, tmp_path):
-    """Takes about a minute without a cache."""
+    """Takes about a minute without a cache. The client uses every public name."""
+    client = root / "tests" / "repo" / "typed_client.py"
+    assert [name for name in facesr_edge.__all__ if f"fe.{name}" not in client.read_text() and name[0] != "_"] == []
+    shutil.copy(client, tmp_path)
     shutil.copytree(checkout, tmp_path / "facesr_edge", ignore=shutil.ignore_patterns("tests"))
-    command = [sys.executable, "-m", "mypy", "-p", "facesr_edge", "--config-file", "facesr_edge/setup.cfg"]
+    modules = ["-p", "facesr_edge", "-m", "typed_client"]
+    command = [sys.executable, "-m", "mypy", *modules, "--config-file", "facesr_edge/setup.cfg"]
     cache = ["--cache-dir", str(root / ".mypy_cache" / "repo")]
     environment = {**os.environ, "MYPYPATH": str(tmp_path)}
     done = subprocess.run(

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +62,25 @@ def processed(pipeline, source, output, overlap):
         parts = [ms for name, ms in document["timings_ms"].items() if "." not in name and name != "total"]
         assert document.pop("timings_ms")["total"] == pytest.approx(sum(parts), abs=0.01)
     return documents
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_the_wait_for_a_camera_is_told_apart(pipeline, overlap):
+    """Frames that come 60 ms after they are asked for, and take 20 ms to convert; the last one was waiting."""
+
+    def camera():
+        for index, wait_s in enumerate((0.06, 0.06, 0.0)):
+            time.sleep(wait_s)
+            arrival_s = time.monotonic() - (0.0 if wait_s else 1.0)
+            time.sleep(0.02)
+            yield Frame(np.zeros((64, 64, 3), np.uint8), index, arrival_s=arrival_s)
+
+    timings = [result.timings_ms for result in pipeline.stream(camera(), overlap=overlap)]
+    assert [ms["wait"] >= 59 for ms in timings] == [True, True, False] and timings[2]["wait"] == 0
+    for ms in timings:
+        assert ms["decode"] >= 19
+        parts = [value for name, value in ms.items() if "." not in name and name not in ("total", "wait")]
+        assert ms["total"] == pytest.approx(sum(parts))
 
 
 def test_an_overlapped_video_equals_frame_by_frame_processing(pipeline, video, tmp_path):

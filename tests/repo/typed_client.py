@@ -1,0 +1,98 @@
+"""A client of the package in mypy's strict mode, which needs no import but this one; `test_style` checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import facesr_edge as fe
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+
+class Camera(fe.Source):
+    """Frames of a camera's own driver."""
+
+    kind = "live"
+
+    def __init__(self, pictures: list[NDArray[np.uint16]]) -> None:
+        super().__init__()
+        self.name, self._pictures = "camera", pictures
+
+    def __iter__(self) -> Iterator[fe.Frame]:
+        self.check_open()
+        for index, picture in enumerate(self._pictures):
+            yield fe.Frame(fe.bgr_from(picture, color="rgb", bits=12), index)
+
+
+class Latest(fe.Sink):
+    """Keeps the latest composite."""
+
+    latest: Pixels | None = None
+
+    def _write(self, frame: fe.Frame, pixels: Pixels) -> None:
+        self.latest = pixels
+
+
+def load(model: str, every: fe.DetectEvery = "auto") -> fe.Pipeline:
+    """A pipeline, or the first that the error suggests."""
+    try:
+        return fe.load(model, detect_every=every, detector=fe.load_detector(min_face=12))
+    except fe.UnknownNameError:
+        return fe.load(fe.DEFAULT_MODEL)
+    except (fe.BundleError, fe.EngineError, fe.MissingDependencyError, fe.UsageError) as error:
+        raise SystemExit(str(error)) from error
+
+
+def upscale(pipeline: fe.Pipeline, source: fe.Source, sink: fe.Sink) -> fe.RunSummary:
+    """Run a pipeline, and report."""
+    with fe.run(pipeline, source, sink) as results:
+        for result in results:
+            report(result)
+    failures: tuple[fe.Failure, ...] = results.summary.failures
+    print(*(failure.reason for failure in failures))
+    return results.summary
+
+
+def report(result: fe.FrameResult) -> None:
+    """Print faces and timings."""
+    face: fe.Face
+    for face in result.faces:
+        pixels: Pixels = face.pixels
+        print(face.box_xyxy.tolist(), face.score, pixels.shape, face.consistency_db)
+    missed: fe.Detections = result.too_large
+    use: fe.DetectorUse | None = result.detection
+    spans: tuple[fe.Span, ...] = result.spans
+    metadata: fe.ImageMetadata | None = result.source.metadata
+    print(len(missed), use and use.megapixels, [span.name for span in spans], metadata and metadata.dpi)
+    print(result.timings_ms["total"], result.to_dict())
+
+
+def detect(detector: fe.Detector, frame: Pixels, color: fe.Color) -> list[fe.Detection]:
+    """Faces, and the passes that find them."""
+    plan: fe.Plan = detector.plan(frame.shape[1], frame.shape[0])
+    print(plan, plan.megapixels)
+    return list(detector(frame, color=color))
+
+
+def examine(folder: Path) -> None:
+    """What a bundle is, and what runs it."""
+    bundle: fe.Bundle = fe.open_bundle(folder)
+    card: fe.Card = bundle.card
+    spec: fe.IOSpec = card.io_spec
+    engine: fe.EngineInfo | None = card.engine
+    evaluations: tuple[fe.Evaluation, ...] = card.evaluations
+    with fe.load(folder) as pipeline:
+        session: fe.Session = pipeline.session
+        print(spec.scale, engine, evaluations, session.runtime, pipeline.upscale(np.zeros((1, 32, 32, 3), np.uint8)))
+
+
+def main(argument: str, output: Path) -> None:
+    """Upscale what the argument names."""
+    with fe.open_source(argument) as source:
+        with fe.open_sink(output, source, options=fe.EncodeOptions()) as sink, load("edge-tiny-x4") as pipeline:
+            upscale(pipeline, source, sink)
+        for error in (fe.InputError, fe.OutputError):
+            assert issubclass(error, fe.FacesrError)
