@@ -9,6 +9,7 @@ Public names are imported at their first use (PEP 562): `import facesr_edge` alo
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from .zoo.catalogue import DEFAULT_MODEL
 
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent, unless the application configures logging
 
 _MODULES = {
     # public name -> module that defines it

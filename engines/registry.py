@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 """Precisions that a session may be opened in; "bf16" is the FP32 graph with arithmetic in bfloat16."""
 NAMES = {**{one.engine: one.name for one in PRODUCTS.values()}, "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
 Report = Callable[[str], None]
+_logger = logging.getLogger(__name__)
 _measuring = Lock()
 """Trials in several threads would slow each other down."""
 
@@ -103,7 +105,9 @@ def choose_engine(
     if (info := bundle.card.engine) and engine == "auto" and own == bundle.card.precision:
         reason = f"the bundle has an engine of {info.runtime} {info.version} for {info.target}"
         return EngineChoice(PRODUCTS.get(info.runtime, TENSORRT).engine, own, 1, reason)
-    choices, _ = candidates(bundle, engine, threads, precision)
+    choices, left_out = candidates(bundle, engine, threads, precision)
+    for one in left_out:
+        _logger.debug("%s: %s %s is left out: %s", bundle.card.name, one.engine, one.precision, one.reason)
     if not choices:  # opening it raises the error that says why
         default = "openvino" if precision == "bf16" else "onnxruntime"
         return EngineChoice(default if engine == "auto" else engine, own, 1, "selected by the user")
@@ -192,6 +196,7 @@ def open_session(
         BundleError: a file was altered.
     """
     choice = choose_engine(bundle, engine, threads, precision, report=report)
+    _logger.info("%s runs in %s", bundle.card.name, choice)
     session = ENGINES[choice.engine](bundle, threads, choice.precision, choice.workers)
     check_outputs(session)
     return session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from .pipeline.redetect import DetectEvery
 from .pipeline.references import open_with_references
 from .pipeline.stages import CpuStages
 from .pipeline.tiling import MIN_FACE
+
+_logger = logging.getLogger(__name__)
 
 
 def load(
@@ -79,8 +82,11 @@ def load(
         session = open_checked_session(bundle, engine, threads, precision, report)
     else:
         session = open_with_references(bundle, references, max_references, engine, threads, precision, report=report)
-    on_gpu = isinstance(session, DeviceSession) and isinstance(detector.session, DeviceSession)
-    stages = GpuStages if on_gpu else CpuStages
+    on_gpu = [isinstance(one, DeviceSession) for one in (session, detector.session)]
+    if any(on_gpu) and not all(on_gpu):
+        runtimes = session.runtime, detector.session.runtime
+        _logger.warning("frames are copied to and from the GPU: one engine is %s, the other %s", *runtimes)
+    stages = GpuStages if all(on_gpu) else CpuStages
     return Pipeline(
         session,
         bundle.card,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ...engines.errors import one_line
 from ...engines.references.session import MAX_REFERENCES
 from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
 from ..pipeline.tiling import MIN_FACE
@@ -24,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """Command with ``--debug`` and an optional value for ``--json``.
+    """Command with ``--debug``, ``--log-level`` and an optional value for ``--json``.
 
     ``--json`` means ``--json -`` unless it is followed by ``-`` or a name that ends in .json: ``run --json clip.mp4``
     reads the clip and does not overwrite it.
@@ -32,7 +34,7 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.append(_DEBUG)
+        self.params += [_DEBUG, _LOG_LEVEL]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See `click.Command`."""
@@ -55,6 +57,34 @@ _DEBUG = click.Option(
     expose_value=False,
     callback=_set_debug,
     help="Show the traceback of an error.",
+)
+
+
+class _StderrLog(logging.Handler):
+    """Prints each record as a line on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        click.echo(one_line(f"{record.levelname.lower()}: {record.getMessage()}"), err=True)
+
+
+def _set_log_level(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    logger, handler = logging.getLogger(__package__.partition(".")[0]), _StderrLog()
+    before = logger.level
+    logger.setLevel(value.upper())
+    logger.addHandler(handler)
+    ctx.call_on_close(partial(logger.setLevel, before))
+    ctx.call_on_close(partial(logger.removeHandler, handler))
+
+
+_LOG_LEVEL = click.Option(
+    ["--log-level"],
+    type=click.Choice(["error", "warning", "info", "debug"]),
+    expose_value=False,
+    callback=_set_log_level,
+    help="Print log records of this level and above to stderr.",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 from ...engines.errors import EngineError
 
+_logger = logging.getLogger(__name__)
 SOURCE_TIMEOUT_S = 0.5
 """Maximum wait for a source that does not return, such as a camera without frames, when the overlap is closed."""
 
@@ -104,6 +106,8 @@ class Overlap:
         for thread, timeout_s in [(self._reader, SOURCE_TIMEOUT_S), *((worker, None) for worker in self._workers)]:
             if thread.ident is not None and thread is not current_thread():
                 thread.join(timeout_s)
+                if thread.is_alive():
+                    _logger.warning("a source did not return within %g s; its thread ends when it does", timeout_s)
 
     def _read(self, source: Iterable[Any]) -> None:
         end = _End()

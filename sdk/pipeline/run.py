@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
@@ -21,6 +22,8 @@ from .frame import Frame
 from .pipeline import Pipeline
 from .results import FrameResult
 from .summary import RunSummary
+
+_logger = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
@@ -51,6 +54,7 @@ class Run(Iterator[FrameResult]):
         self._source = source if isinstance(source, Source) else None
         self._sink = sink if isinstance(sink, Sink) else None
         self._counts = RunSummary(resumed=resumed)
+        self._ended = False
 
     def __iter__(self) -> Run:
         return self
@@ -60,6 +64,7 @@ class Run(Iterator[FrameResult]):
             result = next(self._results)
         except StopIteration:
             self._counts = replace(self._counts, complete=self._reached_end())
+            self._log_end()
             raise
         self._counts = self._counts.with_result(result)
         return result
@@ -86,6 +91,18 @@ class Run(Iterator[FrameResult]):
     def close(self) -> None:
         """Stop: frames between source and consumer are dropped; idempotent. Source and sink stay open."""
         self._results.close()
+        self._log_end()
+
+    def _log_end(self) -> None:
+        """Log the counts once; as a warning if something was lost that is not dropped on purpose."""
+        if self._ended:
+            return
+        self._ended, end = True, self.summary
+        lost = end.damaged_packets or end.damaged_frames or end.failures
+        counts = f"{end.frames} frames, {end.faces} faces, {end.dropped} frames dropped"
+        damage = f"{end.damaged_packets} packets and {end.damaged_frames} frames damaged, {len(end.failures)} failures"
+        name = self._source.name if self._source else "run"
+        _logger.log(logging.WARNING if lost else logging.INFO, "%s: %s, %s", name, counts, damage)
 
     def __enter__(self) -> Run:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import av
@@ -39,6 +40,7 @@ class Decoding:
 
 
 SOFTWARE = Decoding()
+_logger = logging.getLogger(__name__)
 
 
 def choose_decoding(hwaccel: str | None, threads: int = 0) -> tuple[Decoding, list[str]]:
@@ -64,12 +66,19 @@ def choose_decoding(hwaccel: str | None, threads: int = 0) -> tuple[Decoding, li
         reasons = {device: _failure(device) for device in DECODING_DEVICES}
         device = next((device for device, reason in reasons.items() if reason is None), None)
         why = "; ".join(f"{device}: {reason or 'works'}" for device, reason in reasons.items())
-        return Decoding(threads, device, True), [f"decoded {'by ' + device if device else 'in software'} ({why})"]
+        return Decoding(threads, device, True), _logged(
+            f"decoded {'by ' + device if device else 'in software'} ({why})"
+        )
     if hwaccel not in DECODING_DEVICES:
-        return Decoding(threads), [f"decoded in software: {hwaccel} is used for encoding only"]
+        return Decoding(threads), _logged(f"decoded in software: {hwaccel} is used for encoding only")
     if reason := _failure(hwaccel):
         raise UsageError(f"{hwaccel} does not work on this machine ({reason}); check its driver, or use auto")
     return Decoding(threads, hwaccel), []
+
+
+def _logged(note: str) -> list[str]:
+    _logger.info(note)
+    return [note]
 
 
 def _failure(device: str) -> str | None:

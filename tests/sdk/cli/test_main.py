@@ -101,3 +101,17 @@ def test_closed_stdout_prints_no_error():
 def test_python_m_runs_the_same_program():
     done = subprocess.run([sys.executable, "-m", "facesr_edge", "models", "--json"], capture_output=True, check=True)
     assert {model["name"] for model in json.loads(done.stdout)} >= {"idrn-x4", "detector"}
+
+
+def test_log_records_are_printed_on_request(facesr, tmp_path):
+    import logging
+
+    import cv2
+    import numpy as np
+
+    cv2.imwrite(str(tmp_path / "in.png"), np.zeros((64, 64, 3), np.uint8))
+    arguments = ["run", tmp_path / "in.png", "-o", tmp_path / "out.png", "--engine", "onnxruntime"]
+    assert "info:" not in facesr(*arguments).err
+    logged = facesr(*arguments, "--log-level", "info")
+    assert logged.code == 0 and "info: detector runs in ONNX Runtime" in logged.err
+    assert [type(one) for one in logging.getLogger("facesr_edge").handlers] == [logging.NullHandler]
