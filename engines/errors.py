@@ -2,7 +2,8 @@
 
 FacesrError
 ├── UsageError             invalid arguments or options (exit code 2)
-│   └── UnknownNameError   no model, network, engine or option of that name
+│   ├── UnknownNameError   no model, network, engine or option of that name
+│   └── ConfigError        a configuration file is not valid
 ├── InputError             an image, video, folder or camera cannot be read
 │   ├── SourceAuthenticationError  a server refuses the user or the password (401, 403)
 │   ├── SourceNotFoundError        a server has no stream of that name (404)
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class FacesrError(Exception):
@@ -43,6 +44,19 @@ class UnknownNameError(UsageError):
         close = difflib.get_close_matches(str(name).lower(), names, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         super().__init__(f"unknown {what} '{name}'; {hint}known: {', '.join(names)}")
+
+
+class ConfigError(UsageError):
+    """A configuration file is not valid.
+
+    Args:
+        problems: at least one; each is a line with the file, line and column.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"{problems[0]}{more}")
+        self.problems = tuple(problems)
 
 
 class InputError(FacesrError):

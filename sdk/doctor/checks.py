@@ -75,6 +75,11 @@ PACKAGES = (
     Package("onnxscript", "onnxscript", "build", "build"),
     Package("safetensors", "safetensors", "build and train", "build"),
     Package("scikit-image", "skimage", "eval, and the demo image", "demo"),
+    Package("pyyaml", "yaml", "cameras.yaml", "cameras"),
+    Package("starlette", "starlette", "the web page of live cameras", "cameras"),
+    Package("uvicorn", "uvicorn", "the web page of live cameras", "cameras"),
+    Package("prometheus_client", "prometheus_client", "metrics of live cameras", "cameras"),
+    Package("paho-mqtt", "paho", "MQTT", "cameras"),
     *(TENSORRT, CUDA_PYTHON, PYCUDA),
     Package(
         *("tensorrt-rtx-cu13", "tensorrt_rtx", "engines for RTX GPUs, built on any machine", RTX),
