@@ -12,6 +12,7 @@ FacesrError
 │   ├── SourceBrokenError          a stream ended without notice, or cannot be decoded
 │   └── SourceClosedError          a source is used after it was closed
 ├── OutputError            a file cannot be written
+│   └── SendError          a server does not take data at present; sending it again may succeed
 ├── BundleError            a bundle is incomplete, altered, or of an unknown format
 ├── EngineError            an engine cannot be loaded or run on this device
 ├── BuildError             a network cannot be converted to a bundle
@@ -89,6 +90,10 @@ class SourceClosedError(InputError):
 
 class OutputError(FacesrError):
     """A file cannot be written."""
+
+
+class SendError(OutputError):
+    """A server does not take data at present: sending it again may succeed."""
 
 
 class BundleError(FacesrError):

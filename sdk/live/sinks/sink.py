@@ -1,0 +1,66 @@
+"""Base class of live sinks: what one writes of each result, and how."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ...media.url import masked
+
+if TYPE_CHECKING:
+    from ..camera import CameraStatus
+    from ..results import LiveResult
+
+Item = TypeVar("Item")
+
+
+class LiveSink(ABC, Generic[Item]):
+    """Writes items, which it selects from the results of a live run; a `SinkQueue` calls it.
+
+    The methods whose name begins with `select` are called in the thread of the scheduler and have to be quick. `write`
+    and `close` are called in the thread of the sink and may block.
+
+    Args:
+        name: for messages and statistics; credentials in a URL are masked.
+
+    Attributes:
+        queue_size: items that wait at most; small if an item holds the pixels of a frame.
+        max_batch: items that `write` gets at most in one call.
+        retry_s: how long a batch is retried after a `SendError`, in seconds.
+        max_delay_s: maximum delay between two retries, in seconds.
+        close_s: what `close` takes at most, in seconds.
+    """
+
+    queue_size = 1000
+    max_batch = 1
+    retry_s = 30.0
+    max_delay_s = 10.0
+    close_s = 0.4
+
+    def __init__(self, name: str) -> None:
+        self.name = masked(name)
+
+    @abstractmethod
+    def select(self, result: LiveResult) -> Sequence[Item]:
+        """What is to be written of a result."""
+
+    def select_status(self, status: CameraStatus) -> Sequence[Item]:
+        """What is to be written of a new state of a camera."""
+        return ()
+
+    def select_rest(self) -> Sequence[Item]:
+        """What is to be written when the run ends."""
+        return ()
+
+    @abstractmethod
+    def write(self, items: Sequence[Item]) -> None:
+        """Write items, oldest first.
+
+        Raises:
+            SendError: none of them is written, and it may succeed later; the next call has the same items.
+            OutputError: none of them is written.
+        """
+
+    def close(self) -> None:
+        """Finish and release what the sink holds."""
