@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ...engines.errors import OutputError
 from ...engines.files import atomic_file
@@ -17,6 +17,13 @@ from ..media.reasons import error_reason, is_full
 if TYPE_CHECKING:
     from ..pipeline.results import FrameResult
     from ..pipeline.summary import RunSummary
+
+
+class Summary(Protocol):
+    """What the last line of JSON lines holds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
 
 
 class JsonWriter:
@@ -107,7 +114,7 @@ class JsonLinesWriter:
         OutputError: the file cannot be written.
     """
 
-    def __init__(self, destination: Path | TextIO, head: dict[str, Any], summary: Callable[[], RunSummary]) -> None:
+    def __init__(self, destination: Path | TextIO, head: dict[str, Any], summary: Callable[[], Summary]) -> None:
         self._summary, self._head = summary, head
         self._name = destination if isinstance(destination, Path) else "standard output"
         self._stream = None if isinstance(destination, Path) else destination
@@ -148,6 +155,7 @@ class JsonLinesWriter:
         except OSError:
             with suppress(OSError):  # not for a pipe or a device
                 os.ftruncate(self._file, self._size)
+                os.lseek(self._file, self._size, os.SEEK_SET)
             raise
         self._size += len(line)
 

@@ -99,6 +99,17 @@ def test_on_a_full_disk_whole_lines_remain(tmp_path, no_file_larger_than):
     assert len(lines) > 3 and lines[-1]["type"] == "frame" and path.read_text().endswith("\n")
 
 
+def test_lines_after_a_full_disk_follow_the_whole_ones(tmp_path, no_file_larger_than):
+    path = tmp_path / "lines.jsonl"
+    with JsonLinesWriter(path, {}, summary) as writer:
+        with no_file_larger_than(2000), pytest.raises(OutputError):
+            for index in range(100):
+                writer.add(result(index))
+        writer.add(result(7))
+    lines = [strict_json(line) for line in path.read_text().splitlines()]
+    assert [line["type"] for line in lines[-3:]] == ["frame", "frame", "summary"] and lines[-2]["index"] == 7
+
+
 def test_a_number_that_is_not_finite_is_null():
     stream = io.StringIO()
     with JsonWriter(stream, {}, summary) as writer:
