@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 from facesr_edge.sdk.live.results import FrameTimes, LiveFace, LiveResult
-
 from support.live_results import live_face, live_result
 
 

@@ -122,19 +122,25 @@ class SinkQueue(Observer):
             _logger.warning("%s: not closed within %g s", self.sink.name, self.sink.close_s)
 
     def _run(self) -> None:
-        while batch := self._take():
-            self._write(batch)
+        while (batch := self._take()) is not None:
+            if batch:
+                self._write(batch)
+            else:
+                self._try(self.sink.idle)
+        self._try(self.sink.close)
+
+    def _try(self, call: Callable[[], None]) -> None:
         try:
-            self.sink.close()
+            call()
         except Exception as error:
             self._tell(error)
 
-    def _take(self) -> list[Any]:
-        """The next batch; empty if the queue is closed, and drained or out of time."""
+    def _take(self) -> list[Any] | None:
+        """The next batch; empty if none comes for a while; None if the queue is closed, and drained or out of time."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closing)
-            if time.monotonic() >= self._end_s:
-                return []
+            self._changed.wait_for(lambda: self._items or self._closing, self.sink.idle_s)
+            if self._closing and (not self._items or time.monotonic() >= self._end_s):
+                return None
             count = min(len(self._items), self.sink.max_batch)
             batch = [self._items.popleft() for _ in range(count)]
             self._in_flight = count

@@ -29,6 +29,7 @@ class LiveSink(ABC, Generic[Item]):
         max_batch: items that `write` gets at most in one call.
         retry_s: how long a batch is retried after a `SendError`, in seconds.
         max_delay_s: maximum delay between two retries, in seconds.
+        idle_s: time without items after which `idle` is called, again and again; None for never.
         close_s: what `close` takes at most, in seconds.
     """
 
@@ -36,6 +37,7 @@ class LiveSink(ABC, Generic[Item]):
     max_batch = 1
     retry_s = 30.0
     max_delay_s = 10.0
+    idle_s: float | None = None
     close_s = 0.4
 
     def __init__(self, name: str) -> None:
@@ -61,6 +63,9 @@ class LiveSink(ABC, Generic[Item]):
             SendError: none of them is written, and it may succeed later; the next call has the same items.
             OutputError: none of them is written.
         """
+
+    def idle(self) -> None:
+        """Do what has to be done although there is nothing to write; in the thread of the sink."""
 
     def close(self) -> None:
         """Finish and release what the sink holds."""

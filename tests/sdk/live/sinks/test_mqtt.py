@@ -15,8 +15,8 @@ from facesr_edge.engines.errors import InputError, MissingDependencyError, Usage
 from facesr_edge.sdk.live.camera import CameraStatus
 from facesr_edge.sdk.live.sinks.mqtt import MqttAddress, MqttSink, parse_mqtt
 from facesr_edge.sdk.live.sinks.queue import SinkQueue
-from support.sinks import make_face, make_result, wait_until
 from support.mqtt_broker import mqtt_broker, subscriber
+from support.sinks import make_face, make_result, wait_until
 
 
 def status(state="live", name="door", error=""):

@@ -1,0 +1,179 @@
+"""Folder with the best face of each track: as the camera saw it, as it was upscaled, and the figures of both."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ....engines.errors import OutputError, UsageError
+from ....engines.files import write_atomic
+from ...media.reasons import write_error
+from ...media.sinks import make_writable
+from ..best_shot import BestShot, BestShots
+from .safe_name import safe_name
+from .sink import LiveSink
+
+if TYPE_CHECKING:
+    from ..results import LiveResult
+
+ORIGINAL, ENLARGED, FIGURES = "-original.png", "-enlarged.png", ".json"
+"""What follows the stem of each file of a shot, in the order in which they are written."""
+STALE_S = 60.0
+"""Age from which on a temporary file belongs to a killed run, in seconds."""
+NOTE = "the enlarged face is an estimate of the network; the original is what the camera delivered"
+
+
+@dataclass(frozen=True, eq=False)
+class DatedShot:
+    """A best shot.
+
+    Args:
+        shot: from the tracks of a camera.
+        unix_s: when its frame was taken, in Unix time.
+        clock: whose clock: "camera" or "host".
+    """
+
+    shot: BestShot
+    unix_s: float
+    clock: str
+
+    @property
+    def stem(self) -> str:
+        """Of the file names; they sort by time."""
+        return f"{_stamp(self.unix_s)}Z-track{self.shot.face.track_id}"
+
+
+class BestShotsSink(LiveSink[DatedShot]):
+    """Writes CAMERA/TIME-trackID-original.png, -enlarged.png and .json when a track ends, each file atomically.
+
+    The JSON is written last: a shot with it is complete. Of a shot that fails, nothing stays.
+
+    Args:
+        folder: created if it is missing; shots of earlier runs stay, within the limits.
+        about: facts of the run in every JSON, e.g. the names of the networks.
+        max_count: shots of each camera; the oldest are removed. None for no limit.
+        max_age_s: age from which on shots are removed, in seconds; None for no limit.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        UsageError: a limit that is not positive.
+    """
+
+    queue_size = 256
+    idle_s = 60.0
+
+    def __init__(
+        self,
+        folder: Path,
+        about: Mapping[str, Any],
+        max_count: int | None = None,
+        max_age_s: float | None = None,
+    ) -> None:
+        super().__init__(str(folder))
+        for name, limit in (("shots", max_count), ("seconds", max_age_s)):
+            if limit is not None and not limit > 0:
+                raise UsageError(f"expected a limit of more than 0 {name}, got {limit:g}")
+        make_writable(folder)
+        self._folder, self._about = folder, dict(about)
+        self._max_count, self._max_age_s = max_count, max_age_s
+        self._shots = BestShots()
+        self._offsets_s: dict[str, float] = {}
+        self._stems = {path: _stems(path) for path in folder.iterdir() if path.is_dir()}
+        self.idle()
+
+    def select(self, result: LiveResult) -> Sequence[DatedShot]:
+        """See `LiveSink`."""
+        self._offsets_s[result.camera] = result.times.done_clock_s - result.source.time_s
+        return [self._dated(shot) for shot in self._shots.add(result)]
+
+    def select_rest(self) -> Sequence[DatedShot]:
+        """See `LiveSink`: tracks that have not ended."""
+        return [self._dated(shot) for shot in self._shots.close()]
+
+    def _dated(self, shot: BestShot) -> DatedShot:
+        if shot.clock_s is not None:
+            return DatedShot(shot, shot.clock_s, "camera")
+        return DatedShot(shot, shot.time_s + self._offsets_s[shot.camera], "host")
+
+    def write(self, items: Sequence[DatedShot]) -> None:
+        """See `LiveSink`."""
+        for item in items:
+            folder = self._folder / safe_name(item.shot.camera)
+            self._store(folder, item)
+            self._stems.setdefault(folder, deque()).append(item.stem)
+            self._prune(folder)
+
+    def _store(self, folder: Path, item: DatedShot) -> None:
+        face = item.shot.face
+        make_writable(folder)
+        contents = (_png(face.original), _png(face.pixels), self._figures(item))
+        try:
+            for ending, content in zip((ORIGINAL, ENLARGED, FIGURES), contents, strict=True):
+                write_atomic(folder / f"{item.stem}{ending}", content)
+        except OSError as error:
+            with suppress(OSError):
+                _remove(folder, item.stem)
+            raise OutputError(write_error(folder, error)) from error
+
+    def _figures(self, item: DatedShot) -> bytes:
+        date = datetime.fromtimestamp(item.unix_s, timezone.utc).isoformat(timespec="milliseconds")
+        record = {
+            "time": date,
+            "clock": item.clock,
+            "original": f"{item.stem}{ORIGINAL}",
+            "enlarged": f"{item.stem}{ENLARGED}",
+            "note": NOTE,
+            "run": self._about,
+            **item.shot.to_dict(),
+        }
+        return json.dumps(record, indent=1, allow_nan=False).encode()
+
+    def idle(self) -> None:
+        """See `LiveSink`: shots grow old although none is written."""
+        for folder in self._stems:
+            self._prune(folder)
+
+    def _prune(self, folder: Path) -> None:
+        stems = self._stems[folder]
+        oldest = "" if self._max_age_s is None else _stamp(time.time() - self._max_age_s)
+        while stems and (stems[0] < oldest or len(stems) > (self._max_count or len(stems))):
+            try:
+                _remove(folder, stems[0])
+            except OSError as error:
+                raise OutputError(write_error(folder, error)) from error
+            stems.popleft()
+
+
+def _stems(folder: Path) -> deque[str]:
+    """Shots of earlier runs, oldest first; what a killed run has left of a file is removed."""
+    for left in folder.glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE_S:
+                left.unlink()
+    return deque(sorted(path.name.removesuffix(ORIGINAL) for path in folder.glob(f"*-track*{ORIGINAL}")))
+
+
+def _stamp(unix_s: float) -> str:
+    """UTC to the millisecond, e.g. "20261129T173000.250"; stamps sort by time."""
+    return datetime.fromtimestamp(unix_s, timezone.utc).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+
+
+def _remove(folder: Path, stem: str) -> None:
+    """Remove the files of a shot, the one that makes it complete first."""
+    for ending in (FIGURES, ENLARGED, ORIGINAL):
+        (folder / f"{stem}{ending}").unlink(missing_ok=True)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
