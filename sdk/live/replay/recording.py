@@ -209,6 +209,7 @@ class _Part:
             head: dict[str, Any] = parse_json(line)
             version, known = head["version"], head["format"] == FORMAT and isinstance(head["about"], dict)
             known = known and isinstance(head["machine"], dict) and isinstance(head["run"], str)
+            known = known and isinstance(head["started_unix_s"], int | float)
         except (ValueError, KeyError, TypeError):
             known = False
         if not known:
