@@ -6,9 +6,10 @@ import json
 import logging
 import os
 import time
+import weakref
 import zlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,14 @@ from .observer import Cycle, Observer
 
 if TYPE_CHECKING:
     from .camera import CameraStatus
+    from .live import Live
     from .results import LiveResult
 
 FORMAT = "facesr-edge recording"
 VERSION = 1
 """Of the file format; a reader refuses a newer one."""
+COSTS_S = 10.0
+"""Time between two records of what the work costs."""
 FLUSH_S = 0.25
 """Time between writes: what a killed process loses at most."""
 MAX_WAITING = 5_000
@@ -78,6 +82,8 @@ class Recorder(Observer):
             **{"machine": this_machine().to_dict(), "about": dict(about or {})},
         }
         self._cameras: dict[str, int] = {}
+        self._live: Callable[[], Live | None] = lambda: None
+        self._costs_due_s = 0.0
         self._states: dict[int, dict[str, Any]] = {}
         self._naming = Lock()
         self._waiting: deque[dict[str, Any]] = deque()
@@ -90,6 +96,11 @@ class Recorder(Observer):
     def describe(self, **facts: Any) -> None:
         """Add facts of the run that were not known before, see `about`."""
         self._put({"about": facts})
+
+    def follow(self, live: Live) -> None:
+        """Add the facts of a run, and from now on what its work costs, which `facesr-edge replay` needs."""
+        self._live = weakref.ref(live)
+        self.describe(model=live.card.name, budget_ms=live.budget_ms)
 
     def arrived(self, camera: str, time_s: float) -> None:
         """See `Observer`."""
@@ -164,6 +175,7 @@ class Recorder(Observer):
         try:
             while not self._closing.wait(FLUSH_S):
                 self._flush()
+            self._costs_due_s = 0.0
             self._flush()
             self._end_part()
         except (OSError, OutputError) as error:
@@ -172,6 +184,10 @@ class Recorder(Observer):
     def _flush(self) -> None:
         """Write the events that wait, so that a reader can use them at once."""
         records = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        live = self._live()
+        if live is not None and time.monotonic() >= self._costs_due_s:
+            self._costs_due_s = time.monotonic() + COSTS_S
+            records.append({"about": {"costs_ms": live.costs_ms}})
         if self.lost > self._lost_written:
             self._lost_written = self.lost
             records.append({"lost": self.lost})

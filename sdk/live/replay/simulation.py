@@ -1,0 +1,221 @@
+"""A live run simulated event by event: the recorded frames and costs, and the planner of the real scheduler."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...pipeline.redetect import MAX_INTERVAL_S, MIN_INTERVAL
+from ..costs import Costs
+from ..schedule import MAX_LEVELS, REUSE_LEVELS, Choice, Need, due_for_detection, plan
+from ..scheduler import TURN_SHARE
+from ..turn import DETECT_SHARE, MARGIN
+from .outcome import Outcome, pooled
+from .summary import OVER_BUDGET
+from .workload import NETWORKS, CameraLoad, Observation, Workload
+
+NEAREST = 20
+"""Observations of about the same age from which the change of a face is drawn."""
+SEEDS = 3
+WAKE_MS = 0.2
+"""From the arrival of a frame to the start of an idle scheduler."""
+UNKNOWN = Observation(0.0, (REUSE_LEVELS + MAX_LEVELS) / 2)
+"""Of a face about which the recording tells nothing: it needs the network."""
+
+
+def simulate(
+    workload: Workload, budget_ms: float, *, cameras: int | None = None, speed: float = 1.0, seeds: int = SEEDS
+) -> Outcome:
+    """Run the recorded cameras again, or another number of them, on the same machine or a faster one.
+
+    Args:
+        workload: see `workload_of`.
+        budget_ms: from arrival to result.
+        cameras: number; more than were recorded are repetitions at other times. None for those recorded.
+        speed: ratio of the machine's speed to that of the recording.
+        seeds: number of runs with other random choices, which are pooled.
+    """
+    count = len(workload.cameras) if cameras is None else cameras
+    return pooled([_simulate(workload, budget_ms, count, speed, seed) for seed in range(seeds)])
+
+
+def _simulate(workload: Workload, budget_ms: float, cameras: int, speed: float, seed: int) -> Outcome:
+    rng = np.random.default_rng(seed)
+    streams = [_stream(workload, number, rng) for number in range(cameras)]
+    return _Simulation(streams, workload, budget_ms, speed, rng).run()
+
+
+@dataclass(eq=False)
+class _Stream:
+    """A simulated camera."""
+
+    load: CameraLoad
+    shift_s: float
+    times_s: NDArray[np.float64]
+    origin_s: float
+    period_s: float
+    next: int = 0
+    since_full: int = 1 << 30
+    full_s: float = -math.inf
+    detected_s: float = -math.inf
+    kept: dict[tuple[int, int], tuple[float, bool]] = field(default_factory=dict)
+
+    def faces_at(self, time_s: float) -> list[tuple[tuple[int, int], int]]:
+        """Track, which a repetition of the recording does not continue, and crop size of each face."""
+        lap, recorded_s = divmod(time_s - self.origin_s - self.shift_s, self.period_s)
+        faces = self.load.faces_at(self.origin_s + recorded_s)
+        return [((int(lap), track), side) for track, side in faces]
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    stream: _Stream
+    arrival_s: float
+
+
+def _stream(workload: Workload, number: int, rng: np.random.Generator) -> _Stream:
+    """A recorded camera, or its repetition shifted by a random time."""
+    load, period_s = workload.cameras[number % len(workload.cameras)], workload.end_s - workload.start_s
+    shift_s = 0.0 if number < len(workload.cameras) else float(rng.uniform(0.1, 0.9)) * period_s
+    times_s = np.sort(workload.start_s + (load.arrivals_s - workload.start_s + shift_s) % period_s)
+    return _Stream(load, shift_s, times_s, workload.start_s, period_s)
+
+
+class _Simulation:
+    def __init__(
+        self,
+        streams: Sequence[_Stream],
+        workload: Workload,
+        budget_ms: float,
+        speed: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self._streams, self._rng, self._speed, self._budget_ms = streams, rng, speed, budget_ms
+        self._duration_s, self._machine = workload.end_s - workload.start_s, workload.costs
+        self._costs = Costs({kind: ms / speed for kind, ms in self._machine.face_ms.items()})
+        for stream in streams:
+            times = [float(ms.mean()) for ms in stream.load.detect_ms.values()]
+            if times:
+                self._costs.add(("detect", stream.load.size_wh), max(times) / speed)
+        self._has_small = any(ms > 0 for (work, _), ms in self._machine.face_ms.items() if work == "small network")
+        self._now_s, self._busy_s = workload.start_s, 0.0
+        self._ages: list[float] = []
+        self._treatments: Counter[str] = Counter()
+        self._over_budget = 0
+
+    def run(self) -> Outcome:
+        while True:
+            frames = self._take()
+            if frames:
+                start_s = self._now_s
+                self._turn(frames)
+                self._busy_s += self._now_s - start_s
+                continue
+            coming = [stream.times_s[stream.next] for stream in self._streams if stream.next < len(stream.times_s)]
+            if not coming:
+                break
+            self._now_s = float(min(coming)) + WAKE_MS / 1e3
+        return Outcome(
+            len(self._streams),
+            tuple(self._ages),
+            sum(len(stream.times_s) for stream in self._streams),
+            self._duration_s,
+            dict(self._treatments.most_common()),
+            self._over_budget,
+            min(1.0, self._busy_s / self._duration_s),
+        )
+
+    def _take(self) -> list[_Frame]:
+        """The newest frame of each camera."""
+        frames = []
+        for stream in self._streams:
+            arrived = int(np.searchsorted(stream.times_s, self._now_s, "right"))
+            if arrived > stream.next:
+                frames.append(_Frame(stream, float(stream.times_s[arrived - 1])))
+                stream.next = arrived
+        return frames
+
+    def _turn(self, frames: Sequence[_Frame]) -> None:
+        """See `Turn`: what is computed there is waited for here."""
+        machine = self._machine
+        self._wait(machine.frame_ms * len(frames))
+        budget_s = self._budget_ms / 1e3
+        deadline_s = min(min(frame.arrival_s for frame in frames) + budget_s, self._now_s + TURN_SHARE * budget_s)
+        self._detect(frames, deadline_s)
+        faces = [(frame, track, side) for frame in frames for track, side in frame.stream.faces_at(frame.arrival_s)]
+        self._wait(machine.crop_frame_ms * len(frames) + machine.crop_face_ms * len(faces))
+        needs = [self._need(*face) for face in faces]
+        left_ms = MARGIN * 1e3 * (deadline_s - self._now_s)
+        choices = plan(needs, left_ms, self._costs, self._has_small)
+        self._upscale(faces, choices)
+        self._wait(machine.turn_ms)
+        self._ages += [1e3 * (self._now_s - frame.arrival_s) for frame in frames]
+        self._wait(machine.gap_ms)
+
+    def _detect(self, frames: Sequence[_Frame], deadline_s: float) -> None:
+        left_ms = DETECT_SHARE * MARGIN * 1e3 * (deadline_s - self._now_s)
+        costs_ms = [self._costs["detect", frame.stream.load.size_wh] for frame in frames]
+        waiting_s = [max(0.0, frame.arrival_s - frame.stream.detected_s) for frame in frames]
+        for n in due_for_detection(waiting_s, costs_ms, left_ms):
+            ms = self._detect_ms(frames[n]) / self._speed
+            self._wait(ms * self._speed)
+            self._costs.add(("detect", frames[n].stream.load.size_wh), ms)
+
+    def _detect_ms(self, frame: _Frame) -> float:
+        """Time of a detection, in the whole frame if it is due, see `redetect`."""
+        stream, times = frame.stream, frame.stream.load.detect_ms
+        stream.detected_s = frame.arrival_s
+        stream.since_full += 1
+        is_late = frame.arrival_s - stream.full_s >= MAX_INTERVAL_S and stream.since_full >= MIN_INTERVAL
+        kind = "full" if is_late or stream.since_full >= stream.load.interval else "tracked"
+        if kind == "full":
+            stream.since_full, stream.full_s = 0, frame.arrival_s
+        some = times.get(kind, next(iter(times.values()), np.zeros(1)))
+        return float(self._rng.choice(some))
+
+    def _need(self, frame: _Frame, track: tuple[int, int], side: int) -> Need:
+        stream = frame.stream
+        if track not in stream.kept:
+            return Need(side)
+        kept_s, by_small = stream.kept[track]
+        age_s = max(0.0, frame.arrival_s - kept_s)
+        seen = self._observation(stream.load, track[1], age_s)
+        return Need(side, seen.change, age_s, seen.growth, by_small=by_small)
+
+    def _observation(self, load: CameraLoad, track: int, age_s: float) -> Observation:
+        """Of the same track at about the same age, or else of another track of its camera."""
+        some = load.observations.get(track, ())
+        if len(some) < NEAREST:
+            some = load.observations.get(None, ())
+        if not some:
+            return UNKNOWN
+        after = int(np.searchsorted([one.age_s for one in some], age_s))
+        first = max(0, min(after - NEAREST // 2, len(some) - NEAREST))
+        return some[first + int(self._rng.integers(min(NEAREST, len(some))))]
+
+    def _upscale(self, faces: Sequence[tuple[_Frame, tuple[int, int], int]], choices: Sequence[Choice]) -> None:
+        noise = float(self._rng.choice(self._machine.noise))
+        groups: Counter[tuple[str, int]] = Counter()
+        for (frame, track, side), choice in zip(faces, choices, strict=True):
+            self._treatments[choice.treatment] += 1
+            self._over_budget += choice.reason.startswith(OVER_BUDGET)
+            if choice.treatment in ("network", "small network"):
+                frame.stream.kept[track] = frame.arrival_s, choice.treatment == "small network"
+            if choice.treatment != "skipped":
+                groups[NETWORKS[choice.treatment], side] += 1
+        for (work, side), count in groups.items():
+            ms = self._face_ms(work, side) * noise
+            self._wait(ms * count)
+            self._costs.add((work, side), ms / self._speed)
+
+    def _face_ms(self, work: str, side: int) -> float:
+        return self._machine.face_ms.get((work, side), 0.0)
+
+    def _wait(self, ms: float) -> None:
+        """Let the time pass that the work takes on the recorded machine, or less on a faster one."""
+        self._now_s += ms / self._speed / 1e3
