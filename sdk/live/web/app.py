@@ -1,0 +1,157 @@
+"""The web application: the page, its updates, metrics and health."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from ..health import health
+from ..metrics import registry
+from .guard import Guard
+from .pictures import WIDTHS, Pictures
+from .state import State, frame
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from ..observed import ObservedRun
+    from .access import Access
+
+FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+    "/login.js": ("login.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+"""Path -> file beside this one, and its type."""
+MAX_FORM = 4096
+"""Maximum length of the login form, in bytes."""
+
+Part = tuple[str, str, bytes]
+"""Name, type and content of a part of an update."""
+
+
+def application(run: ObservedRun, access: Access) -> ASGIApp:
+    """The application of a run, behind its guard."""
+    page = _Page(run, access)
+    routes = [
+        *(Route(path, _file(*file)) for path, file in FILES.items()),
+        Route("/login", page.login, methods=["POST"]),
+        Route("/updates", page.updates),
+        Route("/metrics", page.metrics),
+        Route("/healthz", page.healthz),
+    ]
+    return Guard(Starlette(routes=routes), access, lambda: _login_page())
+
+
+class _Page:
+    """The routes that show the run. Those that are not `async` run in threads of the server."""
+
+    def __init__(self, run: ObservedRun, access: Access) -> None:
+        self._run, self._access = run, access
+        self._pictures, self._state = Pictures(run.monitor), State(run)
+        self._registry = registry(run)
+
+    def updates(self, request: Request) -> Response:
+        """Figures, and what is new of the wanted pictures, as parts of a form.
+
+        Queries are `view=CAMERA.NUMBER.WIDTH` and `faces=CAMERA.NUMBER`: index of a camera and number of the result
+        that the viewer has.
+        """
+        state = dict(self._state.to_dict())
+        views = {camera: rest for camera, *rest in _numbers(request, "view", 3)}
+        faces = dict(_numbers(request, "faces", 2))
+        parts: list[Part] = []
+        frames: dict[int, dict[str, Any]] = {}
+        for camera, own in enumerate(state["cameras"]):
+            if camera not in views and camera not in faces:
+                continue
+            shown = self._pictures.shown(own["name"])
+            if shown is None:
+                continue
+            frames[camera] = frame(shown)
+            if camera in views and views[camera][0] != shown.number:
+                parts.append((f"view-{camera}", "image/jpeg", shown.view(_width(views[camera][1]))))
+            if camera in faces and faces[camera] != shown.number:
+                for track, (original, estimate) in shown.faces().items():
+                    parts.append((f"original-{camera}-{track}", "image/png", original))
+                    parts.append((f"estimate-{camera}-{track}", "image/jpeg", estimate))
+        text = json.dumps({**state, "frames": frames}).encode()
+        return _form([("state", "application/json", text), *parts])
+
+    def metrics(self, request: Request) -> Response:
+        """In the text format of Prometheus, or that of OpenMetrics where it is asked for."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self._registry), headers={"Content-Type": content_type})
+
+    def healthz(self, request: Request) -> Response:
+        """200 if all is well, else 503; with the reasons for those who have the token."""
+        verdict = health(self._run)
+        status = 200 if verdict.healthy else 503
+        if self._access.has_token(request.headers):
+            return JSONResponse(verdict.to_dict(), status)
+        return JSONResponse({"healthy": verdict.healthy}, status)
+
+    async def login(self, request: Request) -> Response:
+        """Change the token for a cookie."""
+        body = b""
+        async for chunk in request.stream():
+            if len(body := body + chunk) > MAX_FORM:
+                raise HTTPException(413)
+        if not self._access.is_token(parse_qs(body.decode("latin-1")).get("token", [""])[0]):
+            return _login_page("That is not the token. It is printed where facesr-edge was started.")
+        response = RedirectResponse("/", 303)
+        secure, token = request.url.scheme == "https", self._access.token or ""
+        response.set_cookie(self._access.cookie, token, httponly=True, samesite="strict", secure=secure)
+        return response
+
+
+def _file(name: str, media_type: str) -> Any:
+    content = files(__package__).joinpath(name).read_bytes()
+
+    async def send(request: Request) -> Response:
+        return Response(content, media_type=media_type)
+
+    return send
+
+
+def _login_page(error: str = "") -> Response:
+    text = files(__package__).joinpath("login.html").read_text("utf-8").replace("$error", error)
+    return Response(text, 401, {"WWW-Authenticate": "Bearer"}, "text/html")
+
+
+def _numbers(request: Request, name: str, count: int) -> list[list[int]]:
+    """The values of a query, each of so many numbers with points between them."""
+    values = [value.split(".") for value in request.query_params.getlist(name)]
+    if not all(len(value) == count and all(part.isdecimal() for part in value) for value in values):
+        raise HTTPException(400, f"expected {name} as {count} numbers with points between them")
+    return [[int(part[:12]) for part in value] for value in values]
+
+
+def _width(wanted: int) -> int:
+    return next((width for width in WIDTHS if width >= wanted), WIDTHS[-1])
+
+
+def _form(parts: Sequence[Part]) -> Response:
+    """A form, which browsers can take apart."""
+    boundary = secrets.token_hex(16)
+    body = b"".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
+        f"Content-Type: {media_type}\r\n\r\n".encode()
+        + content
+        + b"\r\n"
+        for name, media_type, content in parts
+    )
+    return Response(body + f"--{boundary}--\r\n".encode(), media_type=f"multipart/form-data; boundary={boundary}")
