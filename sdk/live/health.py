@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 HANG_S = 5.0
 """Time without a turn of the scheduler after which it hangs. It looks for frames several times a second."""
 
+SAME_PICTURE_S = 1.0
+"""Age of the newest frame of a frozen camera below which frames come, but they are all the same."""
+
 
 @dataclass(frozen=True)
 class CameraHealth:
@@ -85,7 +88,8 @@ def _camera(status: CameraStatus) -> CameraHealth:
     why, age_s = "", status.newest_age_s
     last = "no frame has arrived" if age_s is None else f"last frame {age_s:.1f} s ago"
     if status.state == "frozen":
-        why = f"connected, but the picture stands still or no new one comes: {last}"
+        comes = age_s is not None and age_s < SAME_PICTURE_S
+        why = "connected, but " + ("the same picture comes again and again" if comes else f"no frame comes: {last}")
     elif status.state in ("offline", "connecting"):
         why = status.error or ("no connection" if status.state == "offline" else "connecting")
         why = f"{why}: {last}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
+from ..media.live.state import LiveState
 from .latency import BOUNDS_S, Latency
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from .observed import ObservedRun
 
 PREFIX = "facesr_edge_"
-STATES = ("connecting", "live", "frozen", "offline", "ended")
 QUANTILES = (0.5, 0.99)
 LATENCIES = {
     "age": "From the arrival of a frame to its result.",
@@ -78,7 +78,7 @@ def _cameras(run: ObservedRun) -> Iterator[Metric]:
     yield _counter("damaged_packets", "Packets that were damaged or lost.", ["camera"], damaged)
     reconnects = (([s.name], s.reconnects) for s in statuses)
     yield _counter("reconnects", "Connections after the first.", ["camera"], reconnects)
-    states = (([s.name, state], float(s.state == state)) for s in statuses for state in STATES)
+    states = (([s.name, state], float(s.state == state)) for s in statuses for state in get_args(LiveState))
     yield _gauge("camera_state", "1 for the state of the camera, 0 for the others.", ["camera", "state"], states)
     ages = (([s.name], s.newest_age_s) for s in statuses if s.newest_age_s is not None)
     yield _gauge("newest_frame_age_seconds", "Time since the last frame arrived.", ["camera"], ages)
@@ -153,7 +153,7 @@ def _gauge(name: str, text: str, labels: Sequence[str], rows: _Rows) -> Metric:
     return _filled(GaugeMetricFamily(PREFIX + name, text, labels=labels), rows)
 
 
-def _filled(family: Any, rows: _Rows) -> Any:
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, rows: _Rows) -> Metric:
     for labels, value in rows:
         family.add_metric(labels, value)
     return family

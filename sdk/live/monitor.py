@@ -112,10 +112,18 @@ class _CameraRecord:
         self.newest = result
 
     def at(self, now_s: float) -> CameraFigures:
-        latencies = (record.at(now_s) for record in (self.age, self.queue, self.compute, self.camera_clock))
-        stages = {name: record.at(now_s) for name, record in self.stages.items()}
-        faces, verdicts = dict(self.faces), dict(self.verdicts)
-        return CameraFigures(self.results, faces, verdicts, self.ended_tracks, *latencies, stages, self.newest)
+        return CameraFigures(
+            self.results,
+            dict(self.faces),
+            dict(self.verdicts),
+            self.ended_tracks,
+            self.age.at(now_s),
+            self.queue.at(now_s),
+            self.compute.at(now_s),
+            self.camera_clock.at(now_s),
+            {name: record.at(now_s) for name, record in self.stages.items()},
+            self.newest,
+        )
 
 
 class Monitor(Observer):

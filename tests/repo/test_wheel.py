@@ -10,7 +10,21 @@ import pytest
 from facesr_edge.zoo import catalogue
 
 MAX_MB = 80
-SUFFIXES = (".py", ".html", ".sh", ".json", ".onnx", ".safetensors", ".typed", ".h", ".cu", ".csv")
+SUFFIXES = (
+    ".py",
+    ".html",
+    ".sh",
+    ".json",
+    ".onnx",
+    ".safetensors",
+    ".typed",
+    ".h",
+    ".cu",
+    ".csv",
+    ".css",
+    ".js",
+    ".svg",
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +54,7 @@ def test_the_wheel_has_every_module_and_data_file_and_nothing_else(wheel, files)
         "py.typed",
         "sdk/cli/main.py",
         "sdk/profiling/report.html",
+        "sdk/live/web/page.html",
         "engines/cuda/kernels/kernels.cu",
         "engines/cuda/kernels/pixels.h",
         "training/recipes/idrn.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..observed import ObservedRun
     from .access import Access
+    from .pictures import Shown
 
 FILES = {
     "/": ("page.html", "text/html"),
@@ -70,24 +71,16 @@ class _Page:
         Queries are `view=CAMERA.NUMBER.WIDTH` and `faces=CAMERA.NUMBER`: index of a camera and number of the result
         that the viewer has.
         """
-        state = dict(self._state.to_dict())
-        views = {camera: rest for camera, *rest in _numbers(request, "view", 3)}
-        faces = dict(_numbers(request, "faces", 2))
-        parts: list[Part] = []
+        state = self._state.to_dict()
+        views = {camera: (seen, width) for camera, seen, width in _numbers(request, "view", 3)}
+        faces = {camera: seen for camera, seen in _numbers(request, "faces", 2)}  # noqa: C416 (lists, not pairs)
         frames: dict[int, dict[str, Any]] = {}
+        parts: list[Part] = []
         for camera, own in enumerate(state["cameras"]):
-            if camera not in views and camera not in faces:
-                continue
-            shown = self._pictures.shown(own["name"])
-            if shown is None:
-                continue
-            frames[camera] = frame(shown)
-            if camera in views and views[camera][0] != shown.number:
-                parts.append((f"view-{camera}", "image/jpeg", shown.view(_width(views[camera][1]))))
-            if camera in faces and faces[camera] != shown.number:
-                for track, (original, estimate) in shown.faces().items():
-                    parts.append((f"original-{camera}-{track}", "image/png", original))
-                    parts.append((f"estimate-{camera}-{track}", "image/jpeg", estimate))
+            wanted = camera in views or camera in faces
+            if wanted and (shown := self._pictures.shown(own["name"])) is not None:
+                frames[camera] = frame(shown)
+                parts += _new_pictures(camera, shown, views.get(camera), faces.get(camera))
         text = json.dumps({**state, "frames": frames}).encode()
         return _form([("state", "application/json", text), *parts])
 
@@ -138,6 +131,16 @@ def _numbers(request: Request, name: str, count: int) -> list[list[int]]:
     if not all(len(value) == count and all(part.isdecimal() for part in value) for value in values):
         raise HTTPException(400, f"expected {name} as {count} numbers with points between them")
     return [[int(part[:12]) for part in value] for value in values]
+
+
+def _new_pictures(camera: int, shown: Shown, view: tuple[int, int] | None, faces: int | None) -> Iterator[Part]:
+    """Pictures of a camera, unless the viewer has them: its view by number and width, its faces by number."""
+    if view is not None and view[0] != shown.number:
+        yield f"view-{camera}", "image/jpeg", shown.view(_width(view[1]))
+    if faces is not None and faces != shown.number:
+        for track, (original, estimate) in shown.faces().items():
+            yield f"original-{camera}-{track}", "image/png", original
+            yield f"estimate-{camera}-{track}", "image/jpeg", estimate
 
 
 def _width(wanted: int) -> int:

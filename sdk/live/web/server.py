@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ....engines.errors import MissingDependencyError, OutputError, first_line
+from ....engines.errors import MissingDependencyError, OutputError, UsageError, first_line
 from .access import Access, access_for, is_local
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def serve(
 
     Raises:
         MissingDependencyError: the extra `cameras` is not installed.
-        UsageError: the token is too short.
+        UsageError: the token is too short, or there is no such port.
         OutputError: the address is taken or is not one of this machine.
     """
     try:
@@ -95,18 +95,27 @@ def serve(
         raise MissingDependencyError(error.name or "uvicorn", "cameras", "the page of a live run") from None
     listener = _listen(host, port)
     access = access_for(host, listener.getsockname()[1], token, hosts)
-    options = {"log_config": None, "access_log": False, "server_header": False, "ws": "none", "lifespan": "off"}
-    config = uvicorn.Config(application(run, access), limit_concurrency=MAX_CONNECTIONS, **options)
+    config = uvicorn.Config(
+        application(run, access),
+        limit_concurrency=MAX_CONNECTIONS,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="off",
+    )
     page = PageServer(uvicorn.Server(config), listener, host if is_local(host) else _own_address(host), access)
     page.wait_until_started()
     return page
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise UsageError(f"expected a port of 0 to 65535, got {port}")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, dualstack_ipv6=False)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise OutputError(f"cannot listen at {host} port {port}: {reason}; choose another address or port") from None
 
