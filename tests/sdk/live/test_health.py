@@ -2,7 +2,6 @@ import pytest
 from facesr_edge.sdk.live.health import HANG_S, health
 from facesr_edge.sdk.live.monitor import Monitor
 from facesr_edge.sdk.live.observed import ObservedRun
-
 from support.live_runs import StatusOnly, make_run
 
 

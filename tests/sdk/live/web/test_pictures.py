@@ -7,7 +7,6 @@ import pytest
 from facesr_edge.sdk.live.monitor import Monitor
 from facesr_edge.sdk.live.web import pictures
 from facesr_edge.sdk.live.web.pictures import INTERVAL_S, MAX_FACES, Pictures, Shown, close_up, composite
-
 from support.live_runs import make_face, make_result
 
 

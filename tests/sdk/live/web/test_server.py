@@ -14,9 +14,9 @@ from facesr_edge.sdk.live.monitor import Monitor
 from facesr_edge.sdk.live.observed import ObservedRun
 from facesr_edge.sdk.live.web.server import serve
 from prometheus_client.parser import text_string_to_metric_families
+from support.live_runs import StatusOnly, make_face, make_result, make_run
 
 from tests.sdk.live.web.test_pictures import decode
-from support.live_runs import StatusOnly, make_face, make_result, make_run
 
 TOKEN = "a-token-of-the-tests-0123"
 PATHS = ["/", "/page.js", "/updates?view=0.0.640", "/updates?faces=0.0", "/metrics", "/unknown"]
