@@ -21,9 +21,6 @@ from ..load import load
 from ..media.source_sink import Source
 from ..pipeline.frame import Frame
 from ..pipeline.pipeline import Pipeline
-from ..pipeline.redetect import DetectEvery
-from ..pipeline.stages import CpuStages
-from ..pipeline.stream_detector import StreamDetector
 from .camera import Camera, CameraOptions
 from .observer import Observer
 from .results import LiveResult
@@ -158,7 +155,6 @@ def live(
     model: str | Path = catalogue.DEFAULT_MODEL,
     small_model: str | Path | None = SMALL_MODEL,
     outscale: int = 2,
-    detect_every: DetectEvery = "auto",
     camera: CameraOptions = CameraOptions(),  # noqa: B008 (frozen)
     observers: Sequence[Observer] = (),
     **settings: Any,
@@ -179,7 +175,6 @@ def live(
         small_model: for faces that do not fit into the budget, of the same scale; None for none. One of another scale
             is left out if it is the default.
         outscale: ratio of a composite's size to the frame's, 1 to 4.
-        detect_every: see `load`.
         camera: of all sources that are not a `Camera`.
         observers: get all results: sinks, metrics and recorders.
         settings: further arguments of `load`: engine, detector, threads, precision, report.
@@ -198,9 +193,8 @@ def live(
         networks = Networks(pipeline.session, _small(small_model, pipeline, settings))
         cameras += [_camera(name, source, camera) for name, source in named]
         _check_names(cameras)
-        stages = CpuStages(pipeline.session, pipeline.detector, 1)
         sides = pipeline.session.io_spec.crop_sizes
-        streams = [Stream(one, StreamDetector(stages, pipeline.detector, detect_every), sides) for one in cameras]
+        streams = [Stream(one, pipeline.detector, sides) for one in cameras]
         scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
     except BaseException:
         for one in cameras:

@@ -52,6 +52,7 @@ class Kept:
         inverse: (6, 6) inverse of their products.
         time_s: presentation time of the frame.
         box_xyxy: (4,) float32, of the face in its frame, frame pixels.
+        sharpness: of the crop, see `Usability`.
         by_small: the smaller network upscaled it.
     """
 
@@ -64,6 +65,7 @@ class Kept:
     inverse: Matrix
     time_s: float
     box_xyxy: NDArray[np.float32]
+    sharpness: float = 1.0
     by_small: bool = False
 
     @property
@@ -93,6 +95,7 @@ def keep(
     box_xyxy: NDArray[np.float32],
     window: Window,
     time_s: float,
+    sharpness: float = 1.0,
     by_small: bool = False,
 ) -> Kept:
     """Prepare a face for reuse.
@@ -103,6 +106,7 @@ def keep(
         box_xyxy: (4,) face box in frame pixels.
         window: of the crop in the frame.
         time_s: presentation time of the frame.
+        sharpness: of the crop, see `Usability`.
         by_small: the smaller network upscaled it.
     """
     from_patch = _patch_matrix(box_xyxy, window)
@@ -113,7 +117,9 @@ def keep(
     enlarged = cv2.resize(crop, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     detail = np.asarray(cv2.subtract(pixels, enlarged, dtype=cv2.CV_32F), np.float32)
     inverse = np.linalg.inv(products)
-    return Kept(window, pixels, detail, from_patch, patch.ravel(), steepest, inverse, time_s, box_xyxy, by_small)
+    return Kept(
+        window, pixels, detail, from_patch, patch.ravel(), steepest, inverse, time_s, box_xyxy, sharpness, by_small
+    )
 
 
 def align(kept: Kept, crop: NDArray[np.uint8], box_xyxy: NDArray[np.float32], window: Window) -> Alignment:
@@ -127,12 +133,12 @@ def align(kept: Kept, crop: NDArray[np.uint8], box_xyxy: NDArray[np.float32], wi
     """
     gray, weights = _gray(crop), _weights().ravel()
     start = _patch_matrix(box_xyxy, window)
-    motion = np.eye(3)
+    motion = np.eye(3)[:2]
     for _ in range(MAX_STEPS):
         error = _patch(gray, _compose(start, motion)).ravel() - kept.patch
         error -= float(weights @ error)  # weights sum to 1
         step = kept.inverse @ (kept.steepest @ error)
-        motion = motion @ np.linalg.inv(_motion(step))
+        motion = _compose(motion, _inverse(_motion(step)))
         if abs(step[2]) + abs(step[5]) < ENOUGH:
             break
     to_crop = _compose(start, motion)  # patch -> new crop
@@ -229,15 +235,15 @@ def _derivatives(patch: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _motion(p: NDArray[np.float64]) -> Matrix:
-    """Affine motion (3, 3) of patch coordinates about the center of the patch."""
+    """Affine motion (2, 3) of patch coordinates about the center of the patch."""
     center = (PATCH - 1) / 2
     a, b, c, d = p[0] / PATCH, p[1] / PATCH, p[3] / PATCH, p[4] / PATCH
-    return np.array([[1 + a, b, p[2] - (a + b) * center], [c, 1 + d, p[5] - (c + d) * center], [0.0, 0.0, 1.0]])
+    return np.array([[1 + a, b, p[2] - (a + b) * center], [c, 1 + d, p[5] - (c + d) * center]])
 
 
 def _compose(outer: Matrix, inner: Matrix) -> Matrix:
     """(2, 3) of applying `inner`, then `outer`."""
-    linear = outer[:, :2] @ inner[:2]
+    linear = outer[:, :2] @ inner
     linear[:, 2] += outer[:, 2]
     return linear
 
@@ -248,8 +254,8 @@ def _inverse(matrix: Matrix) -> Matrix:
 
 def _plausible(motion: Matrix) -> bool:
     center = (PATCH - 1) / 2
-    shift = motion[:2, :2].sum(1) * center + motion[:2, 2] - center
-    stretch = np.abs(motion[:2, :2] - np.eye(2)).max()
+    shift = motion[:, :2].sum(1) * center + motion[:, 2] - center
+    stretch = np.abs(motion[:, :2] - np.eye(2)).max()
     return bool(np.isfinite(motion).all() and np.abs(shift).max() < MAX_SHIFT * PATCH and stretch < MAX_STRETCH)
 
 

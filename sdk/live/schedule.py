@@ -14,15 +14,15 @@ REUSE_LEVELS = 3.0
 output then differs from that of the network by 42 dB."""
 MAX_LEVELS = 8.0
 """The same for a face that does not fit into the budget: with more, the moved detail is that of another expression."""
-REFRESH_S = 1.0
+REFRESH_S = 2.0
 """Time after which an unchanged face is upscaled again."""
 GROWN = 1.25
 """Growth of a face after which it is upscaled again: the camera shows more of it."""
 SHARPER = 1.5
 """The same for its sharpness."""
-DETECT_S = 0.09
-"""Minimum time between two detections of a camera, seconds: in between, faces are followed by the alignment of their
-pixels, which takes a tenth of the time."""
+DETECT_S = 0.25
+"""Minimum time between two detections of a camera, seconds, unless a face is lost: in between, faces are followed by
+the alignment of their pixels, which takes a tenth of the time and is more exact. New faces are found after it."""
 NEW, UNCERTAIN, SMALL, CLOSER, CLEARER, CHANGED, OLD = 1000.0, 800.0, 700.0, 600.0, 500.0, 400.0, 200.0
 """Ranks of the reasons for the network, highest first."""
 WAITING_RANK = 100.0

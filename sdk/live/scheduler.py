@@ -118,6 +118,7 @@ class Scheduler:
         except BaseException as error:  # raised in the consumer's thread
             self.error = error
         finally:
+            self._turn.close()
             for observer in list(self._observers):
                 self._report(observer, "close")
             self.outbox.close()

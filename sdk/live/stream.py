@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.postprocess import Detections
+from ..pipeline.detect import Detector
 from ..pipeline.frame import Frame
+from ..pipeline.redetect import CANDIDATE_SHARE
 from ..pipeline.results import DetectorUse
-from ..pipeline.stream_detector import StreamDetector
+from ..pipeline.stream_detector import full_use
 from ..profiling.timing import Stopwatch
 from .camera import Camera
 from .reuse import Kept
-from .tracker import Track, TrackerState, corrected, predict, track_next
+from .tracker import Track, TrackerOptions, TrackerState, corrected, predict, track_next
 
 
 class Stream:
@@ -23,7 +26,7 @@ class Stream:
 
     Args:
         camera: of the frames.
-        detector: detects in its frames.
+        detector: a face detector, which other cameras share.
         sides: crop sizes of the engine, pixels.
 
     Attributes:
@@ -31,9 +34,9 @@ class Stream:
         dropped: frames that the camera had dropped at its last result.
     """
 
-    def __init__(self, camera: Camera, detector: StreamDetector, sides: tuple[int, ...]) -> None:
+    def __init__(self, camera: Camera, detector: Detector, sides: tuple[int, ...]) -> None:
         self.camera, self.kept, self.dropped = camera, dict[int, Kept](), 0
-        self._detector, self._sides = detector, sides
+        self._detector, self._sides, self._options = detector, sides, TrackerOptions(detector.score)
         self._state, self._detected_s, self._uncertain = TrackerState(), -math.inf, True
 
     @property
@@ -51,11 +54,21 @@ class Stream:
         return math.inf if self._uncertain else max(0.0, frame.time_s - self._detected_s)
 
     def detect(self, frame: Frame, timer: Stopwatch) -> DetectorUse:
-        """Detect in the next frame, and continue the tracks."""
-        _, detections, use = self._detector(frame, timer)
+        """Detect in the next frame, or in that of the camera's smaller stream, and continue the tracks.
+
+        Weaker detections continue tracks, but start none.
+        """
+
+        def infer(batch: NDArray[np.uint8]) -> NDArray[Any]:
+            with timer.stage("detect.network"):
+                return self._detector.session.infer(batch)
+
+        shown = self.camera.detection_frame(frame) or frame
+        score = CANDIDATE_SHARE * self._detector.score
+        detections = self._detector.detect(shown.pixels, score=score, infer=infer)
         self._detected_s, self._uncertain = frame.time_s, False
-        self._follow(frame, detections)
-        return use
+        self._follow(frame, _resized(detections, shown, frame))
+        return full_use(self._detector, shown)
 
     def predict(self, frame: Frame) -> None:
         """Continue the tracks without a detection."""
@@ -82,6 +95,15 @@ class Stream:
         if detections is None:
             self._state = predict(self._state, frame.time_s, size_wh, self._sides)
         else:
-            self._state = track_next(self._state, detections, frame.time_s, size_wh, self._sides)
+            self._state = track_next(self._state, detections, frame.time_s, size_wh, self._sides, self._options)
         for track_id in self._state.ended:
             self.kept.pop(track_id, None)
+
+
+def _resized(detections: Detections, shown: Frame, frame: Frame) -> Detections:
+    """Detections of a smaller stream in pixels of the frame."""
+    if shown is frame:
+        return detections
+    (height, width), (own_height, own_width) = frame.pixels.shape[:2], shown.pixels.shape[:2]
+    scale = np.array((width / own_width, height / own_height), np.float32)
+    return Detections(detections.boxes_xyxy * np.tile(scale, 2), detections.scores, detections.landmarks * scale)

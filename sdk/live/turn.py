@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -20,17 +21,23 @@ from ..pipeline.results import DetectorUse
 from ..pipeline.upscale import psnr_db
 from ..profiling.timing import Span, Stopwatch
 from .costs import Costs
-from .results import FrameTimes, LiveFace, LiveResult, SkippedFace
-from .reuse import Alignment, align, aligned_box, keep, reused
+from .results import FrameTimes, LiveFace, LiveResult, SkippedFace, Treatment
+from .reuse import Alignment, Kept, align, aligned_box, keep, reused
 from .schedule import MAX_LEVELS, Choice, Need, due_for_detection, plan
 from .stream import Stream
 from .tracker import Track
-from .usability import usability
+from .usability import Usability, usability
 
 DETECT_SHARE = 0.4
 """Share of the time for detection, if that does not suffice for every frame that is due."""
+FLAT = 0.2
+"""Added to both sharpnesses before their ratio: that of two blurred faces tells nothing."""
 MARGIN = 0.85
 """Share of the time to the deadline that is planned for: estimates are means, and the machine has other work."""
+
+
+Upscaled = tuple[NDArray[np.uint8], float]
+"""Pixels of a face, and its consistency in dB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +80,7 @@ class Item:
     window: Window
     crop: NDArray[np.uint8]
     alignment: Alignment | None
+    usability: Usability
     need: Need
 
 
@@ -90,6 +98,7 @@ class Turn:
     def __init__(self, networks: Networks, outscale: int) -> None:
         self._networks, self._outscale = networks, outscale
         self.costs, self._credit_ms = Costs(), 0.0
+        self._beside = ThreadPoolExecutor(1, "live reuse")
 
     def measure(self) -> None:
         """Run every crop size of the engines, and note what it costs."""
@@ -117,9 +126,13 @@ class Turn:
         done_s, clock_s = time.monotonic(), time.time()
         return [self._result(work, done_s, clock_s) for work in works]
 
+    def close(self) -> None:
+        """End the thread that moves outputs."""
+        self._beside.shutdown(wait=False)
+
     def _detect(self, works: Sequence[Work], deadline_s: float) -> None:
         self._credit_ms += DETECT_SHARE * MARGIN * 1e3 * max(0.0, deadline_s - time.monotonic())
-        costs = [self.costs["detect", work.frame.pixels.shape] for work in works]
+        costs = [self.costs["detect", work.stream.camera.name] for work in works]
         waiting_s = [work.stream.waiting_s(work.frame) for work in works]
         due, self._credit_ms = due_for_detection(waiting_s, costs, self._credit_ms)
         for n, work in enumerate(works):
@@ -129,7 +142,7 @@ class Turn:
             start = time.perf_counter()
             with work.timer.stage("detect"):
                 work.detection = work.stream.detect(work.frame, work.timer)
-            self.costs.add(("detect", work.frame.pixels.shape), 1e3 * (time.perf_counter() - start))
+            self.costs.add(("detect", work.stream.camera.name), 1e3 * (time.perf_counter() - start))
 
     def _items(self, work: Work) -> Iterator[Item]:
         """Crops of the faces of a frame, compared with what is kept of them."""
@@ -143,40 +156,49 @@ class Turn:
                 yield self._item(work, track, track.window, crop)
 
     def _item(self, work: Work, track: Track, window: Window, crop: NDArray[np.uint8]) -> Item:
-        kept = work.stream.kept.get(track.id)
-        if kept is None:
-            return Item(work, track, window, crop, None, Need(window.side))
-        alignment = align(kept, crop, track.box_xyxy, window)
-        if work.detection is None:
-            found = aligned_box(kept, alignment, window) if alignment.change <= MAX_LEVELS else None
-            track = work.stream.correct(track, found, work.frame)
-        growth = track.side / kept.face_px
-        age_s = max(0.0, work.frame.time_s - kept.time_s)
-        need = Need(window.side, alignment.change, age_s, growth, by_small=kept.by_small)
-        return Item(work, track, window, crop, alignment, need)
+        kept, alignment = work.stream.kept.get(track.id), None
+        if kept is not None:
+            alignment = align(kept, crop, track.box_xyxy, window)
+            if work.detection is None:
+                box = aligned_box(kept, alignment, window) if alignment.change <= MAX_LEVELS else None
+                track = work.stream.correct(track, box, work.frame)
+        quality = usability(crop, track.box_xyxy, track.landmarks, window, track.score)
+        found = (kept, alignment) if kept and alignment else None
+        need = _need(window.side, work.frame, track, found, quality.sharpness)
+        return Item(work, track, window, crop, alignment, quality, need)
 
     def _upscale(self, items: Sequence[Item], choices: Sequence[Choice]) -> None:
+        """Upscale faces of the same treatment and crop size together; last outputs are moved while the networks run."""
         start_ns = time.perf_counter_ns()
-        groups: dict[tuple[str, int], list[int]] = {}
+        groups: dict[tuple[Treatment, int], list[int]] = {}
         for n, (item, choice) in enumerate(zip(items, choices, strict=True)):
-            groups.setdefault((choice.treatment, item.window.side), []).append(n)
-        for (treatment, side), members in groups.items():
-            group = [items[n] for n in members]
-            if treatment == "skipped":
-                for n in members:
-                    item = items[n]
-                    skipped = SkippedFace(item.track.id, item.track.box_xyxy, item.track.score, choices[n].reason)
-                    item.work.skipped.append(skipped)
-                continue
-            with self._measured("reuse" if treatment == "reused" else treatment, side, len(group)):
-                outputs = self._outputs(treatment, group)
-            for n, (pixels, consistency_db) in zip(members, outputs, strict=True):
-                items[n].work.faces.append(_face(items[n], choices[n], pixels, consistency_db))
+            if choice.treatment == "skipped":
+                track = item.track
+                item.work.skipped.append(SkippedFace(track.id, track.box_xyxy, track.score, choice.reason))
+            else:
+                groups.setdefault((choice.treatment, item.window.side), []).append(n)
+        moved = {key: members for key, members in groups.items() if key[0] == "reused"}
+        if moved and len(moved) < len(groups):
+            running = self._beside.submit(self._run, moved, items)
+            outputs = self._run({key: members for key, members in groups.items() if key not in moved}, items)
+            outputs |= running.result()
+        else:
+            outputs = self._run(groups, items)
+        for n, (pixels, consistency_db) in outputs.items():
+            items[n].work.faces.append(_face(items[n], choices[n], pixels, consistency_db))
         span = Span("upscale", start_ns, time.perf_counter_ns() - start_ns)
         for work in {id(item.work): item.work for item in items}.values():
             work.timer.spans.append(span)
 
-    def _outputs(self, treatment: str, items: Sequence[Item]) -> list[tuple[NDArray[np.uint8], float]]:
+    def _run(self, groups: Mapping[tuple[Treatment, int], Sequence[int]], items: Sequence[Item]) -> dict[int, Upscaled]:
+        """Pixels and consistency of faces by their index."""
+        outputs: dict[int, Upscaled] = {}
+        for (treatment, side), members in groups.items():
+            with self._measured("reuse" if treatment == "reused" else treatment, side, len(members)):
+                outputs.update(zip(members, self._outputs(treatment, [items[n] for n in members]), strict=True))
+        return outputs
+
+    def _outputs(self, treatment: Treatment, items: Sequence[Item]) -> list[Upscaled]:
         """Pixels and consistency of faces of one crop size."""
         if treatment == "reused":
             return [(_reused(item), math.nan) for item in items]
@@ -231,13 +253,29 @@ def _face(item: Item, choice: Choice, pixels: NDArray[np.uint8], consistency_db:
         choice.treatment,
         choice.reason,
         track.detected,
-        usability(item.crop, track.box_xyxy, track.landmarks, item.window, track.score),
+        item.usability,
+    )
+
+
+def _need(item_side: int, frame: Frame, track: Track, found: tuple[Kept, Alignment] | None, sharpness: float) -> Need:
+    """What a face needs, given what is kept of it and where that lies in the crop."""
+    if found is None:
+        return Need(item_side)
+    kept, alignment = found
+    return Need(
+        item_side,
+        alignment.change,
+        max(0.0, frame.time_s - kept.time_s),
+        track.side / kept.face_px,
+        (sharpness + FLAT) / (kept.sharpness + FLAT),
+        kept.by_small,
     )
 
 
 def _keep(item: Item, pixels: NDArray[np.uint8], by_small: bool) -> None:
     """Keep the network's output for later frames of the track."""
-    kept = keep(item.crop, pixels, item.track.box_xyxy, item.window, item.work.frame.time_s, by_small)
+    time_s, sharpness = item.work.frame.time_s, item.usability.sharpness
+    kept = keep(item.crop, pixels, item.track.box_xyxy, item.window, time_s, sharpness, by_small)
     item.work.stream.kept[item.track.id] = kept
 
 

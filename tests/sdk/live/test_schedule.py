@@ -32,7 +32,7 @@ def treatments(choices: list[Choice]) -> list[str]:
         (Need(32), "network", "new track"),
         (Need(32, 1.0, 0.2), "reused", "changed by 1.0 gray levels in 0.20 s"),
         (Need(32, REUSE_LEVELS + 1, 0.2), "network", "changed by 4.0 gray levels"),
-        (Need(32, 1.0, REFRESH_S + 0.5), "network", "refreshed after 1.5 s"),
+        (Need(32, 1.0, REFRESH_S + 0.5), "network", "refreshed after 2.5 s"),
         (Need(32, math.inf, 0.2), "network", "not found at its last place"),
         (Need(32, 1.0, 0.2, growth=GROWN + 0.05), "network", "grown by 30%"),
         (Need(32, 1.0, 0.2, sharpness=2.0), "network", "sharper by 100%"),
