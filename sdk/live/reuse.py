@@ -26,6 +26,10 @@ ENOUGH = 0.02
 """Translation of a step, in samples, after which the alignment ends."""
 DAMPING = 1e-3
 """Regularization of the alignment, relative to the mean curvature: faces have parts without texture."""
+SEARCH_LEVELS = 4.0
+"""Change above which the face is searched further away."""
+SEARCH = 6
+"""Distance of that search, in samples of half the resolution: about half a face."""
 MAX_SHIFT = 0.35
 """Largest motion relative to the motion of the box, in patch sides; more is a failure of the alignment."""
 MAX_STRETCH = 0.25
@@ -36,6 +40,7 @@ STILL_LEVELS = 1.0
 """Change in gray levels, see `Alignment`, below which a still face is shown unchanged."""
 
 Matrix = NDArray[np.float64]
+_INVERSE_LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +136,24 @@ def align(kept: Kept, crop: NDArray[np.uint8], box_xyxy: NDArray[np.float32], wi
         box_xyxy: (4,) expected face box in frame pixels.
         window: of the crop in the frame.
     """
-    gray, weights = _gray(crop), _weights().ravel()
-    start = _patch_matrix(box_xyxy, window)
-    motion = np.eye(3)[:2]
+    gray, start = _gray(crop), _patch_matrix(box_xyxy, window)
+    found = _refined(kept, gray, window, start)
+    if found.change > SEARCH_LEVELS:
+        other = _refined(kept, gray, window, _searched(kept, gray, start))
+        found = min(found, other, key=lambda one: one.change)
+    return found
+
+
+def _refined(kept: Kept, gray: NDArray[np.uint8], window: Window, start: Matrix) -> Alignment:
+    """Alignment from a place near by.
+
+    Args:
+        kept: face.
+        gray: (S, S) new crop.
+        window: of the crop.
+        start: (2, 3), coordinates in the patch -> in the crop.
+    """
+    weights, motion = _weights().ravel(), np.eye(3)[:2]
     for _ in range(MAX_STEPS):
         error = _patch(gray, _compose(start, motion)).ravel() - kept.patch
         error -= float(weights @ error)  # weights sum to 1
@@ -141,15 +161,33 @@ def align(kept: Kept, crop: NDArray[np.uint8], box_xyxy: NDArray[np.float32], wi
         motion = _compose(motion, _inverse(_motion(step)))
         if abs(step[2]) + abs(step[5]) < ENOUGH:
             break
-    to_crop = _compose(start, motion)  # patch -> new crop
+    to_crop = _compose(start, motion)
+    to_kept = _compose(kept.from_patch, _inverse(to_crop))
     if not _plausible(motion):
-        return Alignment(_compose(kept.from_patch, _inverse(to_crop)), np.inf, False)
+        return Alignment(to_kept, np.inf, False)
     error = _patch(gray, to_crop).ravel() - kept.patch
     error -= float(weights @ error)
     smooth = cv2.blur(error.reshape(PATCH, PATCH), (3, 3)).ravel()
     change = float(np.sqrt(weights @ (smooth * smooth)))
-    to_kept = _compose(kept.from_patch, _inverse(to_crop))
     return Alignment(to_kept, change, _is_still(kept, to_kept, window) and change < STILL_LEVELS)
+
+
+def _searched(kept: Kept, gray: NDArray[np.uint8], start: Matrix) -> Matrix:
+    """The place of the best match at half the resolution."""
+    template = cv2.resize(kept.patch.reshape(PATCH, PATCH), (PATCH // 2,) * 2, interpolation=cv2.INTER_AREA)
+    side = PATCH // 2 + 2 * SEARCH
+    coarse = start.copy()
+    coarse[:, :2] *= 2
+    coarse[:, 2] += start[:, :2].sum(1) * (0.5 - 2 * SEARCH)
+    area = cv2.warpAffine(
+        cv2.blur(gray, (3, 3)), coarse, (side, side), flags=_INVERSE_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    inner = slice(PATCH // 16, -(PATCH // 16))
+    scores = cv2.matchTemplate(area.astype(np.float32), template[inner, inner], cv2.TM_CCOEFF_NORMED)
+    y, x = np.unravel_index(int(np.argmax(np.nan_to_num(scores))), scores.shape)
+    found = start.copy()
+    found[:, 2] += start[:, :2] @ (2.0 * np.array((x, y)) - 2 * SEARCH - PATCH / 8)
+    return found
 
 
 def aligned_box(kept: Kept, alignment: Alignment, window: Window) -> NDArray[np.float32]:
@@ -185,7 +223,7 @@ def reused(kept: Kept, crop: NDArray[np.uint8], alignment: Alignment) -> NDArray
     enlarged = cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC)
     matrix = alignment.to_kept.copy()
     matrix[:, 2] = scale * matrix[:, 2] + (scale - 1) / 2 * (matrix[:, :2].sum(1) - 1)
-    detail = cv2.warpAffine(kept.detail, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    detail = cv2.warpAffine(kept.detail, matrix, size, flags=_INVERSE_LINEAR)
     return np.asarray(cv2.add(enlarged, detail, dtype=cv2.CV_8U), np.uint8)
 
 
@@ -204,8 +242,7 @@ def _patch_matrix(box_xyxy: NDArray[np.float32], window: Window) -> Matrix:
 
 def _patch(gray: NDArray[np.uint8], from_patch: Matrix) -> NDArray[np.float32]:
     """Samples of a crop, (PATCH, PATCH) gray levels."""
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    patch = cv2.warpAffine(gray, from_patch, (PATCH, PATCH), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    patch = cv2.warpAffine(gray, from_patch, (PATCH, PATCH), flags=_INVERSE_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(patch, np.float32)
 
 

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from .results import Treatment
 
-REUSE_LEVELS = 3.0
+REUSE_LEVELS = 4.0
 """Largest change of a face, see `reuse.Alignment`, up to which its last output is moved instead of computed again: the
 output then differs from that of the network by 42 dB."""
 MAX_LEVELS = 8.0

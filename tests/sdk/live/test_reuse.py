@@ -19,6 +19,7 @@ MOTIONS = {
     "zoom": (1.06, 0.0, 0.5, 0.0),
     "turn": (1.0, 4.0, 0.0, 0.8),
     "all": (0.95, -3.0, -1.5, 1.2),
+    "far": (1.0, 2.0, -9.0, 6.0),
 }
 
 
@@ -62,7 +63,7 @@ def test_alignment_finds_a_known_motion(portrait, network, motion) -> None:
     corners = np.array([(12, 12, 1), (36, 12, 1), (12, 36, 1), (36, 36, 1)], float)
     errors = np.linalg.norm(corners @ found.to_kept.T - corners @ truth(motion).T, axis=1)
     assert errors.mean() < 0.25
-    assert found.change < REUSE_LEVELS
+    assert found.change < (6.0 if motion == MOTIONS["far"] else REUSE_LEVELS)
 
 
 @pytest.mark.parametrize("motion", MOTIONS.values(), ids=MOTIONS)

@@ -31,7 +31,7 @@ def treatments(choices: list[Choice]) -> list[str]:
     [
         (Need(32), "network", "new track"),
         (Need(32, 1.0, 0.2), "reused", "changed by 1.0 gray levels in 0.20 s"),
-        (Need(32, REUSE_LEVELS + 1, 0.2), "network", "changed by 4.0 gray levels"),
+        (Need(32, REUSE_LEVELS + 1, 0.2), "network", f"changed by {REUSE_LEVELS + 1:.1f} gray levels"),
         (Need(32, 1.0, REFRESH_S + 0.5), "network", "refreshed after 2.5 s"),
         (Need(32, math.inf, 0.2), "network", "not found at its last place"),
         (Need(32, 1.0, 0.2, growth=GROWN + 0.05), "network", "grown by 30%"),
