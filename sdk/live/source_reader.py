@@ -98,6 +98,7 @@ class SourceReader:
         frame = item if isinstance(item, Frame) else Frame(bgr_from(item), index, now_s - start_s)
         frame = frame if frame.arrival_s is not None else replace(frame, arrival_s=now_s)
         height, width = frame.pixels.shape[:2]
-        same = self._watch is not None and self._watch.is_same(pixel_rows(frame.pixels))
+        if self._watch is not None:
+            self._watch.see(pixel_rows(frame.pixels), True, now_s)
         drop = "damaged" if frame.damaged and not self._deliver_damaged else ""
-        self.mailbox.put(frame, now_s, (width, height), same, drop)
+        self.mailbox.put(frame, now_s, (width, height), self._watch and self._watch.changed_s, drop)

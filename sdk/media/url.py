@@ -12,6 +12,7 @@ _SECRET = re.compile(
     r"(?i)([?&;#](?:[^=&;#]*[_-])?(?:pass|passwd|password|passphrase|pwd|pw|token|auth|authorization|key|apikey|secret"
     r"|sig|signature|credential|session|sessionid|jwt|code)=)[^&;#\s]*"
 )
+_RTSP_PROBE_US = "500000"
 _PORT = re.compile(r":\d*")
 
 
@@ -35,16 +36,22 @@ def timeout_options(location: str, timeout_s: float) -> dict[str, str]:
     return options
 
 
-def transport_options(location: str, transport: Transport) -> dict[str, str]:
-    """FFmpeg's options for the transport of RTSP.
+def live_options(location: str, transport: Transport) -> dict[str, str]:
+    """FFmpeg's options for a live stream.
+
+    FFmpeg reads 20 frames to measure the frame rate before it opens a stream: 4 s of a camera with 5 frames/s.
 
     Args:
-        location: URL; other protocols have no such option.
-        transport: tcp, udp; auto for TCP, and UDP where the server refuses it.
+        location: URL; devices have no such option.
+        transport: of RTSP: tcp, udp; auto for TCP, and UDP where the server refuses it.
     """
-    if not location.startswith("rtsp"):
+    if "://" not in location:
         return {}
-    return {"rtsp_flags": "prefer_tcp"} if transport == "auto" else {"rtsp_transport": transport}
+    options = {"fpsprobesize": "0"}
+    if location.startswith("rtsp"):  # which announces its streams; others have to be found
+        options["analyzeduration"] = _RTSP_PROBE_US
+        options |= {"rtsp_flags": "prefer_tcp"} if transport == "auto" else {"rtsp_transport": transport}
+    return options
 
 
 def masked(text: str) -> str:

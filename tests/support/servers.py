@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,14 +10,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 PROGRAM = Path(__file__).with_name("rtsp_server.py")
+BITS, BLOCK = 32, 8  # of the numbers in a picture, see the program
 CAMERA = (
     "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=25/1 "
     "! x264enc tune=zerolatency key-int-max=10 ! rtph264pay name=pay0 config-interval=1"
@@ -34,19 +38,64 @@ def why_no_rtsp() -> str:
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
-class RtspServer:
-    """A process that serves a GStreamer pipeline at `url`."""
+def numbered(encoder: str = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25", pay: str = "") -> str:
+    """Pipeline of a camera whose pictures carry `picture_numbers`."""
+    return f"appsrc name=picture ! {encoder} ! identity name=loss ! {pay or 'rtph264pay config-interval=1'} name=pay0"
 
-    def __init__(self, pipeline: str = CAMERA) -> None:
+
+def picture_numbers(pixels: np.ndarray) -> tuple[int, int]:
+    """Counter of a picture of the server, and the time in ms of `time.monotonic` at which it was made."""
+    half = BLOCK // 2
+    bits = pixels[[half, BLOCK + half], half : BITS * BLOCK : BLOCK, 1] > 128
+    counter, made_ms = (int("".join("1" if bit else "0" for bit in row), 2) for row in bits)
+    return counter, made_ms
+
+
+class RtspServer:
+    """A process that serves a GStreamer pipeline at `url`; a server that was killed can be started again.
+
+    Args:
+        pipeline: of GStreamer.
+        user, password: asked for by digest authentication; "" for none.
+        size_wh, fps: of numbered pictures.
+    """
+
+    def __init__(
+        self,
+        pipeline: str = CAMERA,
+        user: str = "",
+        password: str = "",
+        size_wh: tuple[int, int] = (320, 240),
+        fps: int = 25,
+    ) -> None:
+        self._options = {"launch": f"( {pipeline} )", "user": user, "password": password, "size": size_wh, "fps": fps}
+        self.port, self._starts = 0, 0
+        self.start()
+        credentials = f"{user}:{password}@" if user else ""
+        self.url = f"rtsp://{credentials}127.0.0.1:{self.port}/live"
+
+    def start(self) -> None:
+        """Start, at the port of before if there was one; the counters of the pictures go on."""
+        options = json.dumps({**self._options, "port": self.port, "start": self._starts * 100_000})
+        self._starts += 1
         self.process = subprocess.Popen(
-            [SYSTEM_PYTHON, str(PROGRAM), f"( {pipeline} )"],
+            [SYSTEM_PYTHON, str(PROGRAM), options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         assert self.process.stdout
-        self.url = f"rtsp://127.0.0.1:{int(self.process.stdout.readline())}/live"
+        self.port = int(self.process.stdout.readline())
+
+    def command(self, line: str) -> None:
+        """See the program."""
+        assert self.process.stdin
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     def freeze(self) -> None:
         os.kill(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def quit(self) -> None:
         """End in order."""
@@ -56,14 +105,18 @@ class RtspServer:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
 
 
 @contextmanager
-def rtsp_server(pipeline: str = CAMERA) -> Iterator[RtspServer]:
-    """A running server; the test is skipped where GStreamer's is not installed."""
+def rtsp_server(pipeline: str = CAMERA, **options: Any) -> Iterator[RtspServer]:
+    """A running server, see `RtspServer`; the test is skipped where GStreamer's is not installed."""
     if reason := why_no_rtsp():
         pytest.skip(f"no RTSP server: {reason}")
-    server = RtspServer(pipeline)
+    server = RtspServer(pipeline, **options)
     try:
         yield server
     finally:
@@ -77,12 +130,13 @@ class TcpServer:
         data: to send.
         head: sent first, after a request was read; b"" without one.
         rate: bytes/s; 0 for all at once.
+        port: 0 for a free one.
     """
 
-    def __init__(self, data: bytes, head: bytes = b"", rate: float = 0) -> None:
+    def __init__(self, data: bytes, head: bytes = b"", rate: float = 0, port: int = 0) -> None:
         self._data, self._head, self._rate = data, head, rate
         self._hang_up = threading.Event()
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,10 +13,10 @@ from av.video.stream import VideoStream
 
 from ....engines.errors import InputError
 from ..connection_errors import disconnected
-from ..url import Transport
+from ..url import Transport, live_options
 from ..video.damage import DamageTracker
 from ..video.decoding import SOFTWARE, Decoding
-from ..video.input_container import frame_rate, open_container, video_stream
+from ..video.input_container import open_container, video_stream
 from .clock import CameraClock
 
 END_S = 1.0
@@ -71,7 +72,8 @@ class LiveConnection:
     def __init__(self, source: LiveInput) -> None:
         self._source = source
         self._container = open_container(
-            source.location, source.name, source.timeout_s, source.input_format, source.decoding, source.transport
+            *(source.location, source.name, source.timeout_s, source.input_format, source.decoding),
+            live_options(source.location, source.transport),
         )
         try:
             self._stream = video_stream(self._container, source.name)
@@ -82,7 +84,7 @@ class LiveConnection:
         # With several threads FFmpeg's H.264 decoder does not conceal damage, nor tell which frames have it.
         context.thread_count = source.decoding.threads or (1 if context.name == "h264" else 0)
         context.copy_opaque = True  # frames tell from which packet they were decoded
-        self.size_wh, self.rate = (self._stream.width, self._stream.height), frame_rate(self._stream)
+        self.size_wh, self.rate = (self._stream.width, self._stream.height), self._stream.average_rate
         self.damage, self._clock = DamageTracker(), CameraClock()
         self._read_s: tuple[float, float] | None = None  # time of the first and of the last frame
 
@@ -93,15 +95,20 @@ class LiveConnection:
             stopped: asked before each packet; whether to end.
 
         Raises:
-            av.FFmpegError, OSError: the connection broke.
+            av.FFmpegError, OSError: the connection broke; TimeoutError if no data came within the timeout.
         """
+        read_s = time.monotonic()
         for packet in self._container.demux(self._stream):
+            late = time.monotonic() - read_s > self._source.timeout_s
             if stopped():
                 return
             for frame, damaged in self._decoded(self._stream, packet):
                 if frame.time is not None:
                     self._read_s = (self._read_s or (frame.time, 0.0))[0], frame.time
                 yield Decoded(frame, damaged, self._clock.time_s(frame.time))
+            if late and packet.size:  # FFmpeg's read has timed out; it emptied its parser, and would wait again
+                raise TimeoutError
+            read_s = time.monotonic()
 
     def end_error(self) -> InputError | None:
         """The error of a stream that ended; None if it is complete."""

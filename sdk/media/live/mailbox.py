@@ -43,7 +43,7 @@ class Facts:
         damaged_packets: see `Source`.
         opened_s: when the last connection was opened.
         arrived_s: when the last frame was decoded.
-        changed_s: when a frame last showed another picture than the one before.
+        changed_s: when the picture last changed; None if that is not known.
         arrivals_s: when the last frames were decoded, those of the last `RATE_S` seconds at least.
         size_wh, rate: of the stream as announced, then of the last frame.
     """
@@ -96,14 +96,16 @@ class Mailbox(Generic[Item]):
         self._newest: deque[Item] = deque()
         self._keep, self._waits, self._on_change = keep, waits, on_change
 
-    def put(self, item: Item, arrival_s: float, size_wh: tuple[int, int], same: bool, drop: str = "") -> None:
+    def put(
+        self, item: Item, arrival_s: float, size_wh: tuple[int, int], changed_s: float | None, drop: str = ""
+    ) -> None:
         """Hand over a frame.
 
         Args:
             item: the frame.
             arrival_s: when it was decoded.
             size_wh: width and height.
-            same: it shows the same picture as the one before.
+            changed_s: when the picture last changed; None if that is not known.
             drop: cause why the consumer does not get it; "" if it does.
         """
         with self.changed:
@@ -113,8 +115,7 @@ class Mailbox(Generic[Item]):
             facts.received += 1
             facts.arrived_s = arrival_s
             facts.arrivals_s.append(arrival_s)
-            if not same or facts.changed_s is None:
-                facts.changed_s = arrival_s
+            facts.changed_s = changed_s
             if drop:
                 facts.dropped[drop] += 1
             else:

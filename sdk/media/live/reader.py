@@ -165,7 +165,8 @@ class LiveReader:
         live = LiveFrame(self._index, time_s, frame, decoded.damaged, arrival_s, decoded.clock_s)
         self._index += 1
         drop = "damaged" if decoded.damaged and not self._deliver_damaged else ""
-        self.mailbox.put(live, arrival_s, (frame.width, frame.height), self._watch.is_same(plane_rows(frame)), drop)
+        self._watch.see(plane_rows(frame), frame.key_frame, arrival_s)
+        self.mailbox.put(live, arrival_s, (frame.width, frame.height), self._watch.changed_s, drop)
 
 
 _readers: WeakSet[LiveReader] = WeakSet()

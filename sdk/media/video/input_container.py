@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import cast
 
 import av
@@ -13,11 +16,12 @@ from av.video.stream import VideoStream
 from ....engines.errors import InputError
 from ..connection_errors import opening_error
 from ..reasons import error_reason
-from ..url import Transport, timeout_options, transport_options
+from ..url import timeout_options
 from .decoding import SOFTWARE, Decoding
 from .pipe import Pipe
 
 _ATTACHED_PICTURE = 0x400
+NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 _EXPECTED = "an image, a video, a camera or a URL"
 
 
@@ -27,7 +31,7 @@ def open_container(
     timeout_s: float,
     input_format: str | None = None,
     decoding: Decoding = SOFTWARE,
-    transport: Transport = "auto",
+    options: Mapping[str, str] = NO_OPTIONS,
 ) -> InputContainer:
     """Open a file, device or URL with FFmpeg.
 
@@ -37,21 +41,23 @@ def open_container(
         timeout_s: maximum wait for opening, and for each read, in seconds.
         input_format: FFmpeg input format; None to detect it.
         decoding: threads and hardware.
-        transport: of RTSP.
+        options: further options of FFmpeg.
 
     Raises:
         InputError: it cannot be opened or decoded by the hardware, or is a text file, which FFmpeg would render as an
             image.
     """
     url = location if isinstance(location, str) else ""
-    options = timeout_options(url, timeout_s) | transport_options(url, transport)
+    merged = {**timeout_options(url, timeout_s), **options}
+    start_s = time.monotonic()
     try:
-        container = av.open(location, "r", format=input_format, options=options, hwaccel=decoding.hardware())
+        container = av.open(location, "r", format=input_format, options=merged, hwaccel=decoding.hardware())
     except RuntimeError as error:  # no stream that the hardware decodes
         raise InputError(f"{name} cannot be decoded by {decoding.device}: {error_reason(error)}; use auto") from None
     except (av.FFmpegError, OSError, ValueError) as error:  # not chained: FFmpeg's error has the URL with its password
         if "://" in url or input_format is not None:
-            raise opening_error(name, error) from None
+            in_time = time.monotonic() - start_s < timeout_s
+            raise opening_error(name, error if in_time else TimeoutError("timed out")) from None
         raise InputError(f"{name} cannot be opened: {error_reason(error)}; expected {_EXPECTED}") from None
     if container.format.name == "tty":
         container.close()

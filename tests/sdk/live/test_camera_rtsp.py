@@ -1,0 +1,174 @@
+"""`Camera` with a real RTSP server: reconnection, states, order and counts, a second stream, clocks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from facesr_edge.sdk.live.camera import Camera, CameraOptions
+from facesr_edge.sdk.pipeline.frame import Frame
+from support.servers import RtspServer, numbered, picture_numbers, rtsp_server
+
+TIMEOUT_S = 1.5
+OPTIONS = CameraOptions(timeout_s=TIMEOUT_S, stall_s=0.8)
+
+
+class Watched:
+    """A camera whose frames are taken in a thread, and whose states are written down."""
+
+    def __init__(self, server: RtspServer, options: CameraOptions = OPTIONS) -> None:
+        self.camera, self.server = Camera(server.url, options), server
+        self.frames: list[Frame] = []
+        self.states: list[str] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def wait_for(self, *states: str, limit_s: float = 12.0) -> float:
+        """Wait until the last states are these; returns how long it took in seconds."""
+        start_s = time.monotonic()
+        while tuple(self.states[-len(states) :]) != states:
+            assert time.monotonic() - start_s < limit_s, f"{self.states}, {self.camera.status()}"
+            time.sleep(0.01)
+        return time.monotonic() - start_s
+
+    @property
+    def counters(self) -> list[int]:
+        return [picture_numbers(frame.pixels)[0] for frame in self.frames]
+
+    def close(self) -> None:
+        self._done.set()
+        self._thread.join()
+        self.camera.close()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.004):
+            if frame := self.camera.take():
+                self.frames.append(frame)
+            state = self.camera.status().state
+            if self.states[-1:] != [state]:
+                self.states.append(state)
+
+
+@contextmanager
+def watched(options: CameraOptions = OPTIONS, **server_options: int) -> Iterator[Watched]:
+    with rtsp_server(numbered(), **server_options) as server:
+        watch = Watched(server, options)
+        try:
+            watch.wait_for("connecting", "live")
+            yield watch
+        finally:
+            watch.close()
+
+
+def test_server_that_is_killed_and_started_again() -> None:
+    with watched() as watch:
+        for _ in range(3):
+            time.sleep(0.3)
+            watch.server.kill()
+            watch.wait_for("live", "offline")
+            assert "disconnected" in watch.camera.status().error
+            time.sleep(0.2)
+            watch.server.start()
+            assert watch.wait_for("offline", "live") < 2.5
+        time.sleep(0.2)
+    status = watch.camera.status()
+    assert watch.states == ["connecting", "live", *["offline", "live"] * 3]
+    assert status.reconnects == 3
+    assert watch.counters == sorted(set(watch.counters))
+    indexes, times_s = [frame.index for frame in watch.frames], [frame.time_s for frame in watch.frames]
+    assert indexes == sorted(set(indexes))
+    assert times_s == sorted(set(times_s))
+    arrivals_s = [frame.arrival_s or 0.0 for frame in watch.frames]
+    assert times_s[-1] - times_s[0] == pytest.approx(arrivals_s[-1] - arrivals_s[0], abs=2.5), "the gaps count"
+    assert status.taken == len(watch.frames)
+    assert status.received == status.taken + sum(status.dropped.values())
+
+
+def test_server_that_freezes_is_frozen_then_offline_then_live() -> None:
+    with watched() as watch:
+        watch.server.freeze()
+        assert OPTIONS.stall_s - 0.2 < watch.wait_for("live", "frozen") < OPTIONS.stall_s + 0.5
+        watch.wait_for("frozen", "offline")
+        assert "no data" in watch.camera.status().error
+        time.sleep(0.5)
+        watch.server.thaw()
+        watch.wait_for("offline", "live")
+        assert watch.camera.status().error == ""
+
+
+def test_still_picture_is_frozen_although_frames_come() -> None:
+    with watched(CameraOptions(timeout_s=TIMEOUT_S, frozen_s=1.5)) as watch:
+        watch.server.command("still")
+        watch.wait_for("live", "frozen")
+        fps, age_s = watch.camera.status().fps, watch.camera.status().newest_age_s
+        assert fps is not None
+        assert fps > 15
+        assert age_s is not None
+        assert age_s < 0.5
+        watch.server.command("moving")
+        watch.wait_for("frozen", "live")
+
+
+def test_resolution_changes_while_frames_come() -> None:
+    with watched() as watch:
+        watch.server.command("size 640 480")
+        end_s = time.monotonic() + 10
+        while watch.camera.status().size_wh != (640, 480) and time.monotonic() < end_s:
+            time.sleep(0.01)
+        time.sleep(0.3)
+    assert {frame.pixels.shape for frame in watch.frames} == {(240, 320, 3), (480, 640, 3)}
+    assert watch.counters == sorted(set(watch.counters))
+    assert watch.camera.status().reconnects == 0
+
+
+def test_lost_frames_are_not_delivered_until_the_next_key_frame() -> None:
+    with watched() as watch:
+        for _ in range(3):
+            watch.server.command("lose 2")
+            time.sleep(1.2)
+        wrong = [frame for frame in watch.frames if frame.damaged]
+    status = watch.camera.status()
+    assert not wrong
+    assert status.dropped["damaged"] > 3
+    assert status.received == status.taken + sum(status.dropped.values())
+
+
+def test_sub_stream_gives_the_frame_nearest_in_time() -> None:
+    with rtsp_server(numbered(), size_wh=(272, 160)) as sub:
+        with watched(CameraOptions(detect_source=sub.url)) as watch:
+            time.sleep(1.0)
+            watch._done.set()
+            watch._thread.join()
+            while (frame := watch.camera.take()) is None:
+                time.sleep(0.005)
+            time.sleep(0.1)
+            near = watch.camera.detection_frame(frame)
+            assert near is not None
+            assert near.pixels.shape == (160, 272, 3)
+            made_ms = picture_numbers(frame.pixels)[1], picture_numbers(near.pixels)[1]
+            assert abs(made_ms[0] - made_ms[1]) < 120
+    assert watch.camera.status().state == "ended"
+
+
+def test_wrong_password_and_path_end_the_camera() -> None:
+    with rtsp_server(numbered(), user="viewer", password="se:cret") as server:
+        good = server.url.replace("se:cret", "se%3Acret")
+        with Camera(good) as camera:
+            end_s = time.monotonic() + 10
+            while camera.take() is None and time.monotonic() < end_s:
+                time.sleep(0.01)
+            assert camera.status().state == "live"
+        for url, reason in ((good.replace("cret", "crat"), "refuses access"), (good + "/other", "does not exist")):
+            with Camera(url) as camera:
+                end_s = time.monotonic() + 10
+                while camera.status().state != "ended" and time.monotonic() < end_s:
+                    time.sleep(0.01)
+                status = camera.status()
+            assert reason in status.error
+            for text in (status.error, status.name, *(thread.name for thread in threading.enumerate())):
+                assert "cret" not in text
+                assert "crat" not in text
