@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.errors import InputError, one_line
-from ..media.live.mailbox import Listener, Mailbox, nothing
+from ..media.live.mailbox import Listener, Mailbox, Seen, nothing
 from ..media.live.reader import STOP_S
 from ..media.live.still import PictureWatch, pixel_rows
 from ..media.source_sink import Source
@@ -86,8 +86,6 @@ class SourceReader:
                 if self.mailbox.closed:
                     return
                 self._put(item, index, start_s)
-                if source is not None:
-                    self.mailbox.facts.damaged_packets = source.damaged_packets
         finally:
             for owner in (iterator, source):
                 if close := getattr(owner, "close", None):
@@ -101,4 +99,6 @@ class SourceReader:
         if self._watch is not None:
             self._watch.see(pixel_rows(frame.pixels), True, now_s)
         drop = "damaged" if frame.damaged and not self._deliver_damaged else ""
-        self.mailbox.put(frame, now_s, (width, height), self._watch and self._watch.changed_s, drop)
+        changed_s = self._watch and self._watch.changed_s
+        damaged_packets = self._source.damaged_packets if self._source else 0
+        self.mailbox.put(frame, Seen(now_s, (width, height), changed_s, damaged_packets), drop)

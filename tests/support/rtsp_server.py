@@ -15,22 +15,7 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
-
-BITS, BLOCK = 32, 8
-"""A picture carries numbers of 32 bits: rows of squares of 8 px, white for 1, the highest bit first."""
-
-
-def texture(row, width):
-    """A row of the background: squares of 16 px, each of a level that looks random."""
-    levels = ((column * 7919 + (row // 16) * 104729) % 97 + 60 for column in range(width // 16 + 1))
-    return b"".join(bytes([level]) * 16 for level in levels)[:width]
-
-
-def number_rows(value, width):
-    white_black = (b"\xeb" * BLOCK, b"\x10" * BLOCK)
-    bits = b"".join(white_black[0 if value >> (BITS - 1 - bit) & 1 else 1] for bit in range(BITS))
-    return (bits + b"\x10" * (width - len(bits))) * BLOCK
-
+from numbered_picture import luma  # noqa: E402 (in the folder of this program)
 
 class Pictures:
     """Pushes numbered pictures into an appsrc: a counter, the time in ms, and a background that scrolls."""
@@ -39,7 +24,6 @@ class Pictures:
         self.size, self.fps, self.counter, self.still = size, fps, start, False
         self.shown = start  # position of the background
         self.push_to = None
-        self.textures = {}
 
     def connect(self, appsrc):
         self.push_to = appsrc
@@ -50,15 +34,10 @@ class Pictures:
 
     def picture(self):
         width, height = self.size
-        if self.size not in self.textures:
-            self.textures[self.size] = b"".join(texture(row, width) for row in range(height + 16 * 97))
         if not self.still:
-            self.shown += 1
-        first = self.shown * 2 % (16 * 97) * width
-        now_ms = int(time.monotonic() * 1000) & 0xFFFFFFFF
-        head = b"" if self.still else number_rows(self.counter, width) + number_rows(now_ms, width)
-        luma = head + self.textures[self.size][first + len(head) : first + width * height]
-        return luma + b"\x80" * (width * height // 2)
+            self.shown = self.counter
+        numbers = () if self.still else (self.counter, int(time.monotonic() * 1000) & 0xFFFFFFFF)
+        return luma(self.size, self.shown, numbers) + b"\x80" * (width * height // 2)
 
     def push(self):
         if self.push_to is not None:

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from .numbered_picture import BITS, BLOCK, luma
+
 SYSTEM_PYTHON = "/usr/bin/python3"
 PROGRAM = Path(__file__).with_name("rtsp_server.py")
-BITS, BLOCK = 32, 8  # of the numbers in a picture, see the program
 CAMERA = (
     "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=25/1 "
     "! x264enc tune=zerolatency key-int-max=10 ! rtph264pay name=pay0 config-interval=1"
@@ -49,6 +50,14 @@ def picture_numbers(pixels: np.ndarray) -> tuple[int, int]:
     bits = pixels[[half, BLOCK + half], half : BITS * BLOCK : BLOCK, 1] > 128
     counter, made_ms = (int("".join("1" if bit else "0" for bit in row), 2) for row in bits)
     return counter, made_ms
+
+
+def picture_error(pixels: np.ndarray) -> float:
+    """Mean difference of a picture to the one that its counter stands for, in levels, below the numbers."""
+    height, width = pixels.shape[:2]
+    sent = np.frombuffer(luma((width, height), picture_numbers(pixels)[0], ()), np.uint8).reshape(height, width)
+    expected = np.clip((sent.astype(np.float32) - 16) * (255 / 219), 0, 255)
+    return float(np.abs(pixels.mean(2) - expected)[2 * BLOCK :].mean())
 
 
 class RtspServer:

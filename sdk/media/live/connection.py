@@ -16,9 +16,11 @@ from ..connection_errors import disconnected
 from ..url import Transport, live_options
 from ..video.damage import DamageTracker
 from ..video.decoding import SOFTWARE, Decoding
+from ..video.h264_frame_numbers import H264FrameNumbers
 from ..video.input_container import open_container, video_stream
 from .clock import CameraClock
 
+_HEAD = 8192  # bytes of a packet before its first slice, at most
 END_S = 1.0
 """A stream that ends this much before its announced duration is complete: the last frames may be shown for long."""
 
@@ -86,6 +88,7 @@ class LiveConnection:
         context.copy_opaque = True  # frames tell from which packet they were decoded
         self.size_wh, self.rate = (self._stream.width, self._stream.height), self._stream.average_rate
         self.damage, self._clock = DamageTracker(), CameraClock()
+        self._numbers = H264FrameNumbers(context.extradata or b"") if context.name == "h264" else None
         self._read_s: tuple[float, float] | None = None  # time of the first and of the last frame
 
     def frames(self, stopped: Callable[[], bool]) -> Iterator[Decoded]:
@@ -129,7 +132,9 @@ class LiveConnection:
     def _decoded(self, stream: VideoStream, packet: Packet[VideoStream]) -> Iterator[tuple[av.VideoFrame, bool]]:
         if packet.size:
             self._clock.sent(packet)
-            self.damage.sent(packet, packet.is_corrupt)
+            missing = self._numbers.missing(bytes(memoryview(packet)[:_HEAD])) if self._numbers else 0
+            self.damage.sent(packet, packet.is_corrupt or missing > 0)
+            self.damage.packets += missing
         try:
             frames = stream.decode(packet)
         except av.FFmpegError:

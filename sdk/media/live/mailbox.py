@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ....engines.errors import InputError
 
@@ -75,6 +75,15 @@ class Facts:
         return len(recent) / RATE_S
 
 
+class Seen(NamedTuple):
+    """What a frame tells of its stream, see `Facts`."""
+
+    arrival_s: float
+    size_wh: tuple[int, int]
+    changed_s: float | None
+    damaged_packets: int
+
+
 class Mailbox(Generic[Item]):
     """Holds the newest frames of a stream; a reader puts them in, a consumer takes them out.
 
@@ -96,26 +105,22 @@ class Mailbox(Generic[Item]):
         self._newest: deque[Item] = deque()
         self._keep, self._waits, self._on_change = keep, waits, on_change
 
-    def put(
-        self, item: Item, arrival_s: float, size_wh: tuple[int, int], changed_s: float | None, drop: str = ""
-    ) -> None:
+    def put(self, item: Item, seen: Seen, drop: str = "") -> None:
         """Hand over a frame.
 
         Args:
             item: the frame.
-            arrival_s: when it was decoded.
-            size_wh: width and height.
-            changed_s: when the picture last changed; None if that is not known.
+            seen: what it tells of the stream.
             drop: cause why the consumer does not get it; "" if it does.
         """
         with self.changed:
             facts, on_change = self.facts, self._on_change
             facts.reconnects += not facts.connected and facts.received > 0
-            facts.connected, facts.error, facts.size_wh = True, None, size_wh
+            facts.connected, facts.error, facts.size_wh = True, None, seen.size_wh
             facts.received += 1
-            facts.arrived_s = arrival_s
-            facts.arrivals_s.append(arrival_s)
-            facts.changed_s = changed_s
+            facts.arrived_s, facts.changed_s = seen.arrival_s, seen.changed_s
+            facts.arrivals_s.append(seen.arrival_s)
+            facts.damaged_packets = seen.damaged_packets
             if drop:
                 facts.dropped[drop] += 1
             else:

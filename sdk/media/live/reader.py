@@ -20,7 +20,7 @@ from ..fork import keep_in_child
 from ..reasons import error_reason
 from .clock import StreamClock
 from .connection import Decoded, LiveConnection, LiveInput
-from .mailbox import Listener, Mailbox, nothing
+from .mailbox import Listener, Mailbox, Seen, nothing
 from .reconnect import Reconnect, is_fatal
 from .still import PictureWatch, plane_rows
 
@@ -154,19 +154,20 @@ class LiveReader:
         before = self.mailbox.facts.damaged_packets
         try:
             for decoded in connection.frames(lambda: self._stopped):
-                self._put(decoded)
+                self._put(decoded, before + connection.damage.packets)
         finally:
             self.mailbox.note(damaged_packets=before + connection.damage.packets)
         return None if self._stopped else connection.end_error()
 
-    def _put(self, decoded: Decoded) -> None:
+    def _put(self, decoded: Decoded, damaged_packets: int) -> None:
         frame, arrival_s = decoded.frame, time.monotonic()
         time_s = self._clock.time_s(frame.time, arrival_s)
         live = LiveFrame(self._index, time_s, frame, decoded.damaged, arrival_s, decoded.clock_s)
         self._index += 1
         drop = "damaged" if decoded.damaged and not self._deliver_damaged else ""
         self._watch.see(plane_rows(frame), frame.key_frame, arrival_s)
-        self.mailbox.put(live, arrival_s, (frame.width, frame.height), self._watch.changed_s, drop)
+        seen = Seen(arrival_s, (frame.width, frame.height), self._watch.changed_s, damaged_packets)
+        self.mailbox.put(live, seen, drop)
 
 
 _readers: WeakSet[LiveReader] = WeakSet()

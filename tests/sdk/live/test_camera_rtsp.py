@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from facesr_edge.sdk.live.camera import Camera, CameraOptions
 from facesr_edge.sdk.pipeline.frame import Frame
-from support.servers import RtspServer, numbered, picture_numbers, rtsp_server
+from support.servers import RtspServer, numbered, picture_error, picture_numbers, rtsp_server
 
 TIMEOUT_S = 1.5
 OPTIONS = CameraOptions(timeout_s=TIMEOUT_S, stall_s=0.8)
@@ -125,15 +125,18 @@ def test_resolution_changes_while_frames_come() -> None:
     assert watch.camera.status().reconnects == 0
 
 
-def test_lost_frames_are_not_delivered_until_the_next_key_frame() -> None:
-    with watched() as watch:
+@pytest.mark.parametrize("deliver", [False, True], ids=["dropped", "flagged"])
+def test_frames_after_a_loss_are_wrong_until_the_next_key_frame(deliver: bool) -> None:
+    with watched(CameraOptions(deliver_damaged=deliver)) as watch:
         for _ in range(3):
             watch.server.command("lose 2")
-            time.sleep(1.2)
-        wrong = [frame for frame in watch.frames if frame.damaged]
+            time.sleep(1.0)
     status = watch.camera.status()
-    assert not wrong
-    assert status.dropped["damaged"] > 3
+    wrong = [frame.damaged for frame in watch.frames if picture_error(frame.pixels) > 4]
+    assert all(wrong)
+    assert len(wrong) > 10 if deliver else not wrong
+    assert (status.dropped.get("damaged", 0) > 10) != deliver
+    assert status.damaged_packets == 6, "the packets that never came"
     assert status.received == status.taken + sum(status.dropped.values())
 
 
