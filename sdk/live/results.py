@@ -16,6 +16,8 @@ from ..pipeline.results import DetectorUse, Face, number
 from ..profiling.timing import Span, milliseconds
 
 if TYPE_CHECKING:
+    import supervision
+
     from .usability import Usability
 
 Treatment = Literal["network", "reused", "small network", "bicubic"]
@@ -154,6 +156,18 @@ class LiveResult(WithBoxes):
     def timings_ms(self) -> dict[str, float]:
         """Stage -> milliseconds, with "total"."""
         return milliseconds(self.spans)
+
+    def plot(self, *, strip: bool = True) -> NDArray[np.uint8]:
+        """Boxes, tracks, treatments and enlarged faces, drawn on a copy of `frame`; see `plot.plot`."""
+        from .plot import plot
+
+        return plot(self, strip=strip)
+
+    def to_supervision(self, scale: float = 1) -> supervision.Detections:
+        """All faces for the package supervision; see `supervision.to_supervision`."""
+        from .supervision import to_supervision
+
+        return to_supervision(self, scale)
 
     def to_dict(self) -> dict[str, Any]:
         """Faces and times for JSON, without pixels."""
