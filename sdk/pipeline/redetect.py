@@ -105,7 +105,8 @@ def detect_next(
     """
     height, width = frame.pixels.shape[:2]
     view = thumbnail(frame.pixels)
-    if state is None or state.size_wh != (width, height) or 0 < frame.time_s <= state.time_s:
+    is_image = bool(frame.name)  # it follows from no other
+    if state is None or is_image or state.size_wh != (width, height) or 0 < frame.time_s <= state.time_s:
         state = _first_state((width, height), frame, view)
         return _full(state, frame, view, every, detectors)
     regions = None if _is_due(state, frame, view, every) else _plan_regions(state, frame, detectors)
@@ -121,7 +122,7 @@ def detect_next(
         explained=state.explained | explained_by(sighting.known.boxes_xyxy, state.size_wh),
         interval=MIN_INTERVAL if every == "auto" and sighting.lost else state.interval,
     )
-    return following, _faces(detections, detectors), DetectorUse("tracked", regions.megapixels)
+    return following, _faces(detections, sighting), DetectorUse("tracked", regions.megapixels)
 
 
 def _first_state(size_wh: tuple[int, int], frame: Frame, view: NDArray[np.uint8]) -> DetectionState:
@@ -131,9 +132,9 @@ def _first_state(size_wh: tuple[int, int], frame: Frame, view: NDArray[np.uint8]
 
 
 def _is_due(state: DetectionState, frame: Frame, view: NDArray[np.uint8], every: DetectEvery) -> bool:
-    """Whether the interval is over, or the scene changes. Images are detected fully: they follow from no other."""
+    """Whether the interval is over, or the scene changes."""
     frames, change = state.frames + 1, difference(view, state.thumbnail)
-    if frames >= state.interval or frame.name or (change > CUT and change > CUT_RATIO * state.change):
+    if frames >= state.interval or (change > CUT and change > CUT_RATIO * state.change):
         return True
     if every != "auto" or frames < MIN_INTERVAL:
         return False
@@ -158,9 +159,9 @@ def _sighting(state: DetectionState, frame: Frame, detections: Detections, detec
     return update(state.known, detections, detectors.score, _elapsed(state, frame), state.size_wh)
 
 
-def _faces(detections: Detections, detectors: Detectors) -> Detections:
+def _faces(detections: Detections, sighting: Sighting) -> Detections:
     """Detections without the candidates."""
-    return detections[np.flatnonzero(detections.scores >= detectors.score)]
+    return detections[np.flatnonzero(sighting.known.certain[: len(detections)])]
 
 
 def _full(
@@ -177,7 +178,7 @@ def _full(
         explained=explained_by(sighting.known.boxes_xyxy, state.size_wh),
         interval=_interval(state, every, sighting),
     )
-    return following, _faces(detections, detectors), DetectorUse("full", detectors.plan.megapixels)
+    return following, _faces(detections, sighting), DetectorUse("full", detectors.plan.megapixels)
 
 
 def _interval(state: DetectionState, every: DetectEvery, sighting: Sighting) -> int:

@@ -74,3 +74,11 @@ def test_a_face_that_is_not_found_is_searched_for_a_while_and_slows_down():
 def test_a_face_expected_outside_of_the_frame_is_forgotten():
     after = sighting(detections((590, 50, 40, 0.9)), detections((605, 50, 40, 0.9)), detections())
     assert after.lost == 1 and len(after.known.frames_missed) == 0
+
+
+def test_a_known_face_needs_a_lower_score_than_a_new_one():
+    rows = [(100, 50, 40, score) for score in (0.45, 0.55, 0.43, 0.45, 0.42, 0.45)]
+    certain = [sighting(*(detections(row) for row in rows[: n + 1])).known.certain[0] for n in range(len(rows))]
+    assert certain == [False, True, True, True, False, False]
+    beside = sighting(detections((100, 50, 40, 0.55)), detections((300, 50, 40, 0.45))).known
+    assert beside.certain.tolist() == [False, True], "another face is not known; the first one is searched"

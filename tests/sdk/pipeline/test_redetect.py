@@ -10,6 +10,7 @@ from facesr_edge.calibration.metrics.detection import iou_matrix
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.media.sources import open_source
 from facesr_edge.sdk.pipeline.frame import Frame
+from facesr_edge.sdk.pipeline.known_faces import KNOWN_SHARE
 from facesr_edge.sdk.pipeline.redetect import MAX_INTERVAL, MIN_INTERVAL, Detectors, check_detect_every, detect_next
 from facesr_edge.sdk.pipeline.regions import plan_regions
 
@@ -179,6 +180,23 @@ def test_faces_are_found_again_in_reduced_enlarged_and_tiled_frames(detector, pu
 def test_images_of_a_folder_are_all_detected_fully(detector, scene):
     frames = [Frame(frame.pixels, frame.index, name="a.png") for frame in still(scene, 4, (200, 150, 40))]
     assert full_frames(Run(detector, frames, "auto")) == [0, 1, 2, 3]
+
+
+def test_a_known_face_is_not_dropped_at_a_score_just_below_the_minimum(detector, scene):
+    """The minimum is put between the scores of a face that is sharp, then blurred."""
+    sharp, blurred = scene.frame(0, (200, 150, 40)), scene.frame(1, (200, 150, 40))
+    blurred = Frame(cv2.GaussianBlur(blurred.pixels, None, 2.5), 1, 1 / 25)
+    high, low = (detector.detect(frame.pixels, score=0.1).scores[0] for frame in (sharp, blurred))
+    minimum = float(high + low) / 2
+    assert minimum > low > KNOWN_SHARE * minimum
+    detector.score, before = minimum, detector.score
+    try:
+        assert [len(found) for found in Run(detector, [sharp, blurred], 2).found] == [1, 1]
+        assert [len(found) for found in Run(detector, [blurred, sharp], 2).found] == [0, 1]
+        named = [Frame(frame.pixels, name=f"{n}.png") for n, frame in enumerate((sharp, blurred))]
+        assert [len(found) for found in Run(detector, named, 2).found] == [1, 0], "images follow from no other"
+    finally:
+        detector.score = before
 
 
 def test_without_faces_the_frames_in_between_cost_nothing(detector, scene):
