@@ -18,7 +18,7 @@ MAX_MISSED = 5
 KNOWN_SHARE = 0.85
 """Minimum score of a face that was one in the frame before, in minimum scores of a new face. On pans over the held-out
 scenes behind H.264, of the faces from 20 px that are found before and after a frame, 0.21 % are missed in it (0.92 %
-with 1); with a min_face of 20, 0.11 % (0.49 %). Of the faces returned, 5.1 % have no label (4.2 %), or 1.8 % (1.7 %)."""
+with 1), and with a min_face of 20 0.11 % (0.49 %). Of the faces returned, 5.1 % have no label (4.2 %)."""
 DAMPING = 0.5
 """Factor of the velocity of a face for each frame in which it is not found."""
 
