@@ -91,7 +91,7 @@ def obey(loop, pictures, loss):
     loop.quit()
 
 
-def main(launch, port, user, password, size, fps, start):
+def main(launch, port, user, password, size, fps, start, receives):
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
@@ -99,6 +99,8 @@ def main(launch, port, user, password, size, fps, start):
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(launch)
     factory.set_shared(True)
+    if receives:
+        factory.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
     pictures, loss = Pictures(tuple(size), fps, start), Loss()
 
     def configure(_, media):

@@ -67,6 +67,7 @@ class RtspServer:
         pipeline: of GStreamer.
         user, password: asked for by digest authentication; "" for none.
         size_wh, fps: of numbered pictures.
+        receives: the pipeline, with the depayloader "depay0", takes what a client publishes.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class RtspServer:
         password: str = "",
         size_wh: tuple[int, int] = (320, 240),
         fps: int = 25,
+        receives: bool = False,
     ) -> None:
         self._options = {"launch": f"( {pipeline} )", "user": user, "password": password, "size": size_wh, "fps": fps}
+        self._options["receives"] = receives
         self.port, self._starts = 0, 0
         self.start()
         credentials = f"{user}:{password}@" if user else ""

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+import logging
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+_logger = logging.getLogger(__name__)
+
+
+class FixedSize:
+    """Gives all pictures the size of the first, see `letterbox`; other sizes are logged when they change.
+
+    Args:
+        name: of the output, for messages.
+
+    Attributes:
+        size_wh: width and height in pixels; None before the first picture.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.size_wh: tuple[int, int] | None = None
+        self._last_wh: tuple[int, int] | None = None
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 BGR of the fixed size."""
+        size_wh = int(pixels.shape[1]), int(pixels.shape[0])
+        if self.size_wh is None:
+            self.size_wh = self._last_wh = size_wh
+        if size_wh != self._last_wh:
+            _logger.warning("%s: frames of %dx%d are scaled to %dx%d", self._name, *size_wh, *self.size_wh)
+            self._last_wh = size_wh
+        return letterbox(pixels, self.size_wh)
 
 
 def letterbox(pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:

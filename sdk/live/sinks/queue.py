@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -9,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from ....engines.errors import FacesrError, SendError, one_line
 from ...media.url import masked
@@ -67,9 +69,16 @@ class SinkQueue(Observer):
         self._changed = threading.Condition(threading.RLock())
         self._written = self._dropped = self._failed = self._in_flight = 0
         self._error = ""
-        self._closing, self._end_s = False, float("inf")
+        self._closing, self._told, self._end_s = False, False, float("inf")
+        # A daemon thread: a server that does not answer must not delay process exit.
         self._thread = threading.Thread(target=self._run, name=f"sink {sink.name}", daemon=True)
+        _open_queues.add(self)
         self._thread.start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the sink is not closed yet."""
+        return self._thread.is_alive()
 
     def statistics(self) -> SinkStatistics:
         """What the sink has done so far."""
@@ -115,8 +124,11 @@ class SinkQueue(Observer):
         """Write what waits, for a limited time, and close the sink; idempotent. What is not written is logged."""
         self.stop()
         self._thread.join(max(0.0, self._end_s - time.monotonic()) + self.sink.close_s)
-        left = self.statistics().queued
-        if left:
+        with self._changed:
+            told, self._told = self._told, True
+        if told:
+            return
+        if left := self.statistics().queued:
             _logger.warning("%s: closed with %d items not written", self.sink.name, left)
         elif self._thread.is_alive():
             _logger.warning("%s: not closed within %g s", self.sink.name, self.sink.close_s)
@@ -223,7 +235,27 @@ class SinkGroup(Observer):
 
     def close(self) -> None:
         """Write what waits, for a limited time, and close the sinks; idempotent."""
-        for queue in self.queues:
-            queue.stop()
-        for queue in self.queues:
-            queue.close()
+        _close(self.queues)
+
+    def __enter__(self) -> SinkGroup:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _close(queues: Sequence[SinkQueue]) -> None:
+    """Drain all queues at the same time."""
+    for queue in queues:
+        queue.stop()
+    for queue in queues:
+        queue.close()
+
+
+_open_queues: WeakSet[SinkQueue] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Write what waits before the interpreter ends, also of a run that was not closed."""
+    _close([queue for queue in _open_queues if queue.is_open])

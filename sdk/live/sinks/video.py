@@ -15,7 +15,7 @@ from ...media.sinks import open_sink
 from ...media.source_sink import Sink, Source
 from ...media.video.earlier_video import partial_paths
 from ...pipeline.frame import Frame
-from .letterbox import letterbox
+from .letterbox import FixedSize
 from .set_aside import set_aside
 from .sink import LiveSink
 
@@ -52,8 +52,7 @@ class VideoFileSink(LiveSink["LiveResult"]):
     def __init__(self, path: Path, camera: str, options: EncodeOptions = _DEFAULTS, *, by_arrival: bool = True) -> None:
         super().__init__(str(path))
         self._path, self._camera, self._options, self._by_arrival = path, camera, options, by_arrival
-        self._size_wh = self._last_wh = (0, 0)
-        self._notes = 0
+        self._fit, self._notes = FixedSize(self.name), 0
         self._failed_s = float("-inf")
         self._error: OutputError | None = None
         self._sink: Sink | None = self._open()
@@ -82,17 +81,10 @@ class VideoFileSink(LiveSink["LiveResult"]):
 
     def _write(self, result: LiveResult) -> None:
         if self._sink is None:
-            self._sink, self._size_wh, self._notes = self._open(), (0, 0), 0
-        pixels = result.frame
-        size_wh = (pixels.shape[1], pixels.shape[0])
-        if self._size_wh == (0, 0):
-            self._size_wh = self._last_wh = size_wh
-        if size_wh != self._last_wh:
-            _logger.warning("%s: frames of %dx%d are scaled to %dx%d", self.name, *size_wh, *self._size_wh)
-            self._last_wh = size_wh
+            self._sink, self._fit, self._notes = self._open(), FixedSize(self.name), 0
         time_s = result.times.arrival_s if self._by_arrival else result.source.time_s
         frame = replace(result.source, time_s=time_s, pts=None, alpha=None, deep=None)
-        self._sink.write(frame, letterbox(pixels, self._size_wh))
+        self._sink.write(frame, self._fit(result.frame))
         for note in self._sink.notes[self._notes :]:
             _logger.info("%s: %s", self.name, note)
         self._notes = len(self._sink.notes)

@@ -126,7 +126,7 @@ class Mailbox(Generic[Item]):
             else:
                 self._append(item)
             self.changed.notify_all()
-        on_change(arrival_s)
+        on_change(seen.arrival_s)
 
     def _append(self, item: Item) -> None:
         while self._waits and len(self._newest) == self._keep and not self.closed:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -200,6 +202,25 @@ def test_a_group_is_drained_at_the_same_time():
     group.close()
     assert time.monotonic() - start_s < 1.3
     assert [statistics.name for statistics in group.statistics()] == ["0", "1", "2", "3", "4"]
+
+
+FORGOTTEN = """
+import pathlib, sys
+from facesr_edge.sdk.live.sinks.jsonl import JsonlSink
+from facesr_edge.sdk.live.sinks.queue import SinkQueue
+sys.path.insert(0, sys.argv[2])
+from support.sinks import make_result
+queue = SinkQueue(JsonlSink(pathlib.Path(sys.argv[1]), {}))
+for index in range(50):
+    queue.done(make_result(index))
+"""
+
+
+def test_a_queue_that_was_not_closed_is_drained_when_the_program_ends(tmp_path, pytestconfig):
+    path, tests = tmp_path / "faces.jsonl", str(pytestconfig.rootpath / "tests")
+    subprocess.run([sys.executable, "-c", FORGOTTEN, str(path), tests], check=True, timeout=60)
+    lines = path.read_text().splitlines()
+    assert len(lines) == 52 and '"type": "summary"' in lines[-1]
 
 
 @pytest.mark.parametrize("wait", [False, True])

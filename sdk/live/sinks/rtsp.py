@@ -1,0 +1,34 @@
+"""Live video of a camera, published to an RTSP server."""
+
+from __future__ import annotations
+
+from ....engines.errors import OutputError, SendError
+from ...media.reasons import error_reason
+from .live_encoder import StreamTarget
+from .stream import StreamSink
+
+CONNECT_S = 2.0
+"""Maximum wait for the server in each step of the connection, and for each packet that it takes, in seconds."""
+
+
+class RtspSink(StreamSink):
+    """Publishes to an RTSP server that accepts it (RECORD), e.g. MediaMTX or GStreamer's, over TCP.
+
+    Args:
+        url: may have user and password.
+        camera, by_arrival: see `StreamSink`.
+    """
+
+    max_delay_s = 2.0
+
+    def __init__(self, url: str, camera: str, *, by_arrival: bool = True) -> None:
+        super().__init__(url, camera, by_arrival=by_arrival)
+        self._url = url
+
+    def _target(self) -> StreamTarget:
+        options = {"rtsp_transport": "tcp", "timeout": str(round(CONNECT_S * 1e6))}
+        return StreamTarget(self._url, "rtsp", options, CONNECT_S)
+
+    def _error(self, error: Exception) -> OutputError:
+        reason = error_reason(error).partition(": 'rtsp")[0]
+        return SendError(f"cannot publish to {self.name}: {reason}; check that the server runs and accepts RECORD")
