@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from itertools import islice
+from pathlib import Path
 
 import av
 import numpy as np
@@ -210,7 +210,7 @@ def test_failed_connections_leave_nothing_open():
     for _ in range(20):
         with pytest.raises(OutputError, match="connection refused"):
             sink.write([make_result()])
-        counts.append(len(os.listdir("/proc/self/fd")))
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
     assert counts[-1] <= counts[2]
 
 
