@@ -89,10 +89,10 @@ def _camera(status: CameraStatus) -> CameraHealth:
     last = "no frame has arrived" if age_s is None else f"last frame {age_s:.1f} s ago"
     if status.state == "frozen":
         comes = age_s is not None and age_s < SAME_PICTURE_S
-        why = "connected, but " + ("the same picture comes again and again" if comes else f"no frame comes: {last}")
+        why = "connected, but " + ("the same picture comes again and again" if comes else f"no frame comes ({last})")
     elif status.state in ("offline", "connecting"):
         why = status.error or ("no connection" if status.state == "offline" else "connecting")
-        why = f"{why}: {last}"
+        why = f"{why} ({last})"
     elif status.state == "ended" and status.error:
         why = status.error
     return CameraHealth(status.name, status.state, not why, None if age_s is None else round(age_s, 3), why)

@@ -61,6 +61,13 @@ class RunCollector(Collector):
         yield from _results(figures)
         yield from _latencies(figures)
         yield from _cycles(figures)
+        budget_s = self._run.live.budget_ms / 1e3
+        yield _gauge(
+            "budget_seconds",
+            "Time from the arrival of a frame to its result that is planned for.",
+            [],
+            [([], budget_s)],
+        )
         age_s = max(0.0, figures.time_s - self._run.live.last_turn_s)
         yield _gauge("scheduler_age_seconds", "Time since the scheduler last looked for frames.", [], [([], age_s)])
         yield from _sinks(self._run)
@@ -118,7 +125,7 @@ def _cycles(figures: Figures) -> Iterator[Metric]:
     yield _summary("cycle_stage_seconds", "Stages of a turn of the scheduler.", ["stage"], stages)
     yield _counter("cycles_over_budget", "Turns that took longer than planned.", [], [([], figures.over_budget)])
     if figures.budget_s is not None:
-        yield _gauge("budget_seconds", "Planned duration of a turn.", [], [([], figures.budget_s)])
+        yield _gauge("cycle_budget_seconds", "Planned duration of the last turn.", [], [([], figures.budget_s)])
 
 
 def _sinks(run: ObservedRun) -> Iterator[Metric]:

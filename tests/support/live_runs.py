@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 from facesr_edge.sdk.live.camera import CameraStatus
 from facesr_edge.sdk.live.results import FrameTimes, LiveFace, LiveResult, SkippedFace
@@ -28,7 +29,7 @@ def make_result(
     clock_s = None if clock_ms is None else 5000.0 - clock_ms / 1e3
     times = FrameTimes(arrival_s, taken_s, done_s, clock_s, 5000.0)
     pixels = np.random.default_rng(index).integers(0, 256, (size_wh[1], size_wh[0], 3), np.uint8)
-    left_out = tuple(SkippedFace(track, np.array([1, 2, 30, 40], np.float32), reason) for track, reason in skipped)
+    left_out = tuple(SkippedFace(track, np.array([1, 2, 30, 40], np.float32), 0.8, reason) for track, reason in skipped)
     spans = (Span("detect", 0, 5_000_000), Span("upscale", 0, int(1e6 * compute_ms) - 5_000_000))
     return LiveResult(
         camera, Frame(pixels, index), tuple(faces), left_out, tuple(ended), None, times, spans, 0, outscale
@@ -56,4 +57,10 @@ class StatusOnly:
 
 def make_run(*cameras, last_turn_s=0.0):
     """What metrics, health and the page need of a run."""
-    return SimpleNamespace(cameras=cameras, last_turn_s=last_turn_s, card=SimpleNamespace(name="edge-tiny-x4-camera"))
+    card = SimpleNamespace(name="edge-tiny-x4-camera")
+    return SimpleNamespace(cameras=cameras, last_turn_s=last_turn_s, card=card, budget_ms=100.0)
+
+
+def decode(data):
+    """Pixels of a JPEG or PNG."""
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -11,6 +11,7 @@ const LATENCIES = { age: "arrival to result", queue: "queue", compute: "compute"
 const $ = (selector, root = document) => root.querySelector(selector);
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const ms = (value) => (value == null ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`);
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 const setText = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 
@@ -69,8 +70,8 @@ class Card {
     context.drawImage(bitmap, 0, 0);
     bitmap.close();
     if ($("#boxes").checked) drawBoxes(context, frame, this.canvas);
-    const count = frame.faces.length + frame.skipped.length;
-    this.canvas.setAttribute("aria-label", `Composite of camera ${frame.camera}, ${count} ${count === 1 ? "face" : "faces"}`);
+    const faces = counted(frame.faces.length + frame.skipped.length, "face");
+    this.canvas.setAttribute("aria-label", `Composite of camera ${frame.camera}, ${faces}`);
   }
 
   // Words and pictures of a face are of the same frame.
@@ -78,6 +79,7 @@ class Card {
     const seen = new Set(frame.faces.map((face) => face.track_id));
     for (const [track, node] of this.faces) if (!seen.has(track)) { node.remove(); this.faces.delete(track); }
     for (const face of frame.faces) await this.drawFace(face, form);
+    $(".seen", this.root).hidden = false;
     $(".none", this.root).hidden = frame.faces.length + frame.skipped.length > 0;
     $(".skipped", this.root).replaceChildren(...frame.skipped.map((face) => make("li", `#${face.track_id} not upscaled: ${face.reason}`)));
   }
@@ -157,9 +159,9 @@ class Card {
 
   drawTable(camera) {
     if (!$("details", this.root).open) return;
-    const rows = camera.faces.map(([treatment, reason, count]) => [treatment, reason, `${count} faces`]);
-    for (const [cause, count] of Object.entries(camera.dropped)) rows.push(["dropped", CAUSES[cause] ?? cause, `${count} frames`]);
-    if (camera.damaged_packets) rows.push(["damaged", "packets", `${camera.damaged_packets}`]);
+    const rows = camera.faces.map(([treatment, reason, count]) => [treatment, reason, counted(count, "face")]);
+    for (const [cause, count] of Object.entries(camera.dropped)) rows.push(["dropped", CAUSES[cause] ?? cause, counted(count, "frame")]);
+    if (camera.damaged_packets) rows.push(["damaged", "", counted(camera.damaged_packets, "packet")]);
     for (const [stage, [p50, p99]] of Object.entries(camera.stages_ms)) rows.push(["stage", stage, `${ms(p50)}, p99 ${ms(p99)}`]);
     $("tbody", this.root).replaceChildren(...rows.map(([head, ...cells]) => {
       const row = make("tr", "");
@@ -206,10 +208,10 @@ function drawBoxes(context, frame, canvas) {
     context.setLineDash(detected === false ? [4 * pixel, 3 * pixel] : []); // a predicted position
     context.strokeRect(x0, y0, x1 - x0, y1 - y0);
     const label = `#${track_id}`, width = context.measureText(label).width + 6 * pixel, height = 16 * pixel;
-    const top = y0 >= height ? y0 - height : y1;
-    context.fillRect(x0 - pixel, top, width, height);
+    const top = y0 >= height ? y0 - height : y1, left = Math.max(0, Math.min(x0 - pixel, canvas.width - width));
+    context.fillRect(left, top, width, height);
     context.fillStyle = "#fff";
-    context.fillText(label, x0 + 2 * pixel, top + 12 * pixel);
+    context.fillText(label, left + 3 * pixel, top + 12 * pixel);
   }
   context.setLineDash([]);
 }
@@ -225,28 +227,30 @@ function describeFace(node, face) {
   const side = Math.round(Math.max(face.box_xyxy[2] - face.box_xyxy[0], face.box_xyxy[3] - face.box_xyxy[1]));
   const consistency = face.consistency_db == null ? "" : ` · consistency ${face.consistency_db.toFixed(1)} dB`;
   setText($(".measures", node), `${side} px${face.detected ? "" : ", position predicted"}${consistency}`);
+  setText($(".estimate figcaption", node), face.treatment === "bicubic" ? "interpolated" : "estimate");
   const [original, result] = node.querySelectorAll("canvas");
   original.setAttribute("aria-label", `Track ${face.track_id}: pixels of the camera, ${side} px`);
-  result.setAttribute("aria-label", `Track ${face.track_id}: estimate, ${face.treatment}, ${verdict}`);
+  result.setAttribute("aria-label", `Track ${face.track_id}: upscaled, ${face.treatment}, ${verdict}`);
 }
 
 function drawSummary(state) {
   const { cameras } = state, good = cameras.filter((camera) => camera.healthy).length;
-  const all = `${cameras.length} ${cameras.length === 1 ? "camera" : "cameras"}`;
+  const all = counted(cameras.length, "camera");
   const text = good === cameras.length ? `${all} ${cameras.every((c) => c.state === "ended") ? "ended" : "live"}` : `${good} of ${all} live`;
   setText($("#status"), text);
   document.title = `${text} · facesr-edge`;
   setText($("#model"), state.model || "–");
   figure("#age", ms(state.age_ms[0]));
-  setText($("#age-99"), `p99 ${ms(state.age_ms[1])}`);
+  setText($("#age-99"), `p99 ${ms(state.age_ms[1])}, budget ${ms(state.budget_ms)}`);
   figure("#cycle", ms(state.cycle_ms[0]));
-  setText($("#cycle-99"), `p99 ${ms(state.cycle_ms[1])}, budget ${ms(state.budget_ms)}`);
+  setText($("#cycle-99"), `p99 ${ms(state.cycle_ms[1])}, planned ${ms(state.cycle_budget_ms)}`);
   const rates = cards.map((card) => card.rates).filter(Boolean);
   figure("#rate", `${sum(rates.map((rate) => rate.results)).toFixed(1)} /s`);
   setText($("#dropped"), `${sum(rates.map((rate) => rate.dropped)).toFixed(1)} frames/s dropped`);
   const faces = sum(rates.flatMap((rate) => Object.values(rate.faces)));
   figure("#faces", `${faces.toFixed(1)} /s`);
-  setText($("#network"), `${sum(rates.map((rate) => rate.faces.network)).toFixed(1)} /s by the network`);
+  const networks = sum(rates.map((rate) => rate.faces.network + rate.faces["small network"]));
+  setText($("#network"), `${networks.toFixed(1)} /s by a network`);
   problem(state.scheduler && `Scheduler: ${state.scheduler}`);
 }
 

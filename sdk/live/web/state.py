@@ -54,7 +54,8 @@ def figures(run: ObservedRun) -> dict[str, Any]:
         "model": run.live.card.name,
         "healthy": verdict.healthy,
         "scheduler": verdict.scheduler,
-        "budget_ms": None if accounts.budget_s is None else 1e3 * accounts.budget_s,
+        "budget_ms": run.live.budget_ms,
+        "cycle_budget_ms": None if accounts.budget_s is None else number(1e3 * accounts.budget_s, 1),  # inf of files
         "cycle_ms": _percentiles_ms([accounts.cycles]),
         "age_ms": _percentiles_ms(camera.age for camera in accounts.cameras.values()),
         "cameras": cameras,

@@ -1,17 +1,12 @@
 import time
 from threading import Barrier, Thread
 
-import cv2
 import numpy as np
 import pytest
 from facesr_edge.sdk.live.monitor import Monitor
 from facesr_edge.sdk.live.web import pictures
 from facesr_edge.sdk.live.web.pictures import INTERVAL_S, MAX_FACES, Pictures, Shown, close_up, composite
-from support.live_runs import make_face, make_result
-
-
-def decode(data):
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+from support.live_runs import decode, make_face, make_result
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,7 @@ from facesr_edge.sdk.live.monitor import Monitor
 from facesr_edge.sdk.live.observed import ObservedRun
 from facesr_edge.sdk.live.web.server import serve
 from prometheus_client.parser import text_string_to_metric_families
-from support.live_runs import StatusOnly, make_face, make_result, make_run
-
-from tests.sdk.live.web.test_pictures import decode
+from support.live_runs import StatusOnly, decode, make_face, make_result, make_run
 
 TOKEN = "a-token-of-the-tests-0123"
 PATHS = ["/", "/page.js", "/updates?view=0.0.640", "/updates?faces=0.0", "/metrics", "/unknown"]
@@ -82,7 +80,7 @@ def test_an_update_has_the_figures(monitor):
     assert first["latencies_ms"]["queue"][0] == 2.5 and first["latencies_ms"]["compute"][0] == 40
     assert first["dropped"] == {"consumer": 1, "damaged": 0} and first["results"] == 2
     assert ["network", "new track", 2] in first["faces"] and ["skipped", "too large", 1] in first["faces"]
-    assert second["state"] == "offline" and second["why"] == "refused: no frame has arrived"
+    assert second["state"] == "offline" and second["why"] == "refused (no frame has arrived)"
 
 
 @pytest.mark.parametrize(
