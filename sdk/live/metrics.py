@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PREFIX = "facesr_edge_"
 QUANTILES = (0.5, 0.99)
+CAUSES = ("consumer", "damaged")
+"""Causes of dropped frames, which are 0 until it happens."""
 LATENCIES = {
     "age": "From the arrival of a frame to its result.",
     "queue": "From the arrival of a frame until the scheduler took it.",
@@ -79,7 +81,8 @@ def _cameras(run: ObservedRun) -> Iterator[Metric]:
         "frames_received", "Frames that were decoded.", ["camera"], (([s.name], s.received) for s in statuses)
     )
     yield _counter("frames_taken", "Frames that were processed.", ["camera"], (([s.name], s.taken) for s in statuses))
-    dropped = (([s.name, cause], count) for s in statuses for cause, count in s.dropped.items())
+    causes = [(s.name, {**dict.fromkeys(CAUSES, 0), **s.dropped}) for s in statuses]
+    dropped = (([name, cause], count) for name, counts in causes for cause, count in counts.items())
     yield _counter("frames_dropped", "Frames that were not processed, by cause.", ["camera", "cause"], dropped)
     damaged = (([s.name], s.damaged_packets) for s in statuses)
     yield _counter("damaged_packets", "Packets that were damaged or lost.", ["camera"], damaged)
