@@ -14,7 +14,7 @@ from facesr_edge.engines.errors import InputError, OutputError, UsageError
 from facesr_edge.sdk.live.observer import Cycle
 from facesr_edge.sdk.live.recorder import Recorder, older_part
 from facesr_edge.sdk.live.replay.recording import read_recording
-from support.live_runs import live_face, live_result, skipped_face
+from support.live_results import live_face, live_result, skipped_face
 
 
 def status(name="door", state="live", **counts):
@@ -101,7 +101,7 @@ def test_the_recording_of_an_earlier_run_is_kept_as_the_older_part(tmp_path):
 WRITER = """
 import sys, time
 from facesr_edge.sdk.live.recorder import Recorder
-from support.live_runs import live_face, live_result
+from support.live_results import live_face, live_result
 recorder = Recorder(sys.argv[1])
 for n in range(10**9):
     recorder.done(live_result("door", time.monotonic(), faces=[live_face(n)], dropped=n))
