@@ -1,7 +1,15 @@
+import threading
+import time
+
+import numpy as np
 import pytest
+from facesr_edge.sdk.live import health as health_file
+from facesr_edge.sdk.live.camera import Camera, CameraOptions
 from facesr_edge.sdk.live.health import HANG_S, health
+from facesr_edge.sdk.live.live import live
 from facesr_edge.sdk.live.monitor import Monitor
 from facesr_edge.sdk.live.observed import ObservedRun
+from facesr_edge.sdk.live.observer import Observer
 from support.live_runs import StatusOnly, make_run
 
 
@@ -41,3 +49,46 @@ def test_a_scheduler_that_hangs_is_not_healthy_though_all_cameras_are():
 def test_a_run_that_ended_before_its_cameras_is_not_healthy():
     assert check(StatusOnly(), closed=True).scheduler == "the run ended"
     assert check(StatusOnly(state="ended"), scheduler_age_s=60.0, closed=True).healthy
+
+
+class Blocker(Observer):
+    """Blocks the scheduler from the first result on, until it may go on."""
+
+    def __init__(self):
+        self.blocked, self.go_on = threading.Event(), threading.Event()
+
+    def done(self, result):
+        self.blocked.set()
+        self.go_on.wait(30)
+
+
+def wait_for(run, condition):
+    end_s = time.monotonic() + 20
+    while not condition(verdict := health(run)):
+        assert time.monotonic() < end_s, verdict
+        time.sleep(0.05)
+
+
+def test_the_health_of_a_run_tells_a_blocked_scheduler_from_a_frozen_camera(monkeypatch):
+    monkeypatch.setattr(health_file, "HANG_S", 0.7)
+    stop, blocker, monitor = threading.Event(), Blocker(), Monitor()
+    pixels = [np.full((64, 96, 3), gray, np.uint8) for gray in (40, 90)]
+
+    def frames():
+        for n in range(10_000):
+            yield pixels[n % 2]
+            if stop.wait(0.05):
+                time.sleep(2)  # the camera sends nothing, and stays connected
+
+    camera = Camera(frames(), CameraOptions(policy="newest", stall_s=0.5), name="a")
+    with live([camera], observers=[blocker, monitor], engine="onnxruntime", precision="fp32", threads=1) as run:
+        observed = ObservedRun(run, monitor)
+        assert blocker.blocked.wait(20)
+        wait_for(observed, lambda verdict: "no turn for" in verdict.scheduler and verdict.cameras[0].healthy)
+        blocker.go_on.set()
+        wait_for(observed, lambda verdict: verdict.healthy)
+        stop.set()
+        wait_for(observed, lambda verdict: verdict.cameras[0].why.startswith("connected, but no frame comes"))
+        assert health(observed).scheduler == ""
+        stop.clear()
+        wait_for(observed, lambda verdict: verdict.healthy)
