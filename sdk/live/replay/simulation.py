@@ -63,7 +63,12 @@ class _Stream:
     since_full: int = 1 << 30
     full_s: float = -math.inf
     detected_s: float = -math.inf
+    uncertain: bool = True
     kept: dict[tuple[int, int], tuple[float, bool]] = field(default_factory=dict)
+
+    def waiting_s(self, time_s: float) -> float:
+        """See `Stream.waiting_s`."""
+        return math.inf if self.uncertain else max(0.0, time_s - self.detected_s)
 
     def faces_at(self, time_s: float) -> list[tuple[tuple[int, int], int]]:
         """Track, which a repetition of the recording does not continue, and crop size of each face."""
@@ -103,7 +108,7 @@ class _Simulation:
             if times:
                 self._costs.add(("detect", stream.load.size_wh), max(times) / speed)
         self._has_small = any(ms > 0 for (work, _), ms in self._machine.face_ms.items() if work == "small network")
-        self._now_s, self._busy_s = workload.start_s, 0.0
+        self._now_s, self._busy_s, self._credit_ms = workload.start_s, 0.0, 0.0
         self._ages: list[float] = []
         self._treatments: Counter[str] = Counter()
         self._over_budget = 0
@@ -158,10 +163,11 @@ class _Simulation:
         self._wait(machine.gap_ms)
 
     def _detect(self, frames: Sequence[_Frame], deadline_s: float) -> None:
-        left_ms = DETECT_SHARE * MARGIN * 1e3 * (deadline_s - self._now_s)
+        self._credit_ms += DETECT_SHARE * MARGIN * 1e3 * max(0.0, deadline_s - self._now_s)
         costs_ms = [self._costs["detect", frame.stream.load.size_wh] for frame in frames]
-        waiting_s = [max(0.0, frame.arrival_s - frame.stream.detected_s) for frame in frames]
-        for n in due_for_detection(waiting_s, costs_ms, left_ms):
+        waiting_s = [frame.stream.waiting_s(frame.arrival_s) for frame in frames]
+        due, self._credit_ms = due_for_detection(waiting_s, costs_ms, self._credit_ms)
+        for n in due:
             ms = self._detect_ms(frames[n]) / self._speed
             self._wait(ms * self._speed)
             self._costs.add(("detect", frames[n].stream.load.size_wh), ms)
@@ -169,7 +175,7 @@ class _Simulation:
     def _detect_ms(self, frame: _Frame) -> float:
         """Time of a detection, in the whole frame if it is due, see `redetect`."""
         stream, times = frame.stream, frame.stream.load.detect_ms
-        stream.detected_s = frame.arrival_s
+        stream.detected_s, stream.uncertain = frame.arrival_s, False
         stream.since_full += 1
         is_late = frame.arrival_s - stream.full_s >= MAX_INTERVAL_S and stream.since_full >= MIN_INTERVAL
         kind = "full" if is_late or stream.since_full >= stream.load.interval else "tracked"
@@ -185,6 +191,8 @@ class _Simulation:
         kept_s, by_small = stream.kept[track]
         age_s = max(0.0, frame.arrival_s - kept_s)
         seen = self._observation(stream.load, track[1], age_s)
+        if seen.change > MAX_LEVELS and stream.detected_s != frame.arrival_s:
+            stream.uncertain = True
         return Need(side, seen.change, age_s, seen.growth, by_small=by_small)
 
     def _observation(self, load: CameraLoad, track: int, age_s: float) -> Observation:
