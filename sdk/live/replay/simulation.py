@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from ...pipeline.redetect import MAX_INTERVAL_S, MIN_INTERVAL
 from ..costs import Costs
-from ..schedule import MAX_LEVELS, REUSE_LEVELS, Choice, Need, due_for_detection, plan
+from ..schedule import MAX_LEVELS, Choice, Need, due_for_detection, plan
 from ..scheduler import TURN_SHARE
 from ..turn import DETECT_SHARE, MARGIN
 from .outcome import Outcome, pooled
 from .summary import OVER_BUDGET
-from .workload import NETWORKS, CameraLoad, Observation, Workload
+from .workload import NEEDS_NETWORK, NETWORKS, CameraLoad, Observation, Workload
 
 NEAREST = 20
 """Observations of about the same age from which the change of a face is drawn."""
 SEEDS = 3
 WAKE_MS = 0.2
 """From the arrival of a frame to the start of an idle scheduler."""
-UNKNOWN = Observation(0.0, (REUSE_LEVELS + MAX_LEVELS) / 2)
+UNKNOWN = Observation(0.0, NEEDS_NETWORK)
 """Of a face about which the recording tells nothing: it needs the network."""
 
 
@@ -102,7 +102,7 @@ class _Simulation:
     ) -> None:
         self._streams, self._rng, self._speed, self._budget_ms = streams, rng, speed, budget_ms
         self._duration_s, self._machine = workload.end_s - workload.start_s, workload.costs
-        self._costs = Costs({kind: ms / speed for kind, ms in self._machine.face_ms.items()})
+        self._costs = Costs({kind: ms / speed for kind, ms in self._machine.estimates_ms.items()})
         for stream in streams:
             times = [float(ms.mean()) for ms in stream.load.detect_ms.values()]
             if times:

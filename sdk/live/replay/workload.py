@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ....engines.errors import InputError
 from ...pipeline.crop import MARGIN as CROP_MARGIN
-from ..schedule import REUSE_LEVELS
+from ..schedule import MAX_LEVELS, REUSE_LEVELS
 from .recording import RecordedFace, RecordedResult, Recording
 
 WARM_UP_S = 3.0
@@ -30,6 +30,9 @@ MIN_FITTED_MS = 1.0
 """Turns that take less tell nothing about noise."""
 TRIM = 99.0
 """Percentile of the turns' times above which they are left out of the fit: the process slept."""
+
+NEEDS_NETWORK = (REUSE_LEVELS + MAX_LEVELS) / 2
+"""Change of a face that needs the network, and can be moved without it."""
 
 _CHANGED = re.compile(r"changed by ([\d.]+) gray levels(?: in ([\d.]+) s)?")
 _GROWN = re.compile(r"grown by (\d+)%")
@@ -84,6 +87,7 @@ class MachineCosts:
 
     Args:
         face_ms: of each kind of work and crop size.
+        estimates_ms: the same as the scheduler believed it.
         crop_frame_ms, crop_face_ms: of cropping and comparing the faces of a frame, and each of them.
         frame_ms: of taking a frame.
         turn_ms: what is left of a turn.
@@ -92,6 +96,7 @@ class MachineCosts:
     """
 
     face_ms: Mapping[Kind, float]
+    estimates_ms: Mapping[Kind, float]
     crop_frame_ms: float
     crop_face_ms: float
     frame_ms: float
@@ -184,7 +189,7 @@ def _observations(results: Sequence[RecordedResult]) -> dict[int | None, tuple[O
     for result in results:
         for face in result.faces:
             age_s = result.arrival_s - kept_s[face.track] if face.track in kept_s else None
-            if observation := observed(face.reason, age_s):
+            if observation := observed(face, age_s):
                 found[face.track].append(observation)
                 found[None].append(observation)
             if face.treatment in ("network", "small network"):
@@ -192,13 +197,14 @@ def _observations(results: Sequence[RecordedResult]) -> dict[int | None, tuple[O
     return {track: tuple(sorted(some, key=lambda one: one.age_s)) for track, some in found.items()}
 
 
-def observed(reason: str, age_s: float | None) -> Observation | None:
+def observed(face: RecordedFace, age_s: float | None) -> Observation | None:
     """What the reason of `schedule.plan` for a treatment tells about the face.
 
     Args:
-        reason: of the treatment.
+        face: with its treatment.
         age_s: time since the network upscaled it; None if it did not.
     """
+    reason = face.reason
     changed, grown = _CHANGED.search(reason), _GROWN.search(reason)
     if changed and changed[2]:
         return Observation(float(changed[2]), float(changed[1]))
@@ -210,6 +216,8 @@ def observed(reason: str, age_s: float | None) -> Observation | None:
         return Observation(age_s, math.inf)
     if grown:
         return Observation(age_s, REUSE_LEVELS, 1 + int(grown[1]) / 100)
+    if "by the small network" in reason:  # its change is not told, only whether it can be moved
+        return Observation(age_s, 2 * MAX_LEVELS if face.treatment == "bicubic" else NEEDS_NETWORK)
     return Observation(age_s, REUSE_LEVELS / 2) if "refreshed" in reason else None
 
 
@@ -240,8 +248,10 @@ def _costs(results: Sequence[RecordedResult], known: Mapping[Kind, float], sides
     each_ms = [ms / (len(turn) - 1) for ms, turn in zip(before_ms, (t for t in turns if len(t) > 1), strict=True)]
     frame_ms = float(np.median(each_ms)) if each_ms else 0.0
     rest_ms = [_rest_ms(turn, frame_ms) for turn in turns]
+    face_ms = {kind: ms * float(scale[kind[0]]) for kind, ms in shape.items()}
     return MachineCosts(
-        {kind: ms * scale[kind[0]] for kind, ms in shape.items()},
+        face_ms,
+        {**face_ms, **known},
         crop_frame_ms,
         crop_face_ms,
         frame_ms,
