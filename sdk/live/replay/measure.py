@@ -16,7 +16,7 @@ from ...bench.scenes import Portrait
 from ...bench.walkers import make_view
 from ...pipeline.frame import Frame
 from ..camera import Camera, CameraOptions
-from ..live import live
+from ..live import Live, live
 from ..observer import Observer
 from ..results import LiveResult
 from .outcome import Outcome
@@ -25,6 +25,8 @@ from .workload import WARM_UP_S, CameraLoad, Workload
 
 SECONDS = 15.0
 """Measured time of one number of cameras."""
+READY_S = 60.0
+"""Maximum wait for the engines."""
 VIEWS = 3
 """Views that are drawn before; cameras share them at different times."""
 FRAMES = 40
@@ -109,12 +111,20 @@ def measure(
     tally = _Tally()
     try:
         with live(sources, budget_ms=budget_ms, observers=[tally], **settings) as run:
+            _wait_for_engines(run)
             start.go()
             tally.begin_s = start.time_s + WARM_UP_S
             run.run()
     finally:
         start.stop()
     return tally.outcome(cameras, seconds)
+
+
+def _wait_for_engines(run: Live) -> None:
+    """Until the scheduler looks for frames: before, it measures its engines."""
+    begin_s, created_s = time.monotonic(), run.last_turn_s
+    while run.last_turn_s == created_s and time.monotonic() < begin_s + READY_S:
+        time.sleep(0.02)
 
 
 class _Start:
@@ -145,7 +155,7 @@ def _frames(
     load, pixels = workload.cameras[number % len(workload.cameras)], views[number % len(views)]
     period_s = workload.end_s - workload.start_s
     shift_s = period_s * (number // len(workload.cameras)) * (5**0.5 - 1) / 2
-    times_s = np.sort((load.arrivals_s - workload.start_s + shift_s) % period_s)
+    times_s = sorted((time_s - workload.start_s + shift_s) % period_s for time_s in load.arrivals_s)
     laps = int(seconds / period_s) + 1
     for n, time_s in enumerate(lap * period_s + time_s for lap in range(laps) for time_s in times_s):
         if time_s > seconds:
@@ -153,7 +163,7 @@ def _frames(
         while (wait_s := start.time_s + time_s - time.monotonic()) > 0:
             time.sleep(min(wait_s, 0.05))
         turn = (n + 7 * number) % (2 * FRAMES - 2)
-        yield Frame(pixels[turn if turn < FRAMES else 2 * FRAMES - 2 - turn], n, float(time_s))
+        yield Frame(pixels[turn if turn < FRAMES else 2 * FRAMES - 2 - turn], n, time_s)
 
 
 class _Tally(Observer):

@@ -138,7 +138,8 @@ class Recording:
     def span_s(self) -> tuple[float, float]:
         """First and last event, seconds."""
         times = [time_s for arrivals in self.arrivals.values() for time_s in (arrivals[0], arrivals[-1])]
-        times += [result.done_s for result in self.results] + [status.at_s for status in self.statuses]
+        times += [time_s for result in self.results for time_s in (result.arrival_s, result.done_s)]
+        times += [status.at_s for status in self.statuses]
         return (min(times), max(times)) if times else (0.0, 0.0)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...pipeline.redetect import MAX_INTERVAL_S, MIN_INTERVAL
 from ..costs import Costs
@@ -56,7 +57,7 @@ class _Stream:
 
     load: CameraLoad
     shift_s: float
-    times_s: NDArray[np.float64]
+    times_s: list[float]
     origin_s: float
     period_s: float
     next: int = 0
@@ -87,7 +88,7 @@ def _stream(workload: Workload, number: int, rng: np.random.Generator) -> _Strea
     """A recorded camera, or its repetition shifted by a random time."""
     load, period_s = workload.cameras[number % len(workload.cameras)], workload.end_s - workload.start_s
     shift_s = 0.0 if number < len(workload.cameras) else float(rng.uniform(0.1, 0.9)) * period_s
-    times_s = np.sort(workload.start_s + (load.arrivals_s - workload.start_s + shift_s) % period_s)
+    times_s = sorted(workload.start_s + (time_s - workload.start_s + shift_s) % period_s for time_s in load.arrivals_s)
     return _Stream(load, shift_s, times_s, workload.start_s, period_s)
 
 
@@ -124,7 +125,7 @@ class _Simulation:
             coming = [stream.times_s[stream.next] for stream in self._streams if stream.next < len(stream.times_s)]
             if not coming:
                 break
-            self._now_s = float(min(coming)) + WAKE_MS / 1e3
+            self._now_s = min(coming) + WAKE_MS / 1e3
         return Outcome(
             len(self._streams),
             tuple(self._ages),
@@ -139,9 +140,9 @@ class _Simulation:
         """The newest frame of each camera."""
         frames = []
         for stream in self._streams:
-            arrived = int(np.searchsorted(stream.times_s, self._now_s, "right"))
+            arrived = bisect_right(stream.times_s, self._now_s, stream.next)
             if arrived > stream.next:
-                frames.append(_Frame(stream, float(stream.times_s[arrived - 1])))
+                frames.append(_Frame(stream, stream.times_s[arrived - 1]))
                 stream.next = arrived
         return frames
 
@@ -202,7 +203,7 @@ class _Simulation:
             some = load.observations.get(None, ())
         if not some:
             return UNKNOWN
-        after = int(np.searchsorted([one.age_s for one in some], age_s))
+        after = bisect_left(some, age_s, key=attrgetter("age_s"))
         first = max(0, min(after - NEAREST // 2, len(some) - NEAREST))
         return some[first + int(self._rng.integers(min(NEAREST, len(some))))]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from .recording import RecordedFace, RecordedResult, Recording
 
 WARM_UP_S = 3.0
 """Beginning of a run that is left out: engines are prepared at their first calls."""
+MAX_S = 300.0
+"""End of a run that is simulated."""
 MIN_RESULTS = 20
 SIDES = (32, 48, 64, 80, 96, 112, 128)
 """Crop sizes of a recording that does not name those of its engine."""
@@ -54,8 +57,8 @@ class CameraLoad:
     """The frames of a camera.
 
     Args:
-        arrivals_s: (n,) float64 ascending, of all frames.
-        seen_s: (m,) float64 ascending, arrivals of the frames whose faces are known.
+        arrivals_s: of all frames, ascending.
+        seen_s: of the frames whose faces are known, ascending.
         faces: track and crop size of each face of these frames.
         size_wh: of the frames, pixels.
         interval: frames from one full detection to the next.
@@ -63,8 +66,8 @@ class CameraLoad:
         observations: track, or None for the camera -> observations, by age.
     """
 
-    arrivals_s: NDArray[np.float64]
-    seen_s: NDArray[np.float64]
+    arrivals_s: tuple[float, ...]
+    seen_s: tuple[float, ...]
     faces: tuple[tuple[tuple[int, int], ...], ...]
     size_wh: tuple[int, int]
     interval: int
@@ -73,12 +76,9 @@ class CameraLoad:
 
     def faces_at(self, time_s: float) -> tuple[tuple[int, int], ...]:
         """Track and crop size of each face of the known frame nearest in time."""
-        after = int(np.searchsorted(self.seen_s, time_s))
-        near = min(range(max(0, after - 1), min(len(self.seen_s), after + 1)), key=lambda n: self._apart(n, time_s))
-        return self.faces[near]
-
-    def _apart(self, n: int, time_s: float) -> float:
-        return abs(float(self.seen_s[n]) - time_s)
+        after = bisect_left(self.seen_s, time_s)
+        near = range(max(0, after - 1), min(len(self.seen_s), after + 1))
+        return self.faces[min(near, key=lambda n: abs(self.seen_s[n] - time_s))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +132,9 @@ def workload_of(recording: Recording) -> Workload:
         InputError: the recording is too short.
     """
     start_s, end_s = recording.span_s
-    first_s = min((result.done_s for result in recording.results), default=start_s)
-    if end_s - first_s > 3 * WARM_UP_S:
-        start_s = first_s + WARM_UP_S
+    start_s = min((result.arrival_s for result in recording.results), default=start_s)  # before, engines are measured
+    if end_s - start_s > 3 * WARM_UP_S:
+        start_s = max(start_s + WARM_UP_S, end_s - MAX_S)
     results = tuple(result for result in recording.results if result.arrival_s >= start_s)
     if len(results) < MIN_RESULTS:
         raise InputError(f"the recording has {len(results)} results, expected at least {MIN_RESULTS}; record longer")
@@ -159,8 +159,8 @@ def _camera(recording: Recording, number: int, start_s: float, end_s: float, sid
             detect[result.detection].append(result.stages_ms.get("detect", 0.0))
     observations = _observations(results)
     return CameraLoad(
-        np.array(sorted(arrivals)),
-        np.array([result.arrival_s for result in inside]),
+        tuple(sorted(arrivals)),
+        tuple(result.arrival_s for result in inside),
         tuple(tuple(_sizes(result, sides)) for result in inside),
         inside[-1].size_wh,
         _interval(inside),
