@@ -11,7 +11,6 @@ from operator import attrgetter
 
 import numpy as np
 
-from ...pipeline.redetect import MAX_INTERVAL_S, MIN_INTERVAL
 from ..costs import Costs
 from ..schedule import MAX_LEVELS, Choice, Need, due_for_detection, plan
 from ..scheduler import TURN_SHARE
@@ -61,8 +60,6 @@ class _Stream:
     origin_s: float
     period_s: float
     next: int = 0
-    since_full: int = 1 << 30
-    full_s: float = -math.inf
     detected_s: float = -math.inf
     uncertain: bool = True
     kept: dict[tuple[int, int], tuple[float, bool]] = field(default_factory=dict)
@@ -105,9 +102,7 @@ class _Simulation:
         self._duration_s, self._machine = workload.end_s - workload.start_s, workload.costs
         self._costs = Costs({kind: ms / speed for kind, ms in self._machine.estimates_ms.items()})
         for stream in streams:
-            times = [float(ms.mean()) for ms in stream.load.detect_ms.values()]
-            if times:
-                self._costs.add(("detect", stream.load.size_wh), max(times) / speed)
+            self._costs.add(("detect", id(stream)), float(stream.load.detect_ms.mean()) / speed)
         self._has_small = any(ms > 0 for (work, _), ms in self._machine.face_ms.items() if work == "small network")
         self._now_s, self._busy_s, self._credit_ms = workload.start_s, 0.0, 0.0
         self._ages: list[float] = []
@@ -165,25 +160,15 @@ class _Simulation:
 
     def _detect(self, frames: Sequence[_Frame], deadline_s: float) -> None:
         self._credit_ms += DETECT_SHARE * MARGIN * 1e3 * max(0.0, deadline_s - self._now_s)
-        costs_ms = [self._costs["detect", frame.stream.load.size_wh] for frame in frames]
+        costs_ms = [self._costs["detect", id(frame.stream)] for frame in frames]
         waiting_s = [frame.stream.waiting_s(frame.arrival_s) for frame in frames]
         due, self._credit_ms = due_for_detection(waiting_s, costs_ms, self._credit_ms)
         for n in due:
-            ms = self._detect_ms(frames[n]) / self._speed
-            self._wait(ms * self._speed)
-            self._costs.add(("detect", frames[n].stream.load.size_wh), ms)
-
-    def _detect_ms(self, frame: _Frame) -> float:
-        """Time of a detection, in the whole frame if it is due, see `redetect`."""
-        stream, times = frame.stream, frame.stream.load.detect_ms
-        stream.detected_s, stream.uncertain = frame.arrival_s, False
-        stream.since_full += 1
-        is_late = frame.arrival_s - stream.full_s >= MAX_INTERVAL_S and stream.since_full >= MIN_INTERVAL
-        kind = "full" if is_late or stream.since_full >= stream.load.interval else "tracked"
-        if kind == "full":
-            stream.since_full, stream.full_s = 0, frame.arrival_s
-        some = times.get(kind, next(iter(times.values()), np.zeros(1)))
-        return float(self._rng.choice(some))
+            stream = frames[n].stream
+            stream.detected_s, stream.uncertain = frames[n].arrival_s, False
+            ms = float(self._rng.choice(stream.load.detect_ms))
+            self._wait(ms)
+            self._costs.add(("detect", id(stream)), ms / self._speed)
 
     def _need(self, frame: _Frame, track: tuple[int, int], side: int) -> Need:
         stream = frame.stream
@@ -194,7 +179,7 @@ class _Simulation:
         seen = self._observation(stream.load, track[1], age_s)
         if seen.change > MAX_LEVELS and stream.detected_s != frame.arrival_s:
             stream.uncertain = True
-        return Need(side, seen.change, age_s, seen.growth, by_small=by_small)
+        return Need(side, seen.change, age_s, seen.growth, seen.sharpness, by_small)
 
     def _observation(self, load: CameraLoad, track: int, age_s: float) -> Observation:
         """Of the same track at about the same age, or else of another track of its camera."""
@@ -217,13 +202,13 @@ class _Simulation:
                 frame.stream.kept[track] = frame.arrival_s, choice.treatment == "small network"
             if choice.treatment != "skipped":
                 groups[NETWORKS[choice.treatment], side] += 1
+        moved_ms = others_ms = 0.0  # outputs are moved while the networks run
         for (work, side), count in groups.items():
-            ms = self._face_ms(work, side) * noise
-            self._wait(ms * count)
+            ms = self._machine.face_ms.get((work, side), 0.0) * noise
             self._costs.add((work, side), ms / self._speed)
-
-    def _face_ms(self, work: str, side: int) -> float:
-        return self._machine.face_ms.get((work, side), 0.0)
+            moved_ms += ms * count * (work == "reuse")
+            others_ms += ms * count * (work != "reuse")
+        self._wait(max(moved_ms, others_ms))
 
     def _wait(self, ms: float) -> None:
         """Let the time pass that the work takes on the recorded machine, or less on a faster one."""

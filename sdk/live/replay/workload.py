@@ -28,6 +28,7 @@ SIDES = (32, 48, 64, 80, 96, 112, 128)
 """Crop sizes of a recording that does not name those of its engine."""
 NETWORKS = {"network": "network", "small network": "small network", "reused": "reuse", "bicubic": "bicubic"}
 """Treatment -> name of its cost, see `Turn`."""
+ROUNDS = 5
 MAX_NOISE = 20.0
 MIN_FITTED_MS = 1.0
 """Turns that take less tell nothing about noise."""
@@ -38,6 +39,7 @@ NEEDS_NETWORK = (REUSE_LEVELS + MAX_LEVELS) / 2
 """Change of a face that needs the network, and can be moved without it."""
 
 _CHANGED = re.compile(r"changed by ([\d.]+) gray levels(?: in ([\d.]+) s)?")
+_SHARPER = re.compile(r"sharper by (\d+)%")
 _GROWN = re.compile(r"grown by (\d+)%")
 _COST = re.compile(r"\('([a-z ]+)', (\d+)\)")
 Kind = tuple[str, int]
@@ -50,6 +52,7 @@ class Observation:
     age_s: float
     change: float
     growth: float = 1.0
+    sharpness: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +64,7 @@ class CameraLoad:
         seen_s: of the frames whose faces are known, ascending.
         faces: track and crop size of each face of these frames.
         size_wh: of the frames, pixels.
-        interval: frames from one full detection to the next.
-        detect_ms: kind of a detection -> its times.
+        detect_ms: times of its detections; at least one.
         observations: track, or None for the camera -> observations, by age.
     """
 
@@ -70,8 +72,7 @@ class CameraLoad:
     seen_s: tuple[float, ...]
     faces: tuple[tuple[tuple[int, int], ...], ...]
     size_wh: tuple[int, int]
-    interval: int
-    detect_ms: Mapping[str, NDArray[np.float64]]
+    detect_ms: NDArray[np.float64]
     observations: Mapping[int | None, tuple[Observation, ...]]
 
     def faces_at(self, time_s: float) -> tuple[tuple[int, int], ...]:
@@ -153,19 +154,14 @@ def _camera(recording: Recording, number: int, start_s: float, end_s: float, sid
     inside = [result for result in results if result.arrival_s >= start_s]
     arrivals = {time_s for time_s in recording.arrivals.get(number, ()) if time_s >= start_s}
     arrivals |= {result.arrival_s for result in inside}
-    detect: dict[str, list[float]] = defaultdict(list)
-    for result in inside:
-        if result.detection:
-            detect[result.detection].append(result.stages_ms.get("detect", 0.0))
-    observations = _observations(results)
+    detect_ms = [result.stages_ms.get("detect", 0.0) for result in inside if result.detection]
     return CameraLoad(
         tuple(sorted(arrivals)),
         tuple(result.arrival_s for result in inside),
         tuple(tuple(_sizes(result, sides)) for result in inside),
         inside[-1].size_wh,
-        _interval(inside),
-        {kind: np.array(times) for kind, times in detect.items()},
-        observations,
+        np.array(detect_ms or [0.0]),
+        _observations(results),
     )
 
 
@@ -176,11 +172,6 @@ def _sizes(result: RecordedResult, sides: tuple[int, ...]) -> Iterator[tuple[int
             yield face.track, face.side
         elif face.reason != "too large":
             yield face.track, next((side for side in sides if side >= CROP_MARGIN * face.side), sides[-1])
-
-
-def _interval(results: Sequence[RecordedResult]) -> int:
-    detected = [result.detection for result in results if result.detection]
-    return max(1, round(len(detected) / max(1, detected.count("full"))))
 
 
 def _observations(results: Sequence[RecordedResult]) -> dict[int | None, tuple[Observation, ...]]:
@@ -205,7 +196,7 @@ def observed(face: RecordedFace, age_s: float | None) -> Observation | None:
         age_s: time since the network upscaled it; None if it did not.
     """
     reason = face.reason
-    changed, grown = _CHANGED.search(reason), _GROWN.search(reason)
+    changed, grown, sharper = _CHANGED.search(reason), _GROWN.search(reason), _SHARPER.search(reason)
     if changed and changed[2]:
         return Observation(float(changed[2]), float(changed[1]))
     if age_s is None:
@@ -216,6 +207,8 @@ def observed(face: RecordedFace, age_s: float | None) -> Observation | None:
         return Observation(age_s, math.inf)
     if grown:
         return Observation(age_s, REUSE_LEVELS, 1 + int(grown[1]) / 100)
+    if sharper:
+        return Observation(age_s, REUSE_LEVELS, 1.0, 1 + int(sharper[1]) / 100)
     if "by the small network" in reason:  # its change is not told, only whether it can be moved
         return Observation(age_s, 2 * MAX_LEVELS if face.treatment == "bicubic" else NEEDS_NETWORK)
     return Observation(age_s, REUSE_LEVELS / 2) if "refreshed" in reason else None
@@ -238,8 +231,8 @@ def _costs(results: Sequence[RecordedResult], known: Mapping[Kind, float], sides
         _fill(shape, known, work, sides)
     upscale_ms = np.array([max(result.stages_ms.get("upscale", 0.0) for result in turn) for turn in turns])
     amounts = np.array([_amounts(turn, shape) for turn in turns])  # (turns, works + 1)
-    weights = _fit(amounts, upscale_ms, [any(kind[0] == work for kind in known) for work in NETWORKS.values()])
-    expected = amounts @ weights
+    weights = _fit_beside(amounts, upscale_ms, [any(kind[0] == work for kind in known) for work in NETWORKS.values()])
+    expected = _longer(amounts, weights) @ weights
     told = expected >= MIN_FITTED_MS
     noise = np.clip(upscale_ms[told] / expected[told], 0, MAX_NOISE) if told.any() else np.ones(1)
     scale = dict(zip(NETWORKS.values(), weights, strict=False))
@@ -299,6 +292,23 @@ def _fit(amounts: NDArray[np.float64], measured: NDArray[np.float64], known: Seq
         if not squares[n]:
             weights[n] = (float(np.median(done)) if done else 1.0) if is_known else 0.0
     return weights
+
+
+def _fit_beside(amounts: NDArray[np.float64], measured: NDArray[np.float64], known: Sequence[bool]) -> NDArray[Any]:
+    """See `_fit`; of the moved outputs and the networks, which run beside each other, the longer counts."""
+    weights = np.ones(amounts.shape[1])
+    for _ in range(ROUNDS):
+        weights = _fit(_longer(amounts, weights), measured, known)
+    return weights
+
+
+def _longer(amounts: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The amounts without those that are done meanwhile."""
+    moved = np.array([*(work == "reuse" for work in NETWORKS.values()), False])
+    others = np.array([*(work != "reuse" for work in NETWORKS.values()), False])
+    moved_ms, others_ms = (amounts[:, some] @ weights[some] for some in (moved, others))
+    kept = np.where((moved_ms > others_ms)[:, None], ~others, ~moved | (others_ms == 0)[:, None])
+    return np.asarray(amounts * kept)
 
 
 def _crop_ms(results: Sequence[RecordedResult]) -> tuple[float, float]:
