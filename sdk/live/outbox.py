@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from .results import LiveResult
 
@@ -12,11 +13,15 @@ from .results import LiveResult
 class Outbox:
     """At most one result of each camera waits; a newer one replaces it unless nothing may be lost. Thread-safe.
 
+    Args:
+        on_room: called in the thread of the consumer when it has taken a result; must be fast.
+
     Attributes:
         replaced: number of results that were replaced, by camera.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_room: Callable[[], object] = lambda: None) -> None:
+        self._on_room = on_room
         self._changed = threading.Condition()
         self._waiting: OrderedDict[str, LiveResult] = OrderedDict()
         self._closed = False
@@ -44,7 +49,9 @@ class Outbox:
                 if self._closed or (left_s is not None and left_s <= 0):
                     return None
                 self._changed.wait(left_s)
-            return self._waiting.popitem(last=False)[1]
+            _, result = self._waiting.popitem(last=False)
+        self._on_room()
+        return result
 
     @property
     def closed(self) -> bool:

@@ -64,7 +64,8 @@ class Scheduler:
     """
 
     def __init__(self, streams: Sequence[Stream], turn: Turn, budget: Budget, observers: Sequence[Observer]) -> None:
-        self.outbox, self.wake = Outbox(), threading.Event()
+        self.wake = threading.Event()
+        self.outbox = Outbox(on_room=self.wake.set)  # sources that wait go on at once
         self.error: BaseException | None = None
         self.last_turn_s = time.monotonic()
         self._streams, self._turn, self._budget = tuple(streams), turn, budget

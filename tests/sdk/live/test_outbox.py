@@ -49,3 +49,13 @@ def test_close_wakes_a_waiting_consumer() -> None:
     box.close()
     assert ended.wait(2)
     thread.join()
+
+
+def test_room_is_announced_when_a_result_is_taken() -> None:
+    taken: list[str] = []
+    box = Outbox(on_room=lambda: taken.append("room" if box.has_room("a") else "none"))
+    box.put(result("a", 0))
+    assert taken == []
+    box.get(0)
+    box.get(0)
+    assert taken == ["room"]
