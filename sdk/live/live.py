@@ -155,7 +155,7 @@ def live(
     model: str | Path = catalogue.DEFAULT_MODEL,
     small_model: str | Path | None = SMALL_MODEL,
     outscale: int = 2,
-    camera: CameraOptions = CameraOptions(),  # noqa: B008 (frozen)
+    camera: CameraOptions | Mapping[str, CameraOptions] = CameraOptions(),  # noqa: B008 (frozen)
     observers: Sequence[Observer] = (),
     **settings: Any,
 ) -> Live:
@@ -175,7 +175,7 @@ def live(
         small_model: for faces that do not fit into the budget, of the same scale; None for none. One of another scale
             is left out if it is the default.
         outscale: ratio of a composite's size to the frame's, 1 to 4.
-        camera: of all sources that are not a `Camera`.
+        camera: options of all sources that are not a `Camera`; or name of a source -> its options.
         observers: get all results: sinks, metrics and recorders.
         settings: further arguments of `load`: engine, detector, threads, precision, report.
 
@@ -226,8 +226,11 @@ def _named(sources: Sources) -> list[tuple[str | None, OneSource]]:
     return named
 
 
-def _camera(name: str | None, source: OneSource, options: CameraOptions) -> Camera:
-    return source if isinstance(source, Camera) else Camera(source, options, name=name)
+def _camera(name: str | None, source: OneSource, options: CameraOptions | Mapping[str, CameraOptions]) -> Camera:
+    if isinstance(source, Camera):
+        return source
+    own = options if isinstance(options, CameraOptions) else options.get(name or "", CameraOptions())
+    return Camera(source, own, name=name)
 
 
 def _check_names(cameras: Sequence[Camera]) -> None:
