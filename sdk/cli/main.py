@@ -19,7 +19,7 @@ from ..doctor.checks import package_of
 from .console import Stopped, quiet_libraries, stop_signals
 
 COMMANDS = (
-    *("demo", "run", "replay", "profile", "tune", "bench", "build", "train", "eval", "references", "models"),
+    *("demo", "run", "live", "replay", "profile", "tune", "bench", "build", "train", "eval", "references", "models"),
     *("inspect", "doctor"),
 )
 """Commands in the order of the help; each is a module of this package with a function `command`."""
@@ -52,6 +52,7 @@ def cli() -> None:
       facesr-edge demo
       facesr-edge run clip.mp4 -o upscaled.mp4
       facesr-edge run rtsp://camera/stream -o upscaled.mp4
+      facesr-edge live rtsp://camera/one rtsp://camera/two --port 8080
 
     Exit codes: 1 runtime error, 2 usage error.
     """

@@ -142,7 +142,8 @@ def parse_capabilities(ctx: click.Context, option: click.Parameter, value: str |
     return names
 
 
-def _detect_every(ctx: click.Context, option: click.Parameter, value: str) -> DetectEvery:
+def detect_every(ctx: click.Context, option: click.Parameter, value: str) -> DetectEvery:
+    """Number of frames, or "auto"."""
     if value != "auto" and not (value.isdecimal() and int(value) > 0):
         raise click.BadParameter(f"expected a number of frames, 1 or more, or auto, got {value}")
     return "auto" if value == "auto" else int(value)
@@ -245,7 +246,7 @@ detect_every_option = option(
     "--detect-every",
     metavar="N|auto",
     default="1",
-    callback=_detect_every,
+    callback=detect_every,
     help="Detect in the whole frame every N frames of a video or live source, and only around the known faces in "
     "between; auto: every 3 to 8 frames, by what moves.",
 )

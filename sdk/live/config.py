@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -14,7 +14,7 @@ from ...engines.registry import ENGINES, PRECISIONS
 from ...zoo import catalogue
 from ..media.live.reconnect import Reconnect
 from ..media.reasons import error_reason
-from ..media.url import Transport
+from ..media.url import Transport, masked
 from ..pipeline.redetect import DetectEvery
 from .camera import CameraOptions, Policy
 from .config_reader import (
@@ -30,9 +30,9 @@ from .config_reader import (
     text,
     whole,
 )
+from .live import BUDGET_MS, SMALL_MODEL
 from .yaml_document import MAX_CHARACTERS, Entries, Node, Scalar, YamlError, parse_yaml
 
-SMALL_MODEL = "edge-nano-x4-camera"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SUFFIXES = (".yaml", ".yml")
 MAX_BYTES = 4 * MAX_CHARACTERS
@@ -86,7 +86,7 @@ class LiveConfig:
     """
 
     cameras: tuple[CameraConfig, ...]
-    budget_ms: float = 100.0
+    budget_ms: float = BUDGET_MS
     fps: float | None = None
     model: str = catalogue.DEFAULT_MODEL
     small_model: str | None = SMALL_MODEL
@@ -100,6 +100,18 @@ class LiveConfig:
     web: WebConfig | None = None
     record: Path | None = None
     log_level: str = "info"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without credentials."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return masked(str(value)) if isinstance(value, str | Path) else value
 
 
 def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> LiveConfig:

@@ -1,4 +1,4 @@
-"""Pictures that carry numbers: made by the program of the RTSP server, without other packages, and read by the tests."""
+"""Pictures that carry numbers: made by the program of the RTSP server, without packages, and read by the tests."""
 
 from __future__ import annotations
 

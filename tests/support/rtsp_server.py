@@ -17,6 +17,7 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 from numbered_picture import luma  # noqa: E402 (in the folder of this program)
 
+
 class Pictures:
     """Pushes numbered pictures into an appsrc: a counter, the time in ms, and a background that scrolls."""
 

@@ -141,19 +141,18 @@ def test_frames_after_a_loss_are_wrong_until_the_next_key_frame(deliver: bool) -
 
 
 def test_sub_stream_gives_the_frame_nearest_in_time() -> None:
-    with rtsp_server(numbered(), size_wh=(272, 160)) as sub:
-        with watched(CameraOptions(detect_source=sub.url)) as watch:
-            time.sleep(1.0)
-            watch._done.set()
-            watch._thread.join()
-            while (frame := watch.camera.take()) is None:
-                time.sleep(0.005)
-            time.sleep(0.1)
-            near = watch.camera.detection_frame(frame)
-            assert near is not None
-            assert near.pixels.shape == (160, 272, 3)
-            made_ms = picture_numbers(frame.pixels)[1], picture_numbers(near.pixels)[1]
-            assert abs(made_ms[0] - made_ms[1]) < 120
+    with rtsp_server(numbered(), size_wh=(272, 160)) as sub, watched(CameraOptions(detect_source=sub.url)) as watch:
+        time.sleep(1.0)
+        watch._done.set()
+        watch._thread.join()
+        while (frame := watch.camera.take()) is None:
+            time.sleep(0.005)
+        time.sleep(0.1)
+        near = watch.camera.detection_frame(frame)
+        assert near is not None
+        assert near.pixels.shape == (160, 272, 3)
+        made_ms = picture_numbers(frame.pixels)[1], picture_numbers(near.pixels)[1]
+        assert abs(made_ms[0] - made_ms[1]) < 120
     assert watch.camera.status().state == "ended"
 
 

@@ -1,0 +1,150 @@
+"""A live run with its outputs, web page and recording, as a configuration describes it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...engines.errors import OutputError, UsageError
+from ..media.reasons import error_reason
+from ..media.url import masked
+from .config import LiveConfig, WebConfig
+from .live import Live, live
+from .monitor import Monitor
+from .observed import ObservedRun
+from .observer import Observer
+from .recorder import Recorder
+from .sinks.queue import SinkQueue
+from .web.access import is_local
+from .web.server import PageServer, serve
+
+if TYPE_CHECKING:
+    from .camera import CameraStatus
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """What runs.
+
+    Args:
+        live: the run.
+        monitor: its accounts.
+        sinks: queues of its outputs.
+        recorder: None without a recording.
+        page: None without a web page.
+    """
+
+    live: Live
+    monitor: Monitor
+    sinks: tuple[SinkQueue, ...] = ()
+    recorder: Recorder | None = None
+    page: PageServer | None = None
+
+    def statuses(self) -> tuple[CameraStatus, ...]:
+        """State of each camera now."""
+        return tuple(camera.status() for camera in self.live.cameras)
+
+
+@contextmanager
+def open_service(config: LiveConfig, report: Callable[[str], None] = lambda line: None) -> Iterator[Service]:
+    """Open cameras, outputs, web page and recording, and run until the context ends.
+
+    Args:
+        config: what to run.
+        report: called with a line before a measurement, see `load`.
+
+    Raises:
+        UsageError: an output is not valid, or a web page that other machines can reach has no token.
+        FacesrError: as `live`, `serve` and the outputs.
+    """
+    token = _token(config.web) if config.web else None
+    with ExitStack() as stack:
+        monitor, recorder = Monitor(), Recorder(config.record, _about(config)) if config.record else None
+        sinks = _sinks(config)
+        observers: list[Observer] = [monitor, *sinks, *([recorder] if recorder else [])]
+        for observer in observers:  # closed by the run too, but for a limited time, and not if it does not start
+            stack.callback(observer.close)
+        run = stack.enter_context(_live(config, observers, report))
+        service = Service(run, monitor, sinks, recorder)
+        if config.web:
+            page = stack.enter_context(_page(config.web, token, ObservedRun(run, monitor, sinks)))
+            service = Service(run, monitor, sinks, recorder, page)
+        yield service
+
+
+def _sinks(config: LiveConfig) -> tuple[SinkQueue, ...]:
+    for output in config.outputs:
+        raise UsageError(f"unknown output {masked(output)}; leave it out")
+    return ()
+
+
+def _live(config: LiveConfig, observers: list[Observer], report: Callable[[str], None]) -> Live:
+    return live(
+        {camera.name: camera.source for camera in config.cameras},
+        camera={camera.name: camera.options for camera in config.cameras},
+        budget_ms=config.budget_ms,
+        fps=config.fps,
+        model=config.model,
+        small_model=config.small_model,
+        outscale=config.outscale,
+        detect_every=config.detect_every,
+        observers=observers,
+        detector=config.detector,
+        engine=config.engine,
+        precision=config.precision,
+        threads=config.threads,
+        report=report,
+    )
+
+
+def _page(config: WebConfig, token: str | None, run: ObservedRun) -> PageServer:
+    return serve(run, host=config.host, port=config.port, token=token, hosts=config.hosts)
+
+
+def _about(config: LiveConfig) -> dict[str, str | float]:
+    return {
+        "model": config.model,
+        "precision": config.precision,
+        "engine": config.engine,
+        "budget_ms": config.budget_ms,
+    }
+
+
+def _token(config: WebConfig) -> str | None:
+    """Token of a web page; None if it needs none."""
+    if config.token_file is not None:
+        return token_in(config.token_file)
+    if is_local(config.host):
+        return None
+    raise UsageError(
+        f"a web page at {config.host} needs a token; name a file for it, which is created: --token-file FILE"
+    )
+
+
+def token_in(path: Path) -> str:
+    """Token in a file; a missing file is created with a new one, for this user only.
+
+    Args:
+        path: one line.
+
+    Raises:
+        OutputError: the file cannot be read or created.
+    """
+    try:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            return path.read_text("utf-8").strip()
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            token = secrets.token_urlsafe(24)
+            file.write(f"{token}\n")
+        return token
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(
+            f"the token file {path} cannot be used: {error_reason(error)}; choose another file"
+        ) from error
