@@ -187,7 +187,7 @@ def _searched(kept: Kept, gray: NDArray[np.uint8], start: Matrix) -> Matrix:
     y, x = np.unravel_index(int(np.argmax(np.nan_to_num(scores))), scores.shape)
     found = start.copy()
     found[:, 2] += start[:, :2] @ (2.0 * np.array((x, y)) - 2 * SEARCH - PATCH / 8)
-    return found
+    return np.asarray(found, np.float64)
 
 
 def aligned_box(kept: Kept, alignment: Alignment, window: Window) -> NDArray[np.float32]:
