@@ -26,7 +26,8 @@ from .observer import Observer
 from .results import LiveResult
 from .scheduler import Budget, Scheduler
 from .stream import Stream
-from .turn import Networks, Turn
+from .turn import Turn
+from .upscaler import Networks
 
 BUDGET_MS = 100.0
 SMALL_MODEL = "edge-nano-x4-camera"

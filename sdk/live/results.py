@@ -27,7 +27,7 @@ network; or by bicubic interpolation."""
 
 @dataclass(frozen=True, eq=False)
 class LiveFace(Face):
-    """An upscaled face of a track.
+    """An upscaled face of a track; `pixels` may be those of an earlier frame, and are read-only: copy them to draw.
 
     Args:
         track_id: of the face in its camera, from 1.

@@ -16,7 +16,8 @@ from .observer import Cycle, Observer
 from .outbox import Outbox
 from .results import LiveResult
 from .stream import Stream
-from .turn import Turn, Work
+from .turn import Turn
+from .work import Work
 
 logger = logging.getLogger(__name__)
 

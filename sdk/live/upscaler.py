@@ -1,0 +1,156 @@
+"""Upscales the faces of a turn as planned, those of all cameras together."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engines.session import Session
+from ..pipeline.upscale import psnr_db
+from .costs import Costs
+from .results import Treatment
+from .reuse import keep, reused
+from .work import Item
+
+Upscaled = tuple[NDArray[np.uint8], float]
+"""Pixels of a face, and its consistency in dB."""
+Sides = Mapping[int, Sequence[int]]
+"""Crop size -> indices of faces."""
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """The engines of a run.
+
+    Args:
+        session: super-resolution.
+        small: a smaller network of the same scale; None for none.
+    """
+
+    session: Session
+    small: Session | None = None
+
+    @property
+    def scale(self) -> int:
+        """Ratio of output to input."""
+        return self.session.io_spec.scale
+
+    def of(self, treatment: Treatment) -> Session | None:
+        """The engine of a treatment; None if it needs none."""
+        return {"network": self.session, "small network": self.small}.get(treatment)
+
+
+class Upscaler:
+    """Runs the treatments; used by the scheduler's thread only.
+
+    Args:
+        networks: engines of the run.
+
+    Attributes:
+        costs: of the work so far.
+    """
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks, self.costs = networks, Costs()
+        self._beside = ThreadPoolExecutor(1, "live reuse")
+
+    @property
+    def has_small(self) -> bool:
+        """Whether there is a smaller network."""
+        return self._networks.small is not None
+
+    def measure(self) -> None:
+        """Run every crop size of the engines, and note what it costs."""
+        for treatment in ("network", "small network"):
+            session = self._networks.of(treatment)
+            for side in session.io_spec.crop_sizes if session else ():
+                batch = np.zeros((1, side, side, 3), np.uint8)
+                assert session
+                session.infer_batches([batch])  # prepares the graph
+                start = time.perf_counter()
+                session.infer_batches([batch])
+                self.costs.add((treatment, side), 1e3 * (time.perf_counter() - start))
+
+    def __call__(self, groups: Mapping[Treatment, Sides], items: Sequence[Item]) -> dict[int, Upscaled]:
+        """Upscale faces; last outputs are moved while the networks run.
+
+        Args:
+            groups: treatment -> crop size -> indices of faces.
+            items: all faces.
+
+        Returns:
+            Pixels and consistency by the index of the face.
+        """
+        others: dict[Treatment, Sides] = {
+            treatment: sides for treatment, sides in groups.items() if treatment != "reused"
+        }
+        moved = groups.get("reused", {})
+        if not moved or not others:
+            return self._run_all(groups, items)
+        running = self._beside.submit(self._run, "reused", moved, items)
+        return self._run_all(others, items) | running.result()
+
+    def close(self) -> None:
+        """End the thread that moves outputs."""
+        self._beside.shutdown(wait=False)
+
+    def _run_all(self, groups: Mapping[Treatment, Sides], items: Sequence[Item]) -> dict[int, Upscaled]:
+        outputs: dict[int, Upscaled] = {}
+        for treatment, sides in groups.items():
+            outputs |= self._run(treatment, sides, items)
+        return outputs
+
+    def _run(self, treatment: Treatment, sides: Sides, items: Sequence[Item]) -> dict[int, Upscaled]:
+        """One treatment of faces of all sizes; its time is noted."""
+        start = time.perf_counter()
+        if session := self._networks.of(treatment):
+            outputs = _network_outputs(session, sides, items, treatment == "small network")
+        else:
+            outputs = {n: self._own_output(treatment, items[n]) for members in sides.values() for n in members}
+        self._note("reuse" if treatment == "reused" else treatment, sides, 1e3 * (time.perf_counter() - start))
+        return outputs
+
+    def _own_output(self, treatment: Treatment, item: Item) -> Upscaled:
+        """Pixels of a face without a network, and an unknown consistency."""
+        if treatment == "reused":
+            assert item.alignment is not None
+            return reused(item.work.stream.kept[item.track.id], item.crop, item.alignment), math.nan
+        side = self._networks.scale * item.window.side
+        enlarged = cv2.resize(item.crop, (side, side), interpolation=cv2.INTER_CUBIC)
+        return np.asarray(enlarged, np.uint8), math.nan
+
+    def _note(self, work: str, sides: Sides, ms: float) -> None:
+        """Share the time of faces of several sizes among them, in the ratio of the estimates so far."""
+        expected = {side: len(members) * (self.costs[work, side] or side**2) for side, members in sides.items()}
+        known = all(self.costs[work, side] for side in sides)
+        total = sum(expected.values()) if known else sum(len(members) * side**2 for side, members in sides.items())
+        for side, members in sides.items():
+            share = expected[side] if known else len(members) * side**2
+            self.costs.add((work, side), ms * share / total, len(members))
+
+
+def _network_outputs(session: Session, sides: Sides, items: Sequence[Item], by_small: bool) -> dict[int, Upscaled]:
+    """Pixels and consistency of faces; they are kept for later frames."""
+    batches = [np.stack([items[n].crop for n in members]) for members in sides.values()]
+    outputs: dict[int, Upscaled] = {}
+    for members, output in zip(sides.values(), session.infer_batches(batches), strict=True):
+        decibels = np.full(len(members), np.nan) if output.residual is None else psnr_db(output.residual)
+        for n, pixels, value in zip(members, output.tensor, decibels, strict=True):
+            _keep(items[n], pixels, by_small)
+            outputs[n] = pixels, float(value)
+    return outputs
+
+
+def _keep(item: Item, pixels: NDArray[np.uint8], by_small: bool) -> None:
+    """Keep an output for later frames of the track; it is not written any more."""
+    pixels.flags.writeable = False
+    time_s, sharpness = item.work.frame.time_s, item.usability.sharpness
+    kept = keep(item.crop, pixels, item.track.box_xyxy, item.window, time_s, sharpness, by_small)
+    item.work.stream.kept[item.track.id] = kept
