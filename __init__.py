@@ -25,6 +25,12 @@ if TYPE_CHECKING:
         InputError,
         MissingDependencyError,
         OutputError,
+        SourceAuthenticationError,
+        SourceBrokenError,
+        SourceClosedError,
+        SourceNotFoundError,
+        SourceTimeoutError,
+        SourceUnreachableError,
         UnknownNameError,
         UsageError,
     )
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from .sdk.live.results import LiveFace, LiveResult, SkippedFace
     from .sdk.load import load, load_detector
     from .sdk.media.encode_options import EncodeOptions
+    from .sdk.media.live.reconnect import Reconnect
     from .sdk.media.sinks import open_sink
     from .sdk.media.source_sink import Sink, Source
     from .sdk.media.sources import open_source
@@ -90,12 +97,19 @@ _MODULES = {
     "OutputError": "engines.errors",
     "Pipeline": "sdk.pipeline.pipeline",
     "Plan": "sdk.pipeline.tiling",
+    "Reconnect": "sdk.media.live.reconnect",
     "Run": "sdk.pipeline.run",
     "RunSummary": "sdk.pipeline.summary",
     "Session": "engines.session",
     "Sink": "sdk.media.source_sink",
     "SkippedFace": "sdk.live.results",
     "Source": "sdk.media.source_sink",
+    "SourceAuthenticationError": "engines.errors",
+    "SourceBrokenError": "engines.errors",
+    "SourceClosedError": "engines.errors",
+    "SourceNotFoundError": "engines.errors",
+    "SourceTimeoutError": "engines.errors",
+    "SourceUnreachableError": "engines.errors",
     "Span": "sdk.profiling.timing",
     "UnknownNameError": "engines.errors",
     "UsageError": "engines.errors",
@@ -144,12 +158,19 @@ __all__ = [
     "OutputError",
     "Pipeline",
     "Plan",
+    "Reconnect",
     "Run",
     "RunSummary",
     "Session",
     "Sink",
     "SkippedFace",
     "Source",
+    "SourceAuthenticationError",
+    "SourceBrokenError",
+    "SourceClosedError",
+    "SourceNotFoundError",
+    "SourceTimeoutError",
+    "SourceUnreachableError",
     "Span",
     "UnknownNameError",
     "UsageError",

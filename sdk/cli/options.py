@@ -183,7 +183,7 @@ def encode_options(function: F) -> F:
 
 def decode_options(function: F) -> F:
     """Options of the input, see `open_source`."""
-    return deinterlace_option(rate_option(function))
+    return deinterlace_option(rate_option(transport_option(function)))
 
 
 option = partial(click.option, show_default=True)
@@ -205,6 +205,12 @@ deinterlace_option = option(
 )
 rate_option = click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), metavar="FPS", help="Frames/s of numbered images.  [25]"
+)
+transport_option = option(
+    "--transport",
+    type=click.Choice(["auto", "tcp", "udp"]),
+    default="auto",
+    help="Transport of RTSP; auto for TCP, and UDP where the server refuses it.",
 )
 quality_option = click.option(
     "--quality",

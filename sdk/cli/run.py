@@ -128,7 +128,8 @@ def _with_decode_options(jobs: list[Job], options: dict[str, Any]) -> list[Job]:
     if rate is not None and not any(is_sequence(job.source) for job in jobs):
         raise click.UsageError("--rate is for numbered images such as frames/%05d.png; leave it out")
     deinterlace = options["deinterlace"] != "off"
-    return [replace(job, deinterlace=deinterlace, rate=rate or DEFAULT_RATE) for job in jobs]
+    transport = options["transport"]
+    return [replace(job, deinterlace=deinterlace, rate=rate or DEFAULT_RATE, transport=transport) for job in jobs]
 
 
 def _encode_options(options: dict[str, Any], output: Path | None) -> EncodeOptions:

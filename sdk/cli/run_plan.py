@@ -14,7 +14,7 @@ from ..media.images.sequence import DEFAULT_RATE, is_sequence
 from ..media.images.source import FolderSource
 from ..media.sinks import make_writable, open_sink, output_name, output_options
 from ..media.sources import open_source
-from ..media.url import masked
+from ..media.url import Transport, masked
 from ..media.video.containers import CONTAINER_FORMATS
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Job:
         hwaccel: decoding on hardware.
         deinterlace: deinterlace interlaced videos.
         rate: frames/s of numbered images.
+        transport: of RTSP.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Job:
     hwaccel: str | None = None
     deinterlace: bool = True
     rate: float = DEFAULT_RATE
+    transport: Transport = "auto"
 
     @property
     def name(self) -> str:
@@ -62,6 +64,7 @@ class Job:
                 threads=self.options.threads,
                 deinterlace=self.deinterlace,
                 rate=self.rate,
+                transport=self.transport,
             )
         try:
             if self.output is None:

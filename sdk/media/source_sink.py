@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.errors import InputError, OutputError, UsageError
+from ...engines.errors import OutputError, SourceClosedError, UsageError
 from ..pipeline.frame import Frame
 from ..pipeline.summary import Failure
 
@@ -63,13 +63,14 @@ class Source(ABC):
         """Yield the frames in order.
 
         Raises:
-            InputError: a frame cannot be read, the data is truncated, or the source is closed.
+            InputError: a frame cannot be read, or the data is truncated.
+            SourceClosedError: the source was closed before.
         """
 
     def check_open(self) -> None:
-        """Raise an InputError if the source is closed: an iteration that begins then has no frames to give."""
+        """Raise a SourceClosedError if the source is closed: an iteration that begins then has no frames to give."""
         if self._closed:
-            raise InputError(f"{self.name} is closed; open it again")
+            raise SourceClosedError(f"{self.name} is closed; open it again")
 
     def close(self) -> None:
         """Release files and devices; running iterations stop at their next frame."""

@@ -1,4 +1,4 @@
-"""Pictures that carry numbers: made by the program of the RTSP server, without packages, and read by the tests."""
+"""Pictures that carry numbers: made by the program of the RTSP server, which has no numpy, and read by tests."""
 
 from __future__ import annotations
 

@@ -148,6 +148,7 @@ class TcpServer:
     def __init__(self, data: bytes, head: bytes = b"", rate: float = 0, port: int = 0) -> None:
         self._data, self._head, self._rate = data, head, rate
         self._hang_up = threading.Event()
+        self._clients: set[socket.socket] = set()
         self._socket = socket.create_server(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -155,11 +156,30 @@ class TcpServer:
     def hang_up(self) -> None:
         self._hang_up.set()
 
+    def drop_clients(self) -> None:
+        """Disconnect those who are connected; others may connect."""
+        for client in list(self._clients):
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        """Disconnect, and refuse connections."""
+        self._hang_up.set()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self.drop_clients()
+
     def _accept(self) -> None:
         while not self._hang_up.is_set():
-            threading.Thread(target=self._serve, args=(self._socket.accept()[0],), daemon=True).start()
+            try:
+                client = self._socket.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
+        self._clients.add(client)
         with client:
             try:
                 if self._head:
@@ -168,9 +188,23 @@ class TcpServer:
                 for offset in range(0, len(self._data), 4096):
                     client.sendall(self._data[offset : offset + 4096])
                     time.sleep(4096 / self._rate if self._rate else 0)
-                self._hang_up.wait(60)
+                if not self._hang_up.is_set() and client.fileno() >= 0:
+                    self._wait(client)
             except OSError:
                 pass
+            self._clients.discard(client)
+
+    def _wait(self, client: socket.socket) -> None:
+        """Keep the connection until `hang_up`, or until either side closes it."""
+        client.settimeout(0.1)
+        for _ in range(600):
+            if self._hang_up.is_set():
+                return
+            try:
+                if not client.recv(4096):
+                    return
+            except TimeoutError:
+                continue
 
 
 def multipart(jpeg: bytes, count: int) -> bytes:

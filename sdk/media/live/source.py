@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 
-from ....engines.errors import SourceClosedError
 from ...pipeline.frame import Frame
 from ..connection_errors import silent
 from ..source_sink import Source
@@ -88,8 +87,7 @@ class LiveSource(Source):
                 the server refuses access or has no such stream, or `give_up_s` has passed.
             SourceClosedError: the source was closed before.
         """
-        if self._closed:
-            raise SourceClosedError(f"{self.name} is closed; open it again with open_source")
+        self.check_open()
         return self._frames()
 
     def _frames(self) -> Iterator[Frame]:

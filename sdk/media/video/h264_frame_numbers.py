@@ -1,6 +1,6 @@
 """Lost frames of H.264, from the numbers of the frames that arrive.
 
-FFmpeg conceals a frame that never arrived by a copy of the one before, and marks neither it nor what follows from it.
+FFmpeg conceals a frame that never arrived by a copy of the one before, and marks none that are predicted from it.
 Source: ITU-T H.264, 7.3.2.1 (sequence parameter set), 7.3.3 (slice header), 7.4.3 (gaps in frame_num).
 """
 

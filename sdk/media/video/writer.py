@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,6 +98,8 @@ class VideoSink(Sink):
     def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
         try:
             encoder = self._encoder or self._copy_earlier(self._open(frame, pixels))
+            if pixels.shape != encoder.shape and self._source.kind == "live":
+                pixels = self._scaled(pixels, encoder.shape)
             if pixels.shape != encoder.shape:
                 raise UsageError(f"expected pixels of {encoder.shape} as in the first frame, got {pixels.shape}")
             if not self._opaque_noted and is_transparent(frame) and not has_alpha(self._codec.pixel_format):
@@ -110,6 +113,16 @@ class VideoSink(Sink):
             raise
         except (av.FFmpegError, OSError) as error:
             raise self._stopped(error) from error
+
+    def _scaled(self, pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Scale a frame of a camera that changed its resolution to the size of the first one."""
+        height, width = shape[:2]
+        note = f"the camera changed its resolution: frames are scaled to {width}x{height}, that of the first one"
+        if note not in self.notes:
+            self.notes.append(note)
+        shrinks = pixels.shape[0] >= height and pixels.shape[1] >= width
+        scaled = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        return cast("NDArray[np.uint8]", scaled)
 
     def _time_s(self, frame: Frame) -> Fraction:
         if self._source.kind == "live":  # the first timestamp of a camera is arbitrary; the file starts at 0
