@@ -3,8 +3,8 @@
     pip install trackers                                  # optional, roboflow's
     python -m facesr_edge.benchmarks.trackers --faces FACES --scenes SCENES
 
-Portraits move over scenes without faces, at up to 8 of their sides per second, turn back at the edges and hide each
-other; the shipped detector finds them. Frames come at 25 or 10 per second, all of them, or with every fifth and bursts
+Portraits move over scenes without faces, at up to 8 of their sides per second, turn back near the edges and hide
+each other; the shipped detector finds them. Frames come at 25 or 10 per second, all of them, or with every fifth and bursts
 of 0.3 s dropped. All trackers get the same detections and, if they take them, the same times.
 """
 
@@ -73,18 +73,19 @@ def portrait(picture: NDArray[np.uint8], box: NDArray[np.float32], side: float) 
 
 
 def paths(rng: np.random.Generator, count: int, sides: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(T, count, 2) centers: random velocities of up to 8 sides per second that change, and turn back at the edges."""
+    """(T, count, 2) centers: random velocities of up to 8 sides per second that change; near the edges faces turn back,
+    within 0.6 s."""
     frames = round(SECONDS * FPS)
     speed = rng.uniform(0.5, 8, count) * sides
     angle = rng.uniform(0, 2 * np.pi, count)
     velocity = np.stack((np.cos(angle), 0.4 * np.sin(angle)), 1) * speed[:, None]
-    center, low = rng.uniform((60, 60), (WH[0] - 60, WH[1] - 60), (count, 2)), np.array((30, 30))
+    center = rng.uniform((100, 100), (WH[0] - 100, WH[1] - 100), (count, 2))
+    inner = np.array((90, 80)), np.array(WH) - (90, 80)
     track = []
     for _ in range(frames):
         velocity += rng.normal(0, 3 / FPS**0.5, (count, 2)) * sides[:, None] * (0.5, 0.2)
+        velocity += 25 * (np.clip(center, *inner) - center) / FPS
         center = center + velocity / FPS
-        velocity[(center < low) | (center > np.array(WH) - low)] *= -1
-        center = np.clip(center, low, np.array(WH) - low)
         track.append(center)
     return np.array(track)
 
