@@ -77,3 +77,27 @@ def test_at_most_one_false_positive_in_40_scenes_without_faces(predictions):
 def test_recall_at_90_percent_precision_by_face_size(predictions, kinds, size_range, recall):
     matches = match_scenes((detections, scene.faces) for scene, detections in predictions if scene.kind in kinds)
     assert matches.recall(size_range) >= recall
+
+
+def gray(image):
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+
+
+def dark(image):
+    """A tenth of the light, with noise."""
+    noise = np.random.default_rng(0).normal(0, 1, image.shape)
+    return np.clip(np.rint(image * 0.1 + noise), 0, 255).astype(np.uint8)
+
+
+@needs_scenes
+@pytest.mark.parametrize(("changed", "share"), [(gray, 0.88), (dark, 0.8)])
+def test_faces_of_a_poor_picture_are_found_as_in_a_good_one(detector, predictions, changed, share):
+    """Of the faces from 20 px in scenes: gray 0.89. On all held-out pictures, gray 0.95 and dark 0.92."""
+    hits = []
+    for scene, detections in predictions:
+        boxes = detections.boxes_xyxy[detections.scores >= DEFAULT_SCORE]
+        boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= 20]
+        if scene.kind != "portrait" and len(boxes):
+            found = detector(changed(scene.read())).boxes_xyxy
+            hits.append((iou_matrix(boxes, found) >= 0.4).any(1))
+    assert np.concatenate(hits).mean() >= share
