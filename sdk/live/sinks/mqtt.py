@@ -147,6 +147,7 @@ class MqttSink(LiveSink[Message]):
         self._changed = Condition()
         self._acknowledged: set[int] = set()
         self._pending: set[int] = set()
+        self._batch: Sequence[Message] | None = None
         self._accepted, self._problem = False, "it does not answer"
         self._client = self._connect(address)
 
@@ -206,16 +207,16 @@ class MqttSink(LiveSink[Message]):
 
     def write(self, items: Sequence[Message]) -> None:
         """See `LiveSink`; a batch that was published once is not published again, but waited for."""
-        if not self._pending:
+        if items is not self._batch:
             if not self._client.is_connected():
                 raise self._error()
             with self._changed:
                 self._acknowledged.clear()
             self._pending = {self._publish(message, self._client) for message in items}
+            self._batch = items
         with self._changed:
             if not self._changed.wait_for(lambda: self._pending <= self._acknowledged, ACK_S):
                 raise self._error()
-        self._pending = set()
 
     def _error(self) -> SendError:
         problem = "no acknowledgement" if self._client.is_connected() else self._problem

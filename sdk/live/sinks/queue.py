@@ -25,6 +25,8 @@ DRAIN_S, DRAIN_ALL_S = 0.5, 60.0
 """How long `close` waits for the items in the queue, in seconds: if older items are dropped, and if none is."""
 FIRST_RETRY_S = 0.25
 """Delay before the first retry, which doubles with each, in seconds."""
+MAX_WAIT_S = 30.0
+"""How long a run of files waits for a server that does not answer, in seconds; then the items count as failed."""
 
 _logger = logging.getLogger(__name__)
 
@@ -161,12 +163,13 @@ class SinkQueue(Observer):
 
     def _write(self, batch: list[Any]) -> None:
         first_s, delay_s = time.monotonic(), FIRST_RETRY_S
+        retry_s = min(self.sink.retry_s, MAX_WAIT_S) if self._wait else self.sink.retry_s
         while True:
             try:
                 self.sink.write(batch)
             except SendError as error:
                 self._tell(error)
-                if time.monotonic() - first_s >= self.sink.retry_s:
+                if time.monotonic() - first_s >= retry_s:
                     return self._fail(error, len(batch))
                 if not self._pause(delay_s):
                     return None  # the batch stays in flight: it was not written

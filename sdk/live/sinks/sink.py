@@ -60,7 +60,7 @@ class LiveSink(ABC, Generic[Item]):
         """Write items, oldest first.
 
         Raises:
-            SendError: none of them is written, and it may succeed later; the next call has the same items.
+            SendError: none of them is written, and it may succeed later; the next call has the same sequence.
             OutputError: none of them is written.
         """
 

@@ -1,0 +1,219 @@
+"""`open_live_sink`: the sink for a file, a folder or a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ....engines.errors import UsageError
+from ...media.encode_options import EncodeOptions
+from ...media.url import masked
+from ...media.video.containers import CONTAINER_FORMATS
+from .best_shots import BestShotsSink
+from .hls import HlsSink
+from .jsonl import JsonlSink
+from .mjpeg import MjpegSink
+from .mqtt import MqttSink
+from .queue import SinkGroup, SinkQueue
+from .rtsp import RtspSink
+from .safe_name import safe_name
+from .sink import LiveSink
+from .video import VideoFileSink
+from .webhook import WebhookSink
+
+CAMERA = "{camera}"
+"""Part of an output that stands for the name of each camera."""
+
+
+@dataclass(frozen=True)
+class SinkRequest:
+    """What a sink is opened for.
+
+    Args:
+        output: file, folder or URL, without options.
+        camera: of which a video is written; "" for sinks of all cameras.
+        about: facts of the run for JSON.
+        wait: nothing may be lost.
+        options: of the output, by name.
+    """
+
+    output: str
+    camera: str
+    about: Mapping[str, Any]
+    wait: bool
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+Opener = Callable[[SinkRequest], LiveSink[Any]]
+Options = Mapping[str, Callable[[str], Any]]
+
+
+@dataclass(frozen=True)
+class SinkKind:
+    """A kind of sink.
+
+    Args:
+        open: makes one.
+        example: of an output.
+        one_camera: it holds one camera.
+        waits: it may make a run of files wait; viewers may not.
+        options: name → conversion from text, of what may follow "?" in a path.
+    """
+
+    open: Opener
+    example: str
+    one_camera: bool = False
+    waits: bool = True
+    options: Options = field(default_factory=dict)
+
+
+def _open_jsonl(request: SinkRequest) -> LiveSink[Any]:
+    megabytes = request.options.get("max_mb")
+    return JsonlSink(Path(request.output), request.about, None if megabytes is None else int(megabytes * 1e6))
+
+
+def _open_shots(request: SinkRequest) -> LiveSink[Any]:
+    days = request.options.get("days")
+    max_age_s = None if days is None else days * 86_400
+    return BestShotsSink(Path(request.output), request.about, request.options.get("max"), max_age_s)
+
+
+def _open_video(request: SinkRequest) -> LiveSink[Any]:
+    options = EncodeOptions(**request.options)
+    return VideoFileSink(Path(request.output), request.camera, options, by_arrival=not request.wait)
+
+
+JSONL = SinkKind(_open_jsonl, "faces.jsonl", options={"max_mb": float})
+SHOTS = SinkKind(_open_shots, "shots/", options={"max": int, "days": float})
+VIDEO = SinkKind(
+    _open_video, "out.mp4", one_camera=True, options={"codec": str, "crf": int, "preset": str, "hwaccel": str}
+)
+HLS = SinkKind(
+    lambda request: HlsSink(Path(request.output), request.camera, by_arrival=not request.wait),
+    "stream.m3u8",
+    one_camera=True,
+)
+RTSP = SinkKind(
+    lambda request: RtspSink(request.output, request.camera), "rtsp://host/name", one_camera=True, waits=False
+)
+MQTT = SinkKind(lambda request: MqttSink(request.output), "mqtt://host/topic")
+WEBHOOK = SinkKind(lambda request: WebhookSink(request.output), "https://host/path")
+MJPEG = SinkKind(lambda request: MjpegSink(request.output), "mjpeg://127.0.0.1:8090", waits=False)
+SCHEMES = {
+    "mqtt": MQTT,
+    "mqtts": MQTT,
+    "http": WEBHOOK,
+    "https": WEBHOOK,
+    "rtsp": RTSP,
+    "rtsps": RTSP,
+    "mjpeg": MJPEG,
+}
+"""Scheme of a URL → kind."""
+SUFFIXES = {
+    ".jsonl": JSONL,
+    ".m3u8": HLS,
+    **{suffix: VIDEO for suffix in CONTAINER_FORMATS if suffix != ".gif"},
+}
+"""Suffix of a file → kind."""
+
+
+def open_live_sink(
+    output: str | Path,
+    *,
+    cameras: Sequence[str] = (),
+    about: Mapping[str, Any] | None = None,
+    wait: bool = False,
+) -> SinkGroup:
+    """Open an output of a live run, which is one of its observers.
+
+    Args:
+        output: | "faces.jsonl", "faces.jsonl?max_mb=100": results as JSON lines; a new file begins at that size
+            | "shots/", "shots/?max=1000&days=7": folder of the best shots of each track, and their limits
+            | "out.mp4", "out-{camera}.mkv?crf=28&codec=hevc": video of a camera, or of each
+            | "stream.m3u8", "web/{camera}.m3u8": HLS
+            | "rtsp://host/name", "rtsp://host/{camera}": published to an RTSP server
+            | "mjpeg://127.0.0.1:8090": pictures over HTTP for browsers
+            | "mqtt://host/prefix", "mqtts://user:password@host/prefix?ca=FILE": MQTT
+            | "https://host/path": HTTP POST of results as JSON
+        cameras: names of the cameras of the run.
+        about: facts of the run that files of results name, e.g. its networks.
+        wait: nothing may be lost: the run waits for the sink. For runs of files only.
+
+    Returns:
+        A sink for each camera if the output has "{camera}" in it, else one.
+
+    Raises:
+        UsageError: an unknown kind or option, or a video of several cameras without "{camera}".
+        OutputError: a file or folder cannot be written.
+        MissingDependencyError: a package is not installed.
+    """
+    return open_live_sinks([output], cameras=cameras, about=about, wait=wait)
+
+
+def open_live_sinks(
+    outputs: Sequence[str | Path],
+    *,
+    cameras: Sequence[str] = (),
+    about: Mapping[str, Any] | None = None,
+    wait: bool = False,
+) -> SinkGroup:
+    """Open several outputs, see `open_live_sink`. If one cannot be opened, none stays open."""
+    texts = [str(output) + "/" * (isinstance(output, Path) and output.is_dir()) for output in outputs]
+    if twice := sorted({masked(text) for text in texts if texts.count(text) > 1}):
+        raise UsageError(f"{', '.join(twice)} is given twice; give each output once")
+    with ExitStack() as stack:
+        queues = []
+        for text in texts:
+            for kind, request in _requests(text, cameras, about or {}, wait):
+                queues.append(SinkQueue(kind.open(request), wait=wait and kind.waits))
+                stack.callback(queues[-1].close)
+        stack.pop_all()
+    return SinkGroup(queues)
+
+
+def _requests(
+    text: str, cameras: Sequence[str], about: Mapping[str, Any], wait: bool
+) -> list[tuple[SinkKind, SinkRequest]]:
+    output, kind, options = _parse(text)
+    if not kind.one_camera:
+        if CAMERA in output:
+            raise UsageError(f"{masked(text)} gets all cameras; leave out {CAMERA}")
+        return [(kind, SinkRequest(output, "", about, wait, options))]
+    if CAMERA not in output and len(cameras) != 1:
+        raise UsageError(f"{masked(text)} holds one camera, got {len(cameras)}; put {CAMERA} into its name")
+    return [
+        (kind, SinkRequest(output.replace(CAMERA, safe_name(camera)), camera, about, wait, options))
+        for camera in cameras
+    ]
+
+
+def _parse(text: str) -> tuple[str, SinkKind, dict[str, Any]]:
+    """Output without options, kind and options."""
+    scheme, is_url, _ = text.partition("://")
+    if is_url:
+        if kind := SCHEMES.get(scheme.lower()):
+            return text, kind, {}
+        raise _unknown(text)
+    path, _, query = text.partition("?")
+    kind = SHOTS if path.endswith("/") or Path(path).is_dir() else SUFFIXES.get(Path(path).suffix.lower())
+    if kind is None:
+        raise _unknown(text)
+    return path, kind, _options(text, kind, query)
+
+
+def _options(text: str, kind: SinkKind, query: str) -> dict[str, Any]:
+    try:
+        pairs = dict(parse_qsl(query, strict_parsing=bool(query)))
+        return {name: kind.options[name](value) for name, value in pairs.items()}
+    except (ValueError, KeyError):
+        known = f"its options are {', '.join(kind.options)}" if kind.options else "it has no options"
+        raise UsageError(f"wrong options of {text}; {known}, as in {kind.example}?name=value&name=value") from None
+
+
+def _unknown(text: str) -> UsageError:
+    examples = ", ".join(kind.example for kind in (JSONL, SHOTS, VIDEO, HLS, RTSP, MJPEG, MQTT, WEBHOOK))
+    return UsageError(f"unknown output {masked(text)}; give one like {examples}")
