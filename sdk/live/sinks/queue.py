@@ -71,7 +71,8 @@ class SinkQueue(Observer):
         self._changed = threading.Condition(threading.RLock())
         self._written = self._dropped = self._failed = self._in_flight = 0
         self._error = ""
-        self._closing, self._told, self._end_s = False, False, float("inf")
+        self._closing, self._told = False, False
+        self._end_s = self._retry_end_s = float("inf")
         # A daemon thread: a server that does not answer must not delay process exit.
         self._thread = threading.Thread(target=self._run, name=f"sink {sink.name}", daemon=True)
         _open_queues.add(self)
@@ -119,7 +120,8 @@ class SinkQueue(Observer):
         """Begin to close without waiting, so that several queues are drained at the same time; idempotent."""
         with self._changed:
             if not self._closing:
-                self._closing, self._end_s = True, time.monotonic() + self._drain_s
+                self._closing, now_s = True, time.monotonic()
+                self._end_s, self._retry_end_s = now_s + self._drain_s, now_s + min(self._drain_s, DRAIN_S)
                 self._put(self.sink.select_rest)
 
     def close(self) -> None:
@@ -172,6 +174,7 @@ class SinkQueue(Observer):
                 if time.monotonic() - first_s >= retry_s:
                     return self._fail(error, len(batch))
                 if not self._pause(delay_s):
+                    self._end_s = 0.0
                     return None  # the batch stays in flight: it was not written
                 delay_s = min(2 * delay_s, self.sink.max_delay_s)
             except Exception as error:
@@ -180,14 +183,13 @@ class SinkQueue(Observer):
                 return self._succeed(len(batch))
 
     def _pause(self, delay_s: float) -> bool:
-        """Wait before a retry; False if there is no time for it because the queue is closed."""
+        """Wait before a retry; False if the queue is closed, and for a while already."""
         with self._changed:
-            end_s = time.monotonic() + delay_s
-            self._changed.wait_for(lambda: self._closing, delay_s)
-            left_s = min(end_s, self._end_s) - time.monotonic()
-        if left_s > 0:
-            time.sleep(min(left_s, FIRST_RETRY_S))
-        return time.monotonic() < self._end_s
+            if not self._closing:
+                self._changed.wait_for(lambda: self._closing, delay_s)
+                return True
+        time.sleep(FIRST_RETRY_S)
+        return time.monotonic() < self._retry_end_s
 
     def _succeed(self, count: int) -> None:
         with self._changed:

@@ -158,18 +158,6 @@ def test_a_wrong_password_is_told_and_no_password_is_logged(tmp_path, caplog):
     assert any("mqtt://ann:***@" in text for text in caplog.messages)
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """A certificate authority, and a certificate for localhost."""
-    folder = tmp_path_factory.mktemp("certificates")
-    subject = ["-subj", "/CN=localhost", "-nodes", "-days", "2", "-newkey", "rsa:2048"]
-    names = ["-addext", "subjectAltName=DNS:localhost"]
-    for name in ("server", "stranger"):
-        command = ["openssl", "req", "-x509", *subject, *names, "-keyout", f"{name}.key", "-out", f"{name}.pem"]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return folder
-
-
 def test_an_encrypted_connection_checks_the_certificate(tmp_path, certificates):
     settings = f"allow_anonymous true\ncertfile {certificates}/server.pem\nkeyfile {certificates}/server.key"
     with mqtt_broker(tmp_path, settings) as broker:

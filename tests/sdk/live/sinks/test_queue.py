@@ -172,10 +172,11 @@ def test_closing_is_limited_and_tells_what_was_not_written(caplog):
     wait_until(lambda: sink.closed == 1)
 
 
-def test_an_unreachable_server_does_not_delay_the_end(caplog):
+@pytest.mark.parametrize("wait", [False, True])
+def test_an_unreachable_server_does_not_delay_the_end(caplog, wait):
     sink = IndexSink()
     sink.errors = [SendError("no answer")] * 100
-    queue = SinkQueue(sink)
+    queue = SinkQueue(sink, wait=wait)
     queue.done(make_result(1))
     wait_until(lambda: queue.statistics().error == "no answer")
     start_s = time.monotonic()

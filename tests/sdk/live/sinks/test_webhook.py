@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from contextlib import contextmanager
@@ -179,6 +180,22 @@ def test_a_server_that_never_ends_its_answer_is_left():
         queue.done(face_result(count))
         wait_until(partial(is_written, queue, count))
     queue.close()
+
+
+def test_an_encrypted_connection_checks_the_certificate(certificates, monkeypatch):
+    server = Receiver()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    for trusted, written in (("server.pem", 1), ("stranger.pem", 0)):
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates / trusted))
+        queue = SinkQueue(WebhookSink(f"https://localhost:{server.port}/hook"))
+        queue.done(face_result(written))
+        wait_until(lambda: bool(queue.statistics().written or queue.statistics().error))  # noqa: B023
+        queue.close()
+        assert queue.statistics().written == written
+    assert "certificate" in queue.statistics().error and server.indices() == [1]
+    server.stop()
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x", "http:///x", "https://host:no/", "http://u:secret@:80"])
