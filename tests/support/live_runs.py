@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from facesr_edge.sdk.live.camera import CameraStatus
 from facesr_edge.sdk.live.results import FrameTimes, LiveFace, LiveResult, SkippedFace
+from facesr_edge.sdk.live.sinks.queue import SinkStatistics
 from facesr_edge.sdk.pipeline.frame import Frame
 from facesr_edge.sdk.profiling.timing import Span
 
@@ -53,6 +54,16 @@ class StatusOnly:
 
     def status(self):
         return self.now
+
+
+class SinkFigures:
+    """A sink that has figures and nothing else; see `SinkStatistics`."""
+
+    def __init__(self, *figures):
+        self._figures = SinkStatistics(*figures)
+
+    def statistics(self):
+        return self._figures
 
 
 def make_run(*cameras, last_turn_s=0.0):

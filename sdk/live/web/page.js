@@ -1,7 +1,7 @@
 // The page asks for what it shows: of the cameras that are visible, at its own pace, nothing while it is hidden or paused.
 "use strict";
 
-const VIEW_MS = 200, FACES_MS = 500, RETRY_MS = 1000, SPAN_MS = 10000;
+const VIEW_MS = 200, FACES_MS = 500, RETRY_MS = 1000, TIMEOUT_MS = 5000, SPAN_MS = 10000;
 const TREATMENTS = ["network", "reused", "small network", "bicubic", "skipped"];
 const STATES = { live: ["●", "good"], ended: ["✓", "neutral"], connecting: ["…", "neutral"], frozen: ["‖", "bad"], offline: ["✕", "bad"] };
 const VERDICTS = { ok: "good" };
@@ -89,11 +89,11 @@ class Card {
     if (!node) {
       node = $("#face").content.cloneNode(true).firstElementChild;
       this.faces.set(face.track_id, node);
-      $(".faces", this.root).append(node);
     }
     const [original, estimate] = ["original", "estimate"].map((kind) => form.get(`${kind}-${this.index}-${face.track_id}`));
     if (original) await Promise.all([paint($(".original", node), original), paint($(".result", node), estimate)]);
     describeFace(node, face);
+    if (!node.isConnected) $(".faces", this.root).append(node);
   }
 
   drawFigures(camera, now) {
@@ -210,7 +210,7 @@ function drawBoxes(context, frame, canvas) {
     const label = `#${track_id}`, width = context.measureText(label).width + 6 * pixel, height = 16 * pixel;
     const top = y0 >= height ? y0 - height : y1, left = Math.max(0, Math.min(x0 - pixel, canvas.width - width));
     context.fillRect(left, top, width, height);
-    context.fillStyle = "#fff";
+    context.fillStyle = "#000"; // legible on all treatments
     context.fillText(label, left + 3 * pixel, top + 12 * pixel);
   }
   context.setLineDash([]);
@@ -251,7 +251,14 @@ function drawSummary(state) {
   figure("#faces", `${faces.toFixed(1)} /s`);
   const networks = sum(rates.map((rate) => rate.faces.network + rate.faces["small network"]));
   setText($("#network"), `${networks.toFixed(1)} /s by a network`);
+  $("#outputs").hidden = !state.sinks.length;
+  $("#sinks").replaceChildren(...state.sinks.map((sink) => make("li", sinkText(sink))));
   problem(state.scheduler && `Scheduler: ${state.scheduler}`);
+}
+
+function sinkText(sink) {
+  const lost = ["dropped", "failed"].filter((key) => sink[key]).map((key) => `${sink[key]} ${key}`);
+  return [`${sink.name}: ${sink.written} written`, ...lost, `${sink.queued} waiting`].join(", ") + (sink.error && ` · ${sink.error}`);
 }
 
 function figure(selector, text) {
@@ -268,7 +275,8 @@ function problem(text) {
 
 async function update() {
   const now = performance.now();
-  const response = await fetch(`/updates?${cards.flatMap((card) => card.wants(now)).join("&")}`);
+  const wants = cards.flatMap((card) => card.wants(now)).join("&");
+  const response = await fetch(`/updates?${wants}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (response.status === 401) location.reload(); // to the form for the token
   if (!response.ok) throw new Error(`status ${response.status}`);
   const form = await response.formData();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...pipeline.results import number
@@ -59,7 +60,7 @@ def figures(run: ObservedRun) -> dict[str, Any]:
         "cycle_ms": _percentiles_ms([accounts.cycles]),
         "age_ms": _percentiles_ms(camera.age for camera in accounts.cameras.values()),
         "cameras": cameras,
-        "sinks": [vars(sink.statistics()) for sink in run.sinks],
+        "sinks": [asdict(sink.statistics()) for sink in run.sinks],
     }
 
 

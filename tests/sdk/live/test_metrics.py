@@ -13,22 +13,13 @@ from facesr_edge.sdk.live.live import live
 from facesr_edge.sdk.live.metrics import registry
 from facesr_edge.sdk.live.monitor import Monitor, reason_kind
 from facesr_edge.sdk.live.observed import ObservedRun
-from facesr_edge.sdk.live.sinks.queue import SinkStatistics
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
-from support.live_runs import StatusOnly, make_face, make_result, make_run
+from support.live_runs import SinkFigures, StatusOnly, make_face, make_result, make_run
 
 LABELS = {"camera", "state", "cause", "treatment", "reason", "verdict", "quantile", "stage", "sink", "le"}
-
-
-class Statistics:
-    def __init__(self, *figures):
-        self._figures = figures
-
-    def statistics(self):
-        return SinkStatistics(*self._figures)
 
 
 def scrape(run):
@@ -56,7 +47,7 @@ def finished():
     monitor = Monitor()
     with live(views, observers=[monitor], threads=1, engine="onnxruntime", precision="fp32") as run:
         results = list(run)
-        yield ObservedRun(run, monitor, [Statistics("log", 20, 3, 1, 2, "disk full")]), results
+        yield ObservedRun(run, monitor, [SinkFigures("log", 20, 3, 1, 2, "disk full")]), results
 
 
 def test_the_metrics_agree_with_the_results(finished):
@@ -115,7 +106,7 @@ def test_the_clock_of_a_camera_gives_a_latency_of_its_own():
 
 
 def test_sinks_have_their_counts_also_if_two_have_the_same_name():
-    sinks = [Statistics("log", 20, 3, 1, 2, ""), Statistics("log", 5, 0, 0, 0, "")]
+    sinks = [SinkFigures("log", 20, 3, 1, 2, ""), SinkFigures("log", 5, 0, 0, 0, "")]
     found = scrape(ObservedRun(make_run(), Monitor(), sinks))
     counts = [
         of(found, f"sink_{name}", sink="log") for name in ("written_total", "dropped_total", "failed_total", "queued")

@@ -13,6 +13,7 @@ from facesr_edge.sdk.live.camera import Camera, CameraOptions
 from facesr_edge.sdk.live.live import live
 from facesr_edge.sdk.live.monitor import Monitor
 from facesr_edge.sdk.live.observed import ObservedRun
+from support.live_runs import SinkFigures
 
 RATE = 6.0
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -43,7 +44,7 @@ def run():
     cameras.append(Camera("rtsp://admin:secret@127.0.0.1:9/live"))
     monitor = Monitor()
     with live(cameras, observers=[monitor], **ENGINE) as run:
-        yield ObservedRun(run, monitor)
+        yield ObservedRun(run, monitor, [SinkFigures("results.jsonl", 120, 3, 0, 2, "disk full")])
 
 
 @pytest.fixture(scope="module")
