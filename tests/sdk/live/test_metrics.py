@@ -1,6 +1,7 @@
 import re
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import facesr_edge
 import numpy as np
@@ -140,6 +141,17 @@ def test_names_follow_the_conventions_of_prometheus(finished):
     buckets = [sample for sample in histogram.samples if sample.name.endswith("_bucket")]
     assert [sample.labels["le"] for sample in buckets] == [*map(str, BOUNDS_S), "+Inf"]
     assert all(first.value <= second.value for first, second in pairwise(buckets))
+
+
+DOCS = Path(facesr_edge.__file__).with_name("docs") / "live.md"
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="docs/live.md is not written yet")
+def test_the_documentation_lists_exactly_these_metrics(finished):
+    families = list(text_string_to_metric_families(generate_latest(registry(finished[0])).decode()))
+    names = {f"{own.name}{'_total' if own.type == 'counter' else ''}" for own in families}
+    documented = set(re.findall(r"^\| `(facesr_edge_\w+)` \|", DOCS.read_text("utf-8"), re.MULTILINE))
+    assert documented == {name for name in names if name.startswith("facesr_edge_")}
 
 
 def test_the_strict_format_of_openmetrics_is_valid(finished):
