@@ -11,6 +11,11 @@ MAX_RATIO = 4.0
 """Largest ratio of a measurement to the estimate that counts: one call during which the process slept tells little."""
 
 
+FADE = 0.02
+"""Share by which the estimate of work that was not done in a turn comes nearer to its best measurement: work that was
+slow once, or when the run began, is tried again after some seconds."""
+
+
 class Costs:
     """Mean milliseconds of each kind of work, as moving averages.
 
@@ -20,6 +25,8 @@ class Costs:
 
     def __init__(self, initial_ms: dict[Hashable, float] | None = None) -> None:
         self._ms: dict[Hashable, float] = dict(initial_ms or {})
+        self._best_ms = dict(self._ms)
+        self._done: set[Hashable] = set()
 
     def __getitem__(self, work: Hashable) -> float:
         """Estimate in milliseconds; 0 for work that was never measured, so that it is tried."""
@@ -34,11 +41,20 @@ class Costs:
             count: number of pieces.
         """
         each, known = ms / count, self._ms.get(work)
+        self._best_ms[work] = min(each, self._best_ms.get(work, each))
+        self._done.add(work)
         if known is None:
             self._ms[work] = each
             return
         each = min(each, MAX_RATIO * known)
         self._ms[work] = known + (RISE if each > known else FALL) * (each - known)
+
+    def end_turn(self) -> None:
+        """Let the estimates of work that was not done since the last turn come nearer to its best measurement."""
+        for work, best_ms in self._best_ms.items():
+            if work not in self._done:
+                self._ms[work] += FADE * (best_ms - self._ms[work])
+        self._done.clear()
 
     def to_dict(self) -> dict[str, float]:
         """Estimates for reports, milliseconds by the name of the work."""

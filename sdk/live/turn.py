@@ -12,6 +12,7 @@ from ...engines.padding import copy_window
 from ..pipeline.crop import Window
 from ..pipeline.frame import Frame
 from ..profiling.timing import Span
+from .costs import Costs
 from .results import FrameTimes, LiveFace, LiveResult, SkippedFace, Treatment
 from .reuse import Alignment, Kept, align, aligned_box
 from .schedule import MAX_LEVELS, Choice, Need, due_for_detection, plan
@@ -34,14 +35,15 @@ class Turn:
     Args:
         networks: engines of the run.
         outscale: ratio of a composite's size to the frame's.
-
-    Attributes:
-        costs: of the work so far.
     """
 
     def __init__(self, networks: Networks, outscale: int) -> None:
         self._upscaler, self._outscale, self._credit_ms = Upscaler(networks), outscale, 0.0
-        self.costs = self._upscaler.costs
+
+    @property
+    def costs(self) -> Costs:
+        """Of the work so far."""
+        return self._upscaler.costs
 
     def measure(self) -> None:
         """Prepare the engines, and note what they cost."""
@@ -59,6 +61,7 @@ class Turn:
         left_ms = MARGIN * 1e3 * (deadline_s - time.monotonic())
         choices = plan([item.need for item in items], left_ms, self.costs, self._upscaler.has_small)
         self._upscale(items, choices)
+        self.costs.end_turn()
         done_s, clock_s = time.monotonic(), time.time()
         return [self._result(work, done_s, clock_s) for work in works]
 

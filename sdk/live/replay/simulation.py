@@ -154,6 +154,7 @@ class _Simulation:
         left_ms = MARGIN * 1e3 * (deadline_s - self._now_s)
         choices = plan(needs, left_ms, self._costs, self._has_small)
         self._upscale(faces, choices)
+        self._costs.end_turn()
         self._wait(machine.turn_ms)
         self._ages += [1e3 * (self._now_s - frame.arrival_s) for frame in frames]
         self._wait(machine.gap_ms)

@@ -192,6 +192,12 @@ def test_noise_of_the_machine_makes_the_slowest_results_slower():
     assert simulate(noisy, 500.0) == simulate(noisy, 500.0)  # the same random choices
 
 
+def test_a_few_slow_calls_do_not_keep_the_network_away_for_good():
+    """The network takes 20 ms of about 33; its estimate rises above them with three slow calls in a row."""
+    outcome = simulate(workload(camera_load(), noise=(1.0,) * 7 + (3.0,)), 100.0)
+    assert outcome.share("network") > 0.6 and outcome.age.p99 < 100
+
+
 def test_a_recording_that_is_too_short_is_refused(tmp_path):
     with pytest.raises(InputError, match="has 1 results, expected at least 20; record longer"):
         workload_of(recorded(tmp_path, lambda recorder, start_s: recorder.done(live_result("door", start_s))))
