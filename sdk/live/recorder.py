@@ -187,7 +187,7 @@ class Recorder(Observer):
         live = self._live()
         if live is not None and time.monotonic() >= self._costs_due_s:
             self._costs_due_s = time.monotonic() + COSTS_S
-            records.append({"about": {"costs_ms": live.costs_ms}})
+            records.append({"costs_ms": live.costs_ms, "at_us": self._us(time.monotonic())})
         if self.lost > self._lost_written:
             self._lost_written = self.lost
             records.append({"lost": self.lost})

@@ -113,6 +113,14 @@ class RecordedCycle:
 
 
 @dataclass(frozen=True)
+class RecordedCosts:
+    """What the scheduler believed at a time that its work costs, see `Live.costs_ms`."""
+
+    at_s: float
+    costs_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Recording:
     """A recorded run.
 
@@ -120,7 +128,7 @@ class Recording:
         head: format, machine, start, and facts of the run under "about".
         cameras: number -> name.
         arrivals: number of the camera -> arrival of each of its frames in seconds, ascending, dropped ones included.
-        results, statuses, cycles: in the order of time.
+        results, statuses, cycles, costs: in the order of time.
         lost: events that the recorder could not write.
         notes: what could not be read, in one line each.
     """
@@ -131,6 +139,7 @@ class Recording:
     results: tuple[RecordedResult, ...] = ()
     statuses: tuple[RecordedStatus, ...] = ()
     cycles: tuple[RecordedCycle, ...] = ()
+    costs: tuple[RecordedCosts, ...] = ()
     lost: int = 0
     notes: tuple[str, ...] = ()
 
@@ -171,6 +180,7 @@ def _joined(a: Recording, b: Recording) -> Recording:
         a.results + b.results,
         tuple(states.values()),
         a.cycles + b.cycles,
+        a.costs + b.costs,
         max(a.lost, b.lost),
         a.notes + b.notes,
     )
@@ -183,7 +193,7 @@ class _Part:
         self._path, self._notes = path, list[str]()
         lines = self._lines()
         self._head = self._checked_head(next(lines, b""))
-        self._events: dict[str, list[Any]] = {"result": [], "status": [], "cycle": []}
+        self._events: dict[str, list[Any]] = {"result": [], "status": [], "cycle": [], "costs": []}
         self._cameras: dict[int, str] = {}
         self._arrivals: dict[int, list[float]] = {}
         self._lost = 0
@@ -201,6 +211,7 @@ class _Part:
             tuple(events["result"]),
             tuple(events["status"]),
             tuple(events["cycle"]),
+            tuple(events["costs"]),
             self._lost,
             tuple(self._notes),
         )
@@ -253,6 +264,8 @@ class _Part:
             self._events["status"].append(_status(record))
         elif "camera" in record:
             self._cameras[int(record["camera"])] = _text(record["name"])
+        elif "costs_ms" in record:
+            self._events["costs"].append(RecordedCosts(_seconds(record["at_us"]), _figures(record["costs_ms"])))
         elif "lost" in record:
             self._lost = int(record["lost"])
         elif "about" in record:
@@ -308,6 +321,10 @@ def _status(record: dict[str, Any]) -> RecordedStatus:
 
 def _stages_ms(record: dict[str, Any]) -> dict[str, float]:
     return {_text(name): _number(us) / 1e3 for name, us in islice(record["stages_us"].items(), 100)}
+
+
+def _figures(values: dict[str, Any]) -> dict[str, float]:
+    return {_text(name): _number(value) for name, value in islice(values.items(), 1000)}
 
 
 def _seconds(microseconds: Any) -> float:

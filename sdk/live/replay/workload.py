@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ....engines.errors import InputError
 from ...pipeline.crop import MARGIN as CROP_MARGIN
 from ..schedule import MAX_LEVELS, REUSE_LEVELS
-from .recording import RecordedFace, RecordedResult, Recording
+from .recording import RecordedCosts, RecordedFace, RecordedResult, Recording
 
 WARM_UP_S = 3.0
 """Beginning of a run that is left out: engines are prepared at their first calls."""
@@ -140,13 +140,16 @@ def workload_of(recording: Recording) -> Workload:
     if len(results) < MIN_RESULTS:
         raise InputError(f"the recording has {len(results)} results, expected at least {MIN_RESULTS}; record longer")
     about = recording.head["about"]
-    known = _known_costs(about)
+    known = _known_costs(recording.costs)
+    near = min(recording.costs, key=lambda record: abs(record.at_s - start_s), default=None)
     sides = tuple(sorted({side for _, side in known})) or SIDES
     numbers = sorted({result.camera for result in results})
     cameras = tuple(_camera(recording, number, start_s, end_s, sides) for number in numbers)
     budget = about.get("budget_ms")
     budget_ms = float(budget) if isinstance(budget, int | float) and budget > 0 else None
-    return Workload(cameras, _costs(results, known, sides), results, start_s, end_s, budget_ms)
+    return Workload(
+        cameras, _costs(results, known, _kinds(near) if near else {}, sides), results, start_s, end_s, budget_ms
+    )
 
 
 def _camera(recording: Recording, number: int, start_s: float, end_s: float, sides: tuple[int, ...]) -> CameraLoad:
@@ -214,17 +217,26 @@ def observed(face: RecordedFace, age_s: float | None) -> Observation | None:
     return Observation(age_s, REUSE_LEVELS / 2) if "refreshed" in reason else None
 
 
-def _known_costs(about: Mapping[str, Any]) -> dict[Kind, float]:
-    """Costs of faces as the run reported them, see `Live.costs_ms`."""
-    reported = about.get("costs_ms")
-    known = {}
-    for name, ms in reported.items() if isinstance(reported, dict) else ():
-        if (found := _COST.fullmatch(name)) and isinstance(ms, int | float) and found[1] in NETWORKS.values():
-            known[found[1], int(found[2])] = float(ms)
-    return known
+def _known_costs(costs: Sequence[RecordedCosts]) -> dict[Kind, float]:
+    """Median of the recorded estimates of each kind of work."""
+    known: dict[Kind, list[float]] = defaultdict(list)
+    for record in costs:
+        for kind, ms in _kinds(record).items():
+            known[kind].append(ms)
+    return {kind: float(np.median(times)) for kind, times in known.items()}
 
 
-def _costs(results: Sequence[RecordedResult], known: Mapping[Kind, float], sides: tuple[int, ...]) -> MachineCosts:
+def _kinds(record: RecordedCosts) -> dict[Kind, float]:
+    found = ((_COST.fullmatch(name), ms) for name, ms in record.costs_ms.items())
+    return {(name[1], int(name[2])): ms for name, ms in found if name and name[1] in NETWORKS.values()}
+
+
+def _costs(
+    results: Sequence[RecordedResult],
+    known: Mapping[Kind, float],
+    believed: Mapping[Kind, float],
+    sides: tuple[int, ...],
+) -> MachineCosts:
     turns = [list(group) for _, group in groupby(results, key=lambda result: result.done_s)]
     shape = {(work, side): known.get((work, side), 0.0) for work in NETWORKS.values() for side in sides}
     for work in NETWORKS.values():
@@ -244,7 +256,7 @@ def _costs(results: Sequence[RecordedResult], known: Mapping[Kind, float], sides
     face_ms = {kind: ms * float(scale[kind[0]]) for kind, ms in shape.items()}
     return MachineCosts(
         face_ms,
-        {**face_ms, **known},
+        {**face_ms, **believed},
         crop_frame_ms,
         crop_face_ms,
         frame_ms,

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,9 +31,20 @@ from support.simulated import SETTINGS
 from support.timed_results import live_face, live_result, skipped_face
 
 
-def recorded(tmp_path, fill, **about):
+@dataclass(eq=False)
+class Facts:
+    """What a recorder follows of a run."""
+
+    card: object
+    budget_ms: float
+    costs_ms: dict
+
+
+def recorded(tmp_path, fill, run=None):
     """Recording of what `fill` reports to the recorder, given its start."""
-    recorder = Recorder(tmp_path / "live.rec", {"budget_ms": 100.0, **about})
+    recorder = Recorder(tmp_path / "live.rec", {"budget_ms": 100.0})
+    if run:
+        recorder.follow(run)
     fill(recorder, time.monotonic())
     recorder.close()
     return read_recording(tmp_path / "live.rec")
@@ -120,8 +131,9 @@ def test_costs_are_found_in_the_times_of_the_turns(tmp_path):
             compute_ms = 8.2 + 0.1 * count + upscale_ms + 1.5
             recorder.done(live_result("door", start_s + n / 10, 1, compute_ms, faces, spans=spans))
 
-    estimates = {"('network', 32)": 6.0, "('network', 48)": 14.0, "('reuse', 32)": 6.0, "('reuse', 48)": 14.0}
-    costs = workload_of(recorded(tmp_path, fill, costs_ms=estimates)).costs
+    estimates_ms = {"('network', 32)": 6.0, "('network', 48)": 14.0, "('reuse', 32)": 6.0, "('reuse', 48)": 14.0}
+    run = Facts(SimpleNamespace(name="m"), 100.0, estimates_ms)
+    costs = workload_of(recorded(tmp_path, fill, run)).costs
     assert costs.face_ms["network", 32] == pytest.approx(3.0, rel=0.02)
     assert costs.face_ms["network", 48] == pytest.approx(7.0, rel=0.02)
     assert costs.face_ms["reuse", 48] == pytest.approx(3.5, rel=0.02)
@@ -252,7 +264,7 @@ def test_a_real_run_is_recorded_completely(real):
         assert any((camera, round(age_ms + error, 2), faces) in seen for error in (-0.01, 0, 0.01))
     about = recording.head["about"]
     assert about["model"] == "edge-tiny-x4-camera" and about["budget_ms"] == 300.0
-    assert any("network" in name for name in about["costs_ms"])
+    assert any("network" in name for name in recording.costs[-1].costs_ms)
     total = summarize(recording).total
     assert 0 <= total.arrivals - total.results - total.dropped.get("consumer", 0) <= 4  # frames that waited at the end
 
