@@ -114,6 +114,24 @@ def test_faces_are_written_next_to_the_input_pixels(tmp_path, put_face):
     assert width == 2 * height >= 4 * 48
 
 
+def test_faces_of_several_cameras_are_printed(tmp_path, put_face):
+    frame = np.full((240, 320, 3), 118, np.uint8)
+    put_face(frame, 60, 40, 40)
+    clips = [tmp_path / "one.avi", tmp_path / "two.avi"]
+    for clip in clips:
+        writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 25, (320, 240))
+        for _ in range(3):
+            writer.write(frame)
+        writer.release()
+    done = run("live_cameras", *clips)
+    assert done.returncode == 0, done.stderr
+    lines = sorted(done.stdout.splitlines())
+    assert [line.partition(", ")[0] for line in lines] == [f"{clip}: face 1 by network" for clip in clips]
+    failed = run("live_cameras", tmp_path / "three.avi")
+    (line,) = failed.stderr.strip().splitlines()
+    assert failed.returncode == 1 and "three.avi does not exist" in line
+
+
 def test_gstreamer_frames_are_upscaled_by_two_with_their_timestamps(gi_folder, tmp_path, put_face):
     frame = np.full((130, 161, 3), 118, np.uint8)  # GStreamer pads the rows of this width
     put_face(frame, 20, 20, 40)
