@@ -24,7 +24,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from ...live.config import LiveConfig
+    from ...live.config.live_config import LiveConfig
 
 POSITIVE = click.FloatRange(0, min_open=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ....engines.errors import UsageError
 from ....zoo import catalogue
-from ...live.config import SUFFIXES, CameraConfig, LiveConfig, WebConfig, read_config
+from ...live.config.live_config import SUFFIXES, CameraConfig, LiveConfig, WebConfig, read_config
 from ...media.url import masked
 
 WEB = ("host", "port", "token_file")

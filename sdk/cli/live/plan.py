@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...live.config import CameraConfig, LiveConfig
+from ...live.config.live_config import CameraConfig, LiveConfig
 from ...media.reasons import plural
 
 if TYPE_CHECKING:
-    from ...live.service import Service
+    from ...live.service.service import Service
 
 
 def plan_lines(config: LiveConfig) -> Iterator[str]:

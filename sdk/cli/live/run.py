@@ -15,10 +15,10 @@ import click
 from rich.console import Console
 from rich.live import Live as LiveTable
 
-from ...live.config import LiveConfig
+from ...live.config.live_config import LiveConfig
 from ...live.live import Live
-from ...live.service import Service, open_service
-from ...live.systemd import ServiceNotifier
+from ...live.service.service import Service, open_service
+from ...live.service.systemd import ServiceNotifier
 from ..console import Stop, Stopped
 from .plan import start_lines
 from .status import CameraLine, StatusLines, summary_line, table

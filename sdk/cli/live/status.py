@@ -14,7 +14,7 @@ from ....engines.errors import printable
 from ...live.camera import CameraStatus
 from ...live.monitor import Figures
 from ...live.results import Treatment
-from ...live.service import Service
+from ...live.service.service import Service
 
 TREATMENTS = (*get_args(Treatment), "skipped")
 RATE_S = 5.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...live.camera import CameraStatus
 from ...live.monitor import CameraFigures
-from ...live.service import Service
+from ...live.service.service import Service
 from ...media.reasons import plural
 from .status import TREATMENTS
 

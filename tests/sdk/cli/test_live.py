@@ -23,8 +23,8 @@ import pytest
 from facesr_edge.sdk.cli.console import Stop
 from facesr_edge.sdk.cli.live.run import LogDisplay, run_until_stopped
 from facesr_edge.sdk.live.monitor import Monitor
-from facesr_edge.sdk.live.service import Service
-from facesr_edge.sdk.live.systemd import ServiceNotifier
+from facesr_edge.sdk.live.service.service import Service
+from facesr_edge.sdk.live.service.systemd import ServiceNotifier
 from support.servers import rtsp_server
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "cameras.yaml"
@@ -224,12 +224,13 @@ def test_a_terminal_gets_a_table_that_is_refreshed_in_place(clips):
 
 
 def test_a_scheduler_that_hangs_is_not_reported_alive(tmp_path):
-    hang, frames = threading.Event(), count()
+    hangs, go_on, frames = threading.Event(), threading.Event(), count()
 
     class Hangs(facesr_edge.Observer):
         def cycled(self, cycle):
             if next(frames) == 3:
-                hang.wait(30)
+                hangs.set()
+                go_on.wait(60)
 
     monitor, stop = Monitor(), Stop(lambda: None)
     pictures = (np.full((120, 160, 3), n % 256, np.uint8) for n in count())
@@ -241,11 +242,12 @@ def test_a_scheduler_that_hangs_is_not_reported_alive(tmp_path):
             service = Service(live, monitor)
             running = threading.Thread(target=run_until_stopped, args=(service, notifier, LogDisplay(), stop))
             running.start()
-            time.sleep(1)  # until it hangs, and the last message before that is sent
+            assert hangs.wait(60)
+            time.sleep(1)  # until the last message before that is sent
             before = drain(systemd)
             time.sleep(1)
             assert before[0].startswith("READY=1") and "WATCHDOG=1" not in drain(systemd)
-            hang.set()
+            go_on.set()
             time.sleep(1)
             assert "WATCHDOG=1" in drain(systemd)
             stop.requested = True

@@ -1,7 +1,7 @@
 """Environment variables in configuration texts."""
 
 import pytest
-from facesr_edge.sdk.live.variables import expand
+from facesr_edge.sdk.live.config.variables import expand
 
 ENVIRONMENT = {
     "PASSWORD": "p@ss/w:rd?",

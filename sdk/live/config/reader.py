@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ...engines.errors import FacesrError, UnknownNameError, one_line
-from ..media.url import masked
+from ....engines.errors import FacesrError, UnknownNameError, one_line
+from ...media.url import masked
 from .variables import expand
 from .yaml_document import Entries, Items, Mark, Node, Scalar
 

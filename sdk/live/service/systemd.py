@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Mapping
 
-from ...engines.errors import UsageError, first_line, one_line
+from ....engines.errors import UsageError, first_line, one_line
 
 _log = logging.getLogger(__name__)
 

@@ -9,15 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from ...engines.errors import ConfigError, InputError, UsageError
-from ...engines.registry import ENGINES, PRECISIONS
-from ...zoo import catalogue
-from ..media.live.reconnect import Reconnect
-from ..media.reasons import error_reason
-from ..media.url import Transport, masked
-from ..pipeline.redetect import DetectEvery
-from .camera import CameraOptions, Policy
-from .config_reader import (
+from ....engines.errors import ConfigError, InputError, UsageError
+from ....engines.registry import ENGINES, PRECISIONS
+from ....zoo import catalogue
+from ...media.live.reconnect import Reconnect
+from ...media.reasons import error_reason
+from ...media.url import Transport, masked
+from ...pipeline.redetect import DetectEvery
+from ..camera import CameraOptions, Policy
+from ..live import BUDGET_MS, SMALL_MODEL
+from .reader import (
     ConfigReader,
     Field,
     Mistake,
@@ -30,7 +31,6 @@ from .config_reader import (
     text,
     whole,
 )
-from .live import BUDGET_MS, SMALL_MODEL
 from .yaml_document import MAX_CHARACTERS, Entries, Node, Scalar, YamlError, parse_yaml
 
 LOG_LEVELS = ("debug", "info", "warning", "error")

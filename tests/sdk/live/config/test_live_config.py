@@ -8,10 +8,10 @@ import pytest
 import yaml
 from facesr_edge.engines.errors import ConfigError, InputError
 from facesr_edge.sdk.live.camera import CameraOptions
-from facesr_edge.sdk.live.config import CameraConfig, LiveConfig, WebConfig, read_config
-from facesr_edge.sdk.live.yaml_document import MAX_CHARACTERS
+from facesr_edge.sdk.live.config.live_config import CameraConfig, LiveConfig, WebConfig, read_config
+from facesr_edge.sdk.live.config.yaml_document import MAX_CHARACTERS
 
-SAMPLE = Path(__file__).parents[3] / "samples" / "cameras.yaml"
+SAMPLE = Path(__file__).parents[4] / "samples" / "cameras.yaml"
 PASSWORDS = {"GATE_PASSWORD": "g@te", "YARD_PASSWORD": "yard"}
 
 

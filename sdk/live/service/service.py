@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...engines.errors import OutputError, UsageError
-from ..media.reasons import error_reason
-from ..media.url import masked
-from .config import LiveConfig, WebConfig
-from .live import Live, live
-from .monitor import Monitor
-from .observed import ObservedRun
-from .observer import Observer
-from .recorder import Recorder
-from .sinks.queue import SinkQueue
-from .web.access import is_local
-from .web.server import PageServer, serve
+from ....engines.errors import OutputError, UsageError
+from ...media.reasons import error_reason
+from ...media.url import masked
+from ..config.live_config import LiveConfig, WebConfig
+from ..live import Live, live
+from ..monitor import Monitor
+from ..observed import ObservedRun
+from ..observer import Observer
+from ..recorder import Recorder
+from ..sinks.queue import SinkQueue
+from ..web.access import is_local
+from ..web.server import PageServer, serve
 
 if TYPE_CHECKING:
-    from .camera import CameraStatus
+    from ..camera import CameraStatus
 
 
 @dataclass(frozen=True, eq=False)

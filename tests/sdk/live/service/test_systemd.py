@@ -7,7 +7,7 @@ import time
 
 import pytest
 from facesr_edge.engines.errors import UsageError
-from facesr_edge.sdk.live.systemd import ServiceNotifier
+from facesr_edge.sdk.live.service.systemd import ServiceNotifier
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ...engines.errors import MissingDependencyError
+from ....engines.errors import MissingDependencyError
 
 MAX_CHARACTERS = 200_000
 """A file of 1,000 cameras with all options; the parser takes a second or two for it."""
@@ -84,14 +84,11 @@ def parse_yaml(text: str) -> Node:
         YamlError: a syntax error, a duplicate key, an anchor, alias or tag, or a text that is too long or too deep.
         MissingDependencyError: PyYAML is not installed.
     """
-    try:
-        import yaml
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("PyYAML", "cameras", "reading cameras.yaml") from error
+    yaml = _yaml()
     if len(text) > MAX_CHARACTERS:
         raise YamlError(f"expected at most {MAX_CHARACTERS:,} characters, got {len(text):,}", Mark(1, 1))
     try:
-        return _Tree(yaml.parse(text, Loader=yaml.SafeLoader)).document()
+        return _Tree(yaml, yaml.parse(text, Loader=yaml.SafeLoader)).document()
     except yaml.MarkedYAMLError as error:
         problem = " ".join(filter(None, (error.context, error.problem)))
         raise YamlError(f"not valid YAML: {problem}", _mark(error.problem_mark or error.context_mark)) from error
@@ -101,6 +98,14 @@ def parse_yaml(text: str) -> Node:
         raise YamlError(f"expected printable characters, got {chr(error.character)!a}", mark) from error
 
 
+def _yaml() -> Any:
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("PyYAML", "cameras", "reading cameras.yaml") from error
+    return yaml
+
+
 def _mark(mark: Any) -> Mark:
     return Mark(mark.line + 1, mark.column + 1)
 
@@ -108,20 +113,18 @@ def _mark(mark: Any) -> Mark:
 class _Tree:
     """Builds nodes from the events of the parser, which has read no further than the tree: its depth is limited."""
 
-    def __init__(self, events: Iterator[Any]) -> None:
-        self._events = events
+    def __init__(self, yaml: Any, events: Iterator[Any]) -> None:
+        self._yaml, self._events = yaml, events
 
     def document(self) -> Node:
         """The only document."""
-        import yaml
-
         next(self._events)  # start of the stream
-        if isinstance(next(self._events), yaml.StreamEndEvent):
+        if isinstance(next(self._events), self._yaml.StreamEndEvent):
             raise YamlError("expected one document, got none", Mark(1, 1))
         root = self.node(0)
         next(self._events)  # end of the document
         after = next(self._events)
-        if not isinstance(after, yaml.StreamEndEvent):
+        if not isinstance(after, self._yaml.StreamEndEvent):
             raise YamlError("expected one document, got another one", _mark(after.start_mark))
         return root
 
@@ -132,18 +135,18 @@ class _Tree:
         return node
 
     def _node_or_end(self, depth: int) -> Node | None:
-        import yaml
-
         event = next(self._events)
-        if isinstance(event, yaml.CollectionEndEvent):
+        if isinstance(event, self._yaml.CollectionEndEvent):
             return None
         mark = _mark(event.start_mark)
-        _refuse_references(event, mark)
+        self._refuse_references(event, mark)
         if depth > MAX_DEPTH:
             raise YamlError(f"expected at most {MAX_DEPTH} levels", mark)
-        if isinstance(event, yaml.ScalarEvent):
+        if isinstance(event, self._yaml.ScalarEvent):
             return Scalar(event.value, event.style is not None, mark)
-        return self._items(mark, depth) if isinstance(event, yaml.SequenceStartEvent) else self._entries(mark, depth)
+        return (
+            self._items(mark, depth) if isinstance(event, self._yaml.SequenceStartEvent) else self._entries(mark, depth)
+        )
 
     def _items(self, mark: Mark, depth: int) -> Items:
         nodes = []
@@ -162,13 +165,10 @@ class _Tree:
             keys[key.text], nodes[key.text] = key.mark, self.node(depth + 1)
         return Entries(nodes, keys, mark)
 
-
-def _refuse_references(event: Any, mark: Mark) -> None:
-    import yaml
-
-    if isinstance(event, yaml.AliasEvent):
-        raise YamlError(f"aliases such as *{event.anchor} are not supported; write the value out", mark)
-    if event.anchor is not None:
-        raise YamlError(f"anchors such as &{event.anchor} are not supported; remove it", mark)
-    if event.tag is not None:
-        raise YamlError(f"tags such as {event.tag} are not supported; remove it", mark)
+    def _refuse_references(self, event: Any, mark: Mark) -> None:
+        if isinstance(event, self._yaml.AliasEvent):
+            raise YamlError(f"aliases such as *{event.anchor} are not supported; write the value out", mark)
+        if event.anchor is not None:
+            raise YamlError(f"anchors such as &{event.anchor} are not supported; remove it", mark)
+        if event.tag is not None:
+            raise YamlError(f"tags such as {event.tag} are not supported; remove it", mark)

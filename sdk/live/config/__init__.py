@@ -1,0 +1,1 @@
+"""The configuration of a live run, and the file that it is read from."""
