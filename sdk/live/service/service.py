@@ -6,19 +6,20 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....engines.errors import OutputError, UsageError
 from ...media.reasons import error_reason
-from ...media.url import masked
+from ...media.sources import live_input
 from ..config.live_config import LiveConfig, WebConfig
 from ..live import Live, live
 from ..monitor import Monitor
 from ..observed import ObservedRun
 from ..observer import Observer
 from ..recorder import Recorder
+from ..sinks.open import open_live_sinks
 from ..sinks.queue import SinkQueue
 from ..web.access import is_local
 from ..web.server import PageServer, serve
@@ -65,22 +66,17 @@ def open_service(config: LiveConfig, report: Callable[[str], None] = lambda line
     token = _token(config.web) if config.web else None
     with ExitStack() as stack:
         monitor, recorder = Monitor(), Recorder(config.record, _about(config)) if config.record else None
-        sinks = _sinks(config)
-        observers: list[Observer] = [monitor, *sinks, *([recorder] if recorder else [])]
+        names = [camera.name for camera in config.cameras]
+        sinks = open_live_sinks(config.outputs, cameras=names, about=_about(config), wait=_loses_nothing(config))
+        observers: list[Observer] = [monitor, sinks, *([recorder] if recorder else [])]
         for observer in observers:  # closed by the run too, but for a limited time, and not if it does not start
             stack.callback(observer.close)
         run = stack.enter_context(_live(config, observers, report))
-        service = Service(run, monitor, sinks, recorder)
+        service = Service(run, monitor, sinks.queues, recorder)
         if config.web:
-            page = stack.enter_context(_page(config.web, token, ObservedRun(run, monitor, sinks)))
-            service = Service(run, monitor, sinks, recorder, page)
+            page = stack.enter_context(_page(config.web, token, ObservedRun(run, monitor, sinks.queues)))
+            service = replace(service, page=page)
         yield service
-
-
-def _sinks(config: LiveConfig) -> tuple[SinkQueue, ...]:
-    for output in config.outputs:
-        raise UsageError(f"unknown output {masked(output)}; leave it out")
-    return ()
 
 
 def _live(config: LiveConfig, observers: list[Observer], report: Callable[[str], None]) -> Live:
@@ -104,6 +100,12 @@ def _live(config: LiveConfig, observers: list[Observer], report: Callable[[str],
 
 def _page(config: WebConfig, token: str | None, run: ObservedRun) -> PageServer:
     return serve(run, host=config.host, port=config.port, token=token, hosts=config.hosts)
+
+
+def _loses_nothing(config: LiveConfig) -> bool:
+    """Whether all cameras are files that wait for their outputs."""
+    policies = {(camera.options.policy, live_input(camera.source, 1) is None) for camera in config.cameras}
+    return policies <= {("wait", True), ("wait", False), ("auto", True)}
 
 
 def _about(config: LiveConfig) -> dict[str, str | float]:

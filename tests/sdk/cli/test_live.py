@@ -91,6 +91,20 @@ def test_files_are_processed_to_their_end_without_a_loss(facesr, clips, tmp_path
     assert (tmp_path / "run.rec").stat().st_size > 200
 
 
+def test_outputs_of_files_have_every_result(facesr, clips, cameras, tmp_path):
+    path = cameras(f"cameras:\n  gate: {clips(12)}\n  yard: {clips(7)}\noutputs: [{tmp_path}/faces.jsonl]")
+    (tmp_path / "shots").mkdir()
+    result = facesr("live", path, *MODEL, "-o", tmp_path / "a.jsonl", "-o", f"{tmp_path}/{{camera}}.mkv")
+    assert result.code == 0 and "note: " not in result.err and not (tmp_path / "faces.jsonl").exists()
+    records = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    frames = [(record["camera"], record["index"]) for record in records if "index" in record]
+    assert sorted(frames) == [*(("gate", n) for n in range(12)), *(("yard", n) for n in range(7))]
+    for name, count_ in (("gate", 12), ("yard", 7)):
+        with facesr_edge.open_source(tmp_path / f"{name}.mkv") as video:
+            assert video.size_wh == (320, 240) and sum(1 for _ in video) == count_
+    assert facesr("live", path, *MODEL).code == 0 and (tmp_path / "faces.jsonl").exists()
+
+
 def test_a_file_of_cameras_runs_and_options_replace_its_values(facesr, clips, cameras):
     text = f"cameras:\n  gate: {clips(3)}\n  yard: {{url: {clips(2)}}}\nmodel: edge-tiny-x4\nlog_level: warning\n"
     path = cameras(text)
@@ -131,7 +145,8 @@ def test_every_problem_of_a_file_is_listed(facesr, cameras):
         (["a", "--model", "idrn-x5"], "unknown model 'idrn-x5'; did you mean 'idrn-x"),
         (["a", "--port", "0", "--host", "0.0.0.0"], "a web page at 0.0.0.0 needs a token; name a file for it"),
         (["a", "--prot", "0"], "No such option"),
-        (["a", "-o", "nosuch://b"], "nosuch://b"),
+        (["a", "-o", "nosuch://b"], "unknown output nosuch://b; give one like faces.jsonl, "),
+        (["a", "b", "-o", "out.mp4"], "out.mp4 holds one camera, got 2; put {camera} into its name"),
     ],
 )
 def test_usage_errors_exit_with_2(facesr, arguments, message):
