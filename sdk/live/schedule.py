@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from ..media.reasons import plural
 from .results import Treatment
 
 REUSE_LEVELS = 4.0
@@ -99,7 +100,7 @@ def plan(needs: Sequence[Need], left_ms: float, costs: Estimates, small: bool) -
     choices: dict[int, Choice] = {}
     while order and sum(cheap_ms[n] for n in order) > left_ms:
         last = order.pop()
-        choices[last] = Choice("skipped", f"over budget: {_left(left_ms)} for {len(needs)} faces")
+        choices[last] = Choice("skipped", f"over budget: {_left(left_ms)} for {plural(len(needs), 'face')}")
     left_ms -= sum(cheap_ms[n] for n in order)
     networks: tuple[Work, ...] = ("network", "small network") if small else ("network",)
     for n in order:
