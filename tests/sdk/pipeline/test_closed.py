@@ -3,7 +3,7 @@
 import facesr_edge
 import numpy as np
 import pytest
-from facesr_edge.engines.errors import EngineError, InputError, OutputError
+from facesr_edge.engines.errors import EngineError, OutputError, SourceClosedError
 from facesr_edge.engines.openvino.session import installed
 from facesr_edge.engines.yunet import YuNetSession
 from facesr_edge.sdk.pipeline.frame import Frame
@@ -71,7 +71,7 @@ def test_a_closed_source_raises(name, tmp_path):
     source = facesr_edge.open_source(tmp_path / name)
     assert len(list(source)) == (1 if name == "in/00.png" else 2)
     source.close()
-    check_raises({name: lambda: list(source)}, InputError)
+    check_raises({name: lambda: list(source)}, SourceClosedError)
 
 
 @pytest.mark.parametrize("output", ["o.mp4", "o.gif", "numbered/%02d.png", "o.png", "folder"])
