@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from .sdk.live.live import Live, live
     from .sdk.live.observer import Cycle, Observer
     from .sdk.live.results import LiveFace, LiveResult, SkippedFace
+    from .sdk.live.sinks.open import open_live_sink
+    from .sdk.live.sinks.queue import SinkGroup, SinkQueue, SinkStatistics
+    from .sdk.live.sinks.sink import LiveSink
     from .sdk.load import load, load_detector
     from .sdk.media.encode_options import EncodeOptions
     from .sdk.media.live.reconnect import Reconnect
@@ -92,6 +95,7 @@ _MODULES = {
     "Live": "sdk.live.live",
     "LiveFace": "sdk.live.results",
     "LiveResult": "sdk.live.results",
+    "LiveSink": "sdk.live.sinks.sink",
     "MissingDependencyError": "engines.errors",
     "Observer": "sdk.live.observer",
     "OutputError": "engines.errors",
@@ -102,6 +106,9 @@ _MODULES = {
     "RunSummary": "sdk.pipeline.summary",
     "Session": "engines.session",
     "Sink": "sdk.media.source_sink",
+    "SinkGroup": "sdk.live.sinks.queue",
+    "SinkQueue": "sdk.live.sinks.queue",
+    "SinkStatistics": "sdk.live.sinks.queue",
     "SkippedFace": "sdk.live.results",
     "Source": "sdk.media.source_sink",
     "SourceAuthenticationError": "engines.errors",
@@ -118,6 +125,7 @@ _MODULES = {
     "load": "sdk.load",
     "load_detector": "sdk.load",
     "open_bundle": "engines.bundle.bundle",
+    "open_live_sink": "sdk.live.sinks.open",
     "open_sink": "sdk.media.sinks",
     "open_source": "sdk.media.sources",
     "run": "sdk.pipeline.run",
@@ -153,6 +161,7 @@ __all__ = [
     "Live",
     "LiveFace",
     "LiveResult",
+    "LiveSink",
     "MissingDependencyError",
     "Observer",
     "OutputError",
@@ -163,6 +172,9 @@ __all__ = [
     "RunSummary",
     "Session",
     "Sink",
+    "SinkGroup",
+    "SinkQueue",
+    "SinkStatistics",
     "SkippedFace",
     "Source",
     "SourceAuthenticationError",
@@ -180,6 +192,7 @@ __all__ = [
     "load",
     "load_detector",
     "open_bundle",
+    "open_live_sink",
     "open_sink",
     "open_source",
     "run",

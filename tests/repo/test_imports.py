@@ -12,7 +12,6 @@ import numpy
 import pytest
 
 PUBLIC = [
-    "DEFAULT_MODEL",
     "Bundle",
     "BundleError",
     "Camera",
@@ -21,6 +20,7 @@ PUBLIC = [
     "Card",
     "Color",
     "Cycle",
+    "DEFAULT_MODEL",
     "DetectEvery",
     "Detection",
     "Detections",
@@ -41,6 +41,7 @@ PUBLIC = [
     "Live",
     "LiveFace",
     "LiveResult",
+    "LiveSink",
     "MissingDependencyError",
     "Observer",
     "OutputError",
@@ -51,6 +52,9 @@ PUBLIC = [
     "RunSummary",
     "Session",
     "Sink",
+    "SinkGroup",
+    "SinkQueue",
+    "SinkStatistics",
     "SkippedFace",
     "Source",
     "SourceAuthenticationError",
@@ -68,6 +72,7 @@ PUBLIC = [
     "load",
     "load_detector",
     "open_bundle",
+    "open_live_sink",
     "open_sink",
     "open_source",
     "run",

@@ -71,7 +71,7 @@ class SinkQueue(Observer):
         self._changed = threading.Condition(threading.RLock())
         self._written = self._dropped = self._failed = self._in_flight = 0
         self._error = ""
-        self._closing, self._told = False, False
+        self._closing = self._is_reported = False
         self._end_s = self._retry_end_s = float("inf")
         # A daemon thread: a server that does not answer must not delay process exit.
         self._thread = threading.Thread(target=self._run, name=f"sink {sink.name}", daemon=True)
@@ -129,8 +129,8 @@ class SinkQueue(Observer):
         self.stop()
         self._thread.join(max(0.0, self._end_s - time.monotonic()) + self.sink.close_s)
         with self._changed:
-            told, self._told = self._told, True
-        if told:
+            known, self._is_reported = self._is_reported, True
+        if known:
             return
         if left := self.statistics().queued:
             _logger.warning("%s: closed with %d items not written", self.sink.name, left)
