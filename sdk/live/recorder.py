@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 import weakref
@@ -123,7 +124,7 @@ class Recorder(Observer):
                 "cycle": [self._index(name) for name in cycle.cameras],
                 "start_us": self._us(cycle.start_s),
                 "end_us": self._us(cycle.end_s),
-                "budget_ms": cycle.budget_ms,
+                "budget_ms": cycle.budget_ms if math.isfinite(cycle.budget_ms) else None,  # files have no deadline
                 "stages_us": {name: round(1e3 * ms) for name, ms in cycle.stages_ms.items()},
             }
         )
@@ -178,16 +179,16 @@ class Recorder(Observer):
             self._costs_due_s = 0.0
             self._flush()
             self._end_part()
-        except (OSError, OutputError) as error:
+        except Exception as error:  # must not end the run
             self._fail(error)
 
     def _flush(self) -> None:
         """Write the events that wait, so that a reader can use them at once."""
         records = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        live = self._live()
-        if live is not None and time.monotonic() >= self._costs_due_s:
+        live = self._live() if time.monotonic() >= self._costs_due_s else None
+        if live is not None and (costs_ms := live.costs_ms):  # empty before the engines are measured
             self._costs_due_s = time.monotonic() + COSTS_S
-            records.append({"costs_ms": live.costs_ms, "at_us": self._us(time.monotonic())})
+            records.append({"costs_ms": costs_ms, "at_us": self._us(time.monotonic())})
         if self.lost > self._lost_written:
             self._lost_written = self.lost
             records.append({"lost": self.lost})
@@ -202,7 +203,7 @@ class Recorder(Observer):
             if "status" in record:
                 self._states[record["status"]] = record
             self._head["about"].update(record.get("about", {}))
-        lines = "".join(f"{json.dumps(record, separators=(',', ':'))}\n" for record in records)
+        lines = "".join(f"{json.dumps(record, separators=(',', ':'), allow_nan=False)}\n" for record in records)
         self._write(self._gzip.compress(lines.encode()) + self._gzip.flush(zlib.Z_SYNC_FLUSH))
 
     def _begin_part(self) -> None:

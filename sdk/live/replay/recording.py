@@ -103,12 +103,12 @@ class RecordedStatus:
 
 @dataclass(frozen=True)
 class RecordedCycle:
-    """A turn of the scheduler, see `Cycle`."""
+    """A turn of the scheduler, see `Cycle`; `budget_ms` is None if all its frames were from files, which wait."""
 
     cameras: tuple[int, ...]
     start_s: float
     end_s: float
-    budget_ms: float
+    budget_ms: float | None
     stages_ms: dict[str, float]
 
 
@@ -304,7 +304,8 @@ def _result(record: dict[str, Any]) -> RecordedResult:
 def _cycle(record: dict[str, Any]) -> RecordedCycle:
     cameras = tuple(int(camera) for camera in record["cycle"])
     start_s, end_s = _seconds(record["start_us"]), _seconds(record["end_us"])
-    return RecordedCycle(cameras, start_s, end_s, _number(record["budget_ms"]), _stages_ms(record))
+    budget_ms = None if record["budget_ms"] is None else _number(record["budget_ms"])
+    return RecordedCycle(cameras, start_s, end_s, budget_ms, _stages_ms(record))
 
 
 def _status(record: dict[str, Any]) -> RecordedStatus:

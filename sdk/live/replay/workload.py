@@ -130,8 +130,10 @@ def workload_of(recording: Recording) -> Workload:
     """Take the workload from a recording.
 
     Raises:
-        InputError: the recording is too short.
+        InputError: the recording is too short, or one of files.
     """
+    if recording.cycles and all(cycle.budget_ms is None for cycle in recording.cycles):
+        raise InputError("the recording is one of files, which wait; expected one of live cameras")
     start_s, end_s = recording.span_s
     start_s = min((result.arrival_s for result in recording.results), default=start_s)  # before, engines are measured
     if end_s - start_s > 3 * WARM_UP_S:

@@ -72,6 +72,8 @@ def open_service(config: LiveConfig, report: Callable[[str], None] = lambda line
         for observer in observers:  # closed by the run too, but for a limited time, and not if it does not start
             stack.callback(observer.close)
         run = stack.enter_context(_live(config, observers, report))
+        if recorder:
+            recorder.follow(run)
         service = Service(run, monitor, sinks.queues, recorder)
         if config.web:
             page = stack.enter_context(_page(config.web, token, ObservedRun(run, monitor, sinks.queues)))

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from facesr_edge.sdk.live.recorder import Recorder
+from facesr_edge.sdk.live.replay.recording import read_recording
 from support.timed_results import live_face, live_result
 
 
@@ -61,6 +62,20 @@ def test_a_recording_without_a_budget_needs_one(facesr, recording):
     result = facesr("replay", path)
     assert result.code == 2 and "give --budget-ms" in result.error
     assert facesr("replay", path, "--budget-ms", 100).code == 0
+
+
+def test_the_recording_of_the_live_command_is_replayed(facesr, clips, tmp_path):
+    path = tmp_path / "live.rec"
+    quick = ["--engine", "onnxruntime", "--precision", "int8", "--threads", 1]
+    result = facesr("live", clips(30), "--record", path, "--budget-ms", 250, *quick)
+    assert result.code == 0, result.err
+    replayed = facesr("replay", path, "--json")
+    summary = json.loads(replayed.out)["summary"]
+    about = summary["about"]
+    assert (about["budget_ms"], about["model"], about["engine"]) == (250, "edge-tiny-x4-camera", "onnxruntime")
+    assert summary["total"]["results"] == 30 and summary["notes"] == []
+    assert any("network" in name for name in read_recording(path).costs[-1].costs_ms)
+    assert "not simulated: the recording is one of files" in replayed.err
 
 
 def test_a_short_recording_is_summarized_and_not_simulated(facesr, tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import signal
 import subprocess
@@ -55,6 +56,22 @@ def test_a_recording_holds_times_faces_states_and_cycles(tmp_path):
     assert (state.state, state.received, state.dropped, state.reconnects) == ("live", 7, {"consumer": 2}, 1)
     (cycle,) = recording.cycles
     assert (cycle.cameras, cycle.budget_ms, cycle.stages_ms) == ((0,), 80.0, {"upscale": 11.0})
+
+
+def test_turns_of_files_have_no_budget(tmp_path):
+    recorder, start_s = Recorder(tmp_path / "live.rec"), time.monotonic()
+    recorder.cycled(Cycle(start_s, start_s, ("clip.mp4",), {}, {}, math.inf))
+    recorder.done(live_result("clip.mp4", start_s))
+    recorder.close()
+    recording = read_recording(tmp_path / "live.rec")
+    assert recording.cycles[0].budget_ms is None and len(recording.results) == 1 and recording.notes == ()
+
+
+def test_what_cannot_be_written_ends_the_recording_with_a_word(tmp_path, caplog):
+    recorder = Recorder(tmp_path / "live.rec")
+    recorder.describe(score=math.nan)
+    recorder.close()
+    assert "the recording ends" in caplog.text
 
 
 def test_a_recording_has_no_positions_and_no_credentials(tmp_path):
