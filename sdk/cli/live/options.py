@@ -10,6 +10,7 @@ from typing import Any
 from ....engines.errors import UsageError
 from ....zoo import catalogue
 from ...live.config.live_config import SUFFIXES, CameraConfig, LiveConfig, WebConfig, read_config
+from ...live.sinks.open import check_live_sink
 from ...media.url import masked
 
 WEB = ("host", "port", "token_file")
@@ -33,6 +34,8 @@ def live_config(sources: Sequence[str], given: Mapping[str, Any]) -> LiveConfig:
     for name in {"model", "small_model"} & given.keys():
         if given[name] is not None:
             catalogue.locate(given[name])
+    for output in given.get("outputs", ()):
+        check_live_sink(output, [camera.name for camera in config.cameras])
     return replace(config, **{name: value for name, value in given.items() if name not in (*WEB, *CAMERA)})
 
 

@@ -18,6 +18,7 @@ from ...media.url import Transport, masked
 from ...pipeline.redetect import DetectEvery
 from ..camera import CameraOptions, Policy
 from ..live import BUDGET_MS, SMALL_MODEL
+from ..sinks.open import check_live_sink
 from .reader import (
     ConfigReader,
     Field,
@@ -31,7 +32,7 @@ from .reader import (
     text,
     whole,
 )
-from .yaml_document import MAX_CHARACTERS, Entries, Node, Scalar, YamlError, parse_yaml
+from .yaml_document import MAX_CHARACTERS, Entries, Mark, Node, Scalar, YamlError, parse_yaml
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SUFFIXES = (".yaml", ".yml")
@@ -158,7 +159,13 @@ def _config(reader: ConfigReader, root: Node) -> LiveConfig:
         values["cameras"] = _cameras(reader, cameras, defaults)
     elif isinstance(root, Entries):
         reader.add(root.mark, "cameras: expected at least one camera, got none")
-    return LiveConfig(**{"cameras": (), **values})
+    names = list(cameras.nodes) if isinstance(cameras, Entries) else []
+    for mark, output in (outputs := values.pop("outputs", ())):
+        try:
+            check_live_sink(output, names)
+        except UsageError as error:
+            reader.add(mark, f"outputs: {error}")
+    return LiveConfig(**{"cameras": (), **values}, outputs=tuple(output for _, output in outputs))
 
 
 def _cameras(reader: ConfigReader, node: Node, defaults: dict[str, Any]) -> tuple[CameraConfig, ...]:
@@ -185,6 +192,10 @@ def _reconnect(reader: ConfigReader, node: Node, path: str) -> Reconnect | None:
             return Reconnect()
         return None
     return _built(Reconnect, node, reader.section(node, path, _DELAYS))
+
+
+def _output(reader: ConfigReader, node: Node, path: str) -> tuple[Mark, str]:
+    return node.mark, text("an output")(reader, node, path)
 
 
 def _web(reader: ConfigReader, node: Node, path: str) -> WebConfig:
@@ -254,7 +265,7 @@ _KEYS: dict[str, Field] = {
     "threads": whole("a number of threads, 0 for one per core", 0, 1024),
     "outscale": whole("a whole number from 1 to 4", 1, 4),
     "detect_every": _detect_every,
-    "outputs": items(text("an output"), "a list of outputs"),
+    "outputs": items(_output, "a list of outputs"),
     "web": optional(_web),
     "record": optional(_path),
     "log_level": choice(LOG_LEVELS),

@@ -175,6 +175,15 @@ def open_live_sinks(
     return SinkGroup(queues)
 
 
+def check_live_sink(output: str, cameras: Sequence[str]) -> None:
+    """Check an output without opening it, see `open_live_sink`.
+
+    Raises:
+        UsageError: an unknown kind or option, or a video of several cameras without "{camera}".
+    """
+    _requests(output, cameras, {}, wait=False)
+
+
 def _requests(
     text: str, cameras: Sequence[str], about: Mapping[str, Any], wait: bool
 ) -> list[tuple[SinkKind, SinkRequest]]:
