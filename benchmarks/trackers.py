@@ -3,8 +3,8 @@
     pip install trackers                                  # optional, roboflow's
     python -m facesr_edge.benchmarks.trackers --faces FACES --scenes SCENES
 
-Portraits move over scenes without faces, at up to 8 of their sides per second, turn back near the edges and hide
-each other; the shipped detector finds them. Frames come at 25 or 10 per second, all of them, or with every fifth and bursts
+Portraits move over scenes without faces, at up to 8 of their sides per second, turn back near the edges and hide each
+other; the shipped detector finds them. Frames come at 25 or 10 per second, all of them, or with every fifth and bursts
 of 0.3 s dropped. All trackers get the same detections and, if they take them, the same times.
 """
 

@@ -70,6 +70,7 @@ def match(
     expected: NDArray[np.float32],
     detected: NDArray[np.float32],
     max_distance: float | NDArray[np.float32] = MATCH_DISTANCE,
+    max_ratio: float = MATCH_SIZE,
 ) -> list[tuple[int, int]]:
     """Pair expected and detected boxes, nearest first; each box is in one pair at most.
 
@@ -77,6 +78,7 @@ def match(
         expected: (N, 4) frame pixels.
         detected: (M, 4) frame pixels.
         max_distance: between the centers of a pair, in sides of the expected box; one for all, or (N,).
+        max_ratio: of their sides.
 
     Returns:
         Index of the expected and of the detected box.
@@ -86,7 +88,7 @@ def match(
     distances = np.linalg.norm(centers[0][:, None] - centers[1][None], axis=2) / sides[0][:, None]  # (N, M)
     ratios = sides[1][None] / sides[0][:, None]
     far = distances > np.reshape(np.asarray(max_distance, np.float32), (-1, 1))
-    distances[far | (ratios > MATCH_SIZE) | (ratios < 1 / MATCH_SIZE)] = np.inf
+    distances[far | (ratios > max_ratio) | (ratios < 1 / max_ratio)] = np.inf
     pairs: dict[int, int] = {}
     taken: set[int] = set()
     for index in np.argsort(distances, axis=None, kind="stable"):

@@ -55,16 +55,30 @@ def test_detections_below_the_score_continue_tracks_but_start_none():
     assert ids(follow([faint] * 5)) == [()] * 5
 
 
-def test_a_face_that_is_not_found_keeps_its_track_for_five_frames_and_ends_once():
+def test_a_face_that_is_not_found_is_shown_for_five_frames_where_it_is_expected():
     walk = [faces((100 + 4 * n, 100, 30, 0.9)) for n in range(10)]
     found = follow([*walk, *[faces()] * 5, faces((100 + 4 * 15, 100, 30, 0.9))])
     assert ids(found) == [(1,)] * 16 and not any(state.ended for state in found)
-    hidden = found[12].tracks[0]
-    assert not hidden.detected and hidden.frames_missed == 3
-    assert hidden.box_xyxy[0] == pytest.approx(85 + 4 * 12, abs=0.5)
-    assert hidden.landmarks[0, 0] == pytest.approx(100 + 4 * 12, abs=0.5)
-    lost = follow([*walk, *[faces()] * 8])
-    assert [state.ended for state in lost] == [()] * 15 + [(1,), (), ()]
+    lost = found[12].tracks[0]
+    assert not lost.detected and lost.frames_missed == 3
+    assert lost.box_xyxy[0] == pytest.approx(85 + 4 * 12, abs=0.5)
+    assert lost.landmarks[0, 0] == pytest.approx(100 + 4 * 12, abs=0.5)
+
+
+def test_a_face_hidden_for_less_than_a_second_comes_back_with_its_id():
+    walk = [faces((100 + 2 * n, 100, 30, 0.9)) for n in range(10)]
+    states = follow([*walk, *[faces()] * 20, faces((100 + 2 * 30, 100, 30, 0.9))])
+    assert ids(states) == [(1,)] * 15 + [()] * 15 + [(1,)]
+    assert [len(state.hidden) for state in states[14:17]] == [0, 1, 1]
+    assert not any(state.ended for state in states) and states[-1].tracks[0].frames == 11
+
+
+@pytest.mark.parametrize(("none", "last"), [(faces(), 35), (None, 40)], ids=["searched", "predicted"])
+def test_a_lost_track_ends_once_in_the_first_search_after_a_second(none, last):
+    still = [faces((100, 100, 30, 0.9))] * 10
+    ended = [state.ended for state in follow([*still, *[faces()] * 10, *[none] * 20, *[faces()] * 20])]
+    assert ended.count((1,)) == 1 and set(ended) == {(), (1,)}
+    assert ended.index((1,)) == last
 
 
 @pytest.mark.parametrize(("speed", "fps"), [(0, 2), (0, 25), (4, 5), (4, 10), (9, 10), (9, 25), (20, 25), (20, 50)])
