@@ -27,11 +27,10 @@ class Pictures:
         self.push_to = None
 
     def connect(self, appsrc):
-        self.push_to = appsrc
         appsrc.set_property("format", Gst.Format.TIME)
         appsrc.set_property("is-live", True)
         appsrc.set_property("do-timestamp", True)
-        self.caps = None
+        self.caps, self.push_to = None, appsrc  # at last: another thread pushes
 
     def picture(self):
         width, height = self.size

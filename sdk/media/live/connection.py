@@ -64,7 +64,7 @@ class LiveConnection:
         source: to connect to.
 
     Attributes:
-        size_wh, rate: as announced; see `Source`.
+        size_wh, rate: as announced, None if they are not; see `Source`.
         damage: of packets and frames.
 
     Raises:
@@ -86,7 +86,8 @@ class LiveConnection:
         # With several threads FFmpeg's H.264 decoder does not conceal damage, nor tell which frames have it.
         context.thread_count = source.decoding.threads or (1 if context.name == "h264" else 0)
         context.copy_opaque = True  # frames tell from which packet they were decoded
-        self.size_wh, self.rate = (self._stream.width, self._stream.height), self._stream.average_rate
+        size_wh = self._stream.width, self._stream.height
+        self.size_wh, self.rate = size_wh if all(size_wh) else None, self._stream.average_rate
         self.damage, self._clock = DamageTracker(), CameraClock()
         self._numbers = H264FrameNumbers(context.extradata or b"") if context.name == "h264" else None
         self._read_s: tuple[float, float] | None = None  # time of the first and of the last frame

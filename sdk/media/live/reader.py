@@ -149,7 +149,8 @@ class LiveReader:
             self._connection = None
 
     def _read(self, connection: LiveConnection) -> InputError | None:
-        self.mailbox.note(opened=True, opened_s=time.monotonic(), size_wh=connection.size_wh, rate=connection.rate)
+        size_wh = connection.size_wh or self.mailbox.facts.size_wh
+        self.mailbox.note(opened=True, opened_s=time.monotonic(), size_wh=size_wh, rate=connection.rate)
         self._clock.restart()
         before = self.mailbox.facts.damaged_packets
         try:
