@@ -70,7 +70,7 @@ class Consumer:
         return self.wait(lambda: self.camera.status().state == state)
 
     def __enter__(self) -> Consumer:
-        self.wait_for("live")
+        self.wait(lambda: self.frames)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -180,12 +180,8 @@ def reconnections(count: int) -> Iterator[Row]:
             server.drop_clients()
     server.stop()
     (threads, files, memory), (threads_end, files_end, memory_end) = usage
-    yield (
-        f"{count} reconnections, after the first 20",
-        (
-            f"threads {threads} → {threads_end}, descriptors {files} → {files_end}, RSS {memory:.0f} → {memory_end:.0f} MB"
-        ),
-    )
+    used = f"threads {threads} → {threads_end}, descriptors {files} → {files_end}"
+    yield f"{count} reconnections, after the first 20", f"{used}, RSS {memory:.0f} → {memory_end:.0f} MB"
 
 
 def exits(count: int) -> Iterator[Row]:

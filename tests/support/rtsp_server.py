@@ -27,10 +27,14 @@ class Pictures:
         self.push_to = None
 
     def connect(self, appsrc):
+        self.push_to = None
         appsrc.set_property("format", Gst.Format.TIME)
         appsrc.set_property("is-live", True)
         appsrc.set_property("do-timestamp", True)
-        self.caps, self.push_to = None, appsrc  # at last: another thread pushes
+        appsrc.connect("need-data", self.begin)  # what is pushed before the pipeline runs may be lost, with its caps
+
+    def begin(self, appsrc, _):
+        self.push_to = appsrc
 
     def picture(self):
         width, height = self.size
@@ -41,11 +45,9 @@ class Pictures:
 
     def push(self):
         if self.push_to is not None:
-            if self.caps != self.size:
-                self.caps = self.size
-                text = "video/x-raw,format=I420,width={},height={},framerate={}/1"
-                self.push_to.set_property("caps", Gst.Caps.from_string(text.format(*self.size, self.fps)))
-            self.push_to.emit("push-buffer", Gst.Buffer.new_wrapped(self.picture()))
+            text = "video/x-raw,format=I420,width={},height={},framerate={}/1"
+            caps = Gst.Caps.from_string(text.format(*self.size, self.fps))
+            self.push_to.emit("push-sample", Gst.Sample.new(Gst.Buffer.new_wrapped(self.picture()), caps, None, None))
             self.counter += 1
         return True
 
