@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ....engines.errors import printable
 from ...live.camera import CameraStatus
-from ...live.monitor import Figures
+from ...live.monitoring.monitor import Figures
 from ...live.results import Treatment
 from ...live.service.service import Service
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ...live.camera import CameraStatus
-from ...live.monitor import CameraFigures
+from ...live.monitoring.monitor import CameraFigures
 from ...live.service.service import Service
 from ...media.reasons import plural
 from .status import TREATMENTS

@@ -15,8 +15,8 @@ from ...media.reasons import error_reason
 from ...media.sources import live_input
 from ..config.live_config import LiveConfig, WebConfig
 from ..live import Live, live
-from ..monitor import Monitor
-from ..observed import ObservedRun
+from ..monitoring.monitor import Monitor
+from ..monitoring.observed import ObservedRun
 from ..observer import Observer
 from ..recorder import Recorder
 from ..sinks.open import open_live_sinks

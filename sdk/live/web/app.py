@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ..health import health
-from ..metrics import registry
+from ..monitoring.health import health
+from ..monitoring.metrics import registry
 from .guard import Guard
 from .pictures import WIDTHS, Pictures
 from .state import State, frame
@@ -25,7 +25,7 @@ from .state import State, frame
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from ..observed import ObservedRun
+    from ..monitoring.observed import ObservedRun
     from .access import Access
     from .pictures import Shown
 

@@ -16,7 +16,7 @@ from ...pipeline.paste import enlarge, paste
 
 if TYPE_CHECKING:
     from ...pipeline.results import Face
-    from ..monitor import Monitor
+    from ..monitoring.monitor import Monitor
     from ..results import LiveResult
 
 WIDTHS = (320, 480, 640, 960)

@@ -12,7 +12,7 @@ from ....engines.errors import MissingDependencyError, OutputError, UsageError, 
 from .access import Access, access_for, is_local
 
 if TYPE_CHECKING:
-    from ..observed import ObservedRun
+    from ..monitoring.observed import ObservedRun
 
 START_S = 10.0
 """Maximum time until the server answers."""

@@ -9,14 +9,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...pipeline.results import number
-from ..health import health
-from ..latency import Latency
+from ..monitoring.health import health
+from ..monitoring.latency import Latency
 
 if TYPE_CHECKING:
     from ..camera import CameraStatus
-    from ..health import CameraHealth
-    from ..monitor import CameraFigures
-    from ..observed import ObservedRun
+    from ..monitoring.health import CameraHealth
+    from ..monitoring.monitor import CameraFigures
+    from ..monitoring.observed import ObservedRun
     from .pictures import Shown
 
 REFRESH_S = 0.5

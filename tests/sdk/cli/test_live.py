@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from facesr_edge.sdk.cli.console import Stop
 from facesr_edge.sdk.cli.live.run import LogDisplay, run_until_stopped
-from facesr_edge.sdk.live.monitor import Monitor
+from facesr_edge.sdk.live.monitoring.monitor import Monitor
 from facesr_edge.sdk.live.service.service import Service
 from facesr_edge.sdk.live.service.systemd import ServiceNotifier
 from support.servers import rtsp_server

@@ -11,8 +11,8 @@ from facesr_edge.sdk.bench.scenes import portraits_of
 from facesr_edge.sdk.bench.walkers import make_view
 from facesr_edge.sdk.live.camera import Camera, CameraOptions
 from facesr_edge.sdk.live.live import live
-from facesr_edge.sdk.live.monitor import Monitor
-from facesr_edge.sdk.live.observed import ObservedRun
+from facesr_edge.sdk.live.monitoring.monitor import Monitor
+from facesr_edge.sdk.live.monitoring.observed import ObservedRun
 from support.live_runs import SinkFigures
 
 RATE = 6.0

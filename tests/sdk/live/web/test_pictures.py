@@ -3,7 +3,7 @@ from threading import Barrier, Thread
 
 import numpy as np
 import pytest
-from facesr_edge.sdk.live.monitor import Monitor
+from facesr_edge.sdk.live.monitoring.monitor import Monitor
 from facesr_edge.sdk.live.web import pictures
 from facesr_edge.sdk.live.web.pictures import INTERVAL_S, MAX_FACES, Pictures, Shown, close_up, composite
 from support.live_runs import decode, make_face, make_result

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import OutputError, UsageError
-from facesr_edge.sdk.live.monitor import Monitor
-from facesr_edge.sdk.live.observed import ObservedRun
+from facesr_edge.sdk.live.monitoring.monitor import Monitor
+from facesr_edge.sdk.live.monitoring.observed import ObservedRun
 from facesr_edge.sdk.live.web.server import serve
 from prometheus_client.parser import text_string_to_metric_families
 from support.live_runs import StatusOnly, decode, make_face, make_result, make_run

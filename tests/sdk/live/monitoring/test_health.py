@@ -3,12 +3,12 @@ import time
 
 import numpy as np
 import pytest
-from facesr_edge.sdk.live import health as health_file
 from facesr_edge.sdk.live.camera import Camera, CameraOptions
-from facesr_edge.sdk.live.health import HANG_S, health
 from facesr_edge.sdk.live.live import live
-from facesr_edge.sdk.live.monitor import Monitor
-from facesr_edge.sdk.live.observed import ObservedRun
+from facesr_edge.sdk.live.monitoring import health as health_file
+from facesr_edge.sdk.live.monitoring.health import HANG_S, health
+from facesr_edge.sdk.live.monitoring.monitor import Monitor
+from facesr_edge.sdk.live.monitoring.observed import ObservedRun
 from facesr_edge.sdk.live.observer import Observer
 from support.live_runs import StatusOnly, make_run
 

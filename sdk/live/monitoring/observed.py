@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from .monitor import Monitor
 
 if TYPE_CHECKING:
-    from .camera import CameraStatus
-    from .live import Live
-    from .sinks.queue import SinkStatistics
+    from ..camera import CameraStatus
+    from ..live import Live
+    from ..sinks.queue import SinkStatistics
 
 
 class HasStatistics(Protocol):

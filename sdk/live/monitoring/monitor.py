@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..observer import Cycle, Observer
 from .latency import Latency, LatencyRecord
-from .observer import Cycle, Observer
 
 if TYPE_CHECKING:
-    from .camera import CameraStatus
-    from .results import LiveResult
+    from ..camera import CameraStatus
+    from ..results import LiveResult
 
 MAX_REASONS = 32
 """Kinds of reasons that are counted apart for each camera; others count as "other"."""

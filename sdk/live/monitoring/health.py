@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .camera import CameraStatus
+    from ..camera import CameraStatus
     from .observed import ObservedRun
 
 HANG_S = 5.0

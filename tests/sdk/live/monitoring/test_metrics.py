@@ -9,11 +9,11 @@ import pytest
 from facesr_edge.calibration.data.faces import sample_faces
 from facesr_edge.sdk.bench.scenes import portraits_of
 from facesr_edge.sdk.bench.walkers import make_view
-from facesr_edge.sdk.live.latency import BOUNDS_S
 from facesr_edge.sdk.live.live import live
-from facesr_edge.sdk.live.metrics import registry
-from facesr_edge.sdk.live.monitor import Monitor, reason_kind
-from facesr_edge.sdk.live.observed import ObservedRun
+from facesr_edge.sdk.live.monitoring.latency import BOUNDS_S
+from facesr_edge.sdk.live.monitoring.metrics import registry
+from facesr_edge.sdk.live.monitoring.monitor import Monitor, reason_kind
+from facesr_edge.sdk.live.monitoring.observed import ObservedRun
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics

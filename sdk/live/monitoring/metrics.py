@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from ..media.live.state import LiveState
+from ...media.live.state import LiveState
 from .latency import BOUNDS_S, Latency
 
 if TYPE_CHECKING:

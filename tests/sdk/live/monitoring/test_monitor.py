@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from facesr_edge.sdk.live.latency import BOUNDS_S, MAX_RECENT, LatencyRecord
-from facesr_edge.sdk.live.monitor import MAX_REASONS, Monitor, reason_kind
+from facesr_edge.sdk.live.monitoring.latency import BOUNDS_S, MAX_RECENT, LatencyRecord
+from facesr_edge.sdk.live.monitoring.monitor import MAX_REASONS, Monitor, reason_kind
 from facesr_edge.sdk.live.observer import Cycle
 from support.live_runs import make_face, make_result
 

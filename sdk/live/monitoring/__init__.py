@@ -1,0 +1,1 @@
+"""What a live run tells about itself: accounts, metrics, health."""
