@@ -1,3 +1,5 @@
+"""Health: by states, and of a real run whose scheduler is blocked or whose camera freezes."""
+
 import threading
 import time
 

@@ -1,3 +1,5 @@
+"""Metrics, read by Prometheus' own parser, agree with the results of a run."""
+
 import re
 from collections import Counter
 from itertools import pairwise

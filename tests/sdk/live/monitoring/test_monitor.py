@@ -1,3 +1,5 @@
+"""Accounts of a run: latencies, faces by treatment and reason, turns."""
+
 import numpy as np
 import pytest
 from facesr_edge.sdk.live.monitoring.latency import BOUNDS_S, MAX_RECENT, LatencyRecord

@@ -1,3 +1,5 @@
+"""Who may see the page: tokens, host names, pages of other sites."""
+
 import pytest
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.live.web.access import access_for, is_local

@@ -1,3 +1,5 @@
+"""Pictures for the page: sizes, close-ups, encoded once, limited in rate and share of time."""
+
 import time
 from threading import Barrier, Thread
 

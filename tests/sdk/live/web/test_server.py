@@ -1,3 +1,5 @@
+"""The server of the page over real sockets: updates, token, health, metrics, viewers that hang."""
+
 import json
 import socket
 import threading
