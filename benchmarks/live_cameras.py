@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,8 +29,8 @@ from facesr_edge.sdk.media.sources import open_source
 from facesr_edge.sdk.pipeline.frame import Frame
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support import servers
-from support.media import encoded
+from support import servers  # type: ignore[import-not-found]
+from support.media import encoded  # type: ignore[import-not-found]
 
 Row = tuple[str, str]
 LIMIT_S = 30.0
@@ -152,17 +153,22 @@ def resolution() -> Iterator[Row]:
 
 def losses() -> Iterator[Row]:
     """Frames that never arrive, and parts of frames."""
-    partial = servers.numbered(pay="rtph264pay mtu=300 config-interval=1 ! identity drop-probability=0.005")
-    for name, pipeline in (("whole frames lost", servers.numbered()), ("0.5 % of packets lost", partial)):
+    lossy = servers.numbered(pay="rtph264pay mtu=300 config-interval=1 ! identity drop-probability=0.005")
+    for name, pipeline in (("whole frames lost", servers.numbered()), ("0.5 % of packets lost", lossy)):
         server = servers.RtspServer(pipeline)
         with Consumer(server.url, CameraOptions(deliver_damaged=True)) as consumer:
             for _ in range(5):
-                if pipeline is not partial:
+                if pipeline is not lossy:
                     server.command("lose 2")
                 time.sleep(2)
         server.kill()
         wrong = [frame.damaged for frame in consumer.frames if servers.picture_error(frame.pixels) > 4]
         yield name, f"{len(consumer.frames)} frames, {len(wrong)} wrong, {wrong.count(False)} of them unflagged"
+
+
+def _has_reconnected(consumer: Consumer, times: int) -> bool:
+    consumer.frames.clear()
+    return consumer.camera.status().reconnects >= times
 
 
 def reconnections(count: int) -> Iterator[Row]:
@@ -173,7 +179,7 @@ def reconnections(count: int) -> Iterator[Row]:
     usage = []
     with Consumer(f"http://127.0.0.1:{server.port}/", options) as consumer:
         for index in range(count + 20):
-            consumer.wait(lambda index=index: consumer.camera.status().reconnects >= index)
+            consumer.wait(partial(_has_reconnected, consumer, index))
             if index in (20, count + 19):
                 time.sleep(0.3)
                 usage.append((process.num_threads(), process.num_fds(), process.memory_info().rss / 2**20))

@@ -99,6 +99,6 @@ class SourceReader:
         if self._watch is not None:
             self._watch.see(pixel_rows(frame.pixels), True, now_s)
         drop = "damaged" if frame.damaged and not self._deliver_damaged else ""
-        changed_s = self._watch and self._watch.changed_s
+        changed_s = None if self._watch is None else self._watch.changed_s
         damaged_packets = self._source.damaged_packets if self._source else 0
         self.mailbox.put(frame, Seen(now_s, (width, height), changed_s, damaged_packets), drop)

@@ -82,7 +82,8 @@ class _Picture:
         """Whether the picture differs, beyond what an encoder makes of the same one."""
         if self.rows.shape != other.rows.shape:
             return True
-        return np.count_nonzero(self.rows != other.rows) > KEY_CHANGE * self.rows.size or self.moves(other)
+        share = np.count_nonzero(self.rows != other.rows) / self.rows.size
+        return bool(share > KEY_CHANGE) or self.moves(other)
 
     def means(self) -> NDArray[np.uint8]:
         """(rows, W / 16) means of 16 samples."""

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from facesr_edge.sdk.live.camera import Camera, CameraOptions
+from facesr_edge.sdk.media.live.reconnect import Reconnect
 from facesr_edge.sdk.pipeline.frame import Frame
-from support.servers import RtspServer, numbered, picture_error, picture_numbers, rtsp_server
+from support.media import encoded
+from support.servers import (
+    MJPEG_HEAD,
+    RtspServer,
+    TcpServer,
+    multipart,
+    numbered,
+    picture_error,
+    picture_numbers,
+    rtsp_server,
+)
 
 TIMEOUT_S = 1.5
 OPTIONS = CameraOptions(timeout_s=TIMEOUT_S, stall_s=0.8)
@@ -137,6 +151,10 @@ def test_frames_after_a_loss_are_wrong_until_the_next_key_frame(deliver: bool) -
     assert len(wrong) > 10 if deliver else not wrong
     assert (status.dropped.get("damaged", 0) > 10) != deliver
     assert status.damaged_packets == 6, "the packets that never came"
+    last = watch.frames[-1]
+    assert last.clock_s is not None, "a sender report came"
+    made_ago_s = time.monotonic() - picture_numbers(last.pixels)[1] / 1000
+    assert time.time() - last.clock_s == pytest.approx(made_ago_s, abs=0.3)
     assert status.received == status.taken + sum(status.dropped.values())
 
 
@@ -154,6 +172,46 @@ def test_sub_stream_gives_the_frame_nearest_in_time() -> None:
         made_ms = picture_numbers(frame.pixels)[1], picture_numbers(near.pixels)[1]
         assert abs(made_ms[0] - made_ms[1]) < 120
     assert watch.camera.status().state == "ended"
+
+
+def test_reconnections_leave_no_threads_and_descriptors() -> None:
+    process = psutil.Process()
+    server = TcpServer(multipart(encoded(".jpg"), 3), MJPEG_HEAD)
+    with Camera(f"http://127.0.0.1:{server.port}/", CameraOptions(reconnect=Reconnect(0.005, 0.01))) as camera:
+        used = []
+        end_s = time.monotonic() + 20
+        for index in range(60):
+            while camera.status().reconnects < index:
+                assert time.monotonic() < end_s
+                time.sleep(0.002)
+            server.drop_clients()
+            if index in (20, 59):
+                time.sleep(0.2)
+                used.append((process.num_threads(), process.num_fds()))
+    server.stop()
+    assert used[1][0] <= used[0][0] + 1
+    assert used[1][1] <= used[0][1] + 2
+
+
+@pytest.mark.parametrize("state", ["frozen", "offline", "live"])
+def test_process_ends_cleanly_in_any_state(state: str) -> None:
+    program = f"""
+import sys
+from facesr_edge.sdk.live.camera import Camera, CameraOptions
+camera = Camera(sys.argv[1], CameraOptions(stall_s=0.3))
+while camera.status().state != "live":
+    camera.take()
+print("ready", flush=True)
+while camera.status().state != {state!r}:
+    pass
+"""
+    with rtsp_server(numbered()) as server:
+        process = subprocess.Popen([sys.executable, "-c", program, server.url], stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        {"frozen": server.freeze, "offline": server.kill, "live": lambda: None}[state]()
+        assert process.wait(10) == 0
+        process.stdout.close()
 
 
 def test_wrong_password_and_path_end_the_camera() -> None:
