@@ -14,7 +14,10 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from facesr_edge.engines.postprocess import Detections
 from facesr_edge.sdk.live.supervision import to_supervision
 from facesr_edge.sdk.live.tracker import TrackerState, track_next
 from facesr_edge.sdk.load import load_detector
+from facesr_edge.sdk.media.sources import open_source
+from facesr_edge.zoo.catalogue import DEFAULT_SCORE
 from numpy.typing import NDArray
 
 WH = (640, 360)
@@ -85,7 +90,7 @@ def paths(rng: np.random.Generator, count: int, sides: NDArray[np.float64]) -> N
     for _ in range(frames):
         velocity += rng.normal(0, 3 / FPS**0.5, (count, 2)) * sides[:, None] * (0.5, 0.2)
         velocity += 25 * (np.clip(center, *inner) - center) / FPS
-        center = center + velocity / FPS
+        center = np.clip(center + velocity / FPS, 40, np.array(WH) - 40)
         track.append(center)
     return np.array(track)
 
@@ -108,14 +113,14 @@ def draw(scene: NDArray[np.uint8], portraits: list[Portrait], centers: NDArray[n
     return frame.astype(np.uint8), np.array(boxes, np.float32), np.array(visible)
 
 
-def kept(rng: np.random.Generator, fps: int, drops: bool) -> list[int]:
+def kept(rng: np.random.Generator, fps: int, drops: bool) -> NDArray[np.int64]:
     """Indices of the frames that come."""
-    steps = np.arange(0, SECONDS * FPS, FPS / fps).astype(int)
+    steps = np.arange(0, SECONDS * FPS, FPS / fps).astype(np.int64)
     if not drops:
-        return steps.tolist()
+        return steps
     starts = rng.uniform(0, SECONDS * FPS, round(SECONDS / 4))
     burst = ((steps[:, None] >= starts) & (steps[:, None] < starts + 0.3 * FPS)).any(1)
-    return steps[~burst & (rng.random(len(steps)) > 0.2)].tolist()
+    return steps[~burst & (rng.random(len(steps)) > 0.2)]
 
 
 @dataclass
@@ -191,22 +196,16 @@ def own(fps: int) -> Step:
 def _others() -> dict[str, Callable[[int], Step]]:
     """Trackers of other packages, as far as they are installed, with their defaults and fitted to small fast faces."""
     made: dict[str, Callable[[int], Step]] = {}
-    try:
-        import supervision
-
-        made["supervision ByteTrack"] = lambda fps: _by_frame(
-            supervision.ByteTrack(frame_rate=fps).update_with_detections
-        )
-    except (ImportError, AttributeError):
-        print("supervision has no ByteTrack (up to version 0.29)", file=sys.stderr)
-    try:
-        import trackers
-    except ImportError:
+    if byte_track := getattr(_imported("supervision"), "ByteTrack", None):
+        made["supervision ByteTrack"] = lambda fps: _by_frame(byte_track(frame_rate=fps).update_with_detections)
+    else:
+        print("supervision is not installed, or has no ByteTrack (0.27 has)", file=sys.stderr)
+    trackers = _imported("trackers")
+    if trackers is None:
         print("trackers is not installed", file=sys.stderr)
         return made
     for name in ("SORT", "ByteTrack", "OCSORT", "CBIoU"):
-        kind = getattr(trackers, f"{name}Tracker")
-        made[f"trackers {name}"] = lambda fps, kind=kind: _timed(kind(frame_rate=fps))
+        made[f"trackers {name}"] = partial(_with_defaults, getattr(trackers, f"{name}Tracker"))
     fitted = {"minimum_iou_threshold": -0.5, "minimum_consecutive_frames": 1, "track_activation_threshold": 0.5}
     made["trackers ByteTrack, DIoU"] = lambda fps: _timed(
         trackers.ByteTrackTracker(frame_rate=fps, iou=trackers.DIoU(), lost_track_buffer=8, **fitted)
@@ -218,6 +217,18 @@ def _others() -> dict[str, Callable[[int], Step]]:
         )
     )
     return made
+
+
+def _imported(package: str) -> Any:
+    """A package; None if it is not installed."""
+    try:
+        return import_module(package)
+    except ImportError:
+        return None
+
+
+def _with_defaults(kind: Any, fps: int) -> Step:
+    return _timed(kind(frame_rate=fps))
 
 
 def _by_frame(update: Callable[[Any], Any]) -> Step:
@@ -237,19 +248,28 @@ def _timed(tracker: Any) -> Step:
     return step
 
 
+def _pictures(folder: Path) -> Iterator[NDArray[np.uint8]]:
+    pictures = (cv2.imread(str(path)) for path in sorted(folder.iterdir()))
+    return (np.asarray(picture, np.uint8) for picture in pictures if picture is not None)
+
+
+def _fitted(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Resized to a frame."""
+    return np.asarray(cv2.resize(picture, WH, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def clips(faces: Path, scenes: Path, count: int) -> Iterator[list[Moment]]:
     """Detections in all frames of simulated clips."""
     detector = load_detector(threads=1, score=MIN_SCORE)
-    pictures = [picture for path in sorted(faces.glob("*.png")) if (picture := cv2.imread(str(path))) is not None]
-    heads = [(picture, detector(picture)[0].box_xyxy) for picture in pictures[: 8 * count] if len(detector(picture))]
-    backgrounds = (cv2.imread(str(path)) for path in sorted(scenes.iterdir()))
-    empty = (scene for scene in backgrounds if scene is not None and not len(detector(cv2.resize(scene, WH))))
+    pictures = list(_pictures(faces))[: 8 * count]
+    heads = [(picture, detector(picture)[0].box_xyxy) for picture in pictures if len(detector(picture))]
+    empty = (scene for one in _pictures(scenes) if not len(detector(scene := _fitted(one))))
     for seed in range(count):
         rng = np.random.default_rng(seed)
-        scene = cv2.resize(next(empty), WH, interpolation=cv2.INTER_AREA)
+        scene = next(empty)
         sides = rng.uniform(16, 44, FACES)
         chosen = rng.choice(len(heads), FACES, replace=False)
-        portraits = [portrait(*heads[i], side) for i, side in zip(chosen, sides, strict=True)]
+        portraits = [portrait(heads[i][0], heads[i][1], side) for i, side in zip(chosen, sides, strict=True)]
         moments = []
         for index, centers in enumerate(paths(rng, FACES, sides)):
             frame, boxes, visible = draw(scene, portraits, centers)
@@ -258,24 +278,56 @@ def clips(faces: Path, scenes: Path, count: int) -> Iterator[list[Moment]]:
     detector.close()
 
 
+APART_S = 1.0
+"""Detections of a clip that are farther apart in time belong to two appearances."""
+
+
+def appearances(clip: str) -> list[list[Moment]]:
+    """Detections in a clip with at most one person at a time, one list for each appearance."""
+    found: list[list[Moment]] = []
+    last_s = -np.inf
+    with open_source(clip) as source, closing(load_detector(threads=1, score=MIN_SCORE)) as detector:
+        for frame in source:
+            detections = detector(frame.pixels)
+            sure = bool(len(detections)) and float(detections.scores[0]) >= DEFAULT_SCORE
+            if sure and frame.time_s - last_s > APART_S:
+                found.append([])
+            last_s = frame.time_s if sure else last_s
+            if found:
+                boxes = detections.boxes_xyxy[:1] if sure else np.zeros((1, 4), np.float32)
+                found[-1].append(Moment(frame.time_s, detections, boxes, np.array([sure])))
+    return found
+
+
 def main() -> None:
     """Print a table for each frame rate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, required=True, help="folder of portraits, PNG")
     parser.add_argument("--scenes", type=Path, required=True, help="folder of pictures; those without faces are used")
     parser.add_argument("--clips", type=int, default=6, help="of 12 s")
+    parser.add_argument("--video", default="", help="also a clip in which people appear one at a time")
     options = parser.parse_args()
     recorded = list(clips(options.faces, options.scenes, options.clips))
     trackers = {"facesr-edge": own, **_others()}
     for fps, drops in ((25, False), (25, True), (10, False), (10, True)):
         print(f"\n{fps} frames/s{', with dropped frames' if drops else ''}; per 100 faces")
-        print(f"{'tracker':26} | switches | fragments | tracks per face | tracked % | false |    ms")
-        for name, make in trackers.items():
-            score = Score()
-            for clip, moments in enumerate(recorded):
-                chosen = kept(np.random.default_rng(clip), fps, drops)
-                score.add(clip, [moments[index] for index in chosen], make(fps))
-            print(f"{name:26} | {score.row()}", flush=True)
+        chosen = [kept(np.random.default_rng(clip), fps, drops) for clip in range(len(recorded))]
+        some = [[moments[index] for index in indices] for moments, indices in zip(recorded, chosen, strict=True)]
+        _print_table(some, fps, trackers)
+    if options.video:
+        seen = appearances(options.video)
+        fps = round(1 / float(np.median(np.diff([moment.time_s for moment in max(seen, key=len)]))))
+        print(f"\n{options.video}, {fps} frames/s, {len(seen)} appearances; per 100 of them")
+        _print_table(seen, fps, trackers)
+
+
+def _print_table(clips: list[list[Moment]], fps: int, trackers: dict[str, Callable[[int], Step]]) -> None:
+    print(f"{'tracker':26} | switches | fragments | tracks per face | tracked % | false |    ms")
+    for name, make in trackers.items():
+        score = Score()
+        for clip, moments in enumerate(clips):
+            score.add(clip, moments, make(fps))
+        print(f"{name:26} | {score.row()}", flush=True)
 
 
 if __name__ == "__main__":
