@@ -32,4 +32,3 @@ def test_mypy_passes_in_strict_mode(root, checkout, tmp_path):
         [*command, *cache], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "user_program.py:" in done.stdout and 'Revealed type is "tuple[facesr_edge.sdk.live' in done.stdout

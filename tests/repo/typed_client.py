@@ -89,6 +89,57 @@ def examine(folder: Path) -> None:
         print(spec.scale, engine, evaluations, session.runtime, pipeline.upscale(np.zeros((1, 32, 32, 3), np.uint8)))
 
 
+class Counter(fe.Observer):
+    """Counts turns of a live run, and keeps the last status of each camera."""
+
+    turns = 0
+
+    def __init__(self) -> None:
+        self.states: dict[str, fe.CameraStatus] = {}
+
+    def changed(self, status: fe.CameraStatus) -> None:
+        """Keep a status."""
+        self.states[status.name] = status
+
+    def cycled(self, cycle: fe.Cycle) -> None:
+        """Count."""
+        self.turns += len(cycle.cameras) > 0
+
+
+def watch(urls: dict[str, str], counter: Counter) -> None:
+    """Print the faces of live cameras."""
+    options = fe.CameraOptions(reconnect=fe.Reconnect(max_s=5), transport="tcp")
+    cameras = [fe.Camera(url, options, name=name) for name, url in urls.items()]
+    run: fe.Live
+    with fe.live(cameras, budget_ms=100, observers=[counter]) as run:
+        for result in run:
+            print_tracks(result)
+    for status in counter.states.values():
+        print(status.name, status.state, status.error, status.received, status.dropped, status.fps)
+
+
+def print_tracks(result: fe.LiveResult) -> None:
+    """Print faces, skipped ones and times."""
+    faces: tuple[fe.LiveFace, ...] = result.faces
+    skipped: tuple[fe.SkippedFace, ...] = result.skipped
+    for face in faces:
+        pixels: Pixels = face.pixels
+        print(face.track_id, face.treatment, face.reason, face.usability.verdict, pixels.shape)
+    for one in skipped:
+        print(one.track_id, one.reason)
+    print(result.camera, result.times.age_ms, result.times.queue_ms, result.ended_tracks)
+
+
+def connect(url: str) -> fe.Source | None:
+    """Open a camera, with what to do for each error."""
+    try:
+        return fe.open_source(url)
+    except (fe.SourceAuthenticationError, fe.SourceNotFoundError) as error:
+        raise SystemExit(str(error)) from error
+    except (fe.SourceUnreachableError, fe.SourceTimeoutError, fe.SourceBrokenError, fe.SourceClosedError):
+        return None
+
+
 def main(argument: str, output: Path) -> None:
     """Upscale what the argument names."""
     with fe.open_source(argument) as source:
