@@ -43,6 +43,8 @@ SAMPLE_FACE_PX = 105
 """Side of the face in the sample picture."""
 MATCH_IOU = 0.5
 """Boxes of consecutive frames with a larger intersection over union are of one face."""
+LIVE_BUDGET_MS = 1000
+"""No face is left to cheaper treatments for want of time."""
 CONTEXT = 3
 """Pixels around an area that bicubic interpolation needs."""
 
@@ -216,6 +218,22 @@ def clips(args: argparse.Namespace) -> Iterator[tuple[str, list[Frame]]]:
             yield path.name, list(source)
 
 
+def frame_by_frame(model: str, frames: Sequence[Frame]) -> Steadiness:
+    """The pipeline, which knows nothing of other frames."""
+    with facesr_edge.load(model, composite=False) as pipeline:
+        return measure(frames, lambda frame: pipeline(frame).faces)
+
+
+def live(model: str, frames: Sequence[Frame]) -> Steadiness:
+    """The live runtime, which moves the output of a still face along with it."""
+    with facesr_edge.live({"clip": iter(frames)}, budget_ms=LIVE_BUDGET_MS, model=model) as results:
+        faces = {result.source.index: result.faces for result in results}
+    return measure(frames, lambda frame: faces.get(frame.index, ()))
+
+
+RUNTIMES = {"frame by frame": frame_by_frame, "live": live}
+
+
 def main() -> None:
     """Print a table of all clips and models."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -225,15 +243,13 @@ def main() -> None:
     parser.add_argument("--crf", nargs="+", type=int, default=list(CRFS), help="quality of the still clips")
     parser.add_argument("--noise", nargs="+", type=float, default=list(NOISES), help="noise of the still clips")
     args = parser.parse_args()
-    print(f"{'':67} {'change between frames, all':^31}   {'stillest quarter':^24}")
+    print(f"{'':82} {'change between frames, all':^31}   {'stillest quarter':^24}")
     head = f"{'bicubic':>8} {'network':>8} {'ratio':>6}"
-    print(f"{'clip':38} {'model':22} {'pairs':>6} {head}   {head}")
+    print(f"{'clip':38} {'model':22} {'runtime':14} {'pairs':>6} {head}   {head}")
     try:
         for name, frames in clips(args):
-            for model in args.model:
-                with facesr_edge.load(model, composite=False) as pipeline:
-                    result = measure(frames, lambda frame, pipeline=pipeline: pipeline(frame).faces)  # type: ignore[misc]
-                print(f"{name:38} {model:22} {result}", flush=True)
+            for model, (runtime, run) in product(args.model, RUNTIMES.items()):
+                print(f"{name:38} {model:22} {runtime:14} {run(model, frames)}", flush=True)
     except FacesrError as error:
         sys.exit(f"steadiness: {error}")
 

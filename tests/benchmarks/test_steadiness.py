@@ -86,7 +86,7 @@ def test_the_table_has_a_row_per_clip_and_model(monkeypatch, capsys, put_face, t
     cv2.imwrite(str(tmp_path / "face.png"), frame)
     arguments = [
         "--model",
-        "edge-nano-x4",
+        "edge-nano-x4-camera",
         "--picture",
         str(tmp_path / "face.png"),
         "--noise",
@@ -99,5 +99,7 @@ def test_the_table_has_a_row_per_clip_and_model(monkeypatch, capsys, put_face, t
     monkeypatch.setattr(steadiness, "FRAMES", 8)
     steadiness.main()
     rows = capsys.readouterr().out.splitlines()[2:]
-    assert [row[:32].rstrip() for row in rows] == [f"face.png, noise 12, crf {crf}" for crf in (23, 28)]
-    assert [row.split()[6] for row in rows] == ["7", "7"]
+    clips = [f"face.png, noise 12, crf {crf}" for crf in (23, 28) for _ in steadiness.RUNTIMES]
+    assert [row[:38].rstrip() for row in rows] == clips
+    assert [row[62:76].rstrip() for row in rows] == [*steadiness.RUNTIMES] * 2
+    assert [row[76:].split()[0] for row in rows] == ["7"] * 4
