@@ -4,10 +4,13 @@ import gzip
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +18,9 @@ from facesr_edge.engines.errors import InputError, OutputError, UsageError
 from facesr_edge.sdk.live.observer import Cycle
 from facesr_edge.sdk.live.recorder import Recorder, older_part
 from facesr_edge.sdk.live.replay.recording import read_recording
+from facesr_edge.sdk.live.replay.simulation import simulate
+from facesr_edge.sdk.live.replay.summary import summarize
+from facesr_edge.sdk.live.replay.workload import workload_of
 from support.timed_results import live_face, live_result, skipped_face
 
 
@@ -242,3 +248,32 @@ def test_a_result_costs_at_most_50_us(tmp_path):
 
     assert min(cost_us() for _ in range(5)) < 50
     recorder.close()
+
+
+VALUES = ["null", "-1", "1e400", "NaN", '"x"', "[]", "{}", "[[1]]", "true", "99999999999999999999999", '"\\u001b[31m"']
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_altered_recording_is_read_or_refused(tmp_path, seed):
+    """A recording may come from a stranger: any value of any line replaced, or any byte of the file."""
+    random, start_s = Random(seed), time.monotonic()
+    recorder = Recorder(tmp_path / "live.rec", {"budget_ms": 100.0})
+    recorder.changed(status())
+    for n in range(25):
+        recorder.arrived("door", start_s + n / 10)
+        recorder.done(live_result("door", start_s + n / 10, faces=[live_face()], skipped=[skipped_face()]))
+    recorder.cycled(Cycle(start_s, start_s + 0.1, ("door",), {}, {"upscale": 1.0}, 50.0))
+    recorder.close()
+    path, data = tmp_path / "altered.rec", bytearray((tmp_path / "live.rec").read_bytes())
+    if seed % 3:
+        text = gzip.decompress(bytes(data)).decode()
+        places = [match.span() for match in re.finditer(r'(?<=[:,\[])(-?[\d.]+|"[^"]*"|null|true|\{\}|\[\])', text)]
+        begin, end = random.choice(places)
+        path.write_bytes(gzip.compress((text[:begin] + random.choice(VALUES) + text[end:]).encode()))
+    else:
+        data[random.randrange(len(data))] ^= 1 << random.randrange(8)
+        path.write_bytes(data)
+    with suppress(InputError):
+        recording = read_recording(path)
+        json.dumps(summarize(recording).to_dict(), allow_nan=False)
+        simulate(workload_of(recording), 100.0, seeds=1)
