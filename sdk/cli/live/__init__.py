@@ -31,7 +31,12 @@ POSITIVE = click.FloatRange(0, min_open=True)
 
 @click.command("live", cls=Command, short_help="Upscale the faces of many cameras within a time budget.")
 @click.argument("sources", metavar="SOURCE...|cameras.yaml", nargs=-1, required=True)
-@click.option("-o", "--output", "outputs", metavar="OUTPUT", multiple=True, help="Output; repeatable.")
+@click.option(
+    *("-o", "--output", "outputs"),
+    metavar="OUTPUT",
+    multiple=True,
+    help="faces.jsonl, shots/, 'out-{camera}.mp4', '{camera}.m3u8', or a URL of MQTT, RTSP, MJPEG or HTTP; repeatable.",
+)
 @click.option(
     "--budget-ms",
     type=click.FloatRange(0, min_open=True),

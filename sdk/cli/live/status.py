@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +21,7 @@ from ...live.service.service import Service
 TREATMENTS = (*get_args(Treatment), "skipped")
 RATE_S = 5.0
 """Time over which faces/s are counted."""
+_CAPTION = "faces/s by treatment; age of results: 99th percentile of a minute"
 _COLOURS = {"live": "green", "connecting": "yellow", "frozen": "red", "offline": "red", "ended": "dim"}
 
 
@@ -84,22 +87,21 @@ def _rates(
     return {name: (new[name] - old[name]) / duration_s for name in TREATMENTS}
 
 
-def table(lines: Sequence[CameraLine]) -> Table:
-    """Table of all cameras."""
-    result = Table(caption="faces/s by treatment; age: from the arrival of a frame to its result, p99 of a minute")
-    for name in ("camera", "state"):
-        result.add_column(name, overflow="ellipsis", no_wrap=True)
-    for name in ("frames/s", "age", *TREATMENTS, "dropped"):
-        result.add_column(name, justify="right", no_wrap=True)
+def table(lines: Sequence[CameraLine]) -> RenderableType:
+    """Table of all cameras, and the errors of those that have one; fits 80 columns."""
+    result = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, caption=_CAPTION, caption_justify="left")
+    result.add_column("camera", overflow="ellipsis", max_width=40)
+    result.add_column("state", no_wrap=True)
+    for name in ("fps", "age", *(name.partition(" ")[0] for name in TREATMENTS), "drops"):
+        result.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for line in lines:
         status = line.status
         state = Text(status.state, style=_COLOURS[status.state])
         rates = [f"{line.faces_per_s[name]:.1f}" if line.faces_per_s[name] else "" for name in TREATMENTS]
         dropped = str(sum(status.dropped.values()))
         result.add_row(Text(printable(status.name)), state, _number(status.fps), _ms(line.p99_ms), *rates, dropped)
-        if status.error:
-            result.add_row("", Text(printable(status.error), style="red"))
-    return result
+    errors = (printable(f"{line.status.name}: {line.status.error}") for line in lines if line.status.error)
+    return Group(result, *(Text(error, style="red") for error in errors))
 
 
 def summary_line(lines: Sequence[CameraLine]) -> str:

@@ -113,6 +113,19 @@ def test_a_file_of_cameras_runs_and_options_replace_its_values(facesr, clips, ca
     assert "2 cameras · edge-nano-x4-camera · budget" in result.err and "INFO camera gate is live" in result.err
 
 
+def test_cameras_on_the_command_line_need_no_extra(clips, tmp_path):
+    missing = "yaml starlette uvicorn prometheus_client paho selenium opentelemetry supervision".split()
+    program = (
+        f"import sys\nfor name in {missing}: sys.modules[name] = None\n"
+        "from facesr_edge.sdk.cli.main import main\nmain(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", program, "live", str(clips(3)), *MODEL]
+    done = subprocess.run([*command, "-o", tmp_path / "faces.jsonl"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("1 camera, 3 frames"), done.stderr
+    done = subprocess.run([*command, "--port", "0"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "pip install 'facesr-edge[cameras]'" in done.stderr.splitlines()[-1]
+
+
 def test_check_prints_what_would_run_without_passwords(facesr, monkeypatch):
     monkeypatch.setenv("GATE_PASSWORD", PASSWORD)
     monkeypatch.setenv("YARD_PASSWORD", PASSWORD)
@@ -207,7 +220,7 @@ def test_a_service_of_cameras_from_start_to_stop(cameras, tmp_path):
     assert {"WATCHDOG=1", "STOPPING=1"} <= {*messages} and any(message.startswith("STATUS=") for message in messages)
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     assert PASSWORD not in "".join(early) + out + err and token.read_text().strip() not in "".join(early) + out + err
-    assert stopped_s < 5  # 1 s, and the end of the interpreter on a busy machine
+    assert stopped_s < 10  # 1 s, and the end of the interpreter on a busy machine
 
 
 def test_a_camera_that_refuses_connections_is_waited_for():
@@ -234,8 +247,8 @@ def test_a_terminal_gets_a_table_that_is_refreshed_in_place(clips):
         assert running.wait(20) == 0 and running.stdout.read().startswith("1 camera, 25 frames")
     os.close(control)
     text = shown.decode()
-    assert all(name in text for name in ("camera", "state", "frames/s", "age", "network", "reused", "dropped")), text
-    assert text.count("frames/s") >= 2 and "\x1b[1A" in text  # refreshed, one line up at a time
+    assert all(name in text for name in ("camera", "state", "fps", "age", "network", "reused", "drops")), text
+    assert text.count("fps") >= 2 and "\x1b[1A" in text  # refreshed, one line up at a time
 
 
 def test_a_scheduler_that_hangs_is_not_reported_alive(tmp_path):
