@@ -114,7 +114,7 @@ def test_a_file_of_cameras_runs_and_options_replace_its_values(facesr, clips, ca
 
 
 def test_cameras_on_the_command_line_need_no_extra(clips, tmp_path):
-    missing = "yaml starlette uvicorn prometheus_client paho selenium opentelemetry supervision".split()
+    missing = ["yaml", "starlette", "uvicorn", "prometheus_client", "paho", "selenium", "opentelemetry", "supervision"]
     program = (
         f"import sys\nfor name in {missing}: sys.modules[name] = None\n"
         "from facesr_edge.sdk.cli.main import main\nmain(sys.argv[1:])"
