@@ -27,7 +27,7 @@ from facesr_edge.calibration.metrics.detection import iou_matrix
 from facesr_edge.engines.bundle.io_spec import CROP_SIZES
 from facesr_edge.engines.postprocess import Detections
 from facesr_edge.sdk.live.supervision import to_supervision
-from facesr_edge.sdk.live.tracker import TrackerState, track_next
+from facesr_edge.sdk.live.tracks.tracker import TrackerState, track_next
 from facesr_edge.sdk.load import load_detector
 from facesr_edge.sdk.media.sources import open_source
 from facesr_edge.zoo.catalogue import DEFAULT_SCORE

@@ -24,10 +24,10 @@ from ..pipeline.pipeline import Pipeline
 from .camera import Camera, CameraOptions
 from .observer import Observer
 from .results import LiveResult
-from .scheduler import Budget, Scheduler
-from .stream import Stream
-from .turn import Turn
-from .upscaler import Networks
+from .scheduling.scheduler import Budget, Scheduler
+from .scheduling.stream import Stream
+from .scheduling.turn import Turn
+from .scheduling.upscaler import Networks
 
 BUDGET_MS = 100.0
 SMALL_MODEL = "edge-nano-x4-camera"

@@ -18,7 +18,7 @@ from ..profiling.timing import Span, milliseconds
 if TYPE_CHECKING:
     import supervision
 
-    from .usability import Usability
+    from .tracks.usability import Usability
 
 Treatment = Literal["network", "reused", "small network", "bicubic"]
 """How a face was upscaled: by the network; from the last output of its track, moved to the new position; by a smaller

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from facesr_edge.sdk.live.results import FrameTimes, LiveFace, LiveResult, SkippedFace
-from facesr_edge.sdk.live.usability import Usability
+from facesr_edge.sdk.live.tracks.usability import Usability
 from facesr_edge.sdk.pipeline.frame import Frame
 
 

@@ -1,1 +1,1 @@
-"""What a live run tells about itself: accounts, metrics, health."""
+"""What a live run tells of itself: metrics, health, recordings, traces."""

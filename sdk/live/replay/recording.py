@@ -15,7 +15,7 @@ from typing import Any
 from ....engines.errors import InputError, printable
 from ....engines.json_input import parse_json
 from ...media.reasons import error_reason
-from ..recorder import FORMAT, VERSION, older_part
+from ..monitoring.recorder import FORMAT, VERSION, older_part
 
 CHUNK = 1 << 16
 MAX_BYTES = 1 << 30

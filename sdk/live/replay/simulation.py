@@ -11,10 +11,10 @@ from operator import attrgetter
 
 import numpy as np
 
-from ..costs import Costs
-from ..schedule import MAX_LEVELS, Choice, Need, due_for_detection, plan
-from ..scheduler import TURN_SHARE
-from ..turn import DETECT_SHARE, MARGIN
+from ..scheduling.costs import Costs
+from ..scheduling.plan import MAX_LEVELS, Choice, Need, due_for_detection, plan
+from ..scheduling.scheduler import TURN_SHARE
+from ..scheduling.turn import DETECT_SHARE, MARGIN
 from .outcome import Outcome, pooled
 from .summary import OVER_BUDGET
 from .workload import NEEDS_NETWORK, NETWORKS, CameraLoad, Observation, Workload

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ....engines.errors import InputError
 from ...pipeline.crop import MARGIN as CROP_MARGIN
-from ..schedule import MAX_LEVELS, REUSE_LEVELS
+from ..scheduling.plan import MAX_LEVELS, REUSE_LEVELS
 from .recording import RecordedCosts, RecordedFace, RecordedResult, Recording
 
 WARM_UP_S = 3.0

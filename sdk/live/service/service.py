@@ -17,8 +17,8 @@ from ..config.live_config import LiveConfig, WebConfig
 from ..live import Live, live
 from ..monitoring.monitor import Monitor
 from ..monitoring.observed import ObservedRun
+from ..monitoring.recorder import Recorder
 from ..observer import Observer
-from ..recorder import Recorder
 from ..sinks.open import open_live_sinks
 from ..sinks.queue import SinkQueue
 from ..web.access import is_local

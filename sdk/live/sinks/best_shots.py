@@ -20,7 +20,7 @@ from ....engines.errors import OutputError, UsageError
 from ....engines.files import write_atomic
 from ...media.reasons import write_error
 from ...media.sinks import make_writable
-from ..best_shot import BestShot, BestShots
+from ..tracks.best_shot import BestShot, BestShots
 from .safe_name import safe_name
 from .sink import LiveSink
 

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from facesr_edge.sdk.live.recorder import Recorder
+from facesr_edge.sdk.live.monitoring.recorder import Recorder
 from facesr_edge.sdk.live.replay.recording import read_recording
 from support.timed_results import live_face, live_result
 

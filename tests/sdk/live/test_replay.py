@@ -10,7 +10,7 @@ import pytest
 from facesr_edge.engines.errors import InputError
 from facesr_edge.sdk.live.camera import Camera, CameraOptions
 from facesr_edge.sdk.live.live import live
-from facesr_edge.sdk.live.recorder import Recorder
+from facesr_edge.sdk.live.monitoring.recorder import Recorder
 from facesr_edge.sdk.live.replay.capacity import capacity
 from facesr_edge.sdk.live.replay.measure import measure, measure_capacity
 from facesr_edge.sdk.live.replay.outcome import Outcome, recorded_outcome
@@ -25,7 +25,7 @@ from facesr_edge.sdk.live.replay.workload import (
     observed,
     workload_of,
 )
-from facesr_edge.sdk.live.schedule import DETECT_S, MAX_LEVELS, REFRESH_S, REUSE_LEVELS, Need, plan
+from facesr_edge.sdk.live.scheduling.plan import DETECT_S, MAX_LEVELS, REFRESH_S, REUSE_LEVELS, Need, plan
 from facesr_edge.sdk.profiling.timing import Span
 from support.simulated import SETTINGS
 from support.timed_results import live_face, live_result, skipped_face

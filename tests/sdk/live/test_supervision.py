@@ -9,7 +9,7 @@ import pytest
 from facesr_edge.engines.errors import MissingDependencyError, UsageError
 from facesr_edge.engines.postprocess import Detections
 from facesr_edge.sdk.live.supervision import from_supervision, to_supervision
-from facesr_edge.sdk.live.usability import yaw_deg
+from facesr_edge.sdk.live.tracks.usability import yaw_deg
 from facesr_edge.sdk.pipeline.frame import Frame
 from facesr_edge.sdk.pipeline.results import FrameResult
 from support.live_results import live_face, live_result, skipped_face

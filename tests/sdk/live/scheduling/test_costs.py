@@ -1,7 +1,7 @@
 """Estimates of work that is not done any more."""
 
 import pytest
-from facesr_edge.sdk.live.costs import FADE, Costs
+from facesr_edge.sdk.live.scheduling.costs import FADE, Costs
 
 
 def test_an_estimate_comes_back_to_its_best_measurement_while_the_work_is_not_done():

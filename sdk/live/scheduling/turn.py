@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.padding import copy_window
-from ..pipeline.crop import Window
-from ..pipeline.frame import Frame
-from ..profiling.timing import Span
+from ....engines.padding import copy_window
+from ...pipeline.crop import Window
+from ...pipeline.frame import Frame
+from ...profiling.timing import Span
+from ..results import FrameTimes, LiveFace, LiveResult, SkippedFace, Treatment
+from ..tracks.tracker import Track
+from ..tracks.usability import usability
 from .costs import Costs
-from .results import FrameTimes, LiveFace, LiveResult, SkippedFace, Treatment
+from .plan import MAX_LEVELS, Choice, Need, due_for_detection, plan
 from .reuse import Alignment, Kept, align, aligned_box
-from .schedule import MAX_LEVELS, Choice, Need, due_for_detection, plan
-from .tracker import Track
 from .upscaler import Networks, Upscaler
-from .usability import usability
 from .work import Item, Work
 
 DETECT_SHARE = 0.4

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.postprocess import Detection, Detections
-from ...zoo.catalogue import DEFAULT_SCORE
-from ..pipeline.crop import Window
-from ..pipeline.known_faces import MAX_MISSED, match
+from ....engines.postprocess import Detection, Detections
+from ....zoo.catalogue import DEFAULT_SCORE
+from ...pipeline.crop import Window
+from ...pipeline.known_faces import MAX_MISSED, match
 from .windows import stable_window
 
 BOX_NOISE = 0.05

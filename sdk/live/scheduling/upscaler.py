@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.session import Session
-from ..pipeline.upscale import psnr_db
+from ....engines.session import Session
+from ...pipeline.upscale import psnr_db
+from ..results import Treatment
 from .costs import Costs
-from .results import Treatment
 from .reuse import keep, reused
 from .work import Item
 

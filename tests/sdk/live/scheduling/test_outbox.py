@@ -7,7 +7,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from facesr_edge.sdk.live.outbox import Outbox
+from facesr_edge.sdk.live.scheduling.outbox import Outbox
 
 
 def result(camera: str, index: int) -> Any:

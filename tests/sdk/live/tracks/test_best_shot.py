@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from facesr_edge.sdk.live.best_shot import BestShots
+from facesr_edge.sdk.live.tracks.best_shot import BestShots
 from support.live_results import live_face, live_result
 
 

@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 from facesr_edge.engines.errors import InputError, OutputError, UsageError
+from facesr_edge.sdk.live.monitoring.recorder import Recorder, older_part
 from facesr_edge.sdk.live.observer import Cycle
-from facesr_edge.sdk.live.recorder import Recorder, older_part
 from facesr_edge.sdk.live.replay.recording import read_recording
 from facesr_edge.sdk.live.replay.simulation import simulate
 from facesr_edge.sdk.live.replay.summary import summarize
@@ -93,7 +93,7 @@ def test_a_recording_has_no_positions_and_no_credentials(tmp_path):
 
 
 def test_the_parts_stay_within_the_limit_and_hold_the_newest_events(tmp_path, monkeypatch):
-    monkeypatch.setattr("facesr_edge.sdk.live.recorder.FLUSH_S", 0.01)
+    monkeypatch.setattr("facesr_edge.sdk.live.monitoring.recorder.FLUSH_S", 0.01)
     path = tmp_path / "live.rec"
     recorder = Recorder(path, {"model": "m"}, max_mb=0.1)
     recorder.changed(status("gate", "frozen"))
@@ -123,7 +123,7 @@ def test_the_recording_of_an_earlier_run_is_kept_as_the_older_part(tmp_path):
 
 WRITER = """
 import sys, time
-from facesr_edge.sdk.live.recorder import Recorder
+from facesr_edge.sdk.live.monitoring.recorder import Recorder
 from support.timed_results import live_face, live_result
 recorder = Recorder(sys.argv[1])
 for n in range(10**9):
@@ -170,7 +170,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path, no_file_larger
 
 
 def test_events_beyond_what_may_wait_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr("facesr_edge.sdk.live.recorder.MAX_WAITING", 10)
+    monkeypatch.setattr("facesr_edge.sdk.live.monitoring.recorder.MAX_WAITING", 10)
     recorder = Recorder(tmp_path / "live.rec")
     for n in range(100):
         recorder.arrived("door", time.monotonic() + n)

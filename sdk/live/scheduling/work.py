@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.crop import Window
-from ..pipeline.frame import Frame
-from ..pipeline.results import DetectorUse
-from ..profiling.timing import Stopwatch
-from .results import LiveFace, SkippedFace
+from ...pipeline.crop import Window
+from ...pipeline.frame import Frame
+from ...pipeline.results import DetectorUse
+from ...profiling.timing import Stopwatch
+from ..results import LiveFace, SkippedFace
+from ..tracks.tracker import Track
+from ..tracks.usability import Usability
+from .plan import Need
 from .reuse import Alignment
-from .schedule import Need
 from .stream import Stream
-from .tracker import Track
-from .usability import Usability
 
 
 @dataclass(eq=False)

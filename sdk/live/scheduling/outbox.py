@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from .results import LiveResult
+from ..results import LiveResult
 
 
 class Outbox:

@@ -9,8 +9,8 @@ from threading import Thread
 
 import pytest
 from facesr_edge.engines.errors import MissingDependencyError, UsageError
+from facesr_edge.sdk.live.monitoring.tracing import Tracing
 from facesr_edge.sdk.live.observer import Cycle
-from facesr_edge.sdk.live.tracing import Tracing
 from facesr_edge.sdk.profiling.timing import Span
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
@@ -191,7 +191,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
 
 
 def test_the_package_is_not_imported_before_it_is_needed():
-    program = "import sys, facesr_edge.sdk.live.tracing; print('opentelemetry' in sys.modules)"
+    program = "import sys, facesr_edge.sdk.live.monitoring.tracing; print('opentelemetry' in sys.modules)"
     env = {"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": "/usr/bin"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env)
     assert done.stdout == "False\n"

@@ -9,9 +9,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ... import __version__
-from ...engines.errors import MissingDependencyError, UsageError
-from .observer import Cycle, Observer
+from ....engines.errors import MissingDependencyError, UsageError
+from .... import __version__
+from ..observer import Cycle, Observer
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span
     from opentelemetry.util.types import Attributes
 
-    from .results import LiveResult
+    from ..results import LiveResult
 
 DEFAULT_SHARE = 0.05
 CLOSE_S = 0.8

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.results import number
-from .results import LiveFace, LiveResult
+from ...pipeline.results import number
+from ..results import LiveFace, LiveResult
 
 MAX_TRACKS = 256
 """Open tracks of all cameras whose best faces are kept; with faces of 128 px, four times enlarged, 220 MB at most."""

@@ -6,7 +6,7 @@ import cv2
 import facesr_edge
 import numpy as np
 import pytest
-from facesr_edge.sdk.live.usability import MIN_SIDE, usability, yaw_deg
+from facesr_edge.sdk.live.tracks.usability import MIN_SIDE, usability, yaw_deg
 from facesr_edge.sdk.pipeline.crop import Window
 
 SIDES = (32, 48, 64, 100)

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.postprocess import Detections
-from ..pipeline.detect import Detector
-from ..pipeline.frame import Frame
-from ..pipeline.redetect import CANDIDATE_SHARE
-from ..pipeline.results import DetectorUse
-from ..pipeline.stream_detector import full_use
-from ..profiling.timing import Stopwatch
-from .camera import Camera
+from ....engines.postprocess import Detections
+from ...pipeline.detect import Detector
+from ...pipeline.frame import Frame
+from ...pipeline.redetect import CANDIDATE_SHARE
+from ...pipeline.results import DetectorUse
+from ...pipeline.stream_detector import full_use
+from ...profiling.timing import Stopwatch
+from ..camera import Camera
+from ..tracks.tracker import Track, TrackerOptions, TrackerState, corrected, predict, track_next
 from .reuse import Kept
-from .tracker import Track, TrackerOptions, TrackerState, corrected, predict, track_next
 
 
 class Stream:

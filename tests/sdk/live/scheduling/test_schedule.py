@@ -6,8 +6,8 @@ import math
 import random
 
 import pytest
-from facesr_edge.sdk.live.costs import Costs
-from facesr_edge.sdk.live.schedule import (
+from facesr_edge.sdk.live.scheduling.costs import Costs
+from facesr_edge.sdk.live.scheduling.plan import (
     DETECT_S,
     GROWN,
     REFRESH_S,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ..media.reasons import plural
-from .results import Treatment
+from ...media.reasons import plural
+from ..results import Treatment
 
 REUSE_LEVELS = 4.0
 """Largest change of a face, see `reuse.Alignment`, up to which its last output is moved instead of computed again: the

@@ -6,8 +6,8 @@ import cv2
 import facesr_edge
 import numpy as np
 import pytest
-from facesr_edge.sdk.live.reuse import STILL_LEVELS, align, keep, reused
-from facesr_edge.sdk.live.schedule import MAX_LEVELS, REUSE_LEVELS
+from facesr_edge.sdk.live.scheduling.plan import MAX_LEVELS, REUSE_LEVELS
+from facesr_edge.sdk.live.scheduling.reuse import STILL_LEVELS, align, keep, reused
 from facesr_edge.sdk.pipeline.crop import Window
 
 SIDE, FACE = 48, 30

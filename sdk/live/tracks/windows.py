@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.crop import Window, centered_window, window_for
+from ...pipeline.crop import Window, centered_window, window_for
 
 KEEP_MARGIN = 1.3
 """Minimum margin around the box for a window to stay. A new window has `crop.MARGIN`, 1.5: the face can move by a tenth

@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.crop import Window
-from ..pipeline.results import number
+from ...pipeline.crop import Window
+from ...pipeline.results import number
 
 UsabilityVerdict = Literal["ok", "too small", "too dark", "too blurred", "profile"]
 

@@ -7,7 +7,7 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.engines.bundle.io_spec import CROP_SIZES
-from facesr_edge.sdk.live.windows import KEEP_MARGIN, stable_window
+from facesr_edge.sdk.live.tracks.windows import KEEP_MARGIN, stable_window
 from facesr_edge.sdk.pipeline.crop import MARGIN, Window, window_for
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pipeline.crop import Window
+from ...pipeline.crop import Window
 
 PATCH = 32
 """Side of the patches that are aligned, in samples: more does not make the alignment of small faces better."""

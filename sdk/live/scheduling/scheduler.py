@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...engines.errors import one_line
-from .camera import CameraStatus
-from .observer import Cycle, Observer
+from ....engines.errors import one_line
+from ..camera import CameraStatus
+from ..observer import Cycle, Observer
+from ..results import LiveResult
 from .outbox import Outbox
-from .results import LiveResult
 from .stream import Stream
 from .turn import Turn
 from .work import Work

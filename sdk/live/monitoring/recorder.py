@@ -16,16 +16,16 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ...engines.errors import OutputError, UsageError
-from ..doctor.machine import this_machine
-from ..media.reasons import error_reason, write_error
-from ..media.url import masked
-from .observer import Cycle, Observer
+from ....engines.errors import OutputError, UsageError
+from ...doctor.machine import this_machine
+from ...media.reasons import error_reason, write_error
+from ...media.url import masked
+from ..observer import Cycle, Observer
 
 if TYPE_CHECKING:
-    from .camera import CameraStatus
-    from .live import Live
-    from .results import LiveResult
+    from ..camera import CameraStatus
+    from ..live import Live
+    from ..results import LiveResult
 
 FORMAT = "facesr-edge recording"
 VERSION = 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from facesr_edge.engines.bundle.io_spec import CROP_SIZES
 from facesr_edge.engines.postprocess import Detections
-from facesr_edge.sdk.live.tracker import MAX_LOST_S, TrackerOptions, TrackerState, predict, track_next
+from facesr_edge.sdk.live.tracks.tracker import MAX_LOST_S, TrackerOptions, TrackerState, predict, track_next
 
 WH = (640, 360)
 

@@ -1,0 +1,1 @@
+"""The scheduler: what happens to each face within the budget."""

@@ -1,0 +1,1 @@
+"""Tracks of faces: ids over frames, steady windows, usability, best shots."""
