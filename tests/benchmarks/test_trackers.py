@@ -16,10 +16,10 @@ def moment(index, boxes=BOX):
 
 def counted(ids, found=None):
     """The score of one face whose track has these ids; 0 for no track."""
-    score, told = Score(), iter(ids)
+    score, given = Score(), iter(ids)
 
     def step(detections, time_s):
-        number = next(told)
+        number = next(given)
         return (BOX if found is None else found, np.array([number])) if number else (np.zeros((0, 4)), np.zeros(0))
 
     score.add(0, [moment(index) for index in range(len(ids))], step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import facesr_edge as fe
@@ -62,11 +62,11 @@ def report(result: fe.FrameResult) -> None:
     for face in result.faces:
         pixels: Pixels = face.pixels
         print(face.box_xyxy.tolist(), face.score, pixels.shape, face.consistency_db)
-    missed: fe.Detections = result.too_large
+    too_large: fe.Detections = result.too_large
     use: fe.DetectorUse | None = result.detection
     spans: tuple[fe.Span, ...] = result.spans
     metadata: fe.ImageMetadata | None = result.source.metadata
-    print(len(missed), use and use.megapixels, [span.name for span in spans], metadata and metadata.dpi)
+    print(len(too_large), use and use.megapixels, [span.name for span in spans], metadata and metadata.dpi)
     print(result.timings_ms["total"], result.to_dict())
 
 
@@ -128,6 +128,28 @@ def print_tracks(result: fe.LiveResult) -> None:
     for one in skipped:
         print(one.track_id, one.reason)
     print(result.camera, result.times.age_ms, result.times.queue_ms, result.ended_tracks)
+
+
+class Printer(fe.LiveSink[str]):
+    """A sink of the client."""
+
+    def select(self, result: fe.LiveResult) -> list[str]:
+        """Names of cameras with faces."""
+        return [result.camera] if result.faces else []
+
+    def write(self, items: Sequence[str]) -> None:
+        """Print them."""
+        print(*items)
+
+
+def record(urls: Mapping[str, str]) -> fe.SinkStatistics:
+    """Write the faces of live cameras."""
+    group: fe.SinkGroup = fe.open_live_sink("faces.jsonl", cameras=list(urls))
+    queue = fe.SinkQueue(Printer("printer"))
+    with group, fe.live(urls, observers=[group, queue]) as run:
+        run.run()
+    print(group.statistics())
+    return queue.statistics()
 
 
 def connect(url: str) -> fe.Source | None:

@@ -9,8 +9,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ....engines.errors import MissingDependencyError, UsageError
 from .... import __version__
+from ....engines.errors import MissingDependencyError, UsageError
 from ..observer import Cycle, Observer
 
 if TYPE_CHECKING:

@@ -247,8 +247,8 @@ def _costs(
     amounts = np.array([_amounts(turn, shape) for turn in turns])  # (turns, works + 1)
     weights = _fit_beside(amounts, upscale_ms, [any(kind[0] == work for kind in known) for work in NETWORKS.values()])
     expected = _longer(amounts, weights) @ weights
-    told = expected >= MIN_FITTED_MS
-    noise = np.clip(upscale_ms[told] / expected[told], 0, MAX_NOISE) if told.any() else np.ones(1)
+    fitted = expected >= MIN_FITTED_MS
+    noise = np.clip(upscale_ms[fitted] / expected[fitted], 0, MAX_NOISE) if fitted.any() else np.ones(1)
     scale = dict(zip(NETWORKS.values(), weights, strict=False))
     crop_frame_ms, crop_face_ms = _crop_ms(results)
     before_ms = [1e3 * (max(r.taken_s for r in turn) - min(r.taken_s for r in turn)) for turn in turns if len(turn) > 1]
@@ -298,7 +298,7 @@ def _fit(amounts: NDArray[np.float64], measured: NDArray[np.float64], known: Seq
     weights = np.zeros(x.shape[1])
     squares = (x * x).sum(0)
     for _ in range(500):
-        for n in np.flatnonzero(squares):
+        for n in map(int, np.flatnonzero(squares)):
             error = y - x @ weights + x[:, n] * weights[n]
             weights[n] = max(0.0, float(x[:, n] @ error) / squares[n])
     done = [float(weights[n]) for n in range(len(known)) if squares[n] and known[n]]

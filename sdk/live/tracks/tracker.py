@@ -279,5 +279,5 @@ def _state(
             tracks.append(replace(one, id=one.id or next_id, window=window))
             next_id += not one.id
     tracks.sort(key=lambda track: track.id)
-    told = tuple(filter(None, ended))
-    return TrackerState(tuple(tracks), tuple(hidden), tuple(candidates), told, next_id, time_s, frame_wh)
+    ids = tuple(filter(None, ended))
+    return TrackerState(tuple(tracks), tuple(hidden), tuple(candidates), ids, next_id, time_s, frame_wh)
