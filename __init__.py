@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from .engines.postprocess import Detection, Detections
     from .engines.session import Session
+    from .sdk.live.best_shot import BestShot, BestShots
     from .sdk.live.camera import Camera, CameraOptions, CameraStatus
     from .sdk.live.live import Live, live
     from .sdk.live.observer import Cycle, Observer
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from .sdk.live.sinks.open import open_live_sink
     from .sdk.live.sinks.queue import SinkGroup, SinkQueue, SinkStatistics
     from .sdk.live.sinks.sink import LiveSink
+    from .sdk.live.supervision import from_supervision, to_supervision
+    from .sdk.live.usability import Usability
     from .sdk.load import load, load_detector
     from .sdk.media.encode_options import EncodeOptions
     from .sdk.media.live.reconnect import Reconnect
@@ -66,6 +69,8 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent, unless 
 
 _MODULES = {
     # public name -> module that defines it
+    "BestShot": "sdk.live.best_shot",
+    "BestShots": "sdk.live.best_shot",
     "Bundle": "engines.bundle.bundle",
     "BundleError": "engines.errors",
     "Camera": "sdk.live.camera",
@@ -119,8 +124,10 @@ _MODULES = {
     "SourceUnreachableError": "engines.errors",
     "Span": "sdk.profiling.timing",
     "UnknownNameError": "engines.errors",
+    "Usability": "sdk.live.usability",
     "UsageError": "engines.errors",
     "bgr_from": "sdk.pipeline.frame",
+    "from_supervision": "sdk.live.supervision",
     "live": "sdk.live.live",
     "load": "sdk.load",
     "load_detector": "sdk.load",
@@ -129,10 +136,13 @@ _MODULES = {
     "open_sink": "sdk.media.sinks",
     "open_source": "sdk.media.sources",
     "run": "sdk.pipeline.run",
+    "to_supervision": "sdk.live.supervision",
 }
 
 __all__ = [
     "DEFAULT_MODEL",
+    "BestShot",
+    "BestShots",
     "Bundle",
     "BundleError",
     "Camera",
@@ -185,9 +195,11 @@ __all__ = [
     "SourceUnreachableError",
     "Span",
     "UnknownNameError",
+    "Usability",
     "UsageError",
     "__version__",
     "bgr_from",
+    "from_supervision",
     "live",
     "load",
     "load_detector",
@@ -196,6 +208,7 @@ __all__ = [
     "open_sink",
     "open_source",
     "run",
+    "to_supervision",
 ]
 
 

@@ -12,6 +12,8 @@ import numpy
 import pytest
 
 PUBLIC = [
+    "BestShot",
+    "BestShots",
     "Bundle",
     "BundleError",
     "Camera",
@@ -65,9 +67,11 @@ PUBLIC = [
     "SourceUnreachableError",
     "Span",
     "UnknownNameError",
+    "Usability",
     "UsageError",
     "__version__",
     "bgr_from",
+    "from_supervision",
     "live",
     "load",
     "load_detector",
@@ -76,6 +80,7 @@ PUBLIC = [
     "open_sink",
     "open_source",
     "run",
+    "to_supervision",
 ]
 BUILD_DEPENDENCIES = ["torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "safetensors", "skimage", "scipy"]
 """Packages that only `build`, `train` and the demo need."""

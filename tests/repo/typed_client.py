@@ -160,6 +160,14 @@ def connect(url: str) -> fe.Source | None:
         raise SystemExit(str(error)) from error
     except (fe.SourceUnreachableError, fe.SourceTimeoutError, fe.SourceBrokenError, fe.SourceClosedError):
         return None
+def best_shots(results: Iterator[fe.LiveResult]) -> list[fe.BestShot]:
+    """The usable ones."""
+    shots, best = fe.BestShots(), list[fe.BestShot]()
+    for result in results:
+        best += shots.add(result)
+        print(len(fe.from_supervision(fe.to_supervision(result, scale=2))))
+    usability: list[fe.Usability] = [shot.face.usability for shot in best]
+    return [shot for shot, figures in zip(best, usability, strict=True) if figures.verdict == "ok"]
 
 
 def main(argument: str, output: Path) -> None:
