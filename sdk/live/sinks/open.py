@@ -27,6 +27,8 @@ from .webhook import WebhookSink
 
 CAMERA = "{camera}"
 """Part of an output that stands for the name of each camera."""
+VIDEO_MINUTES = 60.0
+"""Length of the video files of a run that has no end."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,24 @@ def _open_shots(request: SinkRequest) -> LiveSink[Any]:
 
 
 def _open_video(request: SinkRequest) -> LiveSink[Any]:
-    options = EncodeOptions(**request.options)
-    return VideoFileSink(Path(request.output), request.camera, options, by_arrival=not request.wait)
+    options = dict(request.options)
+    minutes = options.pop("minutes", None if request.wait else VIDEO_MINUTES)
+    return VideoFileSink(
+        Path(request.output),
+        request.camera,
+        EncodeOptions(**options),
+        by_arrival=not request.wait,
+        max_s=None if minutes is None else 60 * minutes,
+    )
 
 
 JSONL = SinkKind(_open_jsonl, "faces.jsonl", options={"max_mb": float})
 SHOTS = SinkKind(_open_shots, "shots/", options={"max": int, "days": float})
 VIDEO = SinkKind(
-    _open_video, "out.mp4", one_camera=True, options={"codec": str, "crf": int, "preset": str, "hwaccel": str}
+    _open_video,
+    "out.mp4",
+    one_camera=True,
+    options={"minutes": float, "codec": str, "crf": int, "preset": str, "hwaccel": str},
 )
 HLS = SinkKind(
     lambda request: HlsSink(Path(request.output), request.camera, by_arrival=not request.wait),
@@ -133,7 +145,7 @@ def open_live_sink(
     Args:
         output: | "faces.jsonl", "faces.jsonl?max_mb=100": results as JSON lines; a new file begins at that size
             | "shots/", "shots/?max=1000&days=7": folder of the best shots of each track, and their limits
-            | "out.mp4", "out-{camera}.mkv?crf=28&codec=hevc": video of a camera, or of each
+            | "out.mp4", "out-{camera}.mkv?crf=28&minutes=10": video of a camera, or of each; a new file every hour
             | "stream.m3u8", "web/{camera}.m3u8": HLS
             | "rtsp://host/name", "rtsp://host/{camera}": published to an RTSP server
             | "mjpeg://127.0.0.1:8090": pictures over HTTP for browsers

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....engines.errors import OutputError
+from ....engines.errors import OutputError, UsageError
 from ...media.encode_options import EncodeOptions
 from ...media.sinks import open_sink
 from ...media.source_sink import Sink, Source
@@ -40,6 +40,8 @@ class VideoFileSink(LiveSink["LiveResult"]):
         options: codec and quality.
         by_arrival: frames are shown at the distances at which they arrived; else at those of their own timestamps, as
             for a file, which is read faster or slower than it plays.
+        max_s: time after which a new file begins, in seconds; None for never. An open MP4 takes 45 bytes of memory for
+            each frame: 100 MB a day at 25 frames/s.
 
     Raises:
         OutputError: the file cannot be written, or another run writes it.
@@ -49,9 +51,20 @@ class VideoFileSink(LiveSink["LiveResult"]):
     queue_size = 8  # composites of 1920x1080 enlarged twice: 250 MB
     close_s = 10.0
 
-    def __init__(self, path: Path, camera: str, options: EncodeOptions = _DEFAULTS, *, by_arrival: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        camera: str,
+        options: EncodeOptions = _DEFAULTS,
+        *,
+        by_arrival: bool = True,
+        max_s: float | None = None,
+    ) -> None:
         super().__init__(str(path))
+        if max_s is not None and not max_s > 0:
+            raise UsageError(f"expected videos of more than 0 seconds, got {max_s:g}")
         self._path, self._camera, self._options, self._by_arrival = path, camera, options, by_arrival
+        self._max_s, self._begin_s = max_s, float("nan")
         self._fit, self._notes = FixedSize(self.name), 0
         self._failed_s = float("-inf")
         self._error: OutputError | None = None
@@ -80,9 +93,13 @@ class VideoFileSink(LiveSink["LiveResult"]):
             raise
 
     def _write(self, result: LiveResult) -> None:
+        time_s = result.times.arrival_s if self._by_arrival else result.source.time_s
+        if self._max_s is not None and time_s - self._begin_s >= self._max_s:
+            self._finish(complete=True)
         if self._sink is None:
             self._sink, self._fit, self._notes = self._open(), FixedSize(self.name), 0
-        time_s = result.times.arrival_s if self._by_arrival else result.source.time_s
+        if self._fit.size_wh is None:
+            self._begin_s = time_s
         frame = replace(result.source, time_s=time_s, pts=None, alpha=None, deep=None)
         self._sink.write(frame, self._fit(result.frame))
         for note in self._sink.notes[self._notes :]:

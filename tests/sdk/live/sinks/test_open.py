@@ -68,6 +68,9 @@ def test_all_outputs_of_a_run_get_its_results(tmp_path):
 def test_options_reach_the_sink(tmp_path):
     with open_live_sink(f"{tmp_path}/faces.jsonl?max_mb=0.1") as group:
         assert group.queues[0].sink._max_bytes == 100_000
+    for options, wait, seconds in (("", False, 3600), ("?minutes=2&crf=30", False, 120), ("", True, None)):
+        with open_live_sink(f"{tmp_path}/out.mp4{options}", cameras=["door"], wait=wait) as group:
+            assert group.queues[0].sink._max_s == seconds
     with open_live_sink(f"{tmp_path}/shots/?max=3&days=0.5") as group:
         assert (group.queues[0].sink._max_count, group.queues[0].sink._max_age_s) == (3, 43_200)
 

@@ -85,6 +85,16 @@ def test_earlier_videos_are_kept(tmp_path):
     assert (len(frames_of(kept)), len(frames_of(path))) == (2, 3)
 
 
+def test_a_new_file_begins_after_a_time_and_no_frame_is_lost(tmp_path):
+    sink = VideoFileSink(tmp_path / "out.mp4", "door", max_s=1.0)
+    sink.write([make_result(index, level=8 * index, arrival_s=index / 10) for index in range(25)])
+    sink.close()
+    files = sorted(tmp_path.glob("*.mp4"), key=lambda path: path.stat().st_mtime_ns)
+    parts = [[frame.pixels.mean() for frame in frames_of(file)] for file in files]
+    assert [len(part) for part in parts] == [10, 10, 5]
+    assert np.concatenate(parts) == pytest.approx(8 * np.arange(25), abs=3)
+
+
 KILLED = """
 import sys, pathlib
 from facesr_edge.sdk.live.sinks.video import VideoFileSink
@@ -136,6 +146,8 @@ def test_after_a_full_disk_a_new_file_begins(tmp_path, no_file_larger_than, monk
 def test_wrong_outputs_are_told_at_once(tmp_path):
     with pytest.raises(UsageError, match="cannot store"):
         VideoFileSink(tmp_path / "out.txt", "door")
+    with pytest.raises(UsageError, match="more than 0 seconds"):
+        VideoFileSink(tmp_path / "out.mp4", "door", max_s=0)
     first = VideoFileSink(tmp_path / "out.mp4", "door")
     with pytest.raises(OutputError, match="another run"):
         VideoFileSink(tmp_path / "out.mp4", "door")
