@@ -177,12 +177,12 @@ def open_live_sinks(
     texts = [str(output) + "/" * (isinstance(output, Path) and output.is_dir()) for output in outputs]
     if twice := sorted({masked(text) for text in texts if texts.count(text) > 1}):
         raise UsageError(f"{', '.join(twice)} is given twice; give each output once")
+    requests = [request for text in texts for request in _requests(text, cameras, about or {}, wait)]
     with ExitStack() as stack:
         queues = []
-        for text in texts:
-            for kind, request in _requests(text, cameras, about or {}, wait):
-                queues.append(SinkQueue(kind.open(request), wait=wait and kind.waits))
-                stack.callback(queues[-1].close)
+        for kind, request in requests:
+            queues.append(SinkQueue(kind.open(request), wait=wait and kind.waits))
+            stack.callback(queues[-1].close)
         stack.pop_all()
     return SinkGroup(queues)
 

@@ -109,6 +109,13 @@ def test_if_one_output_cannot_be_opened_none_stays_open(tmp_path):
     open_live_sink(tmp_path / "faces.jsonl").close()
 
 
+def test_a_wrong_output_is_told_before_another_is_opened(tmp_path):
+    (tmp_path / "faces.jsonl").write_text("earlier\n")
+    with pytest.raises(UsageError, match="unknown output"):
+        open_live_sinks([tmp_path / "faces.jsonl", "faces.txt"])
+    assert [path.name for path in tmp_path.iterdir()] == ["faces.jsonl"]
+
+
 def test_an_output_is_given_once():
     with pytest.raises(UsageError, match=r"a\.jsonl is given twice"):
         open_live_sinks(["a.jsonl", "a.jsonl"])
