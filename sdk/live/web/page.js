@@ -243,7 +243,8 @@ function drawSummary(state) {
   figure("#age", ms(state.age_ms[0]));
   setText($("#age-99"), `p99 ${ms(state.age_ms[1])}, budget ${ms(state.budget_ms)}`);
   figure("#cycle", ms(state.cycle_ms[0]));
-  setText($("#cycle-99"), `p99 ${ms(state.cycle_ms[1])}, planned ${ms(state.cycle_budget_ms)}`);
+  const planned = state.cycle_budget_ms == null ? "" : `, planned ${ms(state.cycle_budget_ms)}`; // files take their time
+  setText($("#cycle-99"), `p99 ${ms(state.cycle_ms[1])}${planned}`);
   const rates = cards.map((card) => card.rates).filter(Boolean);
   figure("#rate", `${sum(rates.map((rate) => rate.results)).toFixed(1)} /s`);
   setText($("#dropped"), `${sum(rates.map((rate) => rate.dropped)).toFixed(1)} frames/s dropped`);
