@@ -159,7 +159,7 @@ class Monitor(Observer):
             now_s, duration_s = self._clock(), cycle.end_s - cycle.start_s
             self._cycles.add(duration_s, now_s)
             _add_stages(self._cycle_stages, cycle.stages_ms, now_s)
-            self._budget_s = cycle.budget_ms / 1e3
+            self._budget_s = max(0.0, cycle.budget_ms / 1e3)  # below 0 if the frame was late already
             self._over_budget += duration_s > self._budget_s
 
     def close(self) -> None:

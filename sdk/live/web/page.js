@@ -81,7 +81,9 @@ class Card {
     for (const face of frame.faces) await this.drawFace(face, form);
     $(".seen", this.root).hidden = false;
     $(".none", this.root).hidden = frame.faces.length + frame.skipped.length > 0;
-    $(".skipped", this.root).replaceChildren(...frame.skipped.map((face) => make("li", `#${face.track_id} not upscaled: ${face.reason}`)));
+    const skipped = new Map(); // reason -> tracks
+    for (const { reason, track_id } of frame.skipped) skipped.set(reason, [...(skipped.get(reason) ?? []), `#${track_id}`]);
+    $(".skipped", this.root).replaceChildren(...[...skipped].map(([reason, tracks]) => make("li", `${tracks.join(", ")} not upscaled: ${reason}`)));
   }
 
   async drawFace(face, form) {

@@ -90,6 +90,8 @@ def test_turns_over_budget_are_counted(monitor):
     figures = monitor.figures()
     assert (figures.over_budget, figures.budget_s, figures.cycles.count) == (1, 0.05, 3)
     assert figures.cycle_stages["detect"].sum_s == pytest.approx(0.03)
+    monitor.cycled(Cycle(0.0, 0.01, ("a",), {}, {}, -20.0))  # the frame was late before the turn began
+    assert (monitor.figures().over_budget, monitor.figures().budget_s) == (2, 0.0)
     assert not figures.closed
     monitor.close()
     assert monitor.figures().closed
