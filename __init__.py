@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     )
     from .engines.postprocess import Detection, Detections
     from .engines.session import Session
-    from .sdk.live.best_shot import BestShot, BestShots
     from .sdk.live.camera import Camera, CameraOptions, CameraStatus
     from .sdk.live.live import Live, live
     from .sdk.live.observer import Cycle, Observer
@@ -45,7 +44,8 @@ if TYPE_CHECKING:
     from .sdk.live.sinks.queue import SinkGroup, SinkQueue, SinkStatistics
     from .sdk.live.sinks.sink import LiveSink
     from .sdk.live.supervision import from_supervision, to_supervision
-    from .sdk.live.usability import Usability
+    from .sdk.live.tracks.best_shot import BestShot, BestShots
+    from .sdk.live.tracks.usability import Usability
     from .sdk.load import load, load_detector
     from .sdk.media.encode_options import EncodeOptions
     from .sdk.media.live.reconnect import Reconnect
@@ -69,8 +69,8 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent, unless 
 
 _MODULES = {
     # public name -> module that defines it
-    "BestShot": "sdk.live.best_shot",
-    "BestShots": "sdk.live.best_shot",
+    "BestShot": "sdk.live.tracks.best_shot",
+    "BestShots": "sdk.live.tracks.best_shot",
     "Bundle": "engines.bundle.bundle",
     "BundleError": "engines.errors",
     "Camera": "sdk.live.camera",
@@ -124,7 +124,7 @@ _MODULES = {
     "SourceUnreachableError": "engines.errors",
     "Span": "sdk.profiling.timing",
     "UnknownNameError": "engines.errors",
-    "Usability": "sdk.live.usability",
+    "Usability": "sdk.live.tracks.usability",
     "UsageError": "engines.errors",
     "bgr_from": "sdk.pipeline.frame",
     "from_supervision": "sdk.live.supervision",

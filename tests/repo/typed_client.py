@@ -160,6 +160,8 @@ def connect(url: str) -> fe.Source | None:
         raise SystemExit(str(error)) from error
     except (fe.SourceUnreachableError, fe.SourceTimeoutError, fe.SourceBrokenError, fe.SourceClosedError):
         return None
+
+
 def best_shots(results: Iterator[fe.LiveResult]) -> list[fe.BestShot]:
     """The usable ones."""
     shots, best = fe.BestShots(), list[fe.BestShot]()
