@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 import weakref
@@ -208,10 +209,9 @@ def live(
 
 
 def _budget(budget_ms: float, fps: float | None) -> Budget:
-    if not budget_ms > 0:
-        raise UsageError(f"budget_ms is {budget_ms}, expected milliseconds above 0")
-    if fps is not None and not fps > 0:
-        raise UsageError(f"fps is {fps}, expected frames per second above 0")
+    for name, value, unit in (("budget_ms", budget_ms, "milliseconds"), ("fps", fps, "frames per second")):
+        if value is not None and (not isinstance(value, (int, float)) or not 0 < value < math.inf):
+            raise UsageError(f"{name} is {value!r}, expected {unit} above 0")
     return Budget(budget_ms, 1 / fps if fps else 0.0)
 
 

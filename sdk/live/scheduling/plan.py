@@ -15,8 +15,9 @@ REUSE_LEVELS = 4.0
 output then differs from that of the network by 42 dB."""
 MAX_LEVELS = 8.0
 """The same for a face that does not fit into the budget: with more, the moved detail is that of another expression."""
-REFRESH_S = 2.0
-"""Time after which an unchanged face is upscaled again."""
+REFRESH_S, STILL_REFRESH_S = 2.0, 10.0
+"""Time after which an unchanged face is upscaled again, if it moves and if it is still: each new output of a still face
+would make it flicker."""
 GROWN = 1.25
 """Growth of a face after which it is upscaled again: the camera shows more of it."""
 SHARPER = 1.5
@@ -50,6 +51,7 @@ class Need:
         growth: ratio of its size to that of then.
         sharpness: the same of its sharpness.
         by_small: the smaller network upscaled it, not the network.
+        still: it has not moved since then, see `Alignment`.
     """
 
     side: int
@@ -58,6 +60,7 @@ class Need:
     growth: float = 1.0
     sharpness: float = 1.0
     by_small: bool = False
+    still: bool = False
 
     @property
     def reusable(self) -> bool:
@@ -137,7 +140,7 @@ def _wish(need: Need) -> tuple[float, str]:
         return CLEARER + waiting, f"sharper by {need.sharpness - 1:.0%}"
     if need.change > REUSE_LEVELS:
         return CHANGED + need.change + waiting, f"changed by {need.change:.1f} gray levels"
-    if need.age_s >= REFRESH_S:
+    if need.age_s >= (STILL_REFRESH_S if need.still else REFRESH_S):
         return OLD + waiting, f"refreshed after {need.age_s:.1f} s"
     return 0.0, f"changed by {need.change:.1f} gray levels in {need.age_s:.2f} s"
 

@@ -171,4 +171,5 @@ def _need(item_side: int, frame: Frame, track: Track, found: tuple[Kept, Alignme
         track.side / kept.face_px,
         (sharpness + FLAT) / (kept.sharpness + FLAT),
         kept.by_small,
+        alignment.still,
     )

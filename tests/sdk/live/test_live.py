@@ -221,6 +221,8 @@ def test_an_engine_that_fails_raises_in_the_consumer(simulated) -> None:
         ({"sources": []}, "at least one source"),
         ({"sources": "clip.mp4", "budget_ms": 0}, "budget_ms is 0"),
         ({"sources": "clip.mp4", "fps": -1}, "fps is -1"),
+        ({"sources": "clip.mp4", "budget_ms": "100"}, "budget_ms is '100'"),
+        ({"sources": "clip.mp4", "budget_ms": float("nan")}, "budget_ms is nan"),
         ({"sources": ["clip.mp4", "clip.mp4"]}, "given twice"),
         ({"sources": "clip.mp4", "small_model": "edge-tiny-x2"}, "small_model of x4"),
         ({"sources": 3.5}, "expected a URL"),
