@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 from ....engines.errors import OutputError
 from ....engines.files import sibling
+from ...media.lock import OutputLock
 from ...media.reasons import write_error
 from ...media.sinks import make_writable
 from .live_encoder import KEY_S, RATE, StreamTarget
@@ -55,7 +56,7 @@ class HlsSink(StreamSink):
         camera, by_arrival: see `StreamSink`.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or another run writes the playlist.
     """
 
     def __init__(self, path: Path, camera: str, *, by_arrival: bool = True) -> None:
@@ -67,6 +68,7 @@ class HlsSink(StreamSink):
         self._begin: tuple[float, datetime] | None = None
         self._continues, self._gaps = False, 0
         make_writable(path.parent)
+        self._lock = OutputLock(path, sibling(path, ".", ".lock"))
         for file in path.parent.iterdir():
             if re.fullmatch(re.escape(path.stem) + r"-\d+\.ts", file.name):
                 with suppress(OSError):
@@ -116,13 +118,15 @@ class HlsSink(StreamSink):
 
     def close(self) -> None:
         """See `LiveSink`; the playlist gets its end."""
-        super().close()
         try:
+            super().close()
             if self._begin is not None:
                 self._add_segment(self._last_s + float(1 / RATE))
                 self._write_playlist(end=True)
         except OSError as error:
             raise self._error(error) from error
+        finally:
+            self._lock.release(remove=True)
 
 
 class _Written:

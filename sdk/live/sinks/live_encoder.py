@@ -99,13 +99,13 @@ class LiveEncoder:
         frame.time_base = _TIME_BASE
         if time_s - self._key_s >= KEY_S:
             frame.pict_type, self._key_s = PictureType.I, time_s
-        start_s = time.monotonic()
         for packet in self._stream.encode(frame):
             if packet.is_keyframe:
                 self._target.on_key(time_s)
+            start_s = time.monotonic()
             self._container.mux_one(packet)
-        if time.monotonic() - start_s > self._target.timeout_s:
-            raise TimeoutError("it takes no data")
+            if time.monotonic() - start_s > self._target.timeout_s:
+                raise TimeoutError("it takes no data")
 
     def close(self) -> None:
         """Finish the stream."""

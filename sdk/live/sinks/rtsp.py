@@ -7,7 +7,7 @@ from ...media.reasons import error_reason
 from .live_encoder import StreamTarget
 from .stream import StreamSink
 
-CONNECT_S = 2.0
+CONNECT_S = 1.0
 """Maximum wait for the server in each step of the connection, and for each packet that it takes, in seconds."""
 
 

@@ -67,6 +67,16 @@ def test_segments_of_a_killed_run_are_removed_and_nothing_else(tmp_path):
     assert {"door-x-1.ts", "yard-17.ts", "door-17.txt"} <= {path.name for path in tmp_path.iterdir()}
 
 
+def test_two_runs_cannot_write_one_playlist(tmp_path):
+    first = HlsSink(tmp_path / "door.m3u8", "door")
+    first.write([make_result(index, arrival_s=float(index)) for index in range(9)])
+    with pytest.raises(OutputError, match="another run"):
+        HlsSink(tmp_path / "door.m3u8", "door")
+    assert list(tmp_path.glob("door-*.ts"))
+    first.close()
+    HlsSink(tmp_path / "door.m3u8", "door").close()
+
+
 def test_only_its_camera_is_streamed_at_the_size_of_its_first_frame(tmp_path, caplog):
     queue = SinkQueue(HlsSink(tmp_path / "door.m3u8", "door"), wait=True)
     for index, (camera, size) in enumerate([("door", (96, 64)), ("yard", (64, 64)), ("door", (192, 128))]):
@@ -163,11 +173,11 @@ def test_a_server_that_was_killed_is_published_to_again(tmp_path, caplog):
 
 
 def test_a_frozen_server_never_delays_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("facesr_edge.sdk.live.sinks.rtsp.CONNECT_S", 0.1)
+    monkeypatch.setattr("facesr_edge.sdk.live.sinks.rtsp.CONNECT_S", 0.2)
     rng = np.random.default_rng(0)
-    noisy = [make_result(index, size_wh=(640, 360), arrival_s=index / 25) for index in range(40)]
+    noisy = [make_result(index, arrival_s=index / 25) for index in range(40)]
     for result in noisy:
-        result.source.pixels[:] = rng.integers(0, 255, (360, 640, 3), np.uint8)
+        result.source.pixels[:] = rng.integers(0, 255, (64, 96, 3), np.uint8)
     with rtsp_server(RECEIVER.format(tmp_path / "received.h264"), receives=True) as server:
         queue = SinkQueue(RtspSink(server.url, "door"))
         queue.done(noisy[0])
