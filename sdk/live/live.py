@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ...engines.errors import EngineError, InputError, UsageError
+from ...engines.errors import EngineError, InputError, UnknownNameError, UsageError
 from ...engines.session import Session
 from ...zoo import catalogue
 from ..checked_session import open_checked_session
@@ -194,7 +194,7 @@ def live(
     try:
         networks = Networks(pipeline.session, _small(small_model, pipeline, settings))
         cameras += [_camera(name, source, camera) for name, source in named]
-        _check_names(cameras)
+        _check_names(cameras, camera)
         sides = pipeline.session.io_spec.crop_sizes
         streams = [Stream(one, pipeline.detector, sides) for one in cameras]
         scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
@@ -234,8 +234,11 @@ def _camera(name: str | None, source: OneSource, options: CameraOptions | Mappin
     return Camera(source, own, name=name)
 
 
-def _check_names(cameras: Sequence[Camera]) -> None:
+def _check_names(cameras: Sequence[Camera], options: CameraOptions | Mapping[str, CameraOptions]) -> None:
     names = [camera.name for camera in cameras]
+    unknown = set() if isinstance(options, CameraOptions) else set(options) - set(names)
+    if unknown:
+        raise UnknownNameError("camera", sorted(unknown)[0], names)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{', '.join(twice)} is given twice; give each source a name: live({{'door': …, 'hall': …}})")
 
@@ -245,6 +248,8 @@ def _small(model: str | Path | None, pipeline: Pipeline, settings: dict[str, Any
     if model is None:
         return None
     bundle, io_spec = catalogue.find(model), pipeline.session.io_spec
+    if bundle.card.fingerprint == pipeline.card.fingerprint:
+        return None
     own = bundle.card.io_spec
     if own.scale != io_spec.scale or not set(io_spec.crop_sizes) <= set(own.crop_sizes):
         if model == SMALL_MODEL:

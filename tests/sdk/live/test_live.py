@@ -226,6 +226,7 @@ def test_an_engine_that_fails_raises_in_the_consumer(simulated) -> None:
         ({"sources": ["clip.mp4", "clip.mp4"]}, "given twice"),
         ({"sources": "clip.mp4", "small_model": "edge-tiny-x2"}, "small_model of x4"),
         ({"sources": 3.5}, "expected a URL"),
+        ({"sources": {"door": "clip.mp4"}, "camera": {"dor": NEWEST}}, "did you mean 'door'"),
     ],
 )
 def test_wrong_arguments_are_usage_errors(arguments, message: str) -> None:
