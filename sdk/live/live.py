@@ -60,7 +60,7 @@ class Live(Iterator[LiveResult], AsyncIterator[LiveResult]):
         self.cameras, self.card, self.budget_ms = tuple(cameras), pipeline.card, budget.age_ms
         self._pipeline, self._networks, self._scheduler = pipeline, networks, scheduler
         self._process = os.getpid()
-        self._release = weakref.finalize(self, _release, self.cameras, scheduler, pipeline, networks)
+        self._release = weakref.finalize(self, _release, self._process, self.cameras, scheduler, pipeline, networks)
         scheduler.start()
 
     def __next__(self) -> LiveResult:
@@ -106,8 +106,7 @@ class Live(Iterator[LiveResult], AsyncIterator[LiveResult]):
     def close(self) -> None:
         """Stop cameras, scheduler and engines, within 1 s from any state; results that wait are discarded. Idempotent,
         and may be called from any thread."""
-        if os.getpid() == self._process:
-            self._release()
+        self._release()
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
@@ -134,8 +133,12 @@ class Live(Iterator[LiveResult], AsyncIterator[LiveResult]):
         self.close()
 
 
-def _release(cameras: Sequence[Camera], scheduler: Scheduler, pipeline: Pipeline, networks: Networks) -> None:
-    """Stop everything at once, then wait for it."""
+def _release(
+    process: int, cameras: Sequence[Camera], scheduler: Scheduler, pipeline: Pipeline, networks: Networks
+) -> None:
+    """Stop everything at once, then wait for it; nothing in a forked child, where no thread runs."""
+    if os.getpid() != process:
+        return
     end_s = time.monotonic() + STOP_S
     scheduler.request_stop()
     scheduler.outbox.close(discard=True)

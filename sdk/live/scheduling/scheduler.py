@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ....engines.errors import one_line
@@ -167,7 +168,7 @@ class Scheduler:
             getattr(observer, event)(*arguments)
         except Exception as error:
             logger.exception("%s failed and gets no more reports: %s", type(observer).__name__, one_line(error))
-            if observer in self._observers:
+            with suppress(ValueError):  # another thread was faster
                 self._observers.remove(observer)
 
 

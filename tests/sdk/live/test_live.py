@@ -286,6 +286,16 @@ def test_a_forked_child_is_refused_and_does_not_stop_the_parent(simulated) -> No
         assert next(run)
 
 
+def test_a_forked_child_that_ends_regularly_does_not_hang(simulated) -> None:
+    with live(simulated(1), camera=NEWEST, **SETTINGS) as run:
+        next(run)
+        child = multiprocessing.get_context("fork").Process(target=sys.exit)
+        child.start()
+        child.join(20)
+        assert child.exitcode == 0
+        assert next(run)
+
+
 def _count_results(queue) -> None:
     frames = (np.zeros((90, 160, 3), np.uint8) for _ in range(3))
     with live(frames, **SETTINGS) as run:

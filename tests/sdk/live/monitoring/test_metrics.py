@@ -145,10 +145,10 @@ def test_names_follow_the_conventions_of_prometheus(finished):
     assert all(first.value <= second.value for first, second in pairwise(buckets))
 
 
-DOCS = Path(facesr_edge.__file__).with_name("docs") / "live.md"
+DOCS = Path(facesr_edge.__file__).with_name("docs") / "live-service.md"
 
 
-@pytest.mark.skipif(not DOCS.exists(), reason="docs/live.md is not written yet")
+@pytest.mark.skipif(not DOCS.exists(), reason="docs/live-service.md is missing")
 def test_the_documentation_lists_exactly_these_metrics(finished):
     families = list(text_string_to_metric_families(generate_latest(registry(finished[0])).decode()))
     names = {f"{own.name}{'_total' if own.type == 'counter' else ''}" for own in families}
