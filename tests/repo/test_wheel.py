@@ -24,6 +24,8 @@ SUFFIXES = (
     ".css",
     ".js",
     ".svg",
+    ".yaml",
+    ".service",
 )
 
 
