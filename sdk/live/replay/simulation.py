@@ -13,7 +13,7 @@ import numpy as np
 
 from ..scheduling.costs import Costs
 from ..scheduling.plan import MAX_LEVELS, Choice, Need, due_for_detection, plan
-from ..scheduling.scheduler import TURN_SHARE
+from ..scheduling.scheduler import turn_deadline_s
 from ..scheduling.turn import DETECT_SHARE, MARGIN
 from .outcome import Outcome, pooled
 from .summary import OVER_BUDGET
@@ -146,7 +146,7 @@ class _Simulation:
         machine = self._machine
         self._wait(machine.frame_ms * len(frames))
         budget_s = self._budget_ms / 1e3
-        deadline_s = min(min(frame.arrival_s for frame in frames) + budget_s, self._now_s + TURN_SHARE * budget_s)
+        deadline_s = turn_deadline_s(min(frame.arrival_s for frame in frames), self._now_s, budget_s)
         self._detect(frames, deadline_s)
         faces = [(frame, track, side) for frame in frames for track, side in frame.stream.faces_at(frame.arrival_s)]
         self._wait(machine.crop_frame_ms * len(frames) + machine.crop_face_ms * len(faces))

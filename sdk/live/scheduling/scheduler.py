@@ -24,9 +24,10 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 0.1
 """Maximum wait for a frame before the states of the cameras are looked at."""
-TURN_SHARE = 0.5
-"""Maximum share of the budget for one turn: a frame that comes just after a turn has begun waits for its end, and then
-takes a turn itself."""
+MIN_TURN_SHARE, TURN_SHARE = 0.2, 0.5
+"""Share of the budget for one turn. At most half: a frame that comes just after a turn has begun waits for its end, and
+then takes a turn itself. At least a fifth: a frame that is late already loses little by it, and nothing would be gained
+by skipping its faces."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,20 @@ class Budget:
         """When the results of a turn should be ready; inf if all frames come from sources that wait."""
         if all(work.stream.camera.waits for work in works):
             return math.inf
-        arrivals_s = (work.frame.arrival_s or now_s for work in works if not work.stream.camera.waits)
-        return min(min(arrivals_s) + self.age_ms / 1e3, now_s + TURN_SHARE * self.age_ms / 1e3)
+        arrivals_s = [work.frame.arrival_s or now_s for work in works if not work.stream.camera.waits]
+        return turn_deadline_s(min(arrivals_s), now_s, self.age_ms / 1e3)
+
+
+def turn_deadline_s(oldest_s: float, now_s: float, budget_s: float) -> float:
+    """When the results of a turn that begins now should be ready.
+
+    Args:
+        oldest_s: earliest arrival of its frames.
+        now_s: the same clock.
+        budget_s: from the arrival of a frame to its result.
+    """
+    latest_s = min(oldest_s + budget_s, now_s + TURN_SHARE * budget_s)
+    return max(latest_s, now_s + MIN_TURN_SHARE * budget_s)
 
 
 class Scheduler:
