@@ -341,3 +341,18 @@ def test_number_of_graphs_of_a_detector_is_bounded():
             for _ in range(RECURRING_CALLS + 1):
                 session.infer(np.zeros((1, 32, width, 3), np.uint8))
         assert len(session._graphs) == MAX_GRAPHS and (((1, 32, width, 3),), False) in session._graphs
+
+
+def test_importing_openvino_sends_no_telemetry(tmp_path):
+    """With its telemetry, importing OpenVINO writes an identifier to the home folder and sends an event."""
+    pytest.importorskip("openvino_telemetry")
+    program = (
+        "import socket, sys\n"
+        "socket.socket.connect = lambda *address: sys.exit(f'connects to {address}')\n"
+        "from facesr_edge.engines.openvino.session import version\n"
+        "print(version(), [name for name in sys.modules if name.startswith('openvino_telemetry')])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0 and done.stdout.endswith(" []\n"), done.stderr
+    assert list(tmp_path.iterdir()) == []
