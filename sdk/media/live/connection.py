@@ -103,7 +103,7 @@ class LiveConnection:
         """
         read_s = time.monotonic()
         for packet in self._container.demux(self._stream):
-            late = time.monotonic() - read_s > self._source.timeout_s
+            late = "://" in self._source.location and time.monotonic() - read_s > self._source.timeout_s
             if stopped():
                 return
             for frame, damaged in self._decoded(self._stream, packet):
