@@ -15,9 +15,10 @@ from ..scheduling.costs import Costs
 from ..scheduling.plan import MAX_LEVELS, Choice, Need, due_for_detection, plan
 from ..scheduling.scheduler import turn_deadline_s
 from ..scheduling.turn import DETECT_SHARE, MARGIN
+from .machine_costs import WORKS
 from .outcome import Outcome, pooled
 from .summary import OVER_BUDGET
-from .workload import NEEDS_NETWORK, NETWORKS, CameraLoad, Observation, Workload
+from .workload import NEEDS_NETWORK, CameraLoad, Observation, Workload
 
 NEAREST = 20
 """Observations of about the same age from which the change of a face is drawn."""
@@ -202,7 +203,7 @@ class _Simulation:
             if choice.treatment in ("network", "small network"):
                 frame.stream.kept[track] = frame.arrival_s, choice.treatment == "small network"
             if choice.treatment != "skipped":
-                groups[NETWORKS[choice.treatment], side] += 1
+                groups[WORKS[choice.treatment], side] += 1
         moved_ms = others_ms = 0.0  # outputs are moved while the networks run
         for (work, side), count in groups.items():
             ms = self._machine.face_ms.get((work, side), 0.0) * noise
