@@ -22,7 +22,7 @@ PATCH = 32
 REACH = 1.3
 """Side of a patch in face sizes."""
 MAX_STEPS = 6
-ENOUGH = 0.02
+ENOUGH = 0.05
 """Translation of a step, in samples, after which the alignment ends."""
 DAMPING = 1e-3
 """Regularization of the alignment, relative to the mean curvature: faces have parts without texture."""

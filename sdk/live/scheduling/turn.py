@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ MARGIN = 0.85
 
 
 class Turn:
-    """Runs turns with the engines; used by the scheduler's thread only.
+    """Runs turns with the engines; used by the scheduler's thread only. A second thread works while engines run.
 
     Args:
         networks: engines of the run.
@@ -38,7 +39,8 @@ class Turn:
     """
 
     def __init__(self, networks: Networks, outscale: int) -> None:
-        self._upscaler, self._outscale, self._credit_ms = Upscaler(networks), outscale, 0.0
+        self._beside = ThreadPoolExecutor(1, "live turn")
+        self._upscaler, self._outscale, self._credit_ms = Upscaler(networks, self._beside), outscale, 0.0
 
     @property
     def costs(self) -> Costs:
@@ -56,8 +58,7 @@ class Turn:
             works: the frames.
             deadline_s: time at which the results should be ready, on the clock of `time.monotonic`; inf for none.
         """
-        self._detect(works, deadline_s)
-        items = [item for work in works for item in self._items(work)]
+        items = self._find(works, deadline_s)
         left_ms = MARGIN * 1e3 * (deadline_s - time.monotonic())
         choices = plan([item.need for item in items], left_ms, self.costs, self._upscaler.has_small)
         self._upscale(items, choices)
@@ -66,25 +67,35 @@ class Turn:
         return [self._result(work, done_s, clock_s) for work in works]
 
     def close(self) -> None:
-        """Release what the turns need, not the engines."""
-        self._upscaler.close()
+        """End the thread beside the scheduler's."""
+        self._beside.shutdown(wait=False)
 
-    def _detect(self, works: Sequence[Work], deadline_s: float) -> None:
+    def _find(self, works: Sequence[Work], deadline_s: float) -> list[Item]:
+        """Faces of all frames. While the detector runs in some frames, those of the others are followed and cut out."""
         self._credit_ms += DETECT_SHARE * MARGIN * 1e3 * max(0.0, deadline_s - time.monotonic())
         costs = [self.costs["detect", work.stream.camera.name] for work in works]
         waiting_s = [work.stream.waiting_s(work.frame) for work in works]
         due, self._credit_ms = due_for_detection(waiting_s, costs, self._credit_ms)
-        for n, work in enumerate(works):
-            if n not in due:
-                work.stream.predict(work.frame)
-                continue
-            start = time.perf_counter()
-            with work.timer.stage("detect"):
-                work.detection = work.stream.detect(work.frame, work.timer)
-            self.costs.add(("detect", work.stream.camera.name), 1e3 * (time.perf_counter() - start))
+        found = {n: self._beside.submit(self._follow, work) for n, work in enumerate(works) if n not in due}
+        for n in due:
+            self._detect(works[n])
+            found[n] = self._beside.submit(self._items, works[n])
+        return [item for n in range(len(works)) for item in found[n].result()]
 
-    def _items(self, work: Work) -> Iterator[Item]:
+    def _detect(self, work: Work) -> None:
+        start = time.perf_counter()
+        with work.timer.stage("detect"):
+            work.detection = work.stream.detect(work.frame, work.timer)
+        self.costs.add(("detect", work.stream.camera.name), 1e3 * (time.perf_counter() - start))
+
+    def _follow(self, work: Work) -> list[Item]:
+        """Faces of a frame without a detection."""
+        work.stream.predict(work.frame)
+        return self._items(work)
+
+    def _items(self, work: Work) -> list[Item]:
         """Crops of the faces of a frame, compared with what is kept of them."""
+        items = []
         with work.timer.stage("crop"):
             for track in work.stream.tracks:
                 if track.window is None:
@@ -92,7 +103,8 @@ class Turn:
                     continue
                 crop = np.empty((track.window.side, track.window.side, 3), np.uint8)
                 copy_window(work.frame.pixels, track.window.x, track.window.y, crop)
-                yield self._item(work, track, track.window, crop)
+                items.append(self._item(work, track, track.window, crop))
+        return items
 
     def _item(self, work: Work, track: Track, window: Window, crop: NDArray[np.uint8]) -> Item:
         kept, alignment = work.stream.kept.get(track.id), None

@@ -54,14 +54,14 @@ class Upscaler:
 
     Args:
         networks: engines of the run.
+        beside: thread that moves last outputs while the networks run.
 
     Attributes:
         costs: of the work so far.
     """
 
-    def __init__(self, networks: Networks) -> None:
-        self._networks, self.costs = networks, Costs()
-        self._beside = ThreadPoolExecutor(1, "live reuse")
+    def __init__(self, networks: Networks, beside: ThreadPoolExecutor) -> None:
+        self._networks, self._beside, self.costs = networks, beside, Costs()
 
     @property
     def has_small(self) -> bool:
@@ -104,10 +104,6 @@ class Upscaler:
             return self._run_all(groups, items)
         running = self._beside.submit(self._run, "reused", moved, items)
         return self._run_all(others, items) | running.result()
-
-    def close(self) -> None:
-        """End the thread that moves outputs."""
-        self._beside.shutdown(wait=False)
 
     def _run_all(self, groups: Mapping[Treatment, Sides], items: Sequence[Item]) -> dict[int, Upscaled]:
         outputs: dict[int, Upscaled] = {}
