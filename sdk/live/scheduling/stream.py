@@ -53,6 +53,10 @@ class Stream:
         """Time since the last detection; inf if the place of a face is uncertain since then."""
         return math.inf if self._uncertain else max(0.0, frame.time_s - self._detected_s)
 
+    def prepare(self, frame: Frame) -> None:
+        """Prepare the detector for frames of this size."""
+        self._detector.detect(self._shown(frame).pixels)
+
     def detect(self, frame: Frame, timer: Stopwatch) -> DetectorUse:
         """Detect in the next frame, or in that of the camera's smaller stream, and continue the tracks.
 
@@ -63,12 +67,16 @@ class Stream:
             with timer.stage("detect.network"):
                 return self._detector.session.infer(batch)
 
-        shown = self.camera.detection_frame(frame) or frame
+        shown = self._shown(frame)
         score = CANDIDATE_SHARE * self._detector.score
         detections = self._detector.detect(shown.pixels, score=score, infer=infer)
         self._detected_s, self._uncertain = frame.time_s, False
         self._follow(frame, _resized(detections, shown, frame))
         return full_use(self._detector, shown)
+
+    def _shown(self, frame: Frame) -> Frame:
+        """The frame to detect in."""
+        return self.camera.detection_frame(frame) or frame
 
     def predict(self, frame: Frame) -> None:
         """Continue the tracks without a detection."""

@@ -73,7 +73,7 @@ class Turn:
     def _find(self, works: Sequence[Work], deadline_s: float) -> list[Item]:
         """Faces of all frames. While the detector runs in some frames, those of the others are followed and cut out."""
         self._credit_ms += DETECT_SHARE * MARGIN * 1e3 * max(0.0, deadline_s - time.monotonic())
-        costs = [self.costs["detect", work.stream.camera.name] for work in works]
+        costs = [self.costs["detect", work.frame.pixels.shape] for work in works]
         waiting_s = [work.stream.waiting_s(work.frame) for work in works]
         due, self._credit_ms = due_for_detection(waiting_s, costs, self._credit_ms)
         found = {n: self._beside.submit(self._follow, work) for n, work in enumerate(works) if n not in due}
@@ -83,10 +83,13 @@ class Turn:
         return [item for n in range(len(works)) for item in found[n].result()]
 
     def _detect(self, work: Work) -> None:
+        kind = "detect", work.frame.pixels.shape
+        if not self.costs[kind]:  # the first call of a size prepares the engine, which would be taken for its cost
+            work.stream.prepare(work.frame)
         start = time.perf_counter()
         with work.timer.stage("detect"):
             work.detection = work.stream.detect(work.frame, work.timer)
-        self.costs.add(("detect", work.stream.camera.name), 1e3 * (time.perf_counter() - start))
+        self.costs.add(kind, 1e3 * (time.perf_counter() - start))
 
     def _follow(self, work: Work) -> list[Item]:
         """Faces of a frame without a detection."""
