@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 import threading
 import time
@@ -93,6 +95,7 @@ def serve(
         from .app import application
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "uvicorn", "cameras", "the page of a live run") from None
+    logging.getLogger("uvicorn.error").addFilter(_is_no_stop)
     listener = _listen(host, port)
     access = access_for(host, listener.getsockname()[1], token, hosts)
     config = uvicorn.Config(
@@ -107,6 +110,11 @@ def serve(
     page = PageServer(uvicorn.Server(config), listener, host if is_local(host) else _own_address(host), access)
     page.wait_until_started()
     return page
+
+
+def _is_no_stop(record: logging.LogRecord) -> bool:
+    """Whether a message is not about a request that was open when the server stopped, which is no error."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -184,8 +184,8 @@ def test_an_address_that_is_taken_is_told(monitor):
         serve(ObservedRun(make_run(), monitor), port=99999)
 
 
-def test_the_page_stops_within_a_second_while_viewers_hang(monitor):
-    threads = threading.active_count()
+def test_the_page_stops_within_a_second_while_viewers_hang(monitor, caplog):
+    others = set(threading.enumerate())
     with page(monitor) as server:
         address = ("127.0.0.1", urlsplit(server.url).port)
         idle = socket.create_connection(address)
@@ -200,9 +200,9 @@ def test_the_page_stops_within_a_second_while_viewers_hang(monitor):
     with pytest.raises(OSError):
         get(server, "/")
     end = time.monotonic() + 5
-    while threading.active_count() > threads and time.monotonic() < end:
+    while (left := set(threading.enumerate()) - others) and time.monotonic() < end:
         time.sleep(0.05)
-    assert threading.active_count() <= threads
+    assert not left and not caplog.records
 
 
 def test_viewers_that_do_not_read_delay_neither_the_run_nor_others(monitor):
