@@ -30,6 +30,9 @@ NEW, UNCERTAIN, SMALL, CLOSER, CLEARER, CHANGED, OLD = 1000.0, 800.0, 700.0, 600
 WAITING_RANK = 100.0
 """Rank that a face gains in each second in which the network did not upscale it, so that none waits forever."""
 
+LOST = "not detected at present"
+"""Reason of a face whose track waits for it."""
+
 Work = Literal["network", "small network", "reuse", "bicubic"]
 
 
@@ -52,6 +55,7 @@ class Need:
         sharpness: the same of its sharpness.
         by_small: the smaller network upscaled it, not the network.
         still: it has not moved since then, see `Alignment`.
+        lost: the detector looked for it and did not find it: no network runs on what may be the wall behind it.
     """
 
     side: int
@@ -61,6 +65,7 @@ class Need:
     sharpness: float = 1.0
     by_small: bool = False
     still: bool = False
+    lost: bool = False
 
     @property
     def reusable(self) -> bool:
@@ -99,8 +104,8 @@ def plan(needs: Sequence[Need], left_ms: float, costs: Estimates, small: bool) -
     wishes = [_wish(need) for need in needs]
     cheap: list[Work] = ["reuse" if need.reusable else "bicubic" for need in needs]
     cheap_ms = [costs[work, need.side] for work, need in zip(cheap, needs, strict=True)]
-    order = sorted(range(len(needs)), key=lambda n: -wishes[n][0])
-    choices: dict[int, Choice] = {}
+    choices = {n: Choice("skipped", LOST) for n, need in enumerate(needs) if need.lost and not need.reusable}
+    order = sorted((n for n in range(len(needs)) if n not in choices), key=lambda n: -wishes[n][0])
     while order and sum(cheap_ms[n] for n in order) > left_ms:
         last = order.pop()
         choices[last] = Choice("skipped", f"over budget: {_left(left_ms)} for {plural(len(needs), 'face')}")
@@ -128,6 +133,8 @@ def plan(needs: Sequence[Need], left_ms: float, costs: Estimates, small: bool) -
 def _wish(need: Need) -> tuple[float, str]:
     """Rank and reason for the network; rank 0 with the reason for reuse."""
     waiting = WAITING_RANK * need.age_s
+    if need.lost:
+        return 0.0, LOST
     if need.change is None:
         return NEW + need.side, "new track"
     if math.isinf(need.change):

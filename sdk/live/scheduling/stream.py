@@ -83,7 +83,7 @@ class Stream:
         self._follow(frame, None)
 
     def correct(self, track: Track, box_xyxy: NDArray[np.float32] | None, frame: Frame) -> Track:
-        """Correct the place of a face in a frame without a detection.
+        """Correct the place of a face that was not detected in this frame.
 
         Args:
             track: of this frame.
@@ -91,7 +91,7 @@ class Stream:
             frame: this frame.
         """
         if box_xyxy is None:
-            self._uncertain = True
+            self._uncertain |= not track.frames_missed  # the detector has not looked for it yet
             return track
         better = corrected(track, box_xyxy, frame.time_s)
         tracks = tuple(better if one is track else one for one in self._state.tracks)

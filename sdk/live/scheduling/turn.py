@@ -113,7 +113,7 @@ class Turn:
         kept, alignment = work.stream.kept.get(track.id), None
         if kept is not None:
             alignment = align(kept, crop, track.box_xyxy, window)
-            if work.detection is None:
+            if not track.detected:
                 box = aligned_box(kept, alignment, window) if alignment.change <= MAX_LEVELS else None
                 track = work.stream.correct(track, box, work.frame)
         quality = usability(crop, track.box_xyxy, track.landmarks, window, track.score)
@@ -187,4 +187,5 @@ def _need(item_side: int, frame: Frame, track: Track, found: tuple[Kept, Alignme
         (sharpness + FLAT) / (kept.sharpness + FLAT),
         kept.by_small,
         alignment.still,
+        track.frames_missed > 0,
     )

@@ -40,6 +40,8 @@ def treatments(choices: list[Choice]) -> list[str]:
         (Need(32, 1.0, 0.2, growth=GROWN + 0.05), "network", "grown by 30%"),
         (Need(32, 1.0, 0.2, sharpness=2.0), "network", "sharper by 100%"),
         (Need(32, 1.0, 0.2, by_small=True), "network", "so far by the small network"),
+        (Need(32, 5.0, 3.0, lost=True), "reused", "not detected at present"),
+        (Need(32, math.inf, 0.2, lost=True), "skipped", "not detected at present"),
     ],
 )
 def test_what_a_face_needs(need: Need, treatment: str, reason: str) -> None:
