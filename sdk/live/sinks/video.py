@@ -67,7 +67,7 @@ class VideoFileSink(LiveSink["LiveResult"]):
         self._max_s, self._begin_s = max_s, float("nan")
         self._fit, self._notes = FixedSize(self.name), 0
         self._failed_s = float("-inf")
-        self._error: OutputError | None = None
+        self._error = ""
         self._sink: Sink | None = self._open()
 
     def _open(self) -> Sink:
@@ -82,13 +82,13 @@ class VideoFileSink(LiveSink["LiveResult"]):
 
     def write(self, items: Sequence[LiveResult]) -> None:
         """See `LiveSink`."""
-        if self._error is not None and time.monotonic() - self._failed_s < REOPEN_S:
-            raise self._error
+        if time.monotonic() - self._failed_s < REOPEN_S:
+            raise OutputError(self._error)
         try:
             for result in items:
                 self._write(result)
         except OutputError as error:
-            self._failed_s, self._error = time.monotonic(), error
+            self._failed_s, self._error = time.monotonic(), str(error)  # the error itself holds the frames
             self._finish(complete=False)
             raise
 

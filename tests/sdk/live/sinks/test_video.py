@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import subprocess
 import sys
+import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -141,6 +144,28 @@ def test_after_a_full_disk_a_new_file_begins(tmp_path, no_file_larger_than, monk
     assert len(frames_of(tmp_path / "out.mp4")) >= 1
     parts = list(tmp_path.glob("out-*.mp4"))
     assert parts and all(readable_frames(part) >= 1 for part in parts)
+
+
+def test_a_full_disk_keeps_no_frames_in_memory(tmp_path, no_file_larger_than, monkeypatch):
+    monkeypatch.setattr(video, "REOPEN_S", 0.5)
+    queue = SinkQueue(VideoFileSink(tmp_path / "out.mp4", "door"), wait=True)
+    rng, refused = np.random.default_rng(0), []
+    with no_file_larger_than(100_000):
+        for index in range(60):
+            result = make_result(index, arrival_s=float(index))
+            result.source.pixels[:] = rng.integers(0, 255, (64, 96, 3), np.uint8)
+            queue.done(result)
+            wait_until(lambda: queue.statistics().queued == 0)
+            if queue.statistics().error:
+                refused.append(weakref.ref(result))
+    assert len(refused) > 10
+    time.sleep(0.5)
+    queue.done(result := make_result(60, arrival_s=60.0))
+    wait_until(lambda: queue.statistics().queued == 0)
+    assert queue.statistics().error == ""
+    gc.collect()
+    assert [reference() for reference in refused if reference() is not None] == []
+    queue.close()
 
 
 def test_wrong_outputs_are_told_at_once(tmp_path):
