@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import BoundedSemaphore, Condition, Thread
@@ -29,6 +29,8 @@ QUALITY = 80
 MAX_VIEWERS = 16
 WRITE_S = 5.0
 """Maximum wait for a viewer that takes no data, in seconds."""
+CHECK_S = 1.0
+"""Time without a picture after which a viewer is checked, again and again, in seconds."""
 
 
 class NewestPictures:
@@ -66,22 +68,31 @@ class NewestPictures:
             self._closed = True
             self._changed.notify_all()
 
-    def parts(self, name: str) -> Iterator[bytes]:
-        """Parts of `CONTENT_TYPE`, each with the newest picture of a camera; blocks until there is one."""
+    def parts(self, name: str, is_there: Callable[[], bool] = lambda: True) -> Iterator[bytes]:
+        """Parts of `CONTENT_TYPE`, each with the newest picture of a camera; blocks until there is one.
+
+        Args:
+            name: of the camera.
+            is_there: whether the viewer still waits; asked while no picture comes.
+        """
         with self._changed:
             self._viewers[name] = self._viewers.get(name, 0) + 1
             last = self._pictures.get(name, (0, b""))[0]
         try:
-            while (picture := self._next(name, last)) is not None:
+            while (picture := self._next(name, last, is_there)) is not None:
                 last, jpeg = picture
                 yield b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(jpeg), jpeg)
         finally:
             with self._changed:
                 self._viewers[name] -= 1
 
-    def _next(self, name: str, last: int) -> tuple[int, bytes] | None:
+    def _next(self, name: str, last: int, is_there: Callable[[], bool]) -> tuple[int, bytes] | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._pictures.get(name, (0, b""))[0] > last)
+            while not self._changed.wait_for(
+                lambda: self._closed or self._pictures.get(name, (0, b""))[0] > last, CHECK_S
+            ):
+                if not is_there():
+                    return None
             return None if self._closed else self._pictures[name]
 
 
@@ -208,11 +219,23 @@ class _Viewer(BaseHTTPRequestHandler):
         self.send_header("Content-Type", CONTENT_TYPE)
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        parts = self.server.pictures.parts(camera)
+        parts = self.server.pictures.parts(camera, self._is_there)
         with suppress(OSError):  # the viewer went away
             for part in parts:
                 self.wfile.write(part)
         parts.close()  # type: ignore[attr-defined]  # a generator
+
+    def _is_there(self) -> bool:
+        """Whether the viewer has not closed the connection; what it sends is of no use and is dropped."""
+        self.connection.setblocking(False)
+        try:
+            return bool(self.connection.recv(1 << 16))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            self.connection.settimeout(self.timeout)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 (name of the standard library)
         """Requests are not logged."""

@@ -145,9 +145,26 @@ def test_the_number_of_viewers_is_limited(monkeypatch):
         wait_until(lambda: _status(port) == 200)
 
 
-def _status(port):
+def test_viewers_of_a_camera_that_is_off_are_released(monkeypatch):
+    monkeypatch.setattr(mjpeg, "MAX_VIEWERS", 3)
+    monkeypatch.setattr(mjpeg, "CHECK_S", 0.1)
+    sink = MjpegSink("mjpeg://127.0.0.1:0")
+    result = make_result(camera="door")
+    for camera in ("door", "yard"):
+        sink.select(make_result(camera=camera))
+    stays, *leave = [urlopen(f"http://127.0.0.1:{sink.port}/door", timeout=5) for _ in range(3)]
+    assert _status(sink.port, "yard") == 503
+    for viewer in leave:
+        viewer.close()
+    wait_until(lambda: _status(sink.port, "yard") == 200)
+    sink.write(sink.select(result))
+    assert stays.readline() == b"--frame\r\n"
+    sink.close()
+
+
+def _status(port, camera="door"):
     try:
-        with urlopen(f"http://127.0.0.1:{port}/door", timeout=5) as response:
+        with urlopen(f"http://127.0.0.1:{port}/{camera}", timeout=5) as response:
             return response.status
     except HTTPError as error:
         return error.code
