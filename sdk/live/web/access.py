@@ -46,8 +46,7 @@ class Access:
         host = headers.get("host", "")
         if not self._is_name(host):
             return False
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if "origin" in headers and not _is_at(headers["origin"], host):
             return False
         opens = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
         return opens or headers.get("sec-fetch-site", "none") in ("same-origin", "none")
@@ -93,6 +92,13 @@ def access_for(host: str, port: int, token: str | None = None, hosts: Iterable[s
 def is_local(host: str) -> bool:
     """Whether only this machine can reach the address."""
     return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
+
+
+def _is_at(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # brackets without an address
+        return False
 
 
 def _is_address(name: str) -> bool:

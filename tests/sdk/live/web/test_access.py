@@ -66,6 +66,7 @@ def test_the_token_comes_in_the_header_or_the_cookie(headers, allowed):
         ({"host": "127.0.0.1:8080", "origin": "http://127.0.0.1:8080"}, True),
         ({"host": "127.0.0.1:8080", "origin": "http://127.0.0.1:9000"}, False),
         ({"host": "127.0.0.1:8080", "origin": "null"}, False),
+        ({"host": "127.0.0.1:8080", "origin": "http://["}, False),
         ({"host": "127.0.0.1:8080", "sec-fetch-site": "same-origin"}, True),
         ({"host": "127.0.0.1:8080", "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, False),
         ({"host": "127.0.0.1:8080", "sec-fetch-site": "same-site", "sec-fetch-mode": "cors"}, False),
