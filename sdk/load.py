@@ -115,7 +115,8 @@ def load_detector(
 
     Args:
         model: zoo name, bundle folder, or YuNet ONNX file.
-        score: minimum score of the returned faces, 0..1.
+        score: minimum score of the returned faces, 0..1; in streams with `detect_every`, and of tracks in live runs,
+            known faces are kept below it.
         min_face: side of the smallest face of interest, frame pixels, 1 or more; see `Detector`.
         engine: "auto", or the name of a runtime.
         threads: CPU threads of one call; 0 for one per core.

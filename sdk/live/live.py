@@ -20,6 +20,7 @@ from ...zoo import catalogue
 from ..checked_session import open_checked_session
 from ..load import load
 from ..media.source_sink import Source
+from ..media.url import masked
 from ..pipeline.frame import Frame
 from ..pipeline.pipeline import Pipeline
 from .camera import Camera, CameraOptions
@@ -67,7 +68,7 @@ class Live(Iterator[LiveResult], AsyncIterator[LiveResult]):
         """The next result.
 
         Raises:
-            InputError: all cameras have ended, and one because of an error.
+            InputError: all cameras have ended, each because of an error.
             EngineError: an engine failed, or the run belongs to another process.
         """
         self._check_process()
@@ -83,10 +84,14 @@ class Live(Iterator[LiveResult], AsyncIterator[LiveResult]):
     async def __anext__(self) -> LiveResult:
         """See `__next__`; waits in a thread, so that the event loop goes on."""
         self._check_process()
-        while (result := await asyncio.to_thread(self._scheduler.outbox.get, 0.2)) is None:
-            if self._scheduler.outbox.closed:
+        outbox = self._scheduler.outbox
+        while True:
+            is_last = outbox.closed
+            if (result := outbox.get(0)) is not None:
+                return result
+            if is_last:
                 return self._end(StopAsyncIteration)
-        return result
+            await asyncio.to_thread(outbox.wait, 0.2)
 
     def run(self, callback: Callable[[LiveResult], None] = lambda result: None) -> None:
         """Call a function with each result until all cameras have ended or `close` is called; see `__next__`."""
@@ -146,7 +151,7 @@ def _release(
         camera.request_stop()
     scheduler.join(end_s - time.monotonic())
     for camera in cameras:
-        camera.close()
+        camera.close(max(0.0, end_s - time.monotonic()))
     pipeline.close()
     if networks.small:
         networks.small.close()
@@ -180,7 +185,7 @@ def live(
         small_model: for faces that do not fit into the budget, of the same scale; None for none. One of another scale
             is left out if it is the default.
         outscale: ratio of a composite's size to the frame's, 1 to 4.
-        camera: options of all sources that are not a `Camera`; or name of a source -> its options.
+        camera: options of all sources that are not a `Camera`; or name of a source -> its options, for named sources.
         observers: get all results: sinks, metrics and recorders.
         settings: further arguments of `load`: engine, detector, threads, precision, report.
 
@@ -192,18 +197,24 @@ def live(
         UnknownNameError, BundleError, EngineError: as `load`.
     """
     budget, named = _budget(budget_ms, fps), _named(sources)
+    _check_options(camera, named)
     pipeline = load(model, outscale=outscale, composite=False, **settings)
     cameras: list[Camera] = []
+    small = None
     try:
-        networks = Networks(pipeline.session, _small(small_model, pipeline, settings))
-        cameras += [_camera(name, source, camera) for name, source in named]
-        _check_names(cameras, camera)
+        small = _small(small_model, pipeline, settings)
+        networks = Networks(pipeline.session, small)
+        for name, source in named:
+            cameras.append(_camera(name, source, camera))
+        _check_names(cameras)
         sides = pipeline.session.io_spec.crop_sizes
         streams = [Stream(one, pipeline.detector, sides) for one in cameras]
         scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
     except BaseException:
         for one in cameras:
             one.close()
+        if small:
+            small.close()
         pipeline.close()
         raise
     for one in cameras:
@@ -230,18 +241,31 @@ def _named(sources: Sources) -> list[tuple[str | None, OneSource]]:
     return named
 
 
+def _check_options(
+    options: CameraOptions | Mapping[str, CameraOptions], named: Sequence[tuple[str | None, OneSource]]
+) -> None:
+    """Raise unless options by name are for named sources."""
+    if isinstance(options, CameraOptions):
+        return
+    if not isinstance(options, Mapping):
+        raise UsageError(f"expected camera as CameraOptions, or name -> CameraOptions, got {type(options).__name__}")
+    names = [name for name, source in named if name is not None and not isinstance(source, Camera)]
+    for name in options:
+        if name not in names:
+            raise UnknownNameError("camera", masked(name), map(masked, names))
+
+
 def _camera(name: str | None, source: OneSource, options: CameraOptions | Mapping[str, CameraOptions]) -> Camera:
     if isinstance(source, Camera):
+        if name not in (None, source.name):
+            raise UsageError(f"the camera '{source.name}' has a name already; make it with Camera(…, name={name!r})")
         return source
     own = options if isinstance(options, CameraOptions) else options.get(name or "", CameraOptions())
     return Camera(source, own, name=name)
 
 
-def _check_names(cameras: Sequence[Camera], options: CameraOptions | Mapping[str, CameraOptions]) -> None:
+def _check_names(cameras: Sequence[Camera]) -> None:
     names = [camera.name for camera in cameras]
-    unknown = set() if isinstance(options, CameraOptions) else set(options) - set(names)
-    if unknown:
-        raise UnknownNameError("camera", sorted(unknown)[0], names)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{', '.join(twice)} is given twice; give each source a name: live({{'door': …, 'hall': …}})")
 

@@ -58,17 +58,24 @@ class SkippedFace:
         box_xyxy: (4,) float32 frame pixels.
         score: of the last detection, 0..1.
         reason: in words, e.g. "too large".
+        detected: False if its position is predicted.
     """
 
     track_id: int
     box_xyxy: NDArray[np.float32]
     score: float
     reason: str
+    detected: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        box = [number(v, 2) for v in self.box_xyxy]
-        return {"track_id": self.track_id, "box_xyxy": box, "score": number(self.score, 4), "reason": self.reason}
+        return {
+            "track_id": self.track_id,
+            "box_xyxy": [number(v, 2) for v in self.box_xyxy],
+            "score": number(self.score, 4),
+            "reason": self.reason,
+            "detected": self.detected,
+        }
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from .results import LiveResult
 
 if TYPE_CHECKING:
     import supervision
+
+_log = logging.getLogger(__name__)
 
 CLASS_NAME = "class_name"
 """Field of `supervision.Detections.data` with the names of the classes."""
@@ -63,7 +66,7 @@ def _fields(result: LiveResult | FrameResult | Detections) -> tuple[Any, ...]:
     unknown = len(result.skipped)
     data = {
         "treatment": np.array([face.treatment for face in result.faces] + [SKIPPED] * unknown, np.str_),
-        "detected": np.array([face.detected for face in result.faces] + [True] * unknown, np.bool_),
+        "detected": np.array([face.detected for face in (*result.faces, *result.skipped)], np.bool_),
         "usability": np.array([face.usability.verdict for face in result.faces] + [""] * unknown, np.str_),
         "usability_score": np.array([face.usability.score for face in result.faces] + [0.0] * unknown, np.float32),
     }
@@ -81,13 +84,14 @@ def from_supervision(
         landmarks: (N, 5, 2) x, y of the two eyes, the nose and the corners of the mouth, as `supervision.KeyPoints.xy`
             of a face detector; None for those that `to_supervision` left in `data`. Without them landmarks are NaN:
             they are not needed to upscale, and guessed ones would make frontal faces of profiles.
-        class_name: of the faces, if `detections` name classes; None to take all.
+        class_name: of the faces, if `detections` name classes; None to take all. That there is none in a frame is
+            logged, since a detector of other classes never has one.
 
     Returns:
         Faces, best first.
 
     Raises:
-        UsageError: another type, boxes or landmarks that are not usable, or no class of that name.
+        UsageError: another type, or boxes or landmarks that are not usable.
     """
     if not hasattr(detections, "xyxy") or not hasattr(detections, "data"):
         found = type(detections).__name__
@@ -109,6 +113,8 @@ def _landmarks(landmarks: Any, count: int) -> NDArray[np.float32]:
     if landmarks is None:
         return np.full((count, 5, 2), np.nan, np.float32)
     points = np.array(landmarks, np.float32)
+    if not count:
+        return np.zeros((0, 5, 2), np.float32)
     if points.shape != (count, 5, 2):
         raise UsageError(f"expected landmarks of shape {(count, 5, 2)}, got {points.shape}")
     return points
@@ -121,5 +127,5 @@ def _is_face(names: Any, class_name: str | None, count: int) -> NDArray[np.bool_
     is_face = np.char.lower(np.array(names, np.str_)) == class_name.lower()
     if not is_face.any():
         found = ", ".join(sorted(set(map(str, names))))
-        raise UsageError(f"expected detections of class '{class_name}', got {found}; give class_name=, or None for all")
+        _log.warning("no detection of class '%s' among %s; give class_name=, or None for all", class_name, found)
     return np.asarray(is_face)

@@ -105,7 +105,8 @@ class _Simulation:
         for stream in streams:
             self._costs.add(("detect", id(stream)), float(stream.load.detect_ms.mean()) / speed)
         self._has_small = any(ms > 0 for (work, _), ms in self._machine.face_ms.items() if work == "small network")
-        self._now_s, self._busy_s, self._credit_ms = workload.start_s, 0.0, 0.0
+        self._now_s, self._busy_s = workload.start_s, 0.0
+        self._credit_ms = self._dearest_ms = 0.0
         self._ages: list[float] = []
         self._treatments: Counter[str] = Counter()
         self._over_budget = 0
@@ -164,7 +165,8 @@ class _Simulation:
         self._credit_ms += DETECT_SHARE * MARGIN * 1e3 * max(0.0, deadline_s - self._now_s)
         costs_ms = [self._costs["detect", id(frame.stream)] for frame in frames]
         waiting_s = [frame.stream.waiting_s(frame.arrival_s) for frame in frames]
-        due, self._credit_ms = due_for_detection(waiting_s, costs_ms, self._credit_ms)
+        self._dearest_ms = max(self._dearest_ms, *costs_ms)
+        due, self._credit_ms = due_for_detection(waiting_s, costs_ms, self._credit_ms, self._dearest_ms)
         for n in due:
             stream = frames[n].stream
             stream.detected_s, stream.uncertain = frames[n].arrival_s, False

@@ -9,8 +9,6 @@ RISE, FALL = 0.3, 0.1
 one fast call does not make the next turn too full."""
 MAX_RATIO = 4.0
 """Largest ratio of a measurement to the estimate that counts: one call during which the process slept tells little."""
-
-
 FADE = 0.02
 """Share by which the estimate of work that was not done in a turn comes nearer to its best measurement: work that was
 slow once, or when the run began, is tried again after some seconds."""
@@ -58,4 +56,4 @@ class Costs:
 
     def to_dict(self) -> dict[str, float]:
         """Estimates for reports, milliseconds by the name of the work."""
-        return {str(work): round(ms, 3) for work, ms in self._ms.items()}
+        return {str(work): round(ms, 3) for work, ms in dict(self._ms).items()}

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..results import LiveResult
 
@@ -15,17 +16,13 @@ class Outbox:
 
     Args:
         on_room: called in the thread of the consumer when it has taken a result; must be fast.
-
-    Attributes:
-        replaced: number of results that were replaced, by camera.
     """
 
     def __init__(self, on_room: Callable[[], object] = lambda: None) -> None:
         self._on_room = on_room
         self._changed = threading.Condition()
         self._waiting: OrderedDict[str, LiveResult] = OrderedDict()
-        self._closed = False
-        self.replaced: dict[str, int] = {}
+        self._closed = self._discards = False
 
     def has_room(self, camera: str) -> bool:
         """Whether no result of a camera waits."""
@@ -33,12 +30,21 @@ class Outbox:
             return camera not in self._waiting
 
     def put(self, result: LiveResult) -> None:
-        """Add a result; one of the same camera that waits is replaced and keeps its turn."""
+        """Add a result. One of the same camera that waits is replaced, but for what is told once: ends of tracks, and
+        numbers of dropped frames; the new one gets its turn."""
         with self._changed:
-            if result.camera in self._waiting:
-                self.replaced[result.camera] = self.replaced.get(result.camera, 0) + 1
+            if self._discards:
+                return
+            if earlier := self._waiting.get(result.camera):
+                ended, dropped = earlier.ended_tracks + result.ended_tracks, earlier.dropped + result.dropped
+                result = replace(result, ended_tracks=ended, dropped=dropped)
             self._waiting[result.camera] = result
             self._changed.notify()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until a result or the end has come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed, timeout_s)
 
     def get(self, timeout_s: float | None = None) -> LiveResult | None:
         """The result that has waited longest; None after `close`, or if none comes within the timeout."""
@@ -61,7 +67,7 @@ class Outbox:
     def close(self, discard: bool = False) -> None:
         """No more results come; those that wait are still given out unless they are discarded. Idempotent."""
         with self._changed:
-            self._closed = True
+            self._closed, self._discards = True, self._discards or discard
             if discard:
                 self._waiting.clear()
             self._changed.notify_all()

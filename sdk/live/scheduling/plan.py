@@ -33,13 +33,13 @@ WAITING_RANK = 100.0
 LOST = "not detected at present"
 """Reason of a face whose track waits for it."""
 
-Work = Literal["network", "small network", "reuse", "bicubic"]
+WorkKind = Literal["network", "small network", "reuse", "bicubic"]
 
 
 class Estimates(Protocol):
     """Milliseconds of one face of a crop size by kind of work, see `Costs`."""
 
-    def __getitem__(self, work: tuple[Work, int], /) -> float: ...
+    def __getitem__(self, work: tuple[WorkKind, int], /) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def plan(needs: Sequence[Need], left_ms: float, costs: Estimates, small: bool) -
         One choice for each face, in order.
     """
     wishes = [_wish(need) for need in needs]
-    cheap: list[Work] = ["reuse" if need.reusable else "bicubic" for need in needs]
+    cheap: list[WorkKind] = ["reuse" if need.reusable else "bicubic" for need in needs]
     cheap_ms = [costs[work, need.side] for work, need in zip(cheap, needs, strict=True)]
     choices = {n: Choice("skipped", LOST) for n, need in enumerate(needs) if need.lost and not need.reusable}
     order = sorted((n for n in range(len(needs)) if n not in choices), key=lambda n: -wishes[n][0])
@@ -110,7 +110,7 @@ def plan(needs: Sequence[Need], left_ms: float, costs: Estimates, small: bool) -
         last = order.pop()
         choices[last] = Choice("skipped", f"over budget: {_left(left_ms)} for {plural(len(needs), 'face')}")
     left_ms -= sum(cheap_ms[n] for n in order)
-    networks: tuple[Work, ...] = ("network", "small network") if small else ("network",)
+    networks: tuple[WorkKind, ...] = ("network", "small network") if small else ("network",)
     for n in order:
         rank, reason = wishes[n]
         need = needs[n]
@@ -161,7 +161,7 @@ def _left(left_ms: float) -> str:
 
 
 def due_for_detection(
-    waiting_s: Sequence[float], costs_ms: Sequence[float], credit_ms: float
+    waiting_s: Sequence[float], costs_ms: Sequence[float], credit_ms: float, max_credit_ms: float
 ) -> tuple[list[int], float]:
     """Frames of a turn in which the detector runs; in the others the faces are followed from their last place.
 
@@ -169,13 +169,14 @@ def due_for_detection(
         waiting_s: time since the last detection of each camera; inf if it has to run.
         costs_ms: expected time of the detector in each frame.
         credit_ms: time for all of them, with what was saved in earlier turns.
+        max_credit_ms: the most that is saved: the cost of the dearest detection of all cameras.
 
     Returns:
-        Indices of the frames, longest waiting first; and the credit that is left, at most for one detection.
+        Indices of the frames, longest waiting first; and the credit that is left.
     """
     due: list[int] = []
     for n in sorted(range(len(waiting_s)), key=lambda n: -waiting_s[n]):
         if waiting_s[n] >= DETECT_S and costs_ms[n] <= credit_ms:
             credit_ms -= costs_ms[n]
             due.append(n)
-    return due, min(credit_ms, max(costs_ms, default=0.0))
+    return due, min(credit_ms, max_credit_ms)

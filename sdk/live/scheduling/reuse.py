@@ -222,7 +222,7 @@ def reused(kept: Kept, crop: NDArray[np.uint8], alignment: Alignment) -> NDArray
     size = (scale * crop.shape[1], scale * crop.shape[0])
     enlarged = cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC)
     matrix = alignment.to_kept.copy()
-    matrix[:, 2] = scale * matrix[:, 2] + (scale - 1) / 2 * (matrix[:, :2].sum(1) - 1)
+    matrix[:, 2] = scale * matrix[:, 2] + (scale - 1) / 2 * (1 - matrix[:, :2].sum(1))
     detail = cv2.warpAffine(kept.detail, matrix, size, flags=_INVERSE_LINEAR)
     return np.asarray(cv2.add(enlarged, detail, dtype=cv2.CV_8U), np.uint8)
 

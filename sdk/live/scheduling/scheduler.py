@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ....engines.errors import one_line
+from ...profiling.timing import Stopwatch
 from ..camera import CameraStatus
 from ..observer import Cycle, Observer
 from ..results import LiveResult
@@ -22,6 +23,8 @@ from .work import Work
 
 logger = logging.getLogger(__name__)
 
+EARLY = 0.25
+"""Share of the interval between frames by which one may be early: cameras do not keep time exactly."""
 IDLE_S = 0.1
 """Maximum wait for a frame before the states of the cameras are looked at."""
 MIN_TURN_SHARE, TURN_SHARE = 0.2, 0.5
@@ -41,6 +44,16 @@ class Budget:
 
     age_ms: float
     interval_s: float = 0.0
+
+    def next_due_s(self, due_s: float | None, now_s: float) -> float:
+        """When the next frame of a camera may be taken; what one came late is not added to the next interval.
+
+        Args:
+            due_s: when the frame of `now_s` was due; None for the first.
+            now_s: it was taken.
+        """
+        on_time_s = now_s if due_s is None else max(due_s + EARLY * self.interval_s, now_s - self.interval_s)
+        return on_time_s + (1 - EARLY) * self.interval_s
 
     def deadline_s(self, works: Sequence[Work], now_s: float) -> float:
         """When the results of a turn should be ready; inf if all frames come from sources that wait."""
@@ -87,7 +100,7 @@ class Scheduler:
         self._observers = list(observers)
         self._stopped = False
         self._states: dict[str, str] = {}
-        self._taken_s: dict[str, float] = {}
+        self._due_s: dict[str, float] = {}
         # A daemon thread: an engine that does not return must not delay process exit.
         self._thread = threading.Thread(target=self._run, name="live scheduler", daemon=True)
 
@@ -119,9 +132,9 @@ class Scheduler:
 
     def _run(self) -> None:
         try:
-            self._turn.measure()
+            self._turn.measure(lambda: self._stopped)
             while not self._stopped:
-                self.wake.wait(IDLE_S)
+                self.wake.wait(self._idle_s())
                 self.wake.clear()
                 ended = self._look()
                 works = self._take()
@@ -132,35 +145,58 @@ class Scheduler:
                     break
                 self.last_turn_s = time.monotonic()
         except BaseException as error:  # raised in the consumer's thread
-            self.error = error
+            if not self._stopped:  # else what it needed was closed meanwhile
+                self.error = error
         finally:
             self._turn.close()
-            for observer in list(self._observers):
-                self._report(observer, "close")
+            self._close_observers()
             self.outbox.close()
+
+    def _close_observers(self) -> None:
+        """Close the observers in a thread that the end of the process waits for, unlike for this one."""
+        closing = threading.Thread(target=self._close_all, name="live observers")
+        try:
+            closing.start()
+        except RuntimeError:  # the process is ending
+            self._close_all()
+        else:
+            closing.join()
+
+    def _close_all(self) -> None:
+        for observer in list(self._observers):
+            self._report(observer, "close")
+
+    def _idle_s(self) -> float:
+        """How long to wait for a frame: not beyond the next moment at which one that waits may be taken."""
+        now_s = time.monotonic()
+        return min([IDLE_S, *(due_s - now_s for due_s in self._due_s.values() if due_s > now_s)])
 
     def _look(self) -> bool:
         """Report changed states. Returns whether all cameras have ended."""
-        statuses = [stream.camera.status() for stream in self._streams]
-        for status in statuses:
-            if self._states.get(status.name) != status.state:
-                self._states[status.name] = status.state
+        for stream in self._streams:
+            camera, state = stream.camera, stream.camera.state
+            if self._states.get(camera.name) != state:
+                self._states[camera.name] = state
+                status = camera.status()
                 _log(status)
                 for observer in list(self._observers):
                     self._report(observer, "changed", status)
-        return all(status.state == "ended" for status in statuses)
+        return all(state == "ended" for state in self._states.values())
 
     def _take(self) -> list[Work]:
         """The newest frame of each camera whose turn it is."""
         works = []
         for stream in self._streams:
             camera, now_s = stream.camera, time.monotonic()
-            early = now_s - self._taken_s.get(camera.name, -math.inf) < self._budget.interval_s
-            if early or (camera.waits and not self.outbox.has_room(camera.name)):
+            is_early = now_s < self._due_s.get(camera.name, 0.0)
+            if is_early or (camera.waits and not self.outbox.has_room(camera.name)):
                 continue
-            if (frame := camera.take()) is not None:
-                self._taken_s[camera.name] = now_s
-                works.append(Work(stream, frame, now_s))
+            timer = Stopwatch()
+            with timer.stage("decode"):  # the conversion to BGR
+                frame = camera.take()
+            if frame is not None:
+                self._due_s[camera.name] = self._budget.next_due_s(self._due_s.get(camera.name), now_s)
+                works.append(Work(stream, frame, now_s, timer))
         return works
 
     def _process(self, works: list[Work]) -> None:
@@ -183,6 +219,8 @@ class Scheduler:
             logger.exception("%s failed and gets no more reports: %s", type(observer).__name__, one_line(error))
             with suppress(ValueError):  # another thread was faster
                 self._observers.remove(observer)
+                if event != "close":
+                    self._report(observer, "close")
 
 
 def _cycle(results: Sequence[LiveResult], start_s: float, deadline_s: float) -> Cycle:

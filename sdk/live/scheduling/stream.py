@@ -20,6 +20,9 @@ from ..camera import Camera
 from ..tracks.tracker import Track, TrackerOptions, TrackerState, corrected, predict, track_next
 from .reuse import Kept
 
+MIN_STEP_S = 1e-3
+"""Time between frames that have the same times."""
+
 
 class Stream:
     """Follows the faces of one camera from frame to frame; used by the scheduler's thread only.
@@ -32,12 +35,16 @@ class Stream:
     Attributes:
         kept: id of a track -> its last output of the network.
         dropped: frames that the camera had dropped at its last result.
+        time_s: of the last frame on a clock of the stream, which never stands still or goes back.
     """
 
     def __init__(self, camera: Camera, detector: Detector, sides: tuple[int, ...]) -> None:
         self.camera, self.kept, self.dropped = camera, dict[int, Kept](), 0
         self._detector, self._sides, self._options = detector, sides, TrackerOptions(detector.score)
         self._state, self._detected_s, self._uncertain = TrackerState(), -math.inf, True
+        self.time_s, self._last, self._restarted = 0.0, None, ()
+        self._last: Frame | None
+        self._restarted: tuple[int, ...]
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -47,11 +54,29 @@ class Stream:
     @property
     def ended(self) -> tuple[int, ...]:
         """Ids of the tracks that ended with the last frame."""
-        return self._state.ended
+        return self._restarted + self._state.ended
 
-    def waiting_s(self, frame: Frame) -> float:
+    @property
+    def waiting_s(self) -> float:
         """Time since the last detection; inf if the place of a face is uncertain since then."""
-        return math.inf if self._uncertain else max(0.0, frame.time_s - self._detected_s)
+        return math.inf if self._uncertain else self.time_s - self._detected_s
+
+    def enter(self, frame: Frame) -> None:
+        """Begin with the next frame. Images, and frames whose time goes back, follow from no other: all tracks end.
+
+        Frames without times are as far apart as their arrivals.
+        """
+        last, self._last, self._restarted = self._last, frame, ()
+        if last is None:
+            return
+        step_s = frame.time_s - last.time_s
+        if frame.name or step_s < 0:
+            self._restarted = tuple(track.id for track in self._state.tracks + self._state.hidden)
+            self._state, self._uncertain = TrackerState(next_id=self._state.next_id), True
+            self.kept.clear()
+        if step_s <= 0:
+            step_s = max((frame.arrival_s or 0.0) - (last.arrival_s or 0.0), MIN_STEP_S)
+        self.time_s += step_s
 
     def prepare(self, frame: Frame) -> None:
         """Prepare the detector for frames of this size."""
@@ -70,7 +95,7 @@ class Stream:
         shown = self._shown(frame)
         score = CANDIDATE_SHARE * self._detector.score
         detections = self._detector.detect(shown.pixels, score=score, infer=infer)
-        self._detected_s, self._uncertain = frame.time_s, False
+        self._detected_s, self._uncertain = self.time_s, False
         self._follow(frame, _resized(detections, shown, frame))
         return full_use(self._detector, shown)
 
@@ -82,18 +107,17 @@ class Stream:
         """Continue the tracks without a detection."""
         self._follow(frame, None)
 
-    def correct(self, track: Track, box_xyxy: NDArray[np.float32] | None, frame: Frame) -> Track:
+    def correct(self, track: Track, box_xyxy: NDArray[np.float32] | None) -> Track:
         """Correct the place of a face that was not detected in this frame.
 
         Args:
             track: of this frame.
             box_xyxy: (4,) where the face was found; None if it was not found.
-            frame: this frame.
         """
         if box_xyxy is None:
             self._uncertain |= not track.frames_missed  # the detector has not looked for it yet
             return track
-        better = corrected(track, box_xyxy, frame.time_s)
+        better = corrected(track, box_xyxy, self.time_s)
         tracks = tuple(better if one is track else one for one in self._state.tracks)
         self._state = replace(self._state, tracks=tracks)
         return better
@@ -101,9 +125,9 @@ class Stream:
     def _follow(self, frame: Frame, detections: Detections | None) -> None:
         size_wh = frame.pixels.shape[1], frame.pixels.shape[0]
         if detections is None:
-            self._state = predict(self._state, frame.time_s, size_wh, self._sides)
+            self._state = predict(self._state, self.time_s, size_wh, self._sides)
         else:
-            self._state = track_next(self._state, detections, frame.time_s, size_wh, self._sides, self._options)
+            self._state = track_next(self._state, detections, self.time_s, size_wh, self._sides, self._options)
         for track_id in self._state.ended:
             self.kept.pop(track_id, None)
 

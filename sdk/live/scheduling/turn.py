@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ....engines.padding import copy_window
 from ...pipeline.crop import Window
-from ...pipeline.frame import Frame
 from ...profiling.timing import Span
 from ..results import FrameTimes, LiveFace, LiveResult, SkippedFace, Treatment
 from ..tracks.tracker import Track
@@ -40,16 +39,17 @@ class Turn:
 
     def __init__(self, networks: Networks, outscale: int) -> None:
         self._beside = ThreadPoolExecutor(1, "live turn")
-        self._upscaler, self._outscale, self._credit_ms = Upscaler(networks, self._beside), outscale, 0.0
+        self._upscaler, self._outscale = Upscaler(networks, self._beside), outscale
+        self._credit_ms = self._dearest_ms = 0.0
 
     @property
     def costs(self) -> Costs:
         """Of the work so far."""
         return self._upscaler.costs
 
-    def measure(self) -> None:
-        """Prepare the engines, and note what they cost."""
-        self._upscaler.measure()
+    def measure(self, is_stopped: Callable[[], bool]) -> None:
+        """Prepare the engines, and note what they cost, unless the run is stopped meanwhile."""
+        self._upscaler.measure(is_stopped)
 
     def __call__(self, works: Sequence[Work], deadline_s: float) -> list[LiveResult]:
         """Process one frame of each of several cameras.
@@ -72,10 +72,13 @@ class Turn:
 
     def _find(self, works: Sequence[Work], deadline_s: float) -> list[Item]:
         """Faces of all frames. While the detector runs in some frames, those of the others are followed and cut out."""
+        for work in works:
+            work.stream.enter(work.frame)
         self._credit_ms += DETECT_SHARE * MARGIN * 1e3 * max(0.0, deadline_s - time.monotonic())
         costs = [self.costs["detect", work.frame.pixels.shape] for work in works]
-        waiting_s = [work.stream.waiting_s(work.frame) for work in works]
-        due, self._credit_ms = due_for_detection(waiting_s, costs, self._credit_ms)
+        self._dearest_ms = max(self._dearest_ms, *costs)
+        waiting_s = [work.stream.waiting_s for work in works]
+        due, self._credit_ms = due_for_detection(waiting_s, costs, self._credit_ms, self._dearest_ms)
         found = {n: self._beside.submit(self._follow, work) for n, work in enumerate(works) if n not in due}
         for n in due:
             self._detect(works[n])
@@ -102,7 +105,7 @@ class Turn:
         with work.timer.stage("crop"):
             for track in work.stream.tracks:
                 if track.window is None:
-                    work.skipped.append(SkippedFace(track.id, track.box_xyxy, track.score, "too large"))
+                    work.skipped.append(_skipped(track, "too large"))
                     continue
                 crop = np.empty((track.window.side, track.window.side, 3), np.uint8)
                 copy_window(work.frame.pixels, track.window.x, track.window.y, crop)
@@ -115,10 +118,10 @@ class Turn:
             alignment = align(kept, crop, track.box_xyxy, window)
             if not track.detected:
                 box = aligned_box(kept, alignment, window) if alignment.change <= MAX_LEVELS else None
-                track = work.stream.correct(track, box, work.frame)
+                track = work.stream.correct(track, box)
         quality = usability(crop, track.box_xyxy, track.landmarks, window, track.score)
         found = (kept, alignment) if kept and alignment else None
-        need = _need(window.side, work.frame, track, found, quality.sharpness)
+        need = _need(window.side, work.stream.time_s, track, found, quality.sharpness)
         return Item(work, track, window, crop, alignment, quality, need)
 
     def _upscale(self, items: Sequence[Item], choices: Sequence[Choice]) -> None:
@@ -127,7 +130,7 @@ class Turn:
         for n, (item, choice) in enumerate(zip(items, choices, strict=True)):
             if choice.treatment == "skipped":
                 track = item.track
-                item.work.skipped.append(SkippedFace(track.id, track.box_xyxy, track.score, choice.reason))
+                item.work.skipped.append(_skipped(track, choice.reason))
             else:
                 groups.setdefault(choice.treatment, {}).setdefault(item.window.side, []).append(n)
         for n, (pixels, consistency_db) in self._upscaler(groups, items).items():
@@ -138,7 +141,7 @@ class Turn:
 
     def _result(self, work: Work, done_s: float, done_clock_s: float) -> LiveResult:
         frame, stream = work.frame, work.stream
-        dropped = sum(stream.camera.status().dropped.values())
+        dropped = stream.camera.dropped
         new_drops, stream.dropped = dropped - stream.dropped, dropped
         arrival_s = work.taken_s if frame.arrival_s is None else frame.arrival_s
         return LiveResult(
@@ -158,6 +161,7 @@ class Turn:
 def _face(item: Item, choice: Choice, pixels: NDArray[np.uint8], consistency_db: float) -> LiveFace:
     track = item.track
     assert choice.treatment != "skipped"
+    pixels.flags.writeable = False
     return LiveFace(
         track.box_xyxy,
         track.score,
@@ -174,7 +178,7 @@ def _face(item: Item, choice: Choice, pixels: NDArray[np.uint8], consistency_db:
     )
 
 
-def _need(item_side: int, frame: Frame, track: Track, found: tuple[Kept, Alignment] | None, sharpness: float) -> Need:
+def _need(item_side: int, now_s: float, track: Track, found: tuple[Kept, Alignment] | None, sharpness: float) -> Need:
     """What a face needs, given what is kept of it and where that lies in the crop."""
     if found is None:
         return Need(item_side)
@@ -182,10 +186,14 @@ def _need(item_side: int, frame: Frame, track: Track, found: tuple[Kept, Alignme
     return Need(
         item_side,
         alignment.change,
-        max(0.0, frame.time_s - kept.time_s),
+        now_s - kept.time_s,
         track.side / kept.face_px,
         (sharpness + FLAT) / (kept.sharpness + FLAT),
         kept.by_small,
         alignment.still,
         track.frames_missed > 0,
     )
+
+
+def _skipped(track: Track, reason: str) -> SkippedFace:
+    return SkippedFace(track.id, track.box_xyxy, track.score, reason, track.detected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -68,7 +68,7 @@ class Upscaler:
         """Whether there is a smaller network."""
         return self._networks.small is not None
 
-    def measure(self) -> None:
+    def measure(self, is_stopped: Callable[[], bool]) -> None:
         """Run every crop size of the engines, and note what it costs at best: other processes may be busy just now."""
         calls = [
             (treatment, session, side)
@@ -79,6 +79,8 @@ class Upscaler:
         best_ms: dict[Hashable, float] = {}
         for n in range(1 + MEASURED_CALLS):
             for treatment, session, side in calls:
+                if is_stopped():
+                    return
                 start = time.perf_counter()
                 session.infer_batches([np.zeros((1, side, side, 3), np.uint8)])
                 if n:  # the first call prepares the graph
@@ -147,14 +149,14 @@ def _network_outputs(session: Session, sides: Sides, items: Sequence[Item], by_s
     for members, output in zip(sides.values(), session.infer_batches(batches), strict=True):
         decibels = np.full(len(members), np.nan) if output.residual is None else psnr_db(output.residual)
         for n, pixels, value in zip(members, output.tensor, decibels, strict=True):
-            _keep(items[n], pixels, by_small)
-            outputs[n] = pixels, float(value)
+            own = pixels if pixels.base is None else pixels.copy()  # a view would keep the whole batch
+            _keep(items[n], own, by_small)
+            outputs[n] = own, float(value)
     return outputs
 
 
 def _keep(item: Item, pixels: NDArray[np.uint8], by_small: bool) -> None:
-    """Keep an output for later frames of the track; it is not written any more."""
-    pixels.flags.writeable = False
-    time_s, sharpness = item.work.frame.time_s, item.usability.sharpness
+    """Keep an output for later frames of the track."""
+    time_s, sharpness = item.work.stream.time_s, item.usability.sharpness
     kept = keep(item.crop, pixels, item.track.box_xyxy, item.window, time_s, sharpness, by_small)
     item.work.stream.kept[item.track.id] = kept

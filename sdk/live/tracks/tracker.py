@@ -69,7 +69,8 @@ class Track:
         window: of the crop; None if the face is too large.
         frames_missed: number of frames in a row in which the face was searched, but not found.
         detected: whether it was found in this frame; else the box is expected.
-        first_s, last_s: times of its first and its last detection, seconds.
+        first_s: time of its first detection, seconds.
+        last_s: time of its last detection, or of a frame after it in which its pixels were found.
         frames: number of frames in which it was detected.
     """
 
@@ -174,7 +175,8 @@ def corrected(track: Track, box_xyxy: NDArray[np.float32], time_s: float) -> Tra
     """
     shift = (box_xyxy[:2] + box_xyxy[2:] - track.box_xyxy[:2] - track.box_xyxy[2:]) / 2
     found = _found(track, Detection(box_xyxy, track.score, np.asarray(track.landmarks + shift, np.float32)), time_s)
-    return replace(found, frames_missed=track.frames_missed, detected=False, frames=track.frames)
+    last_s = track.last_s if track.frames_missed else time_s  # pixels that the detector takes for no face keep no track
+    return replace(found, frames_missed=track.frames_missed, detected=False, frames=track.frames, last_s=last_s)
 
 
 def _expected(state: TrackerState, time_s: float, frame_wh: tuple[int, int]) -> tuple[list[Track], tuple[int, ...]]:

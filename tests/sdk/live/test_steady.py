@@ -66,3 +66,26 @@ def test_the_reference_is_the_network(portraits) -> None:
         assert faces
         for face in faces:
             assert np.array_equal(face.pixels, pipeline.upscale(face.original[None])[0])
+
+
+def test_a_false_detection_on_a_still_wall_ends(portraits, monkeypatch) -> None:
+    from facesr_edge import live
+    from facesr_edge.engines.postprocess import Detections
+    from facesr_edge.sdk.pipeline.detect import Detector
+    from support.simulated import SETTINGS
+
+    calls, real = [], Detector.detect
+
+    def once(self, *arguments, **settings):
+        calls.append(real(self, *arguments, **settings))
+        return calls[-1] if len(calls) <= 2 else Detections.empty()  # the first call prepares the engine
+
+    monkeypatch.setattr(Detector, "detect", once)
+    with live(clip(portraits, rate=5, speed=0.0, crf=None, count=25), **SETTINGS) as run:
+        results = list(run)
+    assert results[0].faces
+    assert not results[-1].faces
+    assert not results[-1].skipped
+    assert {track for result in results for track in result.ended_tracks} == {
+        face.track_id for face in results[0].faces
+    }

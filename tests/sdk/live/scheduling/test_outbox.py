@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from types import SimpleNamespace
 from typing import Any
 
 from facesr_edge.sdk.live.scheduling.outbox import Outbox
+from support.live_results import live_result
 
 
-def result(camera: str, index: int) -> Any:
-    return SimpleNamespace(camera=camera, index=index)
+def result(camera: str, index: int, **changes: Any) -> Any:
+    return live_result(camera=camera, index=index, **changes)
 
 
 def test_a_newer_result_replaces_the_one_that_waits_and_keeps_its_turn() -> None:
@@ -19,9 +19,31 @@ def test_a_newer_result_replaces_the_one_that_waits_and_keeps_its_turn() -> None
     for camera, index in (("a", 0), ("b", 0), ("a", 1)):
         box.put(result(camera, index))
     got = [box.get(0), box.get(0)]
-    assert [(one.camera, one.index) for one in got if one] == [("a", 1), ("b", 0)]
-    assert box.replaced == {"a": 1}
+    assert [(one.camera, one.source.index) for one in got if one] == [("a", 1), ("b", 0)]
     assert box.get(0) is None
+
+
+def test_what_a_result_tells_once_is_not_lost_with_it() -> None:
+    box = Outbox()
+    box.put(result("a", 0, ended=(1,), dropped=3))
+    box.put(result("a", 1, ended=(2, 3), dropped=1))
+    got = box.get(0)
+    assert got is not None
+    assert (got.source.index, got.ended_tracks, got.dropped) == (1, (1, 2, 3), 4)
+
+
+def test_nothing_comes_after_results_were_discarded() -> None:
+    box = Outbox()
+    box.close(discard=True)
+    box.put(result("a", 0))
+    assert box.get(0) is None
+
+
+def test_waiting_takes_nothing() -> None:
+    box = Outbox()
+    box.put(result("a", 0))
+    box.wait(1.0)
+    assert box.get(0) is not None
 
 
 def test_room_is_per_camera() -> None:

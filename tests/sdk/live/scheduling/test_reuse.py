@@ -7,7 +7,7 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.sdk.live.scheduling.plan import MAX_LEVELS, REUSE_LEVELS
-from facesr_edge.sdk.live.scheduling.reuse import STILL_LEVELS, align, keep, reused
+from facesr_edge.sdk.live.scheduling.reuse import STILL_LEVELS, Alignment, align, keep, reused
 from facesr_edge.sdk.pipeline.crop import Window
 
 SIDE, FACE = 48, 30
@@ -121,3 +121,23 @@ def test_a_face_without_texture_is_aligned_without_a_warning() -> None:
     found = align(kept, flat, BOX, WINDOW)
     assert found.change < STILL_LEVELS
     assert np.isfinite(found.to_kept).all()
+
+
+@pytest.mark.parametrize(("zoom", "degrees"), [(1.2, 0.0), (0.85, 0.0), (1.1, 8.0)])
+def test_detail_lies_where_the_motion_puts_it(zoom: float, degrees: float) -> None:
+    """Smooth detail on the four-fold grid, moved by a known matrix."""
+
+    def detail(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return 40 * np.sin(0.35 * x + 0.2 * y) + 30 * np.cos(0.3 * y)
+
+    grid = (np.arange(4 * SIDE) + 0.5) / 4 - 0.5  # crop coordinates of the samples
+    y, x = np.meshgrid(grid, grid, indexing="ij")
+    crop = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    pixels = np.repeat(np.rint(128 + detail(y, x))[..., None], 3, axis=2).astype(np.uint8)
+    kept = keep(crop, pixels, BOX, WINDOW, 0.0)
+    to_kept = truth((zoom, degrees, 1.3, -0.8))
+    moved = reused(kept, crop, Alignment(to_kept, 0.0, False))
+    old_x, old_y = (to_kept[row, 0] * x + to_kept[row, 1] * y + to_kept[row, 2] for row in (0, 1))
+    inside = (np.minimum(old_x, old_y) > 1) & (np.maximum(old_x, old_y) < SIDE - 2)
+    errors = moved[..., 0].astype(float) - (128 + detail(old_y, old_x))
+    assert np.sqrt(np.square(errors[inside]).mean()) < 0.6

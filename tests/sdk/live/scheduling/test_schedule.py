@@ -110,21 +110,31 @@ def test_without_a_limit_every_face_gets_what_it_needs() -> None:
 
 
 def test_detection_goes_to_the_longest_waiting_cameras() -> None:
-    assert due_for_detection([0.1, math.inf, 0.5], [8.0, 8.0, 8.0], 17.0) == ([1, 2], 1.0)
-    assert due_for_detection([], [], 10.0) == ([], 0.0)
+    assert due_for_detection([0.3, math.inf, 0.5], [8.0, 8.0, 8.0], 17.0, 8.0) == ([1, 2], 1.0)
+    assert due_for_detection([], [], 10.0, 8.0) == ([], 8.0)
 
 
 def test_detection_is_not_repeated_within_its_interval() -> None:
-    assert due_for_detection([DETECT_S / 2, 2 * DETECT_S], [8.0, 8.0], 50.0)[0] == [1]
-    assert due_for_detection([0.0], [8.0], 50.0) == ([], 8.0), "what is not used is kept for one detection at most"
+    assert due_for_detection([DETECT_S / 2, 2 * DETECT_S], [8.0, 8.0], 50.0, 8.0)[0] == [1]
+    assert due_for_detection([0.0], [8.0], 50.0, 8.0) == ([], 8.0), "what is not used is kept for one detection"
 
 
 def test_a_detection_that_exceeds_a_turn_runs_when_enough_was_saved() -> None:
     credit_ms, turns = 0.0, []
     for turn in range(12):
-        due, credit_ms = due_for_detection([math.inf], [40.0], credit_ms + 10.0)
+        due, credit_ms = due_for_detection([math.inf], [40.0], credit_ms + 10.0, 40.0)
         turns += [turn] * len(due)
     assert turns == [3, 7, 11]
+
+
+def test_an_expensive_camera_beside_a_cheap_one_gets_its_turn() -> None:
+    credit_ms, counts = 0.0, {"small": 0, "large": 0}
+    for turn in range(60):
+        name, cost = ("small", 5.0) if turn % 2 else ("large", 40.0)
+        due, credit_ms = due_for_detection([math.inf], [cost], credit_ms + 10.0, 40.0)
+        counts[name] += len(due)
+    assert counts["large"] >= 8
+    assert counts["small"] >= 20
 
 
 def test_costs_rise_quickly_and_fall_slowly() -> None:
