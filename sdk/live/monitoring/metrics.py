@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -20,6 +20,7 @@ from .latency import BOUNDS_S, Latency
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
+    from ..camera import CameraStatus
     from .monitor import Figures
     from .observed import ObservedRun
 
@@ -58,9 +59,9 @@ class RunCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics at this moment."""
-        figures = self._run.monitor.figures()
-        yield from _cameras(self._run)
-        yield from _results(figures)
+        figures, statuses = self._run.monitor.figures(), self._run.statuses()
+        yield from _cameras(statuses)
+        yield from _results(figures, {status.name for status in statuses if status.state == "live"})
         yield from _latencies(figures)
         yield from _cycles(figures)
         budget_s = self._run.live.budget_ms / 1e3
@@ -75,8 +76,7 @@ class RunCollector(Collector):
         yield from _sinks(self._run)
 
 
-def _cameras(run: ObservedRun) -> Iterator[Metric]:
-    statuses = run.statuses()
+def _cameras(statuses: Sequence[CameraStatus]) -> Iterator[Metric]:
     yield _counter(
         "frames_received", "Frames that were decoded.", ["camera"], (([s.name], s.received) for s in statuses)
     )
@@ -96,7 +96,13 @@ def _cameras(run: ObservedRun) -> Iterator[Metric]:
     yield _gauge("frame_rate_hertz", "Frames per second that arrive.", ["camera"], rates)
 
 
-def _results(figures: Figures) -> Iterator[Metric]:
+def _results(figures: Figures, live: Collection[str]) -> Iterator[Metric]:
+    """Accounts of results.
+
+    Args:
+        figures: of the run.
+        live: names of the cameras that deliver frames; no face of the others is followed.
+    """
     cameras = figures.cameras.items()
     yield _counter(
         "results", "Results, one for each processed frame.", ["camera"], (([n], c.results) for n, c in cameras)
@@ -105,7 +111,8 @@ def _results(figures: Figures) -> Iterator[Metric]:
     yield _counter("faces", "Faces by treatment and kind of reason.", ["camera", "treatment", "reason"], faces)
     verdicts = (([n, verdict], count) for n, c in cameras for verdict, count in c.verdicts.items())
     yield _counter("face_verdicts", "Faces by usability verdict.", ["camera", "verdict"], verdicts)
-    yield _gauge("tracks", "Faces that are followed now.", ["camera"], (([n], c.tracks) for n, c in cameras))
+    tracks = (([n], c.tracks if n in live else 0) for n, c in cameras)
+    yield _gauge("tracks", "Faces that are followed now.", ["camera"], tracks)
     yield _counter("tracks_ended", "Tracks that ended.", ["camera"], (([n], c.ended_tracks) for n, c in cameras))
 
 

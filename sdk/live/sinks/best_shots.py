@@ -25,6 +25,7 @@ from .safe_name import safe_name
 from .sink import LiveSink
 
 if TYPE_CHECKING:
+    from ..camera import CameraStatus
     from ..results import LiveResult
 
 ORIGINAL, ENLARGED, FIGURES = "-original.png", "-enlarged.png", ".json"
@@ -96,6 +97,12 @@ class BestShotsSink(LiveSink[DatedShot]):
         """See `LiveSink`."""
         self._offsets_s[result.camera] = result.times.done_clock_s - result.source.time_s
         return [self._dated(shot) for shot in self._shots.add(result)]
+
+    def select_status(self, status: CameraStatus) -> Sequence[DatedShot]:
+        """See `LiveSink`: what waits for the ends of tracks, which a camera that is off does not tell."""
+        if status.state in ("frozen", "offline", "ended"):
+            return [self._dated(shot) for shot in self._shots.leave(status.name)]
+        return ()
 
     def select_rest(self) -> Sequence[DatedShot]:
         """See `LiveSink`: tracks that have not ended."""

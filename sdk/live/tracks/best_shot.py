@@ -90,6 +90,11 @@ class BestShots:
         closed = (self._open.pop(key, None) for key in dict.fromkeys(ended + excess))
         return tuple(replace(shot, ended=(shot.camera, shot.face.track_id) in ended) for shot in closed if shot)
 
+    def leave(self, camera: str) -> tuple[BestShot, ...]:
+        """Best shots of the open tracks of a camera that delivers no more frames; they are forgotten."""
+        keys = [key for key in self._open if key[0] == camera]
+        return tuple(self._open.pop(key) for key in keys)
+
     def current(self) -> tuple[BestShot, ...]:
         """Best shots of the open tracks, which stay open."""
         return tuple(self._open.values())

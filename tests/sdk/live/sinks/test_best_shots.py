@@ -14,6 +14,7 @@ from facesr_edge.engines.errors import OutputError, UsageError
 from facesr_edge.sdk.live.results import FrameTimes
 from facesr_edge.sdk.live.sinks.best_shots import BestShotsSink
 from facesr_edge.sdk.live.sinks.queue import SinkQueue
+from support.live_runs import make_status
 from support.sinks import make_face, make_result, wait_until
 
 ABOUT = {"model": "idrn-x4"}
@@ -139,3 +140,14 @@ def test_wrong_limits_and_folders_are_told_at_once(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write"):
         BestShotsSink(tmp_path / "file", ABOUT)
+
+
+@pytest.mark.parametrize("state", ["frozen", "offline", "ended"])
+def test_a_camera_that_is_off_leaves_what_it_has(tmp_path, state):
+    sink = BestShotsSink(tmp_path / "shots", ABOUT)
+    sink.select(make_result(0, faces=(make_face(7),)))
+    assert sink.select_status(make_status(name="door", state="live")) == ()
+    sink.write(sink.select_status(make_status(name="door", state=state)))
+    figures = record(tmp_path / "shots")
+    assert not figures["ended"]
+    assert sink.select_rest() == []
