@@ -8,6 +8,7 @@ with Camera("rtsp://host/main", CameraOptions(detect_source="rtsp://host/sub")) 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -17,14 +18,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
+from av.error import FFmpegError
 
-from ...engines.errors import UsageError, one_line
+from ...engines.errors import SourceBrokenError, UsageError, one_line
 from ..media.live.connection import LiveInput
 from ..media.live.mailbox import Listener, Mailbox, nothing
 from ..media.live.reader import STOP_S, LiveFrame, LiveReader
 from ..media.live.reconnect import Reconnect
 from ..media.live.source import frame_from
 from ..media.live.state import LiveState, live_state
+from ..media.reasons import error_reason
 from ..media.source_sink import Source
 from ..media.sources import live_input, open_source
 from ..media.url import Transport, masked
@@ -39,6 +42,8 @@ Policy = Literal["auto", "newest", "wait"]
 MAX_APART_S = 0.5
 """A frame of the sub-stream that is further away in time than this shows another scene."""
 _SUB_FRAMES = 8
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ class CameraStatus:
         error: why the camera is offline or has ended, one line; "" if nothing is wrong.
         received: decoded frames: `taken`, `dropped` and at most one that waits.
         taken: frames that the consumer took.
-        dropped: cause → frames: "consumer" were not taken in time, "damaged" came before the next key frame.
+        dropped: cause → frames: "consumer" were not taken in time, "damaged" came before the next key frame,
+            "unreadable" cannot be converted to BGR.
         damaged_packets: packets that could not be decoded.
         reconnects: connections after the first that delivered a frame.
         newest_age_s: time since the newest frame was decoded, in seconds; None before the first.
@@ -173,13 +179,12 @@ class Camera:
         """The newest frame that was not taken yet; None if there is none. It never blocks.
 
         Returns:
-            Frame, converted to BGR by this call: frames that are dropped are not converted.
+            Frame, converted to BGR by this call: frames that are dropped are not converted. None also for one that
+            cannot be converted, which is counted as dropped.
         """
-        item = self._reader.mailbox.take()
-        if not isinstance(item, LiveFrame):
-            return item
-        with self._converting:
-            return frame_from(item, self._to_bgr)
+        mailbox = self._reader.mailbox
+        item = mailbox.take()
+        return self._converted(item, self._to_bgr, mailbox) if isinstance(item, LiveFrame) else item
 
     def detection_frame(self, frame: Frame) -> Frame | None:
         """The frame of the sub-stream that is nearest in time to one of the main stream.
@@ -195,19 +200,28 @@ class Camera:
         near = min(self._sub.mailbox.newest(), key=lambda sub: _apart_s(sub, frame), default=None)
         if near is None or _apart_s(near, frame) > MAX_APART_S:
             return None
-        with self._converting:
-            return frame_from(near, self._sub_to_bgr)
+        return self._converted(near, self._sub_to_bgr)
+
+    @property
+    def state(self) -> CameraState:
+        """The state at this moment, see `live_state`; cheaper than `status`."""
+        with self._reader.mailbox.changed:
+            return self._state(time.monotonic())
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were dropped, of all causes; cheaper than `status`."""
+        with self._reader.mailbox.changed:
+            return self._reader.mailbox.facts.dropped.total()
 
     def status(self) -> CameraStatus:
         """State and counts at this moment."""
         mailbox, now_s = self._reader.mailbox, time.monotonic()
-        options, never_s = self._options, float("inf")
-        limits_s = (never_s, never_s) if self.waits else (options.stall_s, options.frozen_s)
         with mailbox.changed:
             facts = mailbox.facts
             return CameraStatus(
                 name=self.name,
-                state=live_state(facts, now_s, *limits_s),
+                state=self._state(now_s),
                 error=one_line(facts.error or ""),
                 received=facts.received,
                 taken=facts.taken,
@@ -219,6 +233,12 @@ class Camera:
                 size_wh=facts.size_wh,
             )
 
+    def _state(self, now_s: float) -> CameraState:
+        """The state; the mailbox is locked."""
+        options, never_s = self._options, float("inf")
+        limits_s = (never_s, never_s) if self.waits else (options.stall_s, options.frozen_s)
+        return live_state(self._reader.mailbox.facts, now_s, *limits_s)
+
     def listen(self, on_change: Listener) -> None:
         """Call a function, as `on_change`, from now on, and at once for the frames that have come lately."""
         self._reader.mailbox.listen(on_change)
@@ -228,9 +248,13 @@ class Camera:
         for reader in self._readers:
             reader.stop()
 
-    def close(self) -> None:
-        """Stop reading; returns within 0.5 s even if the reader is blocked, which then ends at its own timeout."""
-        end_s = time.monotonic() + STOP_S
+    def close(self, timeout_s: float = STOP_S) -> None:
+        """Stop reading, and wait for it; a reader that is blocked for longer ends at its own timeout.
+
+        Args:
+            timeout_s: maximum wait in seconds; what is left until a common deadline of several cameras.
+        """
+        end_s = time.monotonic() + timeout_s
         self.request_stop()
         for reader in self._readers:
             reader.join(max(0.0, end_s - time.monotonic()))
@@ -240,6 +264,19 @@ class Camera:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _converted(self, frame: LiveFrame, to_bgr: BgrConverter, origin: Mailbox[Any] | None = None) -> Frame | None:
+        """Convert a frame; None if that fails, which is noted in the mailbox that it was taken from."""
+        try:
+            with self._converting:
+                return frame_from(frame, to_bgr)
+        except (FFmpegError, ValueError) as error:
+            name = frame.decoded.format.name
+            failure = SourceBrokenError(f"{self.name}: cannot convert a frame of {name}: {error_reason(error)}")
+            _log.debug("%s", failure)
+            if origin is not None:
+                origin.note_unreadable(failure)
+            return None
 
     def _live(self, source: str | int) -> LiveInput | None:
         decoding, _ = choose_decoding(self._options.hwaccel, self._options.threads)

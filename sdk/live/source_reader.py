@@ -57,15 +57,19 @@ class SourceReader:
         self.mailbox.closed = True
 
     def stop(self) -> None:
-        """Stop now: a source that waits for its camera waits no longer."""
+        """Stop now, without waiting for it: a source that waits for its camera waits no longer."""
         self.mailbox.close()
         if self._source is not None:
-            self._source.close()
+            self._source.request_stop()
 
     def join(self, timeout_s: float = STOP_S) -> None:
-        """Wait for the thread to end, at most `timeout_s` seconds; in a forked child there is none."""
-        if self._process == os.getpid() and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        """Close the source and wait for the thread, at most `timeout_s` seconds; in a forked child there is none."""
+        if self._process != os.getpid() or self._thread is threading.current_thread():
+            return
+        # A live source waits for its own thread when it is closed; `stop` has woken it, and the reader closes it.
+        if self._source is not None and self._source.kind != "live":
+            self._source.close()
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         error = None
@@ -81,6 +85,8 @@ class SourceReader:
         self._source = source = frames if isinstance(frames, Source) else None
         iterator, start_s = iter(frames), time.monotonic()
         try:
+            if self.mailbox.closed:  # stopped before there was a source to wake
+                return
             self.mailbox.note(opened=True, opened_s=start_s, rate=source.rate if source else None)
             for index, item in enumerate(iterator):
                 if self.mailbox.closed:

@@ -72,6 +72,10 @@ class Source(ABC):
         if self._closed:
             raise SourceClosedError(f"{self.name} is closed; open it again")
 
+    def request_stop(self) -> None:
+        """Let running iterations stop at their next frame; unlike `close` it never waits."""
+        self._closed = True
+
     def close(self) -> None:
         """Release files and devices; running iterations stop at their next frame."""
         self._closed = True

@@ -156,6 +156,13 @@ class Mailbox(Generic[Item]):
             self.changed.notify_all()
             return item
 
+    def note_unreadable(self, error: InputError) -> None:
+        """Count a frame that was taken, and cannot be converted, as dropped."""
+        with self.changed:
+            self.facts.taken -= 1
+            self.facts.dropped["unreadable"] += 1
+            self.facts.error = error
+
     def note(self, **facts: Any) -> None:
         """Set facts."""
         with self.changed:

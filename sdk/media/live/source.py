@@ -118,10 +118,14 @@ class LiveSource(Source):
                 self.exhausted = True
                 return None
 
-    def close(self) -> None:
-        """Stop reading; returns within 0.5 s even if the reader is blocked, which then ends at its own timeout."""
+    def request_stop(self) -> None:
+        """Stop reading without waiting for it; running iterations end at once."""
         self._closed = True
         self._reader.stop()
+
+    def close(self) -> None:
+        """Stop reading; returns within 0.5 s even if the reader is blocked, which then ends at its own timeout."""
+        self.request_stop()
         self._reader.join()
 
 

@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.live.camera import Camera, CameraOptions, CameraStatus
+from facesr_edge.sdk.media.source_sink import Source
 from facesr_edge.sdk.media.sources import open_source
 from facesr_edge.sdk.pipeline.frame import Frame
 from support.media import make_video, pattern
+from support.servers import TcpServer
 
 WAIT_S = 10.0
 
@@ -130,6 +133,70 @@ def test_close_wakes_a_reader_that_waits_for_its_consumer() -> None:
     status = camera.status()
     assert status.state == "ended"
     assert balance(status) == 0
+
+
+def test_request_stop_waits_for_nothing_and_close_until_its_deadline(tmp_path: Path) -> None:
+    data = make_video(tmp_path / "v.ts", 50).read_bytes()
+    server = TcpServer(data[: len(data) // 2])  # then silent: the reader is blocked until its timeout
+    url = f"tcp://127.0.0.1:{server.port}"
+    newest = CameraOptions(policy="newest")
+    cameras = [Camera(url, newest), Camera(open_source(url), newest), Camera(open_source(url), newest)]
+    wait_for(lambda: all(camera.status().received for camera in cameras))
+    time.sleep(0.3)  # the readers have read all
+    start_s = time.monotonic()
+    for camera in cameras:
+        camera.request_stop()
+    assert time.monotonic() - start_s < 0.1
+    assert [camera.state for camera in cameras] == ["ended"] * 3
+    for camera in cameras:
+        camera.close(max(0.0, start_s + 0.2 - time.monotonic()))
+    assert time.monotonic() - start_s < 0.9
+    server.stop()
+
+
+def test_close_ends_a_source_that_waits_for_its_frames(tmp_path: Path) -> None:
+    class Slow(Source):
+        kind, name = "video", "slow"
+        closed = threading.Event()
+
+        def __iter__(self) -> Iterator[Frame]:
+            yield Frame(pattern(), 0, 0.0)
+            self.closed.wait(WAIT_S)
+
+        def close(self) -> None:
+            self.closed.set()
+
+    before = set(threading.enumerate())
+    camera = Camera(Slow())
+    wait_for(camera.take)
+    camera.close()
+    assert not set(threading.enumerate()) - before
+
+
+def test_frame_that_cannot_be_converted_is_dropped_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "v.nut"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb4"  # swscale does not read it
+        for index in range(5):
+            frame = av.VideoFrame(64, 48, "rgb4")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+    server = TcpServer(path.read_bytes())
+    with Camera(f"tcp://127.0.0.1:{server.port}", CameraOptions(policy="wait")) as camera:
+        wait_for(lambda: camera.take() or camera.dropped == 5)
+        status = camera.status()
+    server.stop()
+    assert (status.state, status.received, status.taken, status.dropped) == ("live", 5, 0, {"unreadable": 5})
+    assert "cannot convert a frame of rgb4" in status.error
+
+
+def test_state_and_drops_are_those_of_the_status() -> None:
+    with Camera(moving(50, 0.01), CameraOptions(policy="newest")) as camera:
+        wait_for(lambda: camera.dropped > 10)
+        assert camera.state == camera.status().state == "live"
+        wait_for(lambda: camera.status().received == 50)
+        assert camera.dropped == sum(camera.status().dropped.values()) == 49
 
 
 def test_cameras_that_are_not_closed_leave_no_threads(tmp_path: Path) -> None:
