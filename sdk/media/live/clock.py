@@ -35,13 +35,14 @@ class StreamClock:
             arrival_s: when it was decoded.
         """
         if self._last is None:
-            time_s = stream_s or 0.0
+            time_s, self._restarted = stream_s or 0.0, stream_s is None
         elif stream_s is None or self._restarted or stream_s + self._offset_s <= self._last[0]:
             time_s = self._last[0] + max(arrival_s - self._last[1], _STEP_S)
-            self._offset_s = time_s - (stream_s or 0.0)
+            if stream_s is not None:  # a frame without a time tells nothing of where the stream's times begin
+                self._offset_s, self._restarted = time_s - stream_s, False
         else:
             time_s = stream_s + self._offset_s
-        self._restarted, self._last = False, (time_s, arrival_s)
+        self._last = time_s, arrival_s
         return time_s
 
 
