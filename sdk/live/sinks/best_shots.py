@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ class BestShotsSink(LiveSink[DatedShot]):
         folder: created if it is missing; shots of earlier runs stay, within the limits.
         about: facts of the run in every JSON, e.g. the names of the networks.
         max_count: shots of each camera; the oldest are removed. None for no limit.
-        max_age_s: age from which on shots are removed, in seconds; None for no limit.
+        max_age_s: time since a shot was written from which on it is removed, in seconds; None for no limit.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -90,7 +89,7 @@ class BestShotsSink(LiveSink[DatedShot]):
         self._max_count, self._max_age_s = max_count, max_age_s
         self._shots = BestShots()
         self._offsets_s: dict[str, float] = {}
-        self._stems = {path: _stems(path) for path in folder.iterdir() if path.is_dir()}
+        self._written_s = {path: _written_s(path) for path in folder.iterdir() if path.is_dir()}
         self.idle()
 
     def select(self, result: LiveResult) -> Sequence[DatedShot]:
@@ -118,7 +117,9 @@ class BestShotsSink(LiveSink[DatedShot]):
         for item in items:
             folder = self._folder / safe_name(item.shot.camera)
             self._store(folder, item)
-            self._stems.setdefault(folder, deque()).append(item.stem)
+            written_s = self._written_s.setdefault(folder, {})
+            written_s.pop(item.stem, None)
+            written_s[item.stem] = time.time()
             self._prune(folder)
 
     def _store(self, folder: Path, item: DatedShot) -> None:
@@ -148,27 +149,38 @@ class BestShotsSink(LiveSink[DatedShot]):
 
     def idle(self) -> None:
         """See `LiveSink`: shots grow old although none is written."""
-        for folder in self._stems:
+        for folder in self._written_s:
             self._prune(folder)
 
     def _prune(self, folder: Path) -> None:
-        stems = self._stems[folder]
-        oldest = "" if self._max_age_s is None else _stamp(time.time() - self._max_age_s)
-        while stems and (stems[0] < oldest or len(stems) > (self._max_count or len(stems))):
+        """Remove what is too much or too old, by the clock of the host: that of a camera may be wrong by years."""
+        written_s = self._written_s[folder]
+        oldest_s = float("-inf") if self._max_age_s is None else time.time() - self._max_age_s
+        while written_s:
+            stem = next(iter(written_s))
+            if written_s[stem] >= oldest_s and len(written_s) <= (self._max_count or len(written_s)):
+                break
             try:
-                _remove(folder, stems[0])
+                _remove(folder, stem)
             except OSError as error:
                 raise OutputError(write_error(folder, error)) from error
-            stems.popleft()
+            del written_s[stem]
 
 
-def _stems(folder: Path) -> deque[str]:
-    """Shots of earlier runs, oldest first; what a killed run has left of a file is removed."""
+def _written_s(folder: Path) -> dict[str, float]:
+    """Stem of each shot of earlier runs -> when it was written, in Unix time, oldest first.
+
+    What a killed run has left of a file is removed.
+    """
     for left in folder.glob(".*.part"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE_S:
                 left.unlink()
-    return deque(sorted(path.name.removesuffix(ORIGINAL) for path in folder.glob(f"*-track*{ORIGINAL}")))
+    shots = []
+    for path in folder.glob(f"*-track*{ORIGINAL}"):
+        with suppress(OSError):  # a person has just removed it
+            shots.append((path.stat().st_mtime, path.name.removesuffix(ORIGINAL)))
+    return {stem: written_s for written_s, stem in sorted(shots)}
 
 
 def _stamp(unix_s: float) -> str:

@@ -14,6 +14,7 @@ from facesr_edge.engines.errors import OutputError, UsageError
 from facesr_edge.sdk.live.results import FrameTimes
 from facesr_edge.sdk.live.sinks.best_shots import BestShotsSink
 from facesr_edge.sdk.live.sinks.queue import SinkQueue
+from support.live_results import live_result
 from support.live_runs import make_status
 from support.sinks import make_face, make_result, wait_until
 
@@ -55,8 +56,6 @@ def test_the_time_is_that_of_the_frame_by_the_clock_of_the_camera_or_the_host(tm
     figures = record(tmp_path)
     assert figures["clock"] == "host" and figures["time"].endswith("+00:00")
     assert datetime.fromisoformat(figures["time"]).timestamp() == pytest.approx(time.time() - 0.1, abs=5)
-    from support.live_results import live_result
-
     times = FrameTimes(0, 0, 0, 1_700_000_000.25, 1_800_000_000)
     sink.select(live_result(make_face(2), camera="yard", times=times))
     sink.write(sink.select_rest())
@@ -99,6 +98,31 @@ def test_old_shots_are_removed_at_the_start_and_while_nothing_comes(tmp_path, mo
     time.sleep(0.02)
     BestShotsSink(tmp_path, ABOUT, max_age_s=0.01)
     assert not list((tmp_path / "door").iterdir())
+
+
+@pytest.mark.parametrize("year", [2000, 2090])
+def test_the_age_of_a_shot_does_not_depend_on_the_clock_of_the_camera(tmp_path, year):
+    sink = BestShotsSink(tmp_path, ABOUT, max_age_s=86_400)
+    times = FrameTimes(0, 0, 0, datetime(year, 1, 1).timestamp(), time.time())
+    sink.select(live_result(make_face(1), times=times))
+    sink.write(sink.select_rest())
+    assert record(tmp_path, "door")["time"].startswith((f"{year}-01-01", f"{year - 1}-12-31"))
+    for path in (tmp_path / "door").iterdir():
+        os.utime(path, (time.time() - 90_000,) * 2)
+    BestShotsSink(tmp_path, ABOUT, max_age_s=100_000)
+    assert len(list((tmp_path / "door").iterdir())) == 3
+    BestShotsSink(tmp_path, ABOUT, max_age_s=86_400)
+    assert not list((tmp_path / "door").iterdir())
+
+
+def test_the_last_shots_stay_although_the_camera_set_its_clock_back(tmp_path):
+    sink = BestShotsSink(tmp_path, ABOUT, max_count=1)
+    for number, clock_s in ((1, 1_800_000_000), (2, 1_700_000_000)):
+        sink.select(live_result(make_face(number), times=FrameTimes(0, 0, 0, clock_s, time.time())))
+        sink.write(sink.select_rest())
+        time.sleep(0.01)
+    BestShotsSink(tmp_path, ABOUT, max_count=1)
+    assert record(tmp_path)["face"]["track_id"] == 2
 
 
 def test_of_a_shot_that_fails_nothing_stays(tmp_path, no_file_larger_than):
