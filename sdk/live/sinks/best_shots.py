@@ -11,12 +11,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from ....engines.errors import OutputError, UsageError
 from ....engines.files import write_atomic
+from ...media.images.opencv import png
 from ...media.reasons import write_error
 from ...media.sinks import make_writable
 from ..tracks.best_shot import BestShot, BestShots
@@ -125,7 +122,7 @@ class BestShotsSink(LiveSink[DatedShot]):
     def _store(self, folder: Path, item: DatedShot) -> None:
         face = item.shot.face
         make_writable(folder)
-        contents = (_png(face.original), _png(face.pixels), self._figures(item))
+        contents = (png(face.original), png(face.pixels), self._figures(item))
         try:
             for ending, content in zip((ORIGINAL, ENLARGED, FIGURES), contents, strict=True):
                 write_atomic(folder / f"{item.stem}{ending}", content)
@@ -192,7 +189,3 @@ def _remove(folder: Path, stem: str) -> None:
     """Remove the files of a shot, the one that makes it complete first."""
     for ending in (FIGURES, ENLARGED, ORIGINAL):
         (folder / f"{stem}{ending}").unlink(missing_ok=True)
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".png", pixels)[1].tobytes()

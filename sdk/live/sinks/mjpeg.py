@@ -10,9 +10,8 @@ from threading import BoundedSemaphore, Condition, Thread
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-import cv2
-
 from ....engines.errors import OutputError, UsageError
+from ...media.images.opencv import jpeg
 from ...media.reasons import error_reason
 from ...media.url import masked
 from ..web.access import Access, access_for, is_local
@@ -137,8 +136,7 @@ class MjpegSink(LiveSink["LiveResult"]):
     def write(self, items: Sequence[LiveResult]) -> None:
         """See `LiveSink`."""
         for result in items:
-            jpeg = cv2.imencode(".jpg", result.frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
-            self._pictures.put(result.camera, jpeg)
+            self._pictures.put(result.camera, jpeg(result.frame, QUALITY))
 
     def close(self) -> None:
         """See `LiveSink`."""

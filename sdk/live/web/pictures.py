@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...media.images.opencv import jpeg, png
 from ...pipeline.paste import enlarge, paste
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Shown:
         with self._lock:
             if width not in self._views:
                 start = time.thread_time()
-                self._views[width] = _jpeg(composite(self.result, width), 80)
+                self._views[width] = jpeg(composite(self.result, width), 80)
                 self.cost_s += time.thread_time() - start
             return self._views[width]
 
@@ -135,12 +136,4 @@ def _pair(face: Face) -> tuple[bytes, bytes]:
     original, estimate = close_up(face)
     if len(estimate) > FACE_SIDE:
         estimate = np.asarray(cv2.resize(estimate, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-    return _png(original), _jpeg(estimate, 90)
-
-
-def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    return png(original), jpeg(estimate, 90)

@@ -41,6 +41,16 @@ def encode_opencv(suffix: str, pixels: NDArray[Any], parameters: Sequence[int]) 
     return data.tobytes() if encoded else None
 
 
+def jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """A JPEG file of (H, W, 3) uint8 BGR pixels, of a quality of 1 to 100."""
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG file of (H, W, 3) uint8 BGR pixels."""
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
 @contextmanager
 def _silent() -> Iterator[None]:
     """Suppress OpenCV's own log messages, which would repeat the raised error."""

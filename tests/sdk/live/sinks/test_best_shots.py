@@ -126,7 +126,7 @@ def test_the_last_shots_stay_although_the_camera_set_its_clock_back(tmp_path):
 
 
 def test_of_a_shot_that_fails_nothing_stays(tmp_path, no_file_larger_than):
-    queue = SinkQueue(BestShotsSink(tmp_path, ABOUT))
+    queue = SinkQueue(BestShotsSink(tmp_path, ABOUT), drain_s=10.0)
     noisy = make_face(1, pixels=np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8))
     with no_file_larger_than(20_000):
         queue.done(make_result(0, faces=(noisy,)))

@@ -53,7 +53,7 @@ def test_at_most_twelve_faces_have_pictures():
 
 def test_a_picture_is_encoded_once_for_all_viewers(monkeypatch):
     encoded = []
-    monkeypatch.setattr(pictures, "_jpeg", lambda pixels, quality: encoded.append(pixels.shape) or b"jpeg")
+    monkeypatch.setattr(pictures, "jpeg", lambda pixels, quality: encoded.append(pixels.shape) or b"jpeg")
     shown, together = Shown(1, make_result(faces=[make_face(1)]), 0.0), Barrier(8)
 
     def look():
@@ -101,7 +101,7 @@ def test_pictures_take_a_limited_share_of_the_time():
 
 
 def test_nothing_is_encoded_while_nobody_looks(monkeypatch):
-    monkeypatch.setattr(pictures, "_jpeg", lambda *arguments: pytest.fail("encoded"))
+    monkeypatch.setattr(pictures, "jpeg", lambda *arguments: pytest.fail("encoded"))
     monitor = Monitor()
     Pictures(monitor)
     for n in range(20):
