@@ -27,6 +27,10 @@ FIRST_RETRY_S = 0.25
 """Delay before the first retry, which doubles with each, in seconds."""
 MAX_WAIT_S = 30.0
 """How long a run of files waits for a server that does not answer, in seconds; then the items count as failed."""
+REPEAT_S = 60.0
+"""Minimum time between two logs of the same state, in seconds."""
+MAX_STATES = 100
+"""States whose last log is remembered, of a sink."""
 
 _logger = logging.getLogger(__name__)
 
@@ -70,7 +74,8 @@ class SinkQueue(Observer):
         self._items: deque[Any] = deque()
         self._changed = threading.Condition(threading.RLock())
         self._written = self._dropped = self._failed = self._in_flight = 0
-        self._error = ""
+        self._error = self._logged = ""
+        self._logged_s: dict[str, float] = {}
         self._closing = self._is_reported = False
         self._end_s = self._retry_end_s = float("inf")
         # A daemon thread: a server that does not answer must not delay process exit.
@@ -195,9 +200,8 @@ class SinkQueue(Observer):
         with self._changed:
             self._written += count
             self._in_flight = 0
-            recovered, self._error = bool(self._error), ""
-        if recovered:
-            _logger.info("%s: writes again", self.sink.name)
+            self._error = ""
+        self._log("")
 
     def _fail(self, error: Exception, count: int) -> None:
         with self._changed:
@@ -206,12 +210,30 @@ class SinkQueue(Observer):
         self._tell(error)
 
     def _tell(self, error: Exception) -> None:
-        """Log an error unless it is that of the last write."""
+        """Keep the text of an error and log it."""
         text = one_line(masked(str(error) if isinstance(error, FacesrError) else f"{type(error).__name__}: {error}"))
         with self._changed:
-            known, self._error = self._error == text, text
-        if not known:
-            _logger.warning("%s", text if self.sink.name in text else f"{self.sink.name}: {text}")
+            self._error = text
+        self._log(text)
+
+    def _log(self, error: str) -> None:
+        """Log an error, or that there is none any more, unless it was the last one that was logged.
+
+        The same is not logged twice within `REPEAT_S`: a server may refuse every second request. What lasts is logged
+        after that time.
+        """
+        with self._changed:
+            now_s = time.monotonic()
+            if error == self._logged or now_s - self._logged_s.get(error, float("-inf")) < REPEAT_S:
+                return
+            self._logged_s.pop(error, None)  # the oldest comes first
+            self._logged, self._logged_s[error] = error, now_s
+            if len(self._logged_s) > MAX_STATES:
+                del self._logged_s[next(iter(self._logged_s))]
+        if error:
+            _logger.warning("%s", error if self.sink.name in error else f"{self.sink.name}: {error}")
+        else:
+            _logger.info("%s: writes again", self.sink.name)
 
 
 class SinkGroup(Observer):

@@ -123,6 +123,26 @@ def test_an_error_is_counted_and_logged_once_until_it_changes(caplog):
     ]
 
 
+def test_a_server_that_refuses_every_second_request_does_not_fill_the_log(caplog, monkeypatch):
+    caplog.set_level(logging.INFO, logger="facesr_edge")
+    sink = IndexSink()
+    queue = SinkQueue(sink)
+
+    def write(index, refused):
+        sink.errors = [OutputError("refused")] * refused
+        queue.done(make_result(index))
+        wait_until(lambda: queue.statistics().queued == 0)
+
+    for index in range(20):
+        write(index, refused=index % 2 == 0)
+    assert caplog.messages == ["indices: refused", "indices: writes again"]
+    write(20, refused=True)
+    monkeypatch.setattr("facesr_edge.sdk.live.sinks.queue.REPEAT_S", 0.0)
+    write(21, refused=True)
+    wait_until(lambda: caplog.messages[2:] == ["indices: refused"])  # it lasts
+    queue.close()
+
+
 def test_a_server_that_does_not_answer_gets_the_same_items_again():
     sink = IndexSink()
     sink.errors = [SendError("no answer"), SendError("no answer")]
