@@ -9,8 +9,8 @@ Transport = Literal["auto", "tcp", "udp"]
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 _SECRET = re.compile(
-    r"(?i)([?&;#](?:[^=&;#]*[_-])?(?:pass|passwd|password|passphrase|pwd|pw|token|auth|authorization|key|apikey|secret"
-    r"|sig|signature|credential|session|sessionid|jwt|code)=)[^&;#\s]*"
+    r"(?i)([?&;#](?:(?:[^=&;#]*[_-])?(?:pass|passphrase|pwd|pw|auth|authorization|sig|signature|credential|session"
+    r"|sessionid|jwt|code)|[^=&;#]*(?:passwd|password|token|key|secret))=)[^&;#\s]*"
 )
 _RTSP_PROBE_US = "500000"
 _PORT = re.compile(r":\d*")
@@ -72,5 +72,7 @@ def _without_password(url: str) -> str:
         end = rest.rfind("@")
     if end < 0:
         return f"{scheme}://{rest}"
-    user, colon_found, _ = rest[:end].partition(":")
+    user, colon_found, password = rest[:end].partition(":")
+    if scheme.lower() in ("http", "https") and not password:  # a token in the place of the user
+        return f"{scheme}://***{rest[end:]}"
     return f"{scheme}://{user}{':***' if colon_found else ''}{rest[end:]}"

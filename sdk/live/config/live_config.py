@@ -18,7 +18,7 @@ from ...media.url import Transport, masked
 from ...pipeline.redetect import DetectEvery
 from ..camera import CameraOptions, Policy
 from ..live import BUDGET_MS, SMALL_MODEL
-from ..sinks.open import check_live_sink
+from ..sinks.open import check_live_sink, output_name
 from .reader import (
     ConfigReader,
     Field,
@@ -104,7 +104,8 @@ class LiveConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without credentials."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        values = {name: _plain(value) for name, value in asdict(self).items()}
+        return {**values, "outputs": [output_name(output) for output in self.outputs]}
 
 
 def _plain(value: Any) -> Any:

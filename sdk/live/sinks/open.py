@@ -23,7 +23,7 @@ from .rtsp import RtspSink
 from .safe_name import safe_name
 from .sink import LiveSink
 from .video import VideoFileSink
-from .webhook import WebhookSink
+from .webhook import WebhookSink, webhook_name
 
 CAMERA = "{camera}"
 """Part of an output that stands for the name of each camera."""
@@ -175,16 +175,26 @@ def open_live_sinks(
 ) -> SinkGroup:
     """Open several outputs, see `open_live_sink`. If one cannot be opened, none stays open."""
     texts = [str(output) + "/" * (isinstance(output, Path) and output.is_dir()) for output in outputs]
-    if twice := sorted({masked(text) for text in texts if texts.count(text) > 1}):
+    if twice := sorted({output_name(text) for text in texts if texts.count(text) > 1}):
         raise UsageError(f"{', '.join(twice)} is given twice; give each output once")
     requests = [request for text in texts for request in _requests(text, cameras, about or {}, wait)]
     with ExitStack() as stack:
-        queues = []
+        queues: list[SinkQueue] = []
+        names: list[str] = []
         for kind, request in requests:
-            queues.append(SinkQueue(kind.open(request), wait=wait and kind.waits))
+            sink = kind.open(request)
+            names.append(sink.name)
+            if (count := names.count(sink.name)) > 1:  # webhooks of one host; metrics need names of their own
+                sink.name = f"{sink.name} #{count}"
+            queues.append(SinkQueue(sink, wait=wait and kind.waits))
             stack.callback(queues[-1].close)
         stack.pop_all()
     return SinkGroup(queues)
+
+
+def output_name(output: str) -> str:
+    """An output for messages, without what may be a secret."""
+    return webhook_name(output) if output.lower().startswith(("http://", "https://")) else masked(output)
 
 
 def check_live_sink(output: str, cameras: Sequence[str]) -> None:

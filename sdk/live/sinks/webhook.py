@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from .... import __version__
 from ....engines.errors import OutputError, SendError, UsageError
@@ -25,6 +26,8 @@ TRY_LATER = (408, 425, 429)
 MAX_ANSWER = 1 << 16
 """Bytes of an answer that are read, so that the connection can be used again."""
 
+_UNSENDABLE = re.compile(r"[^!-~]")
+
 
 class WebhookSink(LiveSink[dict[str, Any]]):
     """Posts results that have faces, or tracks that ended, as ``{"results": [...]}``, several at once if they wait.
@@ -33,18 +36,19 @@ class WebhookSink(LiveSink[dict[str, Any]]):
     Idempotency-Key tells that it is the same. Redirections are not followed, and proxies are not used.
 
     Args:
-        url: of the schemes http and https; user and password become Basic authentication.
+        url: of the schemes http and https; user and password become Basic authentication. The name of the sink is
+            only its scheme and host.
         timeout_s: maximum wait for the connection, and for each part of the answer, in seconds.
 
     Raises:
-        UsageError: the URL has no host, or another scheme.
+        UsageError: see `check_webhook`.
     """
 
     max_batch = 64
 
     def __init__(self, url: str, timeout_s: float = 5.0) -> None:
-        super().__init__(url)
-        self._parts, self._timeout_s = _checked(url), timeout_s
+        super().__init__(webhook_name(url))
+        self._parts, self._timeout_s = check_webhook(url), timeout_s
         path = self._parts.path or "/"
         self._path = f"{path}?{self._parts.query}" if self._parts.query else path
         self._headers = {"Content-Type": "application/json", "User-Agent": f"facesr-edge/{__version__}"}
@@ -107,12 +111,27 @@ class WebhookSink(LiveSink[dict[str, Any]]):
             connection.close()
 
 
-def _checked(url: str) -> SplitResult:
+def webhook_name(url: str) -> str:
+    """Scheme, host and port of a webhook: its path is often the secret itself."""
+    return re.sub(r"^([^/]*//)(?:[^/?#]*@)?([^/?#]*).*", r"\1\2", masked(url), flags=re.DOTALL)
+
+
+def check_webhook(url: str) -> SplitResult:
+    """Parts of the address of a webhook.
+
+    Raises:
+        UsageError: it has no host, another scheme, or characters that cannot be sent.
+    """
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is not a number
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # the port is not a number, or the host is no name
         valid = False
     if not valid:
-        raise UsageError(f"expected a webhook of the form https://host[:port]/path, got {masked(url)}")
+        raise UsageError(f"expected a webhook of the form https://host[:port]/path, got {webhook_name(url)}")
+    if found := _UNSENDABLE.search(url):
+        raise UsageError(
+            f"the URL of {webhook_name(url)} has {found[0]!r} in it, which cannot be sent; write {quote(found[0])}"
+        )
     return parts

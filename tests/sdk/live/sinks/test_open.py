@@ -119,3 +119,11 @@ def test_a_wrong_output_is_told_before_another_is_opened(tmp_path):
 def test_an_output_is_given_once():
     with pytest.raises(UsageError, match=r"a\.jsonl is given twice"):
         open_live_sinks(["a.jsonl", "a.jsonl"])
+
+
+def test_webhooks_of_one_host_have_names_of_their_own_without_their_paths():
+    urls = ["http://127.0.0.1:9/secret1", "http://127.0.0.1:9/secret2"]
+    with open_live_sinks(urls) as group:
+        assert [one.name for one in group.statistics()] == ["http://127.0.0.1:9", "http://127.0.0.1:9 #2"]
+    with pytest.raises(UsageError, match=r"^http://127\.0\.0\.1:9 is given twice"):
+        open_live_sinks([urls[0], urls[0]])

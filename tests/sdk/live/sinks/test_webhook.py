@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.live.sinks.queue import SinkQueue
-from facesr_edge.sdk.live.sinks.webhook import WebhookSink
+from facesr_edge.sdk.live.sinks.webhook import WebhookSink, webhook_name
 from support.sinks import make_face, make_result, wait_until
 
 
@@ -94,7 +94,7 @@ def test_results_with_faces_are_posted_as_json():
         headers, body = server.posts[0]
         assert body["results"][0] == json.loads(json.dumps(result.to_dict()))
         assert headers["Content-Type"] == "application/json" and headers["Authorization"] == "Basic YW5uOnM6Y3JldA=="
-        assert queue.statistics().name.startswith("http://ann:***@")
+        assert queue.statistics().name == f"http://127.0.0.1:{server.port}"
 
 
 def test_what_waits_is_posted_at_once_over_one_connection():
@@ -203,3 +203,25 @@ def test_wrong_urls_are_told_without_the_password(url):
     with pytest.raises(UsageError, match="expected a webhook of the form") as error:
         WebhookSink(url)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(("part", "written"), [(" ", "%20"), ("\u00e4", "%C3%A4"), ("\n", "%0A"), ("\x7f", "%7F")])
+def test_urls_that_cannot_be_sent_are_told_at_once(part, written):
+    with pytest.raises(UsageError, match=f"which cannot be sent; write {written}") as error:
+        WebhookSink(f"https://host/secret{part}b")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.example/services/T0/B0/secret",
+        "https://secret@hooks.example",
+        "https://secret:@hooks.example/x",
+        "https://user:secret/1@hooks.example/x",
+        "https://hooks.example?accessToken=secret&apiToken=secret",
+        "https://hooks.example#secret",
+    ],
+)
+def test_a_webhook_is_named_by_its_host_as_its_path_may_be_the_secret(url):
+    assert webhook_name(url) == "https://hooks.example"
