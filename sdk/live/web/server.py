@@ -93,6 +93,7 @@ def serve(
         import uvicorn
 
         from .app import application
+        from .connection import Connection
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "uvicorn", "cameras", "the page of a live run") from None
     logging.getLogger("uvicorn.error").addFilter(_is_no_stop)
@@ -100,6 +101,7 @@ def serve(
     access = access_for(host, listener.getsockname()[1], token, hosts)
     config = uvicorn.Config(
         application(run, access),
+        http=Connection,
         limit_concurrency=MAX_CONNECTIONS,
         log_config=None,
         access_log=False,

@@ -4,17 +4,19 @@ import json
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.parser import BytesParser
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from facesr_edge.engines.errors import OutputError, UsageError
+from facesr_edge.sdk.live.monitoring.health import health
 from facesr_edge.sdk.live.monitoring.monitor import Monitor
 from facesr_edge.sdk.live.monitoring.observed import ObservedRun
-from facesr_edge.sdk.live.web.server import serve
+from facesr_edge.sdk.live.web import app, connection
+from facesr_edge.sdk.live.web.server import MAX_CONNECTIONS, serve
 from prometheus_client.parser import text_string_to_metric_families
 from support.live_runs import StatusOnly, decode, make_face, make_result, make_run
 
@@ -203,6 +205,46 @@ def test_the_page_stops_within_a_second_while_viewers_hang(monitor, caplog):
     while (left := set(threading.enumerate()) - others) and time.monotonic() < end:
         time.sleep(0.05)
     assert not left and not caplog.records
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\nHost: lo"])
+def test_connections_that_do_nothing_do_not_lock_others_out(monitor, monkeypatch, start):
+    monkeypatch.setattr(connection, "IDLE_S", 0.3)
+    with page(monitor, host="0.0.0.0") as server:
+        idle = [socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) for _ in range(MAX_CONNECTIONS - 1)]
+        for one in idle:
+            one.sendall(start)
+        assert not is_answered(server)
+        end = time.monotonic() + 5
+        while not is_answered(server) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert is_answered(server)
+        for one in idle:
+            one.close()
+
+
+def is_answered(server):
+    """Whether the health is told; a server whose places are taken answers something else."""
+    with suppress(OSError, HTTPException):
+        return b"healthy" in get(server, "/healthz")[2]
+    return False
+
+
+def test_a_connection_that_reads_nothing_is_closed(monitor, monkeypatch):
+    monkeypatch.setattr(connection, "IDLE_S", 0.3)
+    with page(monitor) as server, socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as stuck:
+        stuck.sendall(b"GET /updates?view=0.0.960 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200)
+        with pytest.raises(ConnectionError):
+            for _ in range(100):
+                time.sleep(0.1)
+                stuck.sendall(b"G")
+
+
+def test_a_slow_response_is_no_idle_connection(monitor, monkeypatch):
+    monkeypatch.setattr(connection, "IDLE_S", 0.1)
+    monkeypatch.setattr(app, "health", lambda run: time.sleep(0.6) or health(run))
+    with page(monitor) as server:
+        assert get(server, "/healthz")[0] == 200
 
 
 def test_viewers_that_do_not_read_delay_neither_the_run_nor_others(monitor):

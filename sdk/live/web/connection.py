@@ -1,0 +1,29 @@
+"""A connection to the page that ends if the other side does nothing: idle ones would take the places of viewers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+IDLE_S = 5.0
+"""Time in which the next request, the rest of one, or reading of the response has to go on."""
+
+
+class Connection(H11Protocol):
+    """HTTP, as uvicorn speaks it; closed after once to twice `IDLE_S` in which it waits for the other side."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
+        """See `asyncio.Protocol`."""
+        super().connection_made(transport)
+        self._before: tuple[RequestResponseCycle | None, int] = (None, 0)
+        self.loop.call_later(IDLE_S, self._check)
+
+    def _check(self) -> None:
+        unread, cycle = self.transport.get_write_buffer_size(), self.cycle
+        waits = unread > 0 or cycle is None or cycle.response_complete or cycle.more_body
+        if waits and self._before == (cycle, unread):
+            self.transport.abort()
+        elif self in self.connections:
+            self._before = (cycle, unread)
+            self.loop.call_later(IDLE_S, self._check)
