@@ -98,17 +98,21 @@ def serve(
         raise MissingDependencyError(error.name or "uvicorn", "cameras", "the page of a live run") from None
     logging.getLogger("uvicorn.error").addFilter(_is_no_stop)
     listener = _listen(host, port)
-    access = access_for(host, listener.getsockname()[1], token, hosts)
-    config = uvicorn.Config(
-        application(run, access),
-        http=Connection,
-        limit_concurrency=MAX_CONNECTIONS,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        lifespan="off",
-    )
+    try:
+        access = access_for(host, listener.getsockname()[1], token, hosts)
+        config = uvicorn.Config(
+            application(run, access),
+            http=Connection,
+            limit_concurrency=MAX_CONNECTIONS,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            lifespan="off",
+        )
+    except BaseException:
+        listener.close()
+        raise
     page = PageServer(uvicorn.Server(config), listener, host if is_local(host) else _own_address(host), access)
     page.wait_until_started()
     return page

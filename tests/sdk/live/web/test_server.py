@@ -186,6 +186,15 @@ def test_an_address_that_is_taken_is_told(monitor):
         serve(ObservedRun(make_run(), monitor), port=99999)
 
 
+def test_a_short_token_leaves_the_port_free(monitor):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(UsageError, match="at least 16 ASCII characters") as error:
+        serve(ObservedRun(make_run(), monitor), port=port, token="short")
+    with serve(ObservedRun(make_run(), monitor), port=port):  # while the error, and with it the frames, is kept
+        assert error
+
+
 def test_the_page_stops_within_a_second_while_viewers_hang(monitor, caplog):
     others = set(threading.enumerate())
     with page(monitor) as server:
