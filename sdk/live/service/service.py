@@ -105,9 +105,8 @@ def _page(config: WebConfig, token: str | None, run: ObservedRun) -> PageServer:
 
 
 def _loses_nothing(config: LiveConfig) -> bool:
-    """Whether all cameras are files that wait for their outputs."""
-    policies = {(camera.options.policy, live_input(camera.source, 1) is None) for camera in config.cameras}
-    return policies <= {("wait", True), ("wait", False), ("auto", True)}
+    """Whether all cameras are files that wait for their outputs; a live camera goes on, whatever its policy."""
+    return all(camera.options.policy != "newest" and live_input(camera.source, 1) is None for camera in config.cameras)
 
 
 def _about(config: LiveConfig) -> dict[str, str | float]:
