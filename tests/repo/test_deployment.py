@@ -77,6 +77,22 @@ def test_an_image_is_built_from_the_package_without_the_rest(root, files):
     assert kept >= packages | metadata and not kept & {"tests", "docs", "benchmarks", ".git", ".ci", "docker"}
 
 
+@pytest.mark.parametrize("name", ["secrets.env", "cameras.yaml", "site/hall.env", "run.rec"])
+def test_secrets_of_a_user_come_into_no_image_and_no_commit(root, name):
+    for file in (".dockerignore", ".gitignore"):
+        patterns = [line.removeprefix("**/") for line in (root / file).read_text("utf-8").splitlines()]
+        assert any(fnmatch(Path(name).name, pattern) for pattern in patterns if "/" not in pattern), file
+        assert any(pattern.lstrip("!/") == "samples/cameras.yaml" for pattern in patterns), file
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_no_layer_of_an_image_has_the_folder_that_it_was_built_in(root, image):
+    steps = instructions((root / image).read_text("utf-8"))
+    last_stage = steps[max(n for n, (name, _) in enumerate(steps) if name == "FROM") :]
+    copied = [rest for name, rest in last_stage if name in ("COPY", "ADD")]
+    assert copied and all(rest.startswith("--from=build ") for rest in copied)
+
+
 @pytest.fixture
 def unit(root, tmp_path):
     """The unit with a program that is installed here."""
