@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from ... import __version__
-from ...engines.errors import FacesrError, UnknownNameError, UsageError, one_line
+from ...engines.errors import FacesrError, SourceAuthenticationError, UnknownNameError, UsageError, one_line
 from ..doctor.checks import package_of
 from .console import Stopped, quiet_libraries, stop_signals
 
@@ -24,7 +24,7 @@ COMMANDS = (
 )
 """Commands in the order of the help; each is a module of this package with a function `command`."""
 
-EXIT_ERROR, EXIT_USAGE = 1, 2
+EXIT_ERROR, EXIT_USAGE, EXIT_REFUSED = 1, 2, 3
 
 
 class Commands(click.Group):
@@ -54,12 +54,12 @@ def cli() -> None:
       facesr-edge run rtsp://camera/stream -o upscaled.mp4
       facesr-edge live rtsp://camera/one rtsp://camera/two --port 8080
 
-    Exit codes: 1 runtime error, 2 usage error.
+    Exit codes: 1 runtime error, 2 usage error, 3 a source refused the user or password.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit; exit codes: 0 success, 1 runtime error, 2 usage error.
+    """Run a command and exit; exit codes: 0 success, 1 runtime error, 2 usage error, 3 refused by a source.
 
     Args:
         arguments: without the program name; None for those of the process.
@@ -100,6 +100,8 @@ def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
         return EXIT_USAGE, f"{one_line(error.format_message()).rstrip('.')}; see {command} --help"
     if isinstance(error, UsageError):
         return EXIT_USAGE, one_line(error)
+    if isinstance(error, SourceAuthenticationError):  # a service that tried again would get the account locked
+        return EXIT_REFUSED, one_line(error)
     if isinstance(error, (FacesrError, click.ClickException)):
         return EXIT_ERROR, one_line(error)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from av.error import FFmpegError
 
-from ...engines.errors import SourceBrokenError, UsageError, one_line
+from ...engines.errors import InputError, SourceBrokenError, UsageError, one_line
 from ..media.live.connection import LiveInput
 from ..media.live.mailbox import Listener, Mailbox, nothing
 from ..media.live.reader import STOP_S, LiveFrame, LiveReader
@@ -213,6 +213,11 @@ class Camera:
         """Frames that were dropped, of all causes; cheaper than `status`."""
         with self._reader.mailbox.changed:
             return self._reader.mailbox.facts.dropped.total()
+
+    @property
+    def error(self) -> InputError | None:
+        """Why the camera is offline or has ended; None if nothing is wrong."""
+        return self._reader.mailbox.facts.error
 
     def status(self) -> CameraStatus:
         """State and counts at this moment."""

@@ -14,7 +14,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ...engines.errors import EngineError, InputError, UnknownNameError, UsageError
+from ...engines.errors import (
+    EngineError,
+    InputError,
+    SourceAuthenticationError,
+    UnknownNameError,
+    UsageError,
+    one_line,
+)
 from ...engines.session import Session
 from ...zoo import catalogue
 from ..checked_session import open_checked_session
@@ -68,7 +75,8 @@ class Live(Iterator[LiveResult], AsyncIterator[LiveResult]):
         """The next result.
 
         Raises:
-            InputError: all cameras have ended, each because of an error.
+            SourceAuthenticationError: all cameras have ended by errors, and one refused the user or password.
+            InputError: all cameras have ended by errors.
             EngineError: an engine failed, or the run belongs to another process.
         """
         self._check_process()
@@ -122,10 +130,11 @@ class Live(Iterator[LiveResult], AsyncIterator[LiveResult]):
         if error is not None:
             raise error
         if self._release.alive:
-            statuses = [camera.status() for camera in self.cameras]
-            failed = [f"{status.name}: {status.error}" for status in statuses if status.error]
-            if failed and len(failed) == len(statuses):
-                raise InputError("; ".join(failed))
+            errors = {camera.name: camera.error for camera in self.cameras}
+            if errors and all(errors.values()):
+                refused = any(isinstance(one, SourceAuthenticationError) for one in errors.values())
+                text = "; ".join(f"{name}: {one_line(one)}" for name, one in errors.items())
+                raise (SourceAuthenticationError if refused else InputError)(text)
         raise end
 
     def __reduce__(self) -> NoReturn:

@@ -116,4 +116,9 @@ def test_the_unit_runs_a_command_that_exists_and_waits_for_it(root):
     text = (root / UNIT).read_text("utf-8")
     settings = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"\w+=", line))
     check_arguments(shlex.split(settings["ExecStart"])[1:])
-    assert settings["Type"] == "notify" and settings["Restart"] == "always" and float(settings["WatchdogSec"]) >= 10
+    assert (
+        settings["Type"] == "notify"
+        and settings["Restart"] == "always"
+        and settings["RestartPreventExitStatus"] == "2 3"
+    )
+    assert float(settings["WatchdogSec"]) >= 10

@@ -25,7 +25,7 @@ from facesr_edge.sdk.cli.live.run import LogDisplay, run_until_stopped
 from facesr_edge.sdk.live.monitoring.monitor import Monitor
 from facesr_edge.sdk.live.service.service import Service
 from facesr_edge.sdk.live.service.systemd import ServiceNotifier
-from support.servers import rtsp_server
+from support.servers import TcpServer, rtsp_server
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "cameras.yaml"
 FAST = ("--engine", "onnxruntime", "--precision", "fp32", "--small-model", "none", "--threads", "1")
@@ -176,6 +176,14 @@ def test_cameras_that_all_fail_exit_with_1(facesr, tmp_path):
     result = facesr("live", tmp_path / "a.mp4", tmp_path / "b.mp4", *MODEL)
     assert result.code == 1 and "a.mp4 does not exist" in result.error and "b.mp4 does not exist" in result.error
     assert result.out.startswith("2 cameras, 0 frames, 0 faces")
+
+
+def test_a_refused_password_exits_with_3_so_that_a_service_does_not_try_it_for_ever(facesr, tmp_path):
+    server = TcpServer(b"", b"HTTP/1.0 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+    url = f"http://viewer:{PASSWORD}@127.0.0.1:{server.port}/live"
+    result = facesr("live", tmp_path / "a.mp4", url, *MODEL)
+    assert result.code == 3 and "refuses access" in result.error and "a.mp4 does not exist" in result.error
+    assert PASSWORD not in result.err
 
 
 def test_one_camera_that_fails_does_not_stop_the_others(facesr, clips, tmp_path):
