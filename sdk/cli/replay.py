@@ -1,7 +1,8 @@
-"""``facesr-edge replay``: what happened in a recorded live run, and how many cameras the machine carries."""
+"""``facesr-edge replay``: what happened in a recorded live run, and the capacity of its machine."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 )
 @json_option("Summary, simulation and capacity")
 def command(file: Path, json_file: str | None, **options: Any) -> None:
-    """Summarize the recording FILE of a live run, simulate it, and tell how many such cameras the machine carries.
+    """Summarize the recording FILE of a live run, simulate it, and tell how many such cameras fit on its machine.
 
     The simulation runs the scheduler's planner on the recorded frames and costs, and is compared with what was
     recorded. Then cameras are repeated until the 99th percentile of the age exceeds the budget, or too many faces
@@ -118,7 +119,7 @@ def _measured(workload: Workload, found: Capacity, recording: Recording, options
     from ...calibration.data.faces import astronaut, true_faces
     from ...zoo.catalogue import DEFAULT_MODEL
     from ..bench.scenes import portraits_of
-    from ..live.replay.measure import Measured, measure, measure_capacity
+    from ..live.replay.measure import measure, measure_capacity
     from ..load import load_detector
 
     images = true_faces(options["faces"])[0] if options["faces"] else [astronaut()]
@@ -130,6 +131,5 @@ def _measured(workload: Workload, found: Capacity, recording: Recording, options
         return measure(workload, cameras, portraits, found.budget_ms, model=model)
 
     if options["cameras"]:
-        row = run(options["cameras"])
-        return Measured(found.cameras, row.cameras if found.fits(row) else 0, (row,))
+        return replace(measure_capacity(options["cameras"], run, found.fits, tries=1), predicted=None)
     return measure_capacity(found.cameras, run, found.fits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..media.reasons import plural
 from .console import results
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ def show_replay(recorded: Outcome, simulated: Outcome) -> None:
 def show_capacity(found: Capacity, speed: float) -> None:
     """Print what comes out with each number of cameras."""
     console = results()
-    machine = "this machine" if speed == 1 else f"a machine of {speed:g} times the speed"
+    machine = "the recorded machine" if speed == 1 else f"a machine of {speed:g} times its speed"
     console.print(
-        f"[bold]cameras on {machine}[/bold]: {found.cameras} fit, with p99 up to {found.budget_ms:g} ms and "
+        f"[bold]capacity of {machine}[/bold]: {_fitting(found)}, with p99 up to {found.budget_ms:g} ms and "
         f"up to {found.max_degraded:.0%} of the faces degraded"
     )
     table = _outcomes("cameras")
@@ -101,14 +102,33 @@ def show_capacity(found: Capacity, speed: float) -> None:
 def show_measured(measured: Measured, found: Capacity) -> None:
     """Print what real runs tell about the prediction."""
     console = results()
-    console.print(
-        f"[bold]real runs on this machine[/bold]: {measured.measured} cameras fit, {measured.predicted} were predicted "
-        f"(error {measured.error:+d})"
-    )
+    console.print(f"[bold]real runs on this machine[/bold]: {_really_fitting(measured, found)}")
     table = _outcomes("cameras")
     for row in measured.rows:
         table.add_row(str(row.cameras), *_cells(row), style="" if found.fits(row) else "dim")
     console.print(table)
+
+
+def _fitting(found: Capacity) -> str:
+    if len(found.rows) == 1:  # a search ends after several that do not fit
+        return _one(found.rows[0].cameras, found.fits(found.rows[0]))
+    more = " or more" if all(map(found.fits, found.rows)) else ""
+    return f"{plural(found.cameras, 'camera')}{more} fit"
+
+
+def _really_fitting(measured: Measured, found: Capacity) -> str:
+    if measured.predicted is None or measured.error is None:
+        (row,) = measured.rows
+        return _one(row.cameras, found.fits(row))
+    at_least, at_most = measured.at_least, measured.at_most
+    number = (
+        f"{at_least} or more" if at_most is None else f"{at_least} to {at_most}" if at_most > at_least else at_least
+    )
+    return f"{number} cameras fit, {measured.predicted} were predicted (error {measured.error:+d})"
+
+
+def _one(cameras: int, fits: bool) -> str:
+    return f"{plural(cameras, 'camera')} {'fit' if fits else 'do not fit'}"
 
 
 def _outcomes(first: str = "") -> Table:

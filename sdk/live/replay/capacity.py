@@ -1,9 +1,10 @@
-"""How many cameras a machine carries, by simulation."""
+"""Capacity of a machine: how many cameras fit, by simulation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from .outcome import Outcome
@@ -22,7 +23,7 @@ class Capacity:
     """What comes out with more and more cameras.
 
     Args:
-        rows: one for each number of cameras.
+        rows: one for each number of cameras, ascending.
         budget_ms: maximum age that 99 % of the results have to keep.
         max_degraded: maximum share of faces over the budget.
     """
@@ -33,8 +34,8 @@ class Capacity:
 
     @property
     def cameras(self) -> int:
-        """The largest number that fits, with all smaller ones; 0 if none does."""
-        return max((row.cameras for row in self.rows if self.fits(row)), default=0)
+        """The largest number that fits with all smaller ones of the rows; 0 if the first does not."""
+        return max((row.cameras for row in takewhile(self.fits, self.rows)), default=0)
 
     def fits(self, row: Outcome) -> bool:
         """Whether a row keeps both limits."""

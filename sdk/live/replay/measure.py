@@ -1,7 +1,8 @@
-"""What this machine really carries: simulated cameras with recorded arrivals in a live run, to check a prediction."""
+"""Measured capacity: real runs of simulated cameras with recorded arrivals, to check a prediction."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -40,43 +41,56 @@ class Measured:
     """What real runs tell about a prediction.
 
     Args:
-        predicted: number of cameras that fit, by simulation.
-        measured: by real runs.
+        predicted: number of cameras that fit, by simulation; None if it was not searched.
+        at_least: number that fitted in real runs; 0 if none did.
+        at_most: largest number below those that did not fit; None if all did.
         rows: of the real runs.
     """
 
-    predicted: int
-    measured: int
+    predicted: int | None
+    at_least: int
+    at_most: int | None
     rows: tuple[Outcome, ...]
 
     @property
-    def error(self) -> int:
-        """Cameras that were predicted too many; negative for too few."""
-        return self.predicted - self.measured
+    def error(self) -> int | None:
+        """Cameras that were predicted too many, at least; negative for too few."""
+        if self.predicted is None:
+            return None
+        nearest = max(self.predicted, self.at_least)
+        return self.predicted - (nearest if self.at_most is None else min(nearest, self.at_most))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         rows = [row.to_dict() for row in self.rows]
-        return {"predicted": self.predicted, "measured": self.measured, "error": self.error, "rows": rows}
+        measured = {"at_least": self.at_least, "at_most": self.at_most}
+        return {"predicted": self.predicted, **measured, "error": self.error, "rows": rows}
 
 
 def measure_capacity(
     predicted: int, measure: Callable[[int], Outcome], fits: Callable[[Outcome], bool], tries: int = TRIES
 ) -> Measured:
-    """Search the number of cameras that really fits, from the predicted number on.
+    """Search the number of cameras that really fits, from the predicted one on, in doubled, then halved steps.
 
     Args:
         predicted: by simulation.
         measure: runs a number of cameras.
         fits: whether an outcome keeps the limits.
-        tries: maximum number of runs.
+        tries: maximum number of runs; if they do not suffice, the result is a range.
     """
-    rows = [measure(max(1, predicted))]
-    step = 1 if fits(rows[0]) else -1
-    while len(rows) < tries and rows[-1].cameras + step >= 1 and fits(rows[-1]) == (step > 0):
-        rows.append(measure(rows[-1].cameras + step))
-    carried = max((row.cameras for row in rows if fits(row)), default=0 if step < 0 else predicted)
-    return Measured(predicted, carried, tuple(rows))
+    rows: list[Outcome] = []
+    at_least, too_many, cameras, step = 0, math.inf, max(1, predicted), 1
+    while len(rows) < tries and too_many - at_least > 1:
+        rows.append(measure(cameras))
+        if fits(rows[-1]):
+            at_least = cameras
+        else:
+            too_many = cameras
+        if at_least and too_many < math.inf:
+            cameras = int(at_least + too_many) // 2
+        else:
+            cameras, step = max(1, cameras + (step if at_least else -step)), 2 * step
+    return Measured(predicted, at_least, None if too_many == math.inf else int(too_many) - 1, tuple(rows))
 
 
 def measure(

@@ -31,7 +31,7 @@ def test_replay_prints_summary_simulation_and_capacity(facesr, recording):
     assert result.code == 0, result.err
     for text in ("edge-tiny-x4-camera", "door", "[bold]gate", "changed by … gray levels", "recorded", "simulated"):
         assert text in result.out
-    assert "cameras on this machine" in result.out and "error of the age: p50 " in result.out
+    assert "capacity of the recorded machine: " in result.out and "error of the age: p50 " in result.out
 
 
 def test_replay_writes_json(facesr, recording):
@@ -55,6 +55,12 @@ def test_cameras_budget_and_speed_can_be_given(facesr, recording):
     assert slow > 2 * fast
     assert capacity("--budget-ms", 400)["budget_ms"] == 400
     assert capacity("--budget-ms", 400)["cameras"] >= capacity()["cameras"]
+
+
+@pytest.mark.parametrize(("cameras", "expected"), [(2, "2 cameras fit"), (60, "60 cameras do not fit")])
+def test_a_given_number_of_cameras_fits_or_does_not(facesr, recording, cameras, expected):
+    result = facesr("replay", recording(budget_ms=100.0), "--cameras", cameras)
+    assert f"capacity of the recorded machine: {expected}, with p99" in result.out
 
 
 def test_a_recording_without_a_budget_needs_one(facesr, recording):

@@ -11,7 +11,7 @@ from facesr_edge.engines.errors import InputError
 from facesr_edge.sdk.live.camera import Camera, CameraOptions
 from facesr_edge.sdk.live.live import live
 from facesr_edge.sdk.live.monitoring.recorder import Recorder
-from facesr_edge.sdk.live.replay.capacity import capacity
+from facesr_edge.sdk.live.replay.capacity import Capacity, capacity
 from facesr_edge.sdk.live.replay.machine_costs import MachineCosts
 from facesr_edge.sdk.live.replay.measure import measure, measure_capacity
 from facesr_edge.sdk.live.replay.outcome import Outcome, recorded_outcome
@@ -216,23 +216,31 @@ def test_a_recording_that_is_too_short_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("predicted", "true", "tried", "measured"),
+    ("predicted", "true", "tried", "measured", "error"),
     [
-        (3, 3, [3, 4], 3),
-        (3, 5, [3, 4, 5, 6], 5),
-        (3, 1, [3, 2, 1], 1),
-        (2, 0, [2, 1], 0),
-        (0, 0, [1], 0),
-        (9, 2, [9, 8, 7, 6], 0),
+        (3, 3, [3, 4], (3, 3), 0),
+        (3, 5, [3, 4, 6, 5], (5, 5), -2),
+        (3, 1, [3, 2, 1], (1, 1), 2),
+        (2, 0, [2, 1], (0, 0), 2),
+        (0, 0, [1], (0, 0), 0),
+        (9, 2, [9, 8, 6, 2], (2, 5), 4),
+        (9, 0, [9, 8, 6, 2], (0, 1), 8),
+        (3, 20, [3, 4, 6, 10], (10, None), -7),
+        (3, 8, [3, 4, 6, 10], (6, 9), -3),
     ],
 )
-def test_real_runs_begin_at_the_prediction_and_search_the_true_number(predicted, true, tried, measured):
+def test_real_runs_begin_at_the_prediction_and_search_the_true_number(predicted, true, tried, measured, error):
     def run(cameras):
         return Outcome(cameras, (50.0 if cameras <= true else 150.0,), 1, 1.0, {}, 0, 0.5)
 
     found = measure_capacity(predicted, run, lambda outcome: outcome.fits(100.0, 0.05))
     assert [row.cameras for row in found.rows] == tried
-    assert (found.measured, found.error) == (measured, predicted - measured)
+    assert ((found.at_least, found.at_most), found.error) == (measured, error)
+
+
+def test_a_number_fits_only_with_all_smaller_ones():
+    rows = [Outcome(cameras, (50.0 if cameras in (1, 2, 4) else 150.0,), 1, 1.0, {}, 0, 0.5) for cameras in range(1, 7)]
+    assert [Capacity(tuple(some), 100.0, 0.05).cameras for some in (rows, rows[2:], rows[3:4])] == [2, 0, 4]
 
 
 @pytest.fixture(scope="module")
