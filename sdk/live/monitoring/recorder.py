@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ....engines.errors import OutputError, UsageError
+from ....engines.files import sibling
 from ...doctor.machine import this_machine
+from ...media.lock import OutputLock
 from ...media.reasons import error_reason, write_error
 from ...media.url import masked
 from ..observer import Cycle, Observer
+from ..sinks.set_aside import set_aside
 
 if TYPE_CHECKING:
     from ..camera import CameraStatus
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from ..results import LiveResult
 
 FORMAT = "facesr-edge recording"
+_BEGINNING = f'{{"format":"{FORMAT}"'.encode()
 VERSION = 1
 """Of the file format; a reader refuses a newer one."""
 COSTS_S = 10.0
@@ -41,6 +45,8 @@ MAX_UNWRITTEN = 1 << 20
 LEVEL = 6
 """Of the compression: 50 bytes for a result with five faces, 72 at level 1."""
 MIN_MB = 0.1
+HEAD_BYTES = 1 << 12
+"""What is read of an earlier file to recognize it."""
 CLOSE_S = 0.8
 """Maximum wait for the disk when the run ends."""
 
@@ -56,8 +62,8 @@ class Recorder(Observer):
     """Writes what happens in a live run to a file of JSON lines, compressed with gzip, for `facesr-edge replay`.
 
     The file is complete up to `FLUSH_S` before a kill. When it has half of `max_mb`, it replaces the older part, named
-    "FILE.1", and begins anew: together they hold the newest events. The recording of an earlier run becomes the older
-    part. A disk that is full ends the recording, not the run.
+    "FILE.1", and begins anew: together they hold the newest events. The recording of an earlier run is renamed by the
+    time of its last change, e.g. to "live-20261129T173000.rec". A disk that is full ends the recording, not the run.
 
     Args:
         path: file to write, e.g. "live.rec".
@@ -68,7 +74,7 @@ class Recorder(Observer):
         lost: number of events that could not be written.
 
     Raises:
-        OutputError: the file cannot be created.
+        OutputError: the file cannot be created, is no recording, or another run writes it.
         UsageError: `max_mb` is below `MIN_MB`.
     """
 
@@ -90,7 +96,13 @@ class Recorder(Observer):
         self._waiting: deque[dict[str, Any]] = deque()
         self._closing = Event()
         self._failed, self._file = False, -1
-        self._begin_part()
+        self._lock = OutputLock(self._path, sibling(self._path, ".", ".lock"))
+        try:
+            _set_aside_earlier(self._path)
+            self._begin_part()
+        except OutputError:
+            self._lock.release(remove=True)
+            raise
         self._thread = Thread(target=self._write_until_closed, name="recorder", daemon=True)
         self._thread.start()
 
@@ -181,6 +193,8 @@ class Recorder(Observer):
             self._end_part()
         except Exception as error:  # must not end the run
             self._fail(error)
+        finally:
+            self._lock.release(remove=True)
 
     def _flush(self) -> None:
         """Write the events that wait, so that a reader can use them at once."""
@@ -207,7 +221,7 @@ class Recorder(Observer):
         self._write(self._gzip.compress(lines.encode()) + self._gzip.flush(zlib.Z_SYNC_FLUSH))
 
     def _begin_part(self) -> None:
-        """Move the file to the older part and begin it with all that the events refer to."""
+        """Move the full file, if there is one, to the older part and begin it with all that the events refer to."""
         try:
             if self._path.exists():
                 self._path.replace(older_part(self._path))
@@ -241,6 +255,35 @@ class Recorder(Observer):
         self.lost += len(self._waiting)
         self._waiting.clear()
         logger.error("%s: the recording ends: %s", self._path, error_reason(error))
+
+
+def _set_aside_earlier(path: Path) -> None:
+    """Rename both parts of an earlier run; raise OutputError if either is anything else than a recording."""
+    older = older_part(path)
+    try:
+        for part in (path, older):
+            if part.exists() and not _is_recording(part):
+                raise OutputError(f"{part} is no recording, and is not overwritten; choose another file")
+        name = set_aside(path)
+        if name is not None and older.exists():
+            older.rename(older_part(name))
+        else:
+            set_aside(older)
+    except OSError as error:
+        raise OutputError(write_error(path, error)) from error
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether a file is empty or begins as a recording does; that of a full disk may end within its head."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        data = file.read(HEAD_BYTES)
+    try:
+        text = zlib.decompressobj(31).decompress(data, len(_BEGINNING)) if data else b""
+    except zlib.error:
+        return False
+    return _BEGINNING.startswith(text)
 
 
 def _stages_us(result: LiveResult) -> dict[str, int]:

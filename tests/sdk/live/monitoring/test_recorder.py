@@ -112,13 +112,51 @@ def test_the_parts_stay_within_the_limit_and_hold_the_newest_events(tmp_path, mo
     assert [state.state for state in recording.statuses] == ["frozen"]  # from long before the older part
 
 
-def test_the_recording_of_an_earlier_run_is_kept_as_the_older_part(tmp_path):
-    for name in ("first", "second"):
-        recorder = Recorder(tmp_path / "live.rec")
+def test_the_recordings_of_earlier_runs_are_kept(tmp_path):
+    path = tmp_path / "live.rec"
+    for name in ("first", "second", "third"):
+        recorder = Recorder(path)
         recorder.done(live_result(name, time.monotonic()))
         recorder.close()
-    assert list(read_recording(tmp_path / "live.rec").cameras.values()) == ["second"]
-    assert list(read_recording(tmp_path / "live.rec.1").cameras.values()) == ["first"]
+        if name == "first":
+            older_part(path).write_bytes(path.read_bytes())
+    assert list(read_recording(path).cameras.values()) == ["third"] and not older_part(path).exists()
+    earlier = sorted(tmp_path.glob("live-*.rec"), key=lambda file: list(read_recording(file).cameras.values()))
+    assert [len(read_recording(file).results) for file in earlier] == [2, 1]  # the first with its older part
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("part", ["live.rec", "live.rec.1"])
+@pytest.mark.parametrize("data", [b"my only copy", gzip.compress(b"my only copy"), b"\x1f\x8b"])
+def test_a_file_that_is_no_recording_is_not_touched(tmp_path, part, data):
+    (tmp_path / part).write_bytes(data)
+    if data == b"\x1f\x8b":  # of a disk that was full
+        Recorder(tmp_path / "live.rec").close()
+        assert data in [file.read_bytes() for file in tmp_path.iterdir()]
+        return
+    with pytest.raises(OutputError, match=f"{part} is no recording, and is not overwritten"):
+        Recorder(tmp_path / "live.rec")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(part, data)]
+
+
+def test_a_folder_and_a_pipe_are_refused(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "pipe"):
+        with pytest.raises(OutputError, match="is no recording"):
+            Recorder(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_two_runs_do_not_write_the_same_recording(tmp_path):
+    path = tmp_path / "live.rec"
+    first = Recorder(path)
+    with pytest.raises(OutputError, match=r"another run .* writes .*live.rec"):
+        Recorder(path)
+    first.arrived("door", time.monotonic())
+    first.close()
+    assert len(read_recording(path).arrivals[0]) == 1
+    Recorder(path).close()
 
 
 WRITER = """
