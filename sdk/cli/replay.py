@@ -50,6 +50,11 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="With --live: pictures of one face each, for simulated cameras.  [default: the sample portrait]",
 )
+@click.option(
+    "--model",
+    metavar="NAME|FOLDER",
+    help="With --live: zoo model or bundle folder.  [default: that of the recorded run]",
+)
 @json_option("Summary, simulation and capacity")
 def command(file: Path, json_file: str | None, **options: Any) -> None:
     """Summarize the recording FILE of a live run, simulate it, and tell how many such cameras fit on its machine.
@@ -117,18 +122,18 @@ def _simulations(recording: Recording, prints: bool, options: dict[str, Any]) ->
 
 def _measured(workload: Workload, found: Capacity, recording: Recording, options: dict[str, Any]) -> Measured:
     from ...calibration.data.faces import astronaut, true_faces
-    from ...zoo.catalogue import DEFAULT_MODEL
     from ..bench.scenes import portraits_of
     from ..live.replay.measure import measure, measure_capacity
+    from ..live.replay.settings import recorded_settings
     from ..load import load_detector
 
+    settings = recorded_settings(recording.head["about"], options["model"])
     images = true_faces(options["faces"])[0] if options["faces"] else [astronaut()]
     portraits = portraits_of(images, load_detector())
-    model = recording.head["about"].get("model", DEFAULT_MODEL)
 
     def run(cameras: int) -> Outcome:
         note([f"running {cameras} simulated cameras"])
-        return measure(workload, cameras, portraits, found.budget_ms, model=model)
+        return measure(workload, cameras, portraits, found.budget_ms, **settings)
 
     if options["cameras"]:
         return replace(measure_capacity(options["cameras"], run, found.fits, tries=1), predicted=None)

@@ -67,7 +67,8 @@ class Recorder(Observer):
 
     Args:
         path: file to write, e.g. "live.rec".
-        about: facts of the run, such as "model", "precision", "engine" and "budget_ms"; ready for JSON.
+        about: facts of the run; ready for JSON. `facesr-edge replay --live` uses "model", "small_model", "detector",
+            "engine", "precision", "threads" and "outscale", if they are not the defaults of `live`.
         max_mb: maximum size of both parts together, in MB.
 
     Attributes:
@@ -88,6 +89,7 @@ class Recorder(Observer):
             **{"format": FORMAT, "version": VERSION, "run": self._run, "started_unix_s": round(time.time(), 3)},
             **{"machine": this_machine().to_dict(), "about": dict(about or {})},
         }
+        self._given = frozenset(about or ())
         self._cameras: dict[str, int] = {}
         self._live: Callable[[], Live | None] = lambda: None
         self._costs_due_s = 0.0
@@ -113,7 +115,8 @@ class Recorder(Observer):
     def follow(self, live: Live) -> None:
         """Add the facts of a run, and from now on what its work costs, which `facesr-edge replay` needs."""
         self._live = weakref.ref(live)
-        self.describe(model=live.card.name, budget_ms=live.budget_ms)
+        facts = {"model": live.card.name, "budget_ms": live.budget_ms}
+        self.describe(**{name: fact for name, fact in facts.items() if name not in self._given})
 
     def arrived(self, camera: str, time_s: float) -> None:
         """See `Observer`."""

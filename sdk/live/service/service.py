@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ....engines.errors import OutputError, UsageError
 from ...media.reasons import error_reason
@@ -65,7 +65,7 @@ def open_service(config: LiveConfig, report: Callable[[str], None] = lambda line
     """
     token = _token(config.web) if config.web else None
     with ExitStack() as stack:
-        monitor, recorder = Monitor(), Recorder(config.record, _about(config)) if config.record else None
+        monitor, recorder = Monitor(), Recorder(config.record, _settings(config)) if config.record else None
         names = [camera.name for camera in config.cameras]
         sinks = open_live_sinks(config.outputs, cameras=names, about=_about(config), wait=_loses_nothing(config))
         observers: list[Observer] = [monitor, sinks, *([recorder] if recorder else [])]
@@ -116,6 +116,12 @@ def _about(config: LiveConfig) -> dict[str, str | float]:
         "engine": config.engine,
         "budget_ms": config.budget_ms,
     }
+
+
+def _settings(config: LiveConfig) -> dict[str, Any]:
+    """What another run needs to do the same work."""
+    names = ("small_model", "detector", "threads", "outscale")
+    return {**_about(config), **{name: getattr(config, name) for name in names}}
 
 
 def _token(config: WebConfig) -> str | None:

@@ -6,6 +6,7 @@ import time
 import pytest
 from facesr_edge.sdk.live.monitoring.recorder import Recorder
 from facesr_edge.sdk.live.replay.recording import read_recording
+from facesr_edge.sdk.live.replay.settings import recorded_settings
 from support.timed_results import live_face, live_result
 
 
@@ -63,6 +64,25 @@ def test_a_given_number_of_cameras_fits_or_does_not(facesr, recording, cameras, 
     assert f"capacity of the recorded machine: {expected}, with p99" in result.out
 
 
+@pytest.mark.parametrize(
+    ("about", "options", "expected"),
+    [
+        ({"model": "gone"}, [], "the recorded model 'gone' is not on this machine; give it, or one as fast: --model"),
+        ({"model": "gone"}, ["--model", "nope"], "nope"),
+        ({"model": ["a"]}, [], "model of the recording is ['a'], expected text"),
+        ({"engine": "nope"}, [], "nope"),
+        ({"precision": "nope"}, [], "nope"),
+        ({"threads": 10**9}, [], "expected 0 to 256"),
+        ({"outscale": 2.5}, [], "expected 1 to 4"),
+        ({"small_model": "nope"}, [], "nope"),
+    ],
+)
+def test_a_real_run_has_the_settings_of_the_recording(facesr, recording, about, options, expected):
+    path = recording(**{"budget_ms": 100.0, "model": "edge-tiny-x4-camera", "engine": "onnxruntime", **about})
+    result = facesr("replay", path, "--live", "--cameras", 1, *options)
+    assert result.code and expected in result.error
+
+
 def test_a_recording_without_a_budget_needs_one(facesr, recording):
     path = recording()
     result = facesr("replay", path)
@@ -72,13 +92,19 @@ def test_a_recording_without_a_budget_needs_one(facesr, recording):
 
 def test_the_recording_of_the_live_command_is_replayed(facesr, clips, tmp_path):
     path = tmp_path / "live.rec"
-    quick = ["--engine", "onnxruntime", "--precision", "int8", "--threads", 1]
+    quick = ["--engine", "onnxruntime", "--precision", "int8", "--threads", 1, "--small-model", "none", "--outscale", 3]
     result = facesr("live", clips(30), "--record", path, "--budget-ms", 250, *quick)
     assert result.code == 0, result.err
     replayed = facesr("replay", path, "--json")
     summary = json.loads(replayed.out)["summary"]
     about = summary["about"]
     assert (about["budget_ms"], about["model"], about["engine"]) == (250, "edge-tiny-x4-camera", "onnxruntime")
+    settings = recorded_settings(about)
+    assert {name: settings[name] for name in ("engine", "precision", "threads", "outscale")} == {
+        **{"engine": "onnxruntime", "precision": "int8"},
+        **{"threads": 1, "outscale": 3},
+    }
+    assert settings["small_model"] is None and settings["detector"]
     assert summary["total"]["results"] == 30 and summary["notes"] == []
     assert any("network" in name for name in read_recording(path).costs[-1].costs_ms)
     assert "not simulated: the recording is one of files" in replayed.err

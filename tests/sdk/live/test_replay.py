@@ -78,6 +78,13 @@ def test_a_summary_counts_frames_losses_times_treatments_and_states(tmp_path):
     assert summary.stages["detect.network"].p50 == 6.0 and summary.to_dict()["total"]["age_ms"]["p50"] == 25.0
 
 
+def test_the_folder_of_a_model_is_recorded_as_it_was_given(tmp_path):
+    recorder = Recorder(tmp_path / "live.rec", {"model": "models/own"})
+    recorder.follow(Facts(SimpleNamespace(name="own-x4"), 50.0, {}))
+    recorder.close()
+    assert read_recording(tmp_path / "live.rec").head["about"] == {"model": "models/own", "budget_ms": 50.0}
+
+
 def test_an_empty_recording_is_summarized(tmp_path):
     summary = summarize(recorded(tmp_path, lambda recorder, start_s: None))
     assert (summary.cameras, summary.total.results, summary.total.age) == ((), 0, None)
