@@ -12,13 +12,13 @@ from operator import attrgetter
 import numpy as np
 
 from ..scheduling.costs import Costs
-from ..scheduling.plan import MAX_LEVELS, Choice, Need, due_for_detection, plan
+from ..scheduling.plan import LOST, MAX_LEVELS, Choice, Need, due_for_detection, plan
 from ..scheduling.scheduler import turn_deadline_s
 from ..scheduling.turn import DETECT_SHARE, MARGIN
 from .machine_costs import WORKS
 from .outcome import Outcome, pooled
 from .summary import OVER_BUDGET
-from .workload import NEEDS_NETWORK, CameraLoad, Observation, Workload
+from .workload import NEEDS_NETWORK, CameraLoad, Observation, SeenFace, Workload
 
 NEAREST = 20
 """Observations of about the same age from which the change of a face is drawn."""
@@ -27,6 +27,8 @@ WAKE_MS = 0.2
 """From the arrival of a frame to the start of an idle scheduler."""
 UNKNOWN = Observation(0.0, NEEDS_NETWORK)
 """Of a face about which the recording tells nothing: it needs the network."""
+_TrackId = tuple[int, int]
+"""Repetition of the recording, and track in it."""
 
 
 def simulate(
@@ -63,17 +65,17 @@ class _Stream:
     next: int = 0
     detected_s: float = -math.inf
     uncertain: bool = True
-    kept: dict[tuple[int, int], tuple[float, bool]] = field(default_factory=dict)
+    kept: dict[_TrackId, tuple[float, bool]] = field(default_factory=dict)
 
     def waiting_s(self, time_s: float) -> float:
         """See `Stream.waiting_s`."""
         return math.inf if self.uncertain else max(0.0, time_s - self.detected_s)
 
-    def faces_at(self, time_s: float) -> list[tuple[tuple[int, int], int]]:
-        """Track, which a repetition of the recording does not continue, and crop size of each face."""
+    def faces_at(self, time_s: float) -> list[tuple[_TrackId, SeenFace]]:
+        """The faces; a repetition of the recording does not continue their tracks."""
         lap, recorded_s = divmod(time_s - self.origin_s - self.shift_s, self.period_s)
         faces = self.load.faces_at(self.origin_s + recorded_s)
-        return [((int(lap), track), side) for track, side in faces]
+        return [((int(lap), face.track), face) for face in faces]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +152,7 @@ class _Simulation:
         budget_s = self._budget_ms / 1e3
         deadline_s = turn_deadline_s(min(frame.arrival_s for frame in frames), self._now_s, budget_s)
         self._detect(frames, deadline_s)
-        faces = [(frame, track, side) for frame in frames for track, side in frame.stream.faces_at(frame.arrival_s)]
+        faces = [(frame, *found) for frame in frames for found in frame.stream.faces_at(frame.arrival_s)]
         self._wait(machine.crop_frame_ms * len(frames) + machine.crop_face_ms * len(faces))
         needs = [self._need(*face) for face in faces]
         left_ms = MARGIN * 1e3 * (deadline_s - self._now_s)
@@ -174,16 +176,16 @@ class _Simulation:
             self._wait(ms)
             self._costs.add(("detect", id(stream)), ms / self._speed)
 
-    def _need(self, frame: _Frame, track: tuple[int, int], side: int) -> Need:
+    def _need(self, frame: _Frame, track: _TrackId, face: SeenFace) -> Need:
         stream = frame.stream
         if track not in stream.kept:
-            return Need(side)
+            return Need(face.side)
         kept_s, by_small = stream.kept[track]
         age_s = max(0.0, frame.arrival_s - kept_s)
-        seen = self._observation(stream.load, track[1], age_s)
-        if seen.change > MAX_LEVELS and stream.detected_s != frame.arrival_s:
+        seen = self._observation(stream.load, face.track, age_s)
+        if seen.change > MAX_LEVELS and stream.detected_s != frame.arrival_s and not face.lost:
             stream.uncertain = True
-        return Need(side, seen.change, age_s, seen.growth, seen.sharpness, by_small)
+        return Need(face.side, seen.change, age_s, seen.growth, seen.sharpness, by_small, seen.still, face.lost)
 
     def _observation(self, load: CameraLoad, track: int, age_s: float) -> Observation:
         """Of the same track at about the same age, or else of another track of its camera."""
@@ -196,16 +198,18 @@ class _Simulation:
         first = max(0, min(after - NEAREST // 2, len(some) - NEAREST))
         return some[first + int(self._rng.integers(min(NEAREST, len(some))))]
 
-    def _upscale(self, faces: Sequence[tuple[_Frame, tuple[int, int], int]], choices: Sequence[Choice]) -> None:
+    def _upscale(self, faces: Sequence[tuple[_Frame, _TrackId, SeenFace]], choices: Sequence[Choice]) -> None:
         noise = float(self._rng.choice(self._machine.noise))
         groups: Counter[tuple[str, int]] = Counter()
-        for (frame, track, side), choice in zip(faces, choices, strict=True):
+        for (frame, track, face), choice in zip(faces, choices, strict=True):
+            if choice == Choice("skipped", LOST):  # it needs nothing
+                continue
             self._treatments[choice.treatment] += 1
             self._over_budget += choice.reason.startswith(OVER_BUDGET)
             if choice.treatment in ("network", "small network"):
                 frame.stream.kept[track] = frame.arrival_s, choice.treatment == "small network"
             if choice.treatment != "skipped":
-                groups[WORKS[choice.treatment], side] += 1
+                groups[WORKS[choice.treatment], face.side] += 1
         moved_ms = others_ms = 0.0  # outputs are moved while the networks run
         for (work, side), count in groups.items():
             ms = self._machine.face_ms.get((work, side), 0.0) * noise

@@ -1,4 +1,4 @@
-"""What a recorded run asks of a machine: the frames of its cameras, their faces, and how those change."""
+"""Workload of a recorded run: the frames of its cameras, their faces, and how those change."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....engines.errors import InputError
 from ...pipeline.crop import MARGIN as CROP_MARGIN
-from ..scheduling.plan import MAX_LEVELS, REUSE_LEVELS
+from ..scheduling.plan import LOST, MAX_LEVELS, REFRESH_S, REUSE_LEVELS
 from .machine_costs import MachineCosts, kinds_of, known_costs, machine_costs
 from .recording import RecordedFace, RecordedResult, Recording
 
@@ -41,6 +42,15 @@ class Observation:
     change: float
     growth: float = 1.0
     sharpness: float = 1.0
+    still: bool = False
+
+
+class SeenFace(NamedTuple):
+    """A face of a frame: its track, crop size in pixels, and whether the detector did not find it."""
+
+    track: int
+    side: int
+    lost: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +60,7 @@ class CameraLoad:
     Args:
         arrivals_s: of all frames, ascending.
         seen_s: of the frames whose faces are known, ascending.
-        faces: track and crop size of each face of these frames.
+        faces: of these frames.
         size_wh: of the frames, pixels.
         detect_ms: times of its detections; at least one.
         observations: track, or None for the camera -> observations, by age.
@@ -58,13 +68,13 @@ class CameraLoad:
 
     arrivals_s: tuple[float, ...]
     seen_s: tuple[float, ...]
-    faces: tuple[tuple[tuple[int, int], ...], ...]
+    faces: tuple[tuple[SeenFace, ...], ...]
     size_wh: tuple[int, int]
     detect_ms: NDArray[np.float64]
     observations: Mapping[int | None, tuple[Observation, ...]]
 
-    def faces_at(self, time_s: float) -> tuple[tuple[int, int], ...]:
-        """Track and crop size of each face of the known frame nearest in time."""
+    def faces_at(self, time_s: float) -> tuple[SeenFace, ...]:
+        """Faces of the known frame nearest in time."""
         after = bisect_left(self.seen_s, time_s)
         near = range(max(0, after - 1), min(len(self.seen_s), after + 1))
         return self.faces[min(near, key=lambda n: abs(self.seen_s[n] - time_s))]
@@ -72,7 +82,7 @@ class CameraLoad:
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """What a run asks of a machine.
+    """Workload of a run.
 
     Args:
         cameras: their frames.
@@ -132,38 +142,43 @@ def _camera(recording: Recording, number: int, start_s: float, end_s: float, sid
     return CameraLoad(
         tuple(sorted(arrivals)),
         tuple(result.arrival_s for result in inside),
-        tuple(tuple(_sizes(result, sides)) for result in inside),
+        tuple(tuple(_seen(result, sides)) for result in inside),
         inside[-1].size_wh,
         np.array(detect_ms or [0.0]),
         _observations(results),
     )
 
 
-def _sizes(result: RecordedResult, sides: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Track and crop size of the faces that could be upscaled."""
+def _seen(result: RecordedResult, sides: tuple[int, ...]) -> Iterator[SeenFace]:
+    """The faces that could be upscaled."""
     for face in result.faces:
         if face.treatment != "skipped":
-            yield face.track, face.side
+            yield SeenFace(face.track, face.side, face.reason == LOST)
         elif face.reason != "too large":
-            yield face.track, next((side for side in sides if side >= CROP_MARGIN * face.side), sides[-1])
+            side = next((side for side in sides if side >= CROP_MARGIN * face.side), sides[-1])
+            yield SeenFace(face.track, side, face.reason == LOST)
 
 
 def _observations(results: Sequence[RecordedResult]) -> dict[int | None, tuple[Observation, ...]]:
     kept_s: dict[int, float] = {}
-    found: dict[int | None, list[Observation]] = defaultdict(list)
+    since: dict[tuple[int, float | None], list[Observation]] = defaultdict(list)
     for result in results:
         for face in result.faces:
             age_s = result.arrival_s - kept_s[face.track] if face.track in kept_s else None
             if observation := observed(face, age_s):
-                found[face.track].append(observation)
-                found[None].append(observation)
+                since[face.track, kept_s.get(face.track)].append(observation)
             if face.treatment in ("network", "small network"):
                 kept_s[face.track] = result.arrival_s
+    found: dict[int | None, list[Observation]] = defaultdict(list)
+    for (track, _), some in since.items():  # a face that is still at last has been so since the network upscaled it
+        still = any(one.still for one in some)
+        for key in (track, None):
+            found[key] += [replace(one, still=still) for one in some]
     return {track: tuple(sorted(some, key=lambda one: one.age_s)) for track, some in found.items()}
 
 
 def observed(face: RecordedFace, age_s: float | None) -> Observation | None:
-    """What the reason of `schedule.plan` for a treatment tells about the face.
+    """What the reason of `plan` for a treatment tells about the face; nothing if the detector did not find it.
 
     Args:
         face: with its treatment.
@@ -172,7 +187,8 @@ def observed(face: RecordedFace, age_s: float | None) -> Observation | None:
     reason = face.reason
     changed, grown, sharper = _CHANGED.search(reason), _GROWN.search(reason), _SHARPER.search(reason)
     if changed and changed[2]:
-        return Observation(float(changed[2]), float(changed[1]))
+        age_s = float(changed[2])
+        return Observation(age_s, float(changed[1]), still=age_s > REFRESH_S)  # one that moves is refreshed
     if age_s is None:
         return None
     if changed:

@@ -21,11 +21,21 @@ from facesr_edge.sdk.live.replay.summary import summarize
 from facesr_edge.sdk.live.replay.workload import (
     CameraLoad,
     Observation,
+    SeenFace,
     Workload,
     observed,
     workload_of,
 )
-from facesr_edge.sdk.live.scheduling.plan import DETECT_S, MAX_LEVELS, REFRESH_S, REUSE_LEVELS, Need, plan
+from facesr_edge.sdk.live.scheduling.plan import (
+    DETECT_S,
+    LOST,
+    MAX_LEVELS,
+    REFRESH_S,
+    REUSE_LEVELS,
+    STILL_REFRESH_S,
+    Need,
+    plan,
+)
 from facesr_edge.sdk.profiling.timing import Span
 from support.simulated import SETTINGS
 from support.timed_results import live_face, live_result, skipped_face
@@ -149,10 +159,10 @@ def test_costs_are_found_in_the_times_of_the_turns(tmp_path):
     assert costs.turn_ms == pytest.approx(2.0, abs=0.1) and np.median(costs.noise) == pytest.approx(1.0, abs=0.02)
 
 
-def camera_load(faces=1, fps=10.0, seconds=20.0, side=32, change=5.0, start_s=0.0):
+def camera_load(faces=1, fps=10.0, seconds=20.0, side=32, change=5.0, start_s=0.0, still=False, lost_s=math.inf):
     arrivals = tuple(start_s + n / fps for n in range(round(seconds * fps)))
-    seen = tuple(tuple((track, side) for track in range(1, faces + 1)) for _ in arrivals)
-    observations = {None: tuple(Observation(age / 20, change) for age in range(1, 40))}
+    seen = tuple(tuple(SeenFace(track, side, at_s >= lost_s) for track in range(1, faces + 1)) for at_s in arrivals)
+    observations = {None: tuple(Observation(age / 20, change, still=still) for age in range(1, 40))}
     return CameraLoad(arrivals, arrivals, seen, (640, 360), np.full(3, 10.0), observations)
 
 
@@ -178,6 +188,47 @@ def test_a_face_that_does_not_change_is_reused_and_refreshed():
     outcome = simulate(workload(camera_load(change=1.0)), 100.0, seeds=1)
     assert outcome.treatments["network"] == pytest.approx(20 / REFRESH_S, abs=2)
     assert outcome.treatments["reused"] == 200 - outcome.treatments["network"]
+
+
+def test_a_still_face_is_refreshed_seldom():
+    outcome = simulate(workload(camera_load(change=1.0, still=True)), 100.0, seeds=1)
+    assert outcome.treatments["network"] == 20 / STILL_REFRESH_S
+
+
+@pytest.mark.parametrize(("change", "rest"), [(5.0, {"reused": 190}), (12.0, {})])
+def test_a_face_that_the_detector_does_not_find_gets_no_network(change, rest):
+    outcome = simulate(workload(camera_load(change=change, lost_s=1.0)), 100.0, seeds=1)
+    assert outcome.treatments == {"network": 10, **rest}
+    assert outcome.degraded == 0 and len(outcome.ages_ms) == 200
+
+
+@pytest.mark.parametrize(("still", "refresh_s"), [(True, STILL_REFRESH_S), (False, REFRESH_S)])
+def test_still_and_lost_faces_are_read_from_a_recording(tmp_path, still, refresh_s):
+    costs = {("network", 32): 5.0, ("reuse", 32): 1.0, ("bicubic", 32): 0.5}
+
+    def fill(recorder, start_s):
+        kept_s = None
+        for n in range(120):  # of 12 s; lost for the last second
+            need = Need(32) if kept_s is None else Need(32, 1.0, n / 10 - kept_s, still=still, lost=n >= 110)
+            (choice,) = plan([need], 100.0, costs, small=False)
+            kept_s = n / 10 if choice.treatment == "network" else kept_s
+            gone = Need(32, math.inf, 1.0, lost=True)
+            (none,) = plan([gone], 100.0, costs, small=False)
+            skipped = [skipped_face(2, reason=none.reason)] if n >= 110 else []
+            recorder.done(live_result("door", start_s + n / 10, 1, 6, [live_face(1, 32, *_of(choice))], skipped))
+
+    (camera,) = workload_of(recorded(tmp_path, fill)).cameras
+    assert [[face.lost for face in faces] for faces in camera.faces[-11:-9]] == [[False], [True, True]]
+    assert any(one.still for one in camera.observations[1] if one.age_s < 1.0) == still
+    assert max(one.age_s for one in camera.observations[1]) == pytest.approx(refresh_s, abs=0.15)
+    load = replace(workload(camera), start_s=camera.arrivals_s[0], end_s=camera.arrivals_s[0] + 9.0)
+    outcome = simulate(load, 100.0, seeds=1)
+    assert outcome.treatments["network"] == pytest.approx(1 + 8 // refresh_s, abs=1)
+    assert observed(RecordedFace(1, 32, "reused", LOST), 1.0) is None
+
+
+def _of(choice):
+    return choice.treatment, choice.reason
 
 
 def test_a_machine_of_half_the_speed_takes_twice_the_time():
