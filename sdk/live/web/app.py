@@ -104,7 +104,9 @@ class _Page:
             if len(body := body + chunk) > MAX_FORM:
                 raise HTTPException(413)
         if not self._access.is_token(parse_qs(body.decode("latin-1")).get("token", [""])[0]):
-            return _login_page("That is not the token. It is in the file of --token-file; on a terminal it is also printed.")
+            return _login_page(
+                "That is not the token. It is in the file of --token-file; on a terminal it is also printed."
+            )
         response = RedirectResponse("/", 303)
         secure, token = request.url.scheme == "https", self._access.token or ""
         response.set_cookie(self._access.cookie, token, httponly=True, samesite="strict", secure=secure)

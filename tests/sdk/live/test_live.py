@@ -298,9 +298,8 @@ def test_files_are_read_completely(tmp_path) -> None:
 
 
 def test_fps_limits_the_frames_of_a_camera(simulated) -> None:
-    with live(simulated(1, rate=30.0, count=75), fps=5, camera=NEWEST, **SETTINGS) as run:
-        taken_s = [result.times.taken_s for result in run]
-    assert len(taken_s) >= 4
+    with live(simulated(1, rate=30.0), fps=5, camera=NEWEST, **SETTINGS) as run:
+        taken_s = [next(run).times.taken_s for _ in range(8)]
     assert min(np.diff(taken_s)) >= 0.14
     assert np.mean(np.diff(taken_s)) >= 0.19
 

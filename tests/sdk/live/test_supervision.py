@@ -107,14 +107,18 @@ def test_without_confidence_or_names_all_are_faces_of_score_one():
     assert found.scores.tolist() == [1] and len(found) == 1
 
 
-def test_other_classes_are_left_out_but_never_all_in_silence():
+def test_other_classes_are_left_out_but_never_all_in_silence(caplog):
     names = np.array(["person", "face", "dog"])
     mixed = sv.Detections(xyxy=np.array([[0, 0, 9, 9], [1, 1, 8, 8], [2, 2, 7, 7.0]]), data={"class_name": names})
     assert from_supervision(mixed).boxes_xyxy[:, 0].tolist() == [1]
     assert from_supervision(mixed, class_name="dog").boxes_xyxy[:, 0].tolist() == [2]
     assert len(from_supervision(mixed, class_name=None)) == 3
-    with pytest.raises(UsageError, match="expected detections of class 'face', got dog, person; give class_name="):
-        from_supervision(mixed[names != "face"])
+    assert len(from_supervision(mixed[names != "face"])) == 0
+    assert "no detection of class 'face' among dog, person; give class_name=" in caplog.text
+
+
+def test_no_detections_need_no_landmarks():
+    assert len(from_supervision(sv.Detections.empty(), sv.KeyPoints.empty().xy)) == 0
 
 
 @pytest.mark.parametrize(
