@@ -164,7 +164,7 @@ def _config(reader: ConfigReader, root: Node) -> LiveConfig:
     for mark, output in (outputs := values.pop("outputs", ())):
         try:
             check_live_sink(output, names)
-        except UsageError as error:
+        except (UsageError, InputError) as error:
             reader.add(mark, f"outputs: {error}")
     return LiveConfig(**{"cameras": (), **values}, outputs=tuple(output for _, output in outputs))
 

@@ -78,9 +78,7 @@ class BestShotsSink(LiveSink[DatedShot]):
         max_age_s: float | None = None,
     ) -> None:
         super().__init__(str(folder))
-        for name, limit in (("shots", max_count), ("seconds", max_age_s)):
-            if limit is not None and not limit > 0:
-                raise UsageError(f"expected a limit of more than 0 {name}, got {limit:g}")
+        check_limits(max_count, max_age_s)
         make_writable(folder)
         self._folder, self._about = folder, dict(about)
         self._max_count, self._max_age_s = max_count, max_age_s
@@ -162,6 +160,17 @@ class BestShotsSink(LiveSink[DatedShot]):
             except OSError as error:
                 raise OutputError(write_error(folder, error)) from error
             del written_s[stem]
+
+
+def check_limits(max_count: int | None, max_age_s: float | None) -> None:
+    """See `BestShotsSink`.
+
+    Raises:
+        UsageError: a limit that is not positive.
+    """
+    for name, limit in (("shots", max_count), ("seconds", max_age_s)):
+        if limit is not None and not limit > 0:
+            raise UsageError(f"expected a limit of more than 0 {name}, got {limit:g}")
 
 
 def _written_s(folder: Path) -> dict[str, float]:

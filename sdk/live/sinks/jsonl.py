@@ -58,8 +58,7 @@ class JsonlSink(LiveSink[dict[str, Any]]):
 
     def __init__(self, path: Path, about: Mapping[str, Any], max_bytes: int | None = None) -> None:
         super().__init__(str(path))
-        if max_bytes is not None and max_bytes < MIN_BYTES:
-            raise UsageError(f"expected files of {MIN_BYTES:,} bytes or more, got {max_bytes:,}")
+        check_max_bytes(max_bytes)
         self._path, self._about, self._max_bytes = path, dict(about), max_bytes
         self._lock = _lock(path)
         self._writer: JsonLinesWriter | None = None
@@ -113,6 +112,16 @@ class JsonlSink(LiveSink[dict[str, Any]]):
             self._finish()
         finally:
             self._lock.release(remove=True)
+
+
+def check_max_bytes(max_bytes: int | None) -> None:
+    """See `JsonlSink`.
+
+    Raises:
+        UsageError: it is below 64 KiB.
+    """
+    if max_bytes is not None and max_bytes < MIN_BYTES:
+        raise UsageError(f"expected files of {MIN_BYTES:,} bytes or more, got {max_bytes:,}")
 
 
 def _lock(path: Path) -> OutputLock:

@@ -114,7 +114,7 @@ class MjpegSink(LiveSink["LiveResult"]):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        host, port, access = _parse(url)
+        host, port, access = parse_mjpeg(url)
         self._pictures = NewestPictures()
         try:
             self._server = _Server((host, port), self._pictures, access)
@@ -145,7 +145,12 @@ class MjpegSink(LiveSink["LiveResult"]):
         self._server.server_close()
 
 
-def _parse(url: str) -> tuple[str, int, Access]:
+def parse_mjpeg(url: str) -> tuple[str, int, Access]:
+    """Host, port and rules of access of the address of an `MjpegSink`.
+
+    Raises:
+        UsageError: see `MjpegSink`.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -13,22 +13,25 @@ from ....engines.errors import UsageError
 from ...media.encode_options import EncodeOptions
 from ...media.url import masked
 from ...media.video.containers import CONTAINER_FORMATS
-from .best_shots import BestShotsSink
+from ...media.video.encoding.encoders import choose_encoder
+from .best_shots import BestShotsSink, check_limits
 from .hls import HlsSink
-from .jsonl import JsonlSink
-from .mjpeg import MjpegSink
-from .mqtt import MqttSink
+from .jsonl import JsonlSink, check_max_bytes
+from .mjpeg import MjpegSink, parse_mjpeg
+from .mqtt import MqttSink, parse_mqtt
 from .queue import SinkGroup, SinkQueue
-from .rtsp import RtspSink
+from .rtsp import RtspSink, check_rtsp
 from .safe_name import safe_name
 from .sink import LiveSink
-from .video import VideoFileSink
-from .webhook import WebhookSink, webhook_name
+from .video import VideoFileSink, check_max_s
+from .webhook import WebhookSink, check_webhook, webhook_name
 
 CAMERA = "{camera}"
 """Part of an output that stands for the name of each camera."""
 VIDEO_MINUTES = 60.0
 """Length of the video files of a run that has no end."""
+MAX_NUMBER = 1e12
+"""Of an option."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class SinkKind:
     Args:
         open: makes one.
         example: of an output.
+        check: raises UsageError or InputError for an address or options that `open` would refuse; opens nothing.
         one_camera: it holds one camera.
         waits: it may make a run of files wait; viewers may not.
         options: name → conversion from text, of what may follow "?" in a path.
@@ -68,53 +72,95 @@ class SinkKind:
 
     open: Opener
     example: str
+    check: Callable[[SinkRequest], object]
     one_camera: bool = False
     waits: bool = True
     options: Options = field(default_factory=dict)
 
 
-def _open_jsonl(request: SinkRequest) -> LiveSink[Any]:
+def _number(text: str) -> float:
+    """Neither NaN nor infinite."""
+    number = float(text)
+    if not abs(number) < MAX_NUMBER:
+        raise ValueError(f"expected a number below {MAX_NUMBER:g}, got {text}")
+    return number
+
+
+def _max_bytes(request: SinkRequest) -> int | None:
     megabytes = request.options.get("max_mb")
-    return JsonlSink(Path(request.output), request.about, None if megabytes is None else int(megabytes * 1e6))
+    return None if megabytes is None else int(megabytes * 1e6)
+
+
+def _open_jsonl(request: SinkRequest) -> LiveSink[Any]:
+    return JsonlSink(Path(request.output), request.about, _max_bytes(request))
+
+
+def _limits(request: SinkRequest) -> tuple[int | None, float | None]:
+    days = request.options.get("days")
+    return request.options.get("max"), None if days is None else days * 86_400
 
 
 def _open_shots(request: SinkRequest) -> LiveSink[Any]:
-    days = request.options.get("days")
-    max_age_s = None if days is None else days * 86_400
-    return BestShotsSink(Path(request.output), request.about, request.options.get("max"), max_age_s)
+    return BestShotsSink(Path(request.output), request.about, *_limits(request))
+
+
+def _video_options(request: SinkRequest) -> tuple[EncodeOptions, float | None]:
+    """Options of the encoder, and the time after which a new file begins, in seconds."""
+    options = dict(request.options)
+    minutes = options.pop("minutes", None if request.wait else VIDEO_MINUTES)
+    return EncodeOptions(**options), None if minutes is None else 60 * minutes
+
+
+def _check_video(request: SinkRequest) -> None:
+    options, max_s = _video_options(request)
+    check_max_s(max_s)
+    suffix = Path(request.output).suffix.lower()
+    choose_encoder(options, CONTAINER_FORMATS[suffix], suffix, (640, 480))
 
 
 def _open_video(request: SinkRequest) -> LiveSink[Any]:
-    options = dict(request.options)
-    minutes = options.pop("minutes", None if request.wait else VIDEO_MINUTES)
-    return VideoFileSink(
-        Path(request.output),
-        request.camera,
-        EncodeOptions(**options),
-        by_arrival=not request.wait,
-        max_s=None if minutes is None else 60 * minutes,
-    )
+    options, max_s = _video_options(request)
+    return VideoFileSink(Path(request.output), request.camera, options, by_arrival=not request.wait, max_s=max_s)
 
 
-JSONL = SinkKind(_open_jsonl, "faces.jsonl", options={"max_mb": float})
-SHOTS = SinkKind(_open_shots, "shots/", options={"max": int, "days": float})
+JSONL = SinkKind(
+    _open_jsonl, "faces.jsonl", lambda request: check_max_bytes(_max_bytes(request)), options={"max_mb": _number}
+)
+SHOTS = SinkKind(
+    _open_shots, "shots/", lambda request: check_limits(*_limits(request)), options={"max": int, "days": _number}
+)
 VIDEO = SinkKind(
     _open_video,
     "out.mp4",
+    _check_video,
     one_camera=True,
-    options={"minutes": float, "codec": str, "crf": int, "preset": str, "hwaccel": str},
+    options={"minutes": _number, "codec": str, "crf": int, "preset": str, "hwaccel": str},
 )
 HLS = SinkKind(
     lambda request: HlsSink(Path(request.output), request.camera, by_arrival=not request.wait),
     "stream.m3u8",
+    lambda request: None,
     one_camera=True,
 )
 RTSP = SinkKind(
-    lambda request: RtspSink(request.output, request.camera), "rtsp://host/name", one_camera=True, waits=False
+    lambda request: RtspSink(request.output, request.camera),
+    "rtsp://host/name",
+    lambda request: check_rtsp(request.output),
+    one_camera=True,
+    waits=False,
 )
-MQTT = SinkKind(lambda request: MqttSink(request.output), "mqtt://host/topic")
-WEBHOOK = SinkKind(lambda request: WebhookSink(request.output), "https://host/path")
-MJPEG = SinkKind(lambda request: MjpegSink(request.output), "mjpeg://127.0.0.1:8090", waits=False)
+MQTT = SinkKind(
+    lambda request: MqttSink(request.output), "mqtt://host/topic", lambda request: parse_mqtt(request.output)
+)
+WEBHOOK = SinkKind(
+    lambda request: WebhookSink(request.output), "https://host/path", lambda request: check_webhook(request.output)
+)
+MJPEG = SinkKind(
+    lambda request: MjpegSink(request.output),
+    "mjpeg://127.0.0.1:8090",
+    lambda request: parse_mjpeg(request.output),
+    waits=False,
+)
 SCHEMES = {
     "mqtt": MQTT,
     "mqtts": MQTT,
@@ -201,12 +247,22 @@ def check_live_sink(output: str, cameras: Sequence[str]) -> None:
     """Check an output without opening it, see `open_live_sink`.
 
     Raises:
-        UsageError: an unknown kind or option, or a video of several cameras without "{camera}".
+        UsageError: an unknown kind, a wrong address or option, or a video of several cameras without "{camera}".
+        InputError: the password file of an MQTT broker cannot be read.
     """
     _requests(output, cameras, {}, wait=False)
 
 
 def _requests(
+    text: str, cameras: Sequence[str], about: Mapping[str, Any], wait: bool
+) -> list[tuple[SinkKind, SinkRequest]]:
+    requests = _unchecked_requests(text, cameras, about, wait)
+    for kind, request in requests:
+        kind.check(request)
+    return requests
+
+
+def _unchecked_requests(
     text: str, cameras: Sequence[str], about: Mapping[str, Any], wait: bool
 ) -> list[tuple[SinkKind, SinkRequest]]:
     output, kind, options = _parse(text)

@@ -61,8 +61,7 @@ class VideoFileSink(LiveSink["LiveResult"]):
         max_s: float | None = None,
     ) -> None:
         super().__init__(str(path))
-        if max_s is not None and not max_s > 0:
-            raise UsageError(f"expected videos of more than 0 seconds, got {max_s:g}")
+        check_max_s(max_s)
         self._path, self._camera, self._options, self._by_arrival = path, camera, options, by_arrival
         self._max_s, self._begin_s = max_s, float("nan")
         self._fit, self._notes = FixedSize(self.name), 0
@@ -114,6 +113,16 @@ class VideoFileSink(LiveSink["LiveResult"]):
     def close(self) -> None:
         """See `LiveSink`."""
         self._finish(complete=True)
+
+
+def check_max_s(max_s: float | None) -> None:
+    """See `VideoFileSink`.
+
+    Raises:
+        UsageError: it is not positive.
+    """
+    if max_s is not None and not max_s > 0:
+        raise UsageError(f"expected videos of more than 0 seconds, got {max_s:g}")
 
 
 class _CameraSource(Source):

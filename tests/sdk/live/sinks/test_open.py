@@ -6,13 +6,13 @@ import json
 import threading
 
 import pytest
-from facesr_edge.engines.errors import OutputError, UsageError
+from facesr_edge.engines.errors import InputError, OutputError, UsageError
 from facesr_edge.sdk.live.sinks.best_shots import BestShotsSink
 from facesr_edge.sdk.live.sinks.hls import HlsSink
 from facesr_edge.sdk.live.sinks.jsonl import JsonlSink
 from facesr_edge.sdk.live.sinks.mjpeg import MjpegSink
 from facesr_edge.sdk.live.sinks.mqtt import MqttSink
-from facesr_edge.sdk.live.sinks.open import open_live_sink, open_live_sinks
+from facesr_edge.sdk.live.sinks.open import check_live_sink, open_live_sink, open_live_sinks
 from facesr_edge.sdk.live.sinks.rtsp import RtspSink
 from facesr_edge.sdk.live.sinks.video import VideoFileSink
 from facesr_edge.sdk.live.sinks.webhook import WebhookSink
@@ -90,14 +90,43 @@ def test_options_reach_the_sink(tmp_path):
         ("faces.jsonl?max_mb", "wrong options"),
         ("{camera}.m3u8?x=1", "it has no options"),
         ("{camera}.mp4?crf=99", "expected a crf of 0 to 63"),
+        ("{camera}.mp4?crf=60", "expected a crf of 0 to 51 for libx264"),
+        ("{camera}.mp4?preset=quick", "unknown preset quick"),
+        ("{camera}.mp4?minutes=0", "more than 0 seconds"),
+        ("faces.jsonl?max_mb=nan", "wrong options"),
+        ("faces.jsonl?max_mb=inf", "wrong options"),
+        ("faces.jsonl?max_mb=1e308", "wrong options"),
+        ("faces.jsonl?max_mb=-1", "files of 65,536 bytes or more"),
+        ("shots/?max=-1", "a limit of more than 0 shots, got -1"),
+        ("shots/?days=nan", "wrong options"),
         ("mqtt:///x", "expected mqtt"),
+        ("mqtt://", "expected mqtt"),
+        ("http://", "expected a webhook"),
+        ("rtsp:///{camera}", r"expected rtsp\[s\]://"),
+        ("mjpeg://host", "expected mjpeg"),
+        ("mjpeg://0.0.0.0:8090", "can be reached by other machines; give a token"),
     ],
 )
 def test_wrong_outputs_are_told(tmp_path, monkeypatch, output, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message):
         open_live_sink(output, cameras=["door", "yard"])
+    with pytest.raises(UsageError, match=message):
+        check_live_sink(output, ["door", "yard"])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_check_reads_the_password_file_of_a_broker(tmp_path):
+    with pytest.raises(InputError, match="cannot read the password file"):
+        check_live_sink(f"mqtt://ann@host/x?password_file={tmp_path}/none", ["door"])
+
+
+@pytest.mark.parametrize("output", KINDS)
+def test_a_check_accepts_what_can_be_opened_and_opens_nothing(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    before = threading.active_count()
+    check_live_sink(output, ["door"])
+    assert threading.active_count() == before and not list(tmp_path.iterdir())
 
 
 def test_if_one_output_cannot_be_opened_none_stays_open(tmp_path):
