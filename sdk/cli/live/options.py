@@ -9,7 +9,8 @@ from typing import Any
 
 from ....engines.errors import UsageError
 from ....zoo import catalogue
-from ...live.config.live_config import SUFFIXES, CameraConfig, LiveConfig, WebConfig, read_config
+from ...live.config.live_config import SUFFIXES, CameraConfig, LiveConfig, WebConfig, find_detector, read_config
+from ...live.service.service import check_token_rule
 from ...live.sinks.open import check_live_sink
 from ...media.url import masked
 
@@ -31,9 +32,13 @@ def live_config(sources: Sequence[str], given: Mapping[str, Any]) -> LiveConfig:
     config = _with_cameras(_sources(sources), {name: given[name] for name in CAMERA if name in given})
     if web := {name: given[name] for name in WEB if name in given}:
         config = replace(config, web=replace(config.web or WebConfig(), **web))
+    if config.web:
+        check_token_rule(config.web)
     for name in {"model", "small_model"} & given.keys():
         if given[name] is not None:
             catalogue.locate(given[name])
+    if "detector" in given:
+        find_detector(given["detector"])
     for output in given.get("outputs", ()):
         check_live_sink(output, [camera.name for camera in config.cameras])
     return replace(config, **{name: value for name, value in given.items() if name not in (*WEB, *CAMERA)})

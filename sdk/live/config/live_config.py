@@ -211,7 +211,8 @@ def _built(kind: Callable[..., T], node: Node, values: dict[str, Any]) -> T:
         raise Mistake(str(error), node.mark) from error
 
 
-def _find_detector(name: str) -> None:
+def find_detector(name: str) -> None:
+    """Raises UnknownNameError for what is neither the name of a detector nor a folder or file of one."""
     if not Path(name).is_file():
         catalogue.locate(name)
 
@@ -260,7 +261,7 @@ _KEYS: dict[str, Field] = {
     "fps": optional(number("frames/s above 0, or null", lambda value: value > 0)),
     "model": checked(text("the name of a model, or a folder"), catalogue.locate),
     "small_model": optional(checked(text("the name of a model, a folder, or null"), catalogue.locate)),
-    "detector": checked(text("the name of a detector, a folder or a file"), _find_detector),
+    "detector": checked(text("the name of a detector, a folder or a file"), find_detector),
     "engine": choice(("auto", *ENGINES)),
     "precision": choice(PRECISIONS),
     "threads": whole("a number of threads, 0 for one per core", 0, 1024),

@@ -126,13 +126,16 @@ def _settings(config: LiveConfig) -> dict[str, Any]:
 
 def _token(config: WebConfig) -> str | None:
     """Token of a web page; None if it needs none."""
-    if config.token_file is not None:
-        return token_in(config.token_file)
-    if is_local(config.host):
-        return None
-    raise UsageError(
-        f"a web page at {config.host} needs a token; name a file for it, which is created: --token-file FILE"
-    )
+    check_token_rule(config)
+    return None if config.token_file is None else token_in(config.token_file)
+
+
+def check_token_rule(config: WebConfig) -> None:
+    """Raises UsageError for a web page that other machines can reach, and that has no token."""
+    if config.token_file is None and not is_local(config.host):
+        raise UsageError(
+            f"a web page at {config.host} needs a token; name a file for it, which is created: --token-file FILE"
+        )
 
 
 def token_in(path: Path) -> str:

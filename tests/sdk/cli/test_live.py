@@ -157,6 +157,11 @@ def test_every_problem_of_a_file_is_listed(facesr, cameras):
         (["a", "--budget-ms", "0"], "0 is not in the range x>0"),
         (["a", "--model", "idrn-x5"], "unknown model 'idrn-x5'; did you mean 'idrn-x"),
         (["a", "--port", "0", "--host", "0.0.0.0"], "a web page at 0.0.0.0 needs a token; name a file for it"),
+        (
+            ["a", "--check", "--port", "0", "--host", "0.0.0.0"],
+            "a web page at 0.0.0.0 needs a token; name a file for it",
+        ),
+        (["a", "--check", "--detector", "nope"], "unknown model 'nope'; known: "),
         (["a", "--prot", "0"], "No such option"),
         (["a", "-o", "nosuch://b"], "unknown output nosuch://b; give one like faces.jsonl, "),
         (["a", "b", "-o", "out.mp4"], "out.mp4 holds one camera, got 2; put {camera} into its name"),
@@ -165,6 +170,13 @@ def test_every_problem_of_a_file_is_listed(facesr, cameras):
 def test_usage_errors_exit_with_2(facesr, arguments, message):
     result = facesr("live", *arguments)
     assert result.code == 2 and message in result.error
+
+
+def test_check_refuses_a_file_whose_page_has_no_token(facesr, cameras):
+    path = cameras("cameras: {a: 0}\nweb: {host: 0.0.0.0}")
+    result = facesr("live", path, "--check")
+    assert result.code == 2 and "a web page at 0.0.0.0 needs a token" in result.error
+    assert facesr("live", path, "--check", "--token-file", "token").code == 0 and not Path("token").exists()
 
 
 def test_a_missing_file_of_cameras_exits_with_1(facesr, tmp_path):
