@@ -1,1 +1,1 @@
-"""Replay of a recorded live run: what happened, and what the machine carries."""
+"""Replay of a recorded live run: what happened, and the capacity of its machine."""

@@ -40,7 +40,7 @@ class MachineCosts:
 
     Args:
         face_ms: of each kind of work and crop size.
-        estimates_ms: the same as the scheduler believed it.
+        estimates_ms: the same as the scheduler estimated it.
         crop_frame_ms, crop_face_ms: of cropping and comparing the faces of a frame, and each of them.
         frame_ms: of taking a frame.
         turn_ms: what is left of a turn.
@@ -65,7 +65,7 @@ def kinds_of(costs: RecordedCosts) -> dict[Kind, float]:
 
 
 def known_costs(costs: Sequence[RecordedCosts]) -> dict[Kind, float]:
-    """Median over the run of what the scheduler believed."""
+    """Median over the run of the scheduler's estimates."""
     known: dict[Kind, list[float]] = defaultdict(list)
     for record in costs:
         for kind, ms in kinds_of(record).items():
@@ -76,18 +76,18 @@ def known_costs(costs: Sequence[RecordedCosts]) -> dict[Kind, float]:
 def machine_costs(
     results: Sequence[RecordedResult],
     known: Mapping[Kind, float],
-    believed: Mapping[Kind, float],
+    estimates: Mapping[Kind, float],
     sides: tuple[int, ...],
 ) -> MachineCosts:
     """Fit the costs to the times of the turns.
 
-    The ratios of the costs of crop sizes are those that the scheduler believed; one factor for each kind of work is
+    The ratios of the costs of crop sizes are those of the scheduler's estimates; one factor for each kind of work is
     fitted.
 
     Args:
         results: in the order of time; those of a turn are ready at the same time.
-        known: what the scheduler believed on the whole.
-        believed: the same at the beginning of what is simulated.
+        known: the scheduler's estimates on the whole.
+        estimates: the same at the beginning of what is simulated.
         sides: crop sizes, pixels.
     """
     turns = [list(group) for _, group in groupby(results, key=lambda result: result.done_s)]
@@ -102,7 +102,7 @@ def machine_costs(
     frame_ms = _frame_ms(turns)
     turn_ms = float(np.median([_rest_ms(turn, frame_ms) for turn in turns]) + weights[-1])
     noise = _noise(measured_ms, _longer(amounts, weights) @ weights)
-    estimates_ms = {**face_ms, **believed}
+    estimates_ms = {**face_ms, **estimates}
     return MachineCosts(face_ms, estimates_ms, crop_frame_ms, crop_face_ms, frame_ms, turn_ms, _gap_ms(turns), noise)
 
 

@@ -114,7 +114,7 @@ class RecordedCycle:
 
 @dataclass(frozen=True)
 class RecordedCosts:
-    """What the scheduler believed at a time that its work costs, see `Live.costs_ms`."""
+    """Estimates of the scheduler at a time, see `Live.costs_ms`."""
 
     at_s: float
     costs_ms: dict[str, float]

@@ -154,7 +154,7 @@ def test_costs_are_found_in_the_times_of_the_turns(tmp_path):
     assert costs.face_ms["network", 32] == pytest.approx(3.0, rel=0.05)
     assert costs.face_ms["network", 48] == pytest.approx(7.0, rel=0.05)
     assert costs.face_ms["reuse", 48] == pytest.approx(3.5, rel=0.05)
-    assert costs.estimates_ms["network", 48] == 14.0  # what the scheduler believed
+    assert costs.estimates_ms["network", 48] == 14.0  # the scheduler's estimate
     assert (costs.crop_frame_ms, costs.crop_face_ms) == pytest.approx((0.2, 0.1), abs=0.01)
     assert costs.turn_ms == pytest.approx(2.0, abs=0.1) and np.median(costs.noise) == pytest.approx(1.0, abs=0.02)
 
