@@ -40,7 +40,7 @@ from .scheduling.upscaler import Networks
 
 BUDGET_MS = 100.0
 SMALL_MODEL = "edge-nano-x4-camera"
-STOP_S = 0.9
+STOP_S = 0.7
 """Maximum wait for the turn that runs while a run is closed."""
 
 OneSource = str | int | Path | Source | Camera | Iterable[Frame]

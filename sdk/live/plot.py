@@ -41,7 +41,7 @@ def plot(result: LiveResult, *, strip: bool = True) -> NDArray[np.uint8]:
     picture = result.frame.copy()
     labels = [(one.box_xyxy, "skipped", f"{one.track_id} {one.reason}") for one in result.skipped]
     labels += [(one.box_xyxy, one.treatment, f"{one.track_id} {one.treatment}") for one in result.faces]
-    dashed = [not face.detected for face in (*result.skipped, *result.faces)]
+    dashed = [not face.detected for face in result.skipped] + [not face.detected for face in result.faces]
     for (box, kind, _), dashes in zip(labels, dashed, strict=True):
         _box(picture, _in_picture(box, picture, result.outscale), COLORS[kind], dashes)
     for box, kind, label in labels:  # above all boxes

@@ -66,7 +66,9 @@ def _fields(result: LiveResult | FrameResult | Detections) -> tuple[Any, ...]:
     unknown = len(result.skipped)
     data = {
         "treatment": np.array([face.treatment for face in result.faces] + [SKIPPED] * unknown, np.str_),
-        "detected": np.array([face.detected for face in (*result.faces, *result.skipped)], np.bool_),
+        "detected": np.array(
+            [face.detected for face in result.faces] + [face.detected for face in result.skipped], np.bool_
+        ),
         "usability": np.array([face.usability.verdict for face in result.faces] + [""] * unknown, np.str_),
         "usability_score": np.array([face.usability.score for face in result.faces] + [0.0] * unknown, np.float32),
     }

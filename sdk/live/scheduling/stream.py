@@ -20,8 +20,8 @@ from ..camera import Camera
 from ..tracks.tracker import Track, TrackerOptions, TrackerState, corrected, predict, track_next
 from .reuse import Kept
 
-MIN_STEP_S = 1e-3
-"""Time between frames that have the same times."""
+MIN_STEP_S, NOMINAL_STEP_S = 1e-3, 0.04
+"""Time between frames without times: at least, and of a source that is read as fast as its results are taken."""
 
 
 class Stream:
@@ -42,9 +42,9 @@ class Stream:
         self.camera, self.kept, self.dropped = camera, dict[int, Kept](), 0
         self._detector, self._sides, self._options = detector, sides, TrackerOptions(detector.score)
         self._state, self._detected_s, self._uncertain = TrackerState(), -math.inf, True
-        self.time_s, self._last, self._restarted = 0.0, None, ()
-        self._last: Frame | None
-        self._restarted: tuple[int, ...]
+        self.time_s = 0.0
+        self._last: Frame | None = None
+        self._restarted: tuple[int, ...] = ()
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -64,7 +64,7 @@ class Stream:
     def enter(self, frame: Frame) -> None:
         """Begin with the next frame. Images, and frames whose time goes back, follow from no other: all tracks end.
 
-        Frames without times are as far apart as their arrivals.
+        Frames of a camera without times are as far apart as their arrivals.
         """
         last, self._last, self._restarted = self._last, frame, ()
         if last is None:
@@ -75,7 +75,8 @@ class Stream:
             self._state, self._uncertain = TrackerState(next_id=self._state.next_id), True
             self.kept.clear()
         if step_s <= 0:
-            step_s = max((frame.arrival_s or 0.0) - (last.arrival_s or 0.0), MIN_STEP_S)
+            apart_s = (frame.arrival_s or 0.0) - (last.arrival_s or 0.0)
+            step_s = NOMINAL_STEP_S if self.camera.waits else max(apart_s, MIN_STEP_S)
         self.time_s += step_s
 
     def prepare(self, frame: Frame) -> None:
