@@ -1,1 +1,1 @@
-"""What a live run tells of itself: metrics, health, recordings, traces."""
+"""Metrics, health, recordings and traces of a live run."""

@@ -63,10 +63,10 @@ class Health:
 def health(run: ObservedRun) -> Health:
     """Health of a run now."""
     figures = run.monitor.figures()
-    return judge(run.statuses(), figures.time_s - run.live.last_turn_s, figures.closed)
+    return health_of(run.statuses(), figures.time_s - run.live.last_turn_s, figures.closed)
 
 
-def judge(statuses: Sequence[CameraStatus], scheduler_age_s: float, closed: bool) -> Health:
+def health_of(statuses: Sequence[CameraStatus], scheduler_age_s: float, closed: bool) -> Health:
     """Health by the states of the cameras.
 
     Args:
