@@ -61,11 +61,13 @@ def test_the_watchdog_of_another_process_is_not_fed(systemd):
     assert notifier.watchdog_s is None and received(receiver) == []
 
 
-def test_nothing_is_sent_without_systemd():
+def test_nothing_is_sent_without_systemd(monkeypatch):
+    opened = []
+    monkeypatch.setattr(socket, "socket", lambda *arguments: opened.append(arguments))
     notifier = ServiceNotifier({"WATCHDOG_USEC": "400000"})
-    for tell in (lambda: notifier.ready(""), notifier.alive, notifier.stopping):
+    for tell in (lambda: notifier.ready(""), lambda: notifier.status(""), notifier.alive, notifier.stopping):
         tell()
-    assert notifier.watchdog_s is None
+    assert notifier.watchdog_s is None and not opened
 
 
 def test_a_socket_that_is_gone_is_logged_once(tmp_path, caplog):
