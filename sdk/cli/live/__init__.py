@@ -39,13 +39,11 @@ POSITIVE = click.FloatRange(0, min_open=True)
 )
 @click.option(
     "--budget-ms",
-    type=click.FloatRange(0, min_open=True),
+    type=POSITIVE,
     metavar="MS",
     help="From the arrival of a frame to its result.  [100]",
 )
-@click.option(
-    "--fps", type=click.FloatRange(0, min_open=True), metavar="N", help="Most frames/s of each camera.  [all]"
-)
+@click.option("--fps", type=POSITIVE, metavar="N", help="Most frames/s of each camera.  [all]")
 @model_option
 @click.option("--small-model", metavar="NAME|FOLDER|none", help="For faces above the budget.  [edge-nano-x4-camera]")
 @detector_option

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ....engines.errors import printable
 from ...live.camera import CameraStatus
-from ...live.monitoring.monitor import Figures
+from ...live.monitoring.monitor import CameraFigures, Figures
 from ...live.results import Treatment
 from ...live.service.service import Service
 
@@ -54,7 +54,7 @@ class StatusLines:
     def now(self) -> list[CameraLine]:
         """Lines in the order of the cameras."""
         figures = self._service.monitor.figures()
-        counts = {name: _treatments(figures, name) for name in figures.cameras}
+        counts = {name: treatments(figures.cameras[name]) for name in figures.cameras}
         while len(self._earlier) > 1 and figures.time_s - self._earlier[0][0] > RATE_S:
             self._earlier.popleft()
         since_s, before = self._earlier[0] if self._earlier else (figures.time_s, counts)
@@ -66,9 +66,10 @@ class StatusLines:
         ]
 
 
-def _treatments(figures: Figures, camera: str) -> Counter[str]:
+def treatments(figures: CameraFigures) -> Counter[str]:
+    """Faces of a camera by treatment."""
     counts: Counter[str] = Counter()
-    for (treatment, _), count in figures.cameras[camera].faces.items():
+    for (treatment, _), count in figures.faces.items():
         counts[treatment] += count
     return counts
 

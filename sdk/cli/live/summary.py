@@ -11,7 +11,7 @@ from ...live.camera import CameraStatus
 from ...live.monitoring.monitor import CameraFigures
 from ...live.service.service import Service
 from ...media.reasons import plural
-from .status import TREATMENTS
+from .status import TREATMENTS, treatments
 
 
 class Summary:
@@ -33,7 +33,7 @@ class Summary:
     def line(self) -> str:
         """All in one line."""
         results = sum(figures.results for figures in self._figures.values())
-        faces = sum((_treatments(figures) for figures in self._figures.values()), Counter[str]())
+        faces = sum((treatments(figures) for figures in self._figures.values()), Counter[str]())
         kinds = ", ".join(f"{faces[name]} {name}" for name in TREATMENTS if faces[name])
         dropped = sum(sum(status.dropped.values()) for status in self._statuses)
         rate = f" ({results / self._duration_s:.1f} frames/s)" if self._duration_s > 0 else ""
@@ -72,15 +72,8 @@ class Summary:
         figures = self._figures.get(status.name)
         own: dict[str, Any] = {"results": 0, "faces": {}, "age_ms": None}
         if figures:
-            own = {"results": figures.results, "faces": dict(_treatments(figures)), "age_ms": _age_ms(figures)}
+            own = {"results": figures.results, "faces": dict(treatments(figures)), "age_ms": _age_ms(figures)}
         return {**asdict(status), **own}
-
-
-def _treatments(figures: CameraFigures) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for (treatment, _), count in figures.faces.items():
-        counts[treatment] += count
-    return counts
 
 
 def _age_ms(figures: CameraFigures) -> dict[str, float] | None:
