@@ -72,7 +72,7 @@ class H264FrameNumbers:
         last, is_reference = self._last, unit[0] >> 5 & 3 > 0
         if unit[0] & 31 == _IDR_SLICE:
             last = number
-        count = 0 if last is None or numbering.may_skip else max(0, (number - last) % (1 << numbering.bits) - 1)
+        count = 0 if last is None or numbering.may_skip else _gap(last, number, 1 << numbering.bits)
         if is_reference or count:
             self._last = number
         return count
@@ -95,6 +95,12 @@ class H264FrameNumbers:
             start = offset + self._length_bytes
             yield packet[start : start + _HEAD]
             offset = start + int.from_bytes(packet[offset:start], "big")
+
+
+def _gap(last: int, number: int, numbers: int) -> int:
+    """Frames missing between two numbers; a jump back is a start from 0 whose first frame, an IDR, is lost."""
+    missing = max(0, (number - last) % numbers - 1)
+    return 1 if missing > numbers // 2 else missing
 
 
 class _Bits:

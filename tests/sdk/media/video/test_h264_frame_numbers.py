@@ -54,6 +54,14 @@ def test_lost_frames_are_counted(encoding: str, lost: int) -> None:
     assert counts == [lost if index == 26 else 0 for index in range(60 - lost)]
 
 
+def test_numbers_that_start_again_without_their_first_frame_miss_one() -> None:
+    packets, extradata = encoded({"g": "20", "bf": "0", "sc_threshold": "0"})
+    numbers = H264FrameNumbers(extradata)
+    lost = next(index for index in range(1, 60) if b"\x00\x00\x01\x65" in packets[index])
+    counts = [numbers.missing(packet) for packet in packets[:lost] + packets[lost + 1 :]]
+    assert counts == [1 if index == lost else 0 for index in range(59)]
+
+
 def test_units_with_lengths_are_read(tmp_path: Path) -> None:
     path = str(tmp_path / "v.mp4")
     with av.open(path, "w") as container:
