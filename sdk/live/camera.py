@@ -159,7 +159,7 @@ class Camera:
             raise UsageError(f"expected a URL, camera, file, Source or iterable of frames, got {type(source).__name__}")
         self._options = options
         location = os.fspath(source) if isinstance(source, os.PathLike) else source
-        live = self._live(location) if isinstance(location, str | int) else None
+        live, sub = self._live(location) if isinstance(location, str | int) else None, self._sub_input()
         self.name = one_line(masked(name or (live.name if live else _name(location))))
         is_live = live is not None or (isinstance(source, Source) and source.kind == "live")
         self.waits = options.policy == "wait" or (options.policy == "auto" and not is_live)
@@ -169,7 +169,7 @@ class Camera:
             self._reader = LiveReader(live, 1, self.waits, options.reconnect, damaged, on_change)
         else:
             self._reader = SourceReader(lambda: _open(location, options), self.name, self.waits, damaged, on_change)
-        self._sub = self._sub_reader()
+        self._sub = None if sub is None else LiveReader(sub, _SUB_FRAMES, False, options.reconnect, False)
         self._converting, self._to_bgr, self._sub_to_bgr = threading.Lock(), BgrConverter(False), BgrConverter(False)
         self._readers = [reader for reader in (self._reader, self._sub) if reader is not None]
         for reader in self._readers:
@@ -287,15 +287,15 @@ class Camera:
         decoding, _ = choose_decoding(self._options.hwaccel, self._options.threads)
         return live_input(source, self._options.timeout_s, decoding, self._options.transport)
 
-    def _sub_reader(self) -> LiveReader | None:
-        if self._options.detect_source is None:
+    def _sub_input(self) -> LiveInput | None:
+        """The stream to detect faces in; None without one. It is checked before a thread is started."""
+        source = self._options.detect_source
+        if source is None:
             return None
-        live = self._live(self._options.detect_source)
+        live = self._live(source)
         if live is None:
-            raise UsageError(
-                f"expected detect_source to be a URL or camera, got '{masked(self._options.detect_source)}'"
-            )
-        return LiveReader(live, _SUB_FRAMES, False, self._options.reconnect, deliver_damaged=False)
+            raise UsageError(f"expected detect_source to be a URL or camera, got '{masked(source)}'")
+        return live
 
 
 def _apart_s(sub: LiveFrame, frame: Frame) -> float:

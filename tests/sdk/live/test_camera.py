@@ -252,6 +252,13 @@ def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
         CameraOptions(**options)  # type: ignore[arg-type]
 
 
+def test_camera_that_is_refused_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(UsageError, match="detect_source"):
+        Camera("rtsp://127.0.0.1:9/", CameraOptions(detect_source="x.mp4"))
+    assert not set(threading.enumerate()) - before
+
+
 def test_frames_of_the_wrong_type_end_the_camera() -> None:
     with Camera([np.zeros((4, 4), np.float32)]) as camera:  # type: ignore[list-item]
         frames_of(camera)
