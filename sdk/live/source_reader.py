@@ -77,7 +77,7 @@ class SourceReader:
             self._read(self._open())
         except InputError as failure:
             error = failure
-        except Exception as failure:  # of a user's iterable; reported by the state
+        except BaseException as failure:  # of a user's iterable, SystemExit too; reported by the state
             error = InputError(f"{self._name} failed: {masked(one_line(failure)) or type(failure).__name__}")
         self.mailbox.note(connected=False, ended=True, error=None if self.mailbox.closed else error)
 

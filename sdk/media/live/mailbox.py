@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -17,6 +18,7 @@ RATE_S = 5.0
 _MAX_ARRIVALS = 1000
 _POLL_S = 0.1  # a reader that is stopped by the garbage collector, which may not notify it, sees it by then
 
+_log = logging.getLogger(__name__)
 
 Listener = Callable[[float | None], None]
 """Called with the arrival of a frame in seconds of `time.monotonic`, or with None after another change."""
@@ -104,6 +106,7 @@ class Mailbox(Generic[Item]):
         self.closed = False
         self._newest: deque[Item] = deque()
         self._keep, self._waits, self._on_change = keep, waits, on_change
+        self._has_failed = False  # the listener: its first error is logged as one
 
     def put(self, item: Item, seen: Seen, drop: str = "") -> None:
         """Hand over a frame.
@@ -126,7 +129,7 @@ class Mailbox(Generic[Item]):
             else:
                 self._append(item)
             self.changed.notify_all()
-        on_change(seen.arrival_s)
+        self._tell(on_change, seen.arrival_s)
 
     def _append(self, item: Item) -> None:
         while self._waits and len(self._newest) == self._keep and not self.closed:
@@ -169,7 +172,14 @@ class Mailbox(Generic[Item]):
             for name, value in facts.items():
                 setattr(self.facts, name, value)
             self.changed.notify_all()
-        self._on_change(None)
+        self._tell(self._on_change, None)
+
+    def _tell(self, on_change: Listener, arrival_s: float | None) -> None:
+        try:
+            on_change(arrival_s)
+        except BaseException as error:  # a fault of the listener, SystemExit too, does not end the reader's thread
+            _log.log(logging.DEBUG if self._has_failed else logging.ERROR, "on_change failed", exc_info=error)
+            self._has_failed = True
 
     def listen(self, on_change: Listener) -> None:
         """Call another function from now on, and at once for the frames that have come lately."""

@@ -105,6 +105,30 @@ def test_error_of_an_iterable_is_the_status() -> None:
     assert "secret" not in error
 
 
+def test_iterable_that_exits_ends_the_camera() -> None:
+    def leaving() -> Iterator[np.ndarray]:
+        yield pattern()
+        raise SystemExit(3)
+
+    with Camera(leaving(), name="mine") as camera:
+        assert len(frames_of(camera)) == 1
+        assert camera.status().error == "mine failed: 3"
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_listener_that_fails_is_logged_and_stops_nothing(
+    caplog: pytest.LogCaptureFixture, error: type[BaseException]
+) -> None:
+    def fail(arrival_s: float | None) -> None:
+        raise error("of mine")
+
+    refused = Camera("rtsp://127.0.0.1:9/", CameraOptions(reconnect=None), on_change=fail)
+    with refused, Camera(moving(5), on_change=fail) as camera:
+        assert len(frames_of(camera)) == 5
+        wait_for(lambda: refused.state == "ended")
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["on_change failed"] * 2
+
+
 def test_error_of_a_file_is_the_status(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(b"")
     with Camera(tmp_path / "v.mp4") as camera:
