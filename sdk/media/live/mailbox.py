@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Generic, NamedTuple, TypeVar
+from weakref import WeakSet
 
-from ....engines.errors import InputError
+from ....engines.errors import InputError, SourceClosedError
 
 Item = TypeVar("Item")
 RATE_S = 5.0
@@ -106,6 +108,7 @@ class Mailbox(Generic[Item]):
         self.closed = False
         self._newest: deque[Item] = deque()
         self._keep, self._waits, self._on_change = keep, waits, on_change
+        _mailboxes.add(self)
         self._has_failed = False  # the listener: its first error is logged as one
 
     def put(self, item: Item, seen: Seen, drop: str = "") -> None:
@@ -195,7 +198,30 @@ class Mailbox(Generic[Item]):
             self._drop_all_but(0)
             self.changed.notify_all()
 
+    def end_in_child(self) -> None:
+        """End the stream in a forked child, where no reader runs and another thread may have held the lock.
+
+        The frames that wait are left alone: they are released and converted with threads of the parent.
+        """
+        self.changed = threading.Condition()
+        self._left, self._newest = self._newest, deque()
+        self.closed = self.facts.ended = True
+        self.facts.waiting = 0
+        self.facts.error = SourceClosedError("the stream belongs to the process that opened it; open it in this one")
+
     def wait_for(self, happened: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait until something happened; False if it did not within the timeout in seconds, None for no limit."""
         with self.changed:
             return self.changed.wait_for(happened, timeout_s)
+
+
+_mailboxes: WeakSet[Mailbox[Any]] = WeakSet()
+
+
+def _end_all_in_child() -> None:
+    for mailbox in list(_mailboxes):
+        mailbox.end_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_all_in_child)

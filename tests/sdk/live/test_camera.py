@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -127,6 +129,40 @@ def test_listener_that_fails_is_logged_and_stops_nothing(
         assert len(frames_of(camera)) == 5
         wait_for(lambda: refused.state == "ended")
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["on_change failed"] * 2
+
+
+FORK = """
+import os, signal, threading, time
+import numpy as np
+from facesr_edge.sdk.live.camera import Camera
+held, go_on = threading.Event(), threading.Event()
+camera = Camera([np.zeros((48, 64, 3), np.uint8)] * 9)
+def hold():
+    while not camera.status().received:
+        time.sleep(0.01)
+    with camera._reader.mailbox.changed:
+        held.set()
+        go_on.wait()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+if not (child := os.fork()):
+    signal.alarm(5)
+    status = camera.status()
+    assert (camera.take(), camera.state, camera.dropped) == (None, "ended", 0)
+    assert "open it in this one" in status.error
+    camera.close()
+    os._exit(0)
+code = os.waitpid(child, 0)[1]
+go_on.set()
+assert camera.state == "live"
+camera.close()
+raise SystemExit(code)
+"""
+
+
+def test_forked_child_ends_its_camera_even_if_the_reader_held_its_lock() -> None:
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
 
 
 def test_error_of_a_file_is_the_status(tmp_path: Path) -> None:
