@@ -305,8 +305,8 @@ def test_files_are_read_completely(tmp_path) -> None:
 def test_fps_limits_the_frames_of_a_camera(simulated) -> None:
     with live(simulated(1, rate=30.0), fps=5, camera=NEWEST, **SETTINGS) as run:
         taken_s = [next(run).times.taken_s for _ in range(8)]
-    assert min(np.diff(taken_s)) >= 0.14
-    assert np.mean(np.diff(taken_s)) >= 0.19
+    assert taken_s[-1] - taken_s[0] >= 7 * 0.2 - 0.25 * 0.2
+    assert min(np.diff(taken_s, n=1)[:-1] + np.diff(taken_s)[1:]) >= 0.3, "a late one is followed on time"
 
 
 def test_a_limit_at_the_rate_of_the_camera_drops_nothing(simulated) -> None:
@@ -317,7 +317,7 @@ def test_a_limit_at_the_rate_of_the_camera_drops_nothing(simulated) -> None:
     with live(simulated(0, rate=20.0, count=100), fps=20, camera=NEWEST, **SETTINGS) as run:
         first = next(run).source.index
         indexes = [result.source.index for result in run]
-    assert len(indexes) >= 0.9 * (99 - first)
+    assert len(indexes) >= 0.75 * (99 - first)
 
 
 def test_a_run_that_is_forgotten_ends(simulated) -> None:
