@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...engines.errors import InputError, one_line
 from ..media.live.mailbox import Listener, Mailbox, Seen, nothing
-from ..media.live.reader import STOP_S
+from ..media.live.reader import STOP_S, stop_at_exit
 from ..media.live.still import PictureWatch, pixel_rows
 from ..media.source_sink import Source
 from ..media.url import masked
@@ -50,6 +50,7 @@ class SourceReader:
         self._source: Source | None = None
         self._process = os.getpid()
         self._thread = threading.Thread(target=self._run, name=f"reader of {name}", daemon=True)
+        stop_at_exit(self)
         self._thread.start()
 
     def request_stop(self) -> None:

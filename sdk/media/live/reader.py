@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass
+from typing import Protocol
 from weakref import WeakSet
 
 import av
@@ -84,7 +85,7 @@ class LiveReader:
         keep_in_child(self)
         # A daemon thread: a read that blocks inside the driver cannot be cancelled and must not delay process exit.
         self._thread = threading.Thread(target=self._run, name=f"reader of {source.name}", daemon=True)
-        _readers.add(self)
+        stop_at_exit(self)
         self._thread.start()
 
     def request_stop(self) -> None:
@@ -171,7 +172,22 @@ class LiveReader:
         self.mailbox.put(live, seen, drop)
 
 
-_readers: WeakSet[LiveReader] = WeakSet()
+class StoppedAtExit(Protocol):
+    """A reader with a thread of its own."""
+
+    def request_stop(self) -> None:
+        """Let the thread end."""
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for it."""
+
+
+_readers: WeakSet[StoppedAtExit] = WeakSet()
+
+
+def stop_at_exit(reader: StoppedAtExit) -> None:
+    """Stop a reader before the interpreter ends: a thread that then returns from FFmpeg may abort the process."""
+    _readers.add(reader)
 
 
 def _stop_all() -> None:

@@ -165,6 +165,28 @@ def test_forked_child_ends_its_camera_even_if_the_reader_held_its_lock() -> None
     assert done.returncode == 0, done.stderr
 
 
+EXIT = """
+import time
+import numpy as np
+from facesr_edge.sdk.live.camera import Camera
+def frames():
+    try:
+        while True:
+            yield np.zeros((48, 64, 3), np.uint8)
+            time.sleep(0.01)
+    finally:
+        print("closed", flush=True)
+camera = Camera(frames())
+while not camera.take():
+    time.sleep(0.01)
+"""
+
+
+def test_reader_of_a_file_ends_before_the_process_does() -> None:
+    done = subprocess.run([sys.executable, "-c", EXIT], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
+
+
 def test_error_of_a_file_is_the_status(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(b"")
     with Camera(tmp_path / "v.mp4") as camera:
