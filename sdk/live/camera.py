@@ -94,7 +94,7 @@ class CameraStatus:
         name: of the camera, without credentials.
         state: see `live_state`.
         error: why the camera is offline or has ended, one line; "" if nothing is wrong.
-        received: decoded frames: `taken`, `dropped` and at most one that waits.
+        received: decoded frames: `taken`, `dropped` and those that wait: one, two where `waits`.
         taken: frames that the consumer took.
         dropped: cause → frames: "consumer" were not taken in time, "damaged" came before the next key frame,
             "unreadable" cannot be converted to BGR.

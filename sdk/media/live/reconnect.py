@@ -51,8 +51,8 @@ class Reconnect:
             attempt_s: duration of the last attempt in seconds.
             chance: random number from 0 to 1.
         """
-        most = min(self.max_s, MAX_REFUSED_S) if attempt_s < REFUSED_S else self.max_s
-        delay = min(most, self.first_s * 2.0 ** min(failures - 1, 30))
+        max_s = min(self.max_s, MAX_REFUSED_S) if attempt_s < REFUSED_S else self.max_s
+        delay = min(max_s, self.first_s * 2.0 ** min(failures - 1, 30))
         return delay * (1 - self.jitter * chance)
 
 

@@ -86,8 +86,8 @@ class H264FrameNumbers:
     def _units(self, packet: bytes) -> Iterator[bytes]:
         """The first bytes of each unit."""
         if not self._length_bytes:
-            for found in _START.finditer(packet):
-                if head := packet[found.end() : found.end() + _HEAD]:
+            for start_code in _START.finditer(packet):
+                if head := packet[start_code.end() : start_code.end() + _HEAD]:
                     yield head
             return
         offset = 0
