@@ -233,7 +233,9 @@ class Pipeline:
         self._check_open()
         return upscale_crops(self.session, crops)
 
-    def _jobs(self, source: Iterable[Any], detect: Detect, color: Color, bits: int | None) -> Iterator[Job]:
+    def _jobs(
+        self, source: Iterable[Any], detect: Detect, color: Color = "bgr", bits: int | None = None
+    ) -> Iterator[Job]:
         """A job for each frame of a source; an array gets its position as index."""
         frames = _frames(source)
         end: Any = object()
