@@ -38,8 +38,8 @@ class Turn:
     """
 
     def __init__(self, networks: Networks, outscale: int) -> None:
-        self._beside = ThreadPoolExecutor(1, "live turn")
-        self._upscaler, self._outscale = Upscaler(networks, self._beside), outscale
+        self._executor = ThreadPoolExecutor(1, "live turn")
+        self._upscaler, self._outscale = Upscaler(networks, self._executor), outscale
         self._credit_ms = self._dearest_ms = 0.0
 
     @property
@@ -67,8 +67,8 @@ class Turn:
         return [self._result(work, done_s, clock_s) for work in works]
 
     def close(self) -> None:
-        """End the thread beside the scheduler's."""
-        self._beside.shutdown(wait=False)
+        """End the second thread."""
+        self._executor.shutdown(wait=False)
 
     def _find(self, works: Sequence[Work], deadline_s: float) -> list[Item]:
         """Faces of all frames. While the detector runs in some frames, those of the others are followed and cut out."""
@@ -79,10 +79,10 @@ class Turn:
         self._dearest_ms = max(self._dearest_ms, *costs)
         waiting_s = [work.stream.waiting_s for work in works]
         due, self._credit_ms = due_for_detection(waiting_s, costs, self._credit_ms, self._dearest_ms)
-        found = {n: self._beside.submit(self._follow, work) for n, work in enumerate(works) if n not in due}
+        found = {n: self._executor.submit(self._follow, work) for n, work in enumerate(works) if n not in due}
         for n in due:
             self._detect(works[n])
-            found[n] = self._beside.submit(self._items, works[n])
+            found[n] = self._executor.submit(self._items, works[n])
         return [item for n in range(len(works)) for item in found[n].result()]
 
     def _detect(self, work: Work) -> None:

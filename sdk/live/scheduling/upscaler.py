@@ -54,14 +54,14 @@ class Upscaler:
 
     Args:
         networks: engines of the run.
-        beside: thread that moves last outputs while the networks run.
+        executor: of the thread that moves last outputs while the networks run.
 
     Attributes:
         costs: of the work so far.
     """
 
-    def __init__(self, networks: Networks, beside: ThreadPoolExecutor) -> None:
-        self._networks, self._beside, self.costs = networks, beside, Costs()
+    def __init__(self, networks: Networks, executor: ThreadPoolExecutor) -> None:
+        self._networks, self._executor, self.costs = networks, executor, Costs()
 
     @property
     def has_small(self) -> bool:
@@ -104,7 +104,7 @@ class Upscaler:
         moved = groups.get("reused", {})
         if not moved or not others:
             return self._run_all(groups, items)
-        running = self._beside.submit(self._run, "reused", moved, items)
+        running = self._executor.submit(self._run, "reused", moved, items)
         return self._run_all(others, items) | running.result()
 
     def _run_all(self, groups: Mapping[Treatment, Sides], items: Sequence[Item]) -> dict[int, Upscaled]:
@@ -134,12 +134,13 @@ class Upscaler:
 
     def _note(self, work: str, sides: Sides, ms: float) -> None:
         """Share the time of faces of several sizes among them, in the ratio of the estimates so far."""
-        expected = {side: len(members) * (self.costs[work, side] or side**2) for side, members in sides.items()}
         known = all(self.costs[work, side] for side in sides)
-        total = sum(expected.values()) if known else sum(len(members) * side**2 for side, members in sides.items())
+        weights = {
+            side: len(members) * (self.costs[work, side] if known else side**2) for side, members in sides.items()
+        }
+        total = sum(weights.values())
         for side, members in sides.items():
-            share = expected[side] if known else len(members) * side**2
-            self.costs.add((work, side), ms * share / total, len(members))
+            self.costs.add((work, side), ms * weights[side] / total, len(members))
 
 
 def _network_outputs(session: Session, sides: Sides, items: Sequence[Item], by_small: bool) -> dict[int, Upscaled]:
