@@ -207,6 +207,8 @@ def live(
     """
     budget, named = _budget(budget_ms, fps), _named(sources)
     _check_options(camera, named)
+    if "detect_every" in settings:
+        raise UsageError("live has its own times of detection; leave detect_every out")
     pipeline = load(model, outscale=outscale, composite=False, **settings)
     cameras: list[Camera] = []
     small = None

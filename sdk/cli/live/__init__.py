@@ -11,7 +11,6 @@ from ..console import note, put_json, say, show
 from ..options import (
     STDOUT,
     Command,
-    detect_every,
     detector_option,
     engine_option,
     hwaccel_option,
@@ -50,9 +49,6 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @engine_option
 @precision_option
 @outscale_option
-@click.option(
-    "--detect-every", metavar="N|auto", default="auto", show_default=True, callback=detect_every, help="See run."
-)
 @threads_option
 @click.option("--detect-source", metavar="URL", help="A smaller stream of the camera, to detect faces in.")
 @click.option("--transport", type=click.Choice(["auto", "tcp", "udp"]), help="Of RTSP.  [auto]")

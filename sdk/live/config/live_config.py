@@ -15,7 +15,6 @@ from ....zoo import catalogue
 from ...media.live.reconnect import Reconnect
 from ...media.reasons import error_reason
 from ...media.url import Transport, masked
-from ...pipeline.redetect import DetectEvery
 from ..camera import CameraOptions, Policy
 from ..live import BUDGET_MS, SMALL_MODEL
 from ..sinks.open import check_live_sink, output_name
@@ -32,7 +31,7 @@ from .reader import (
     text,
     whole,
 )
-from .yaml_document import MAX_CHARACTERS, Entries, Mark, Node, Scalar, YamlError, parse_yaml
+from .yaml_document import MAX_CHARACTERS, Entries, Mark, Node, YamlError, parse_yaml
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SUFFIXES = (".yaml", ".yml")
@@ -79,7 +78,7 @@ class LiveConfig:
     Args:
         cameras: at least one; names are unique.
         budget_ms, fps, small_model: see `live`.
-        model, detector, engine, precision, threads, outscale, detect_every: see `load`.
+        model, detector, engine, precision, threads, outscale: see `load`.
         outputs: see `open_live_sink`; may hold passwords.
         web: None for no server.
         record: file that the run is recorded to.
@@ -96,7 +95,6 @@ class LiveConfig:
     precision: str = "auto"
     threads: int = 0
     outscale: int = 2
-    detect_every: DetectEvery = "auto"
     outputs: tuple[str, ...] = field(default=(), repr=False)
     web: WebConfig | None = None
     record: Path | None = None
@@ -217,13 +215,6 @@ def find_detector(name: str) -> None:
         catalogue.locate(name)
 
 
-def _detect_every(reader: ConfigReader, node: Node, path: str) -> DetectEvery:
-    if isinstance(node, Scalar) and node.text == "auto":
-        return "auto"
-    every: int = whole("a number of frames, 1 or more, or auto", 1, 10_000)(reader, node, path)
-    return every
-
-
 def _path(reader: ConfigReader, node: Node, path: str) -> Path:
     return Path(text("a file")(reader, node, path))
 
@@ -266,7 +257,6 @@ _KEYS: dict[str, Field] = {
     "precision": choice(PRECISIONS),
     "threads": whole("a number of threads, 0 for one per core", 0, 1024),
     "outscale": whole("a whole number from 1 to 4", 1, 4),
-    "detect_every": _detect_every,
     "outputs": items(_output, "a list of outputs"),
     "web": optional(_web),
     "record": optional(_path),

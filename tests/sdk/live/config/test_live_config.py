@@ -65,7 +65,7 @@ def test_values_are_read(read):
     config = read(
         "cameras:\n  7: 0\n  no: clip.mp4\n  west gate: {url: 'rtsp://h/s', transport: udp, reconnect: false}\n"
         "camera: {timeout_s: 2.5, reconnect: {max_s: 3}}\nfps: 25\nsmall_model: ~\noutputs: [a.jsonl, '${B}']\n"
-        "web: {port: '${PORT}', token_file: token}\nrecord: run.rec\ndetect_every: 3\nlog_level: debug\nthreads: 2",
+        "web: {port: '${PORT}', token_file: token}\nrecord: run.rec\nlog_level: debug\nthreads: 2",
         B="mqtt://u:p@h/t",
         PORT="0",
     )
@@ -77,7 +77,7 @@ def test_values_are_read(read):
     options = [camera.options for camera in config.cameras]
     assert [one.timeout_s for one in options] == [2.5, 2.5, 2.5] and options[0].reconnect.max_s == 3
     assert options[2].reconnect is None and options[2].transport == "udp"
-    assert (config.fps, config.small_model, config.detect_every, config.threads) == (25, None, 3, 2)
+    assert (config.fps, config.small_model, config.threads) == (25, None, 2)
     assert config.outputs == ("a.jsonl", "mqtt://u:p@h/t")
     assert config.web == WebConfig(port=0, token_file=Path("token"))
     assert (config.record, config.log_level) == (Path("run.rec"), "debug")
