@@ -32,7 +32,7 @@ from typing import Any
 
 import av
 from facesr_edge.sdk.cli import main as cli
-from facesr_edge.sdk.cli import run_jobs
+from facesr_edge.sdk.cli.run import jobs
 from facesr_edge.sdk.media import journal, journal_file
 from facesr_edge.sdk.media.images import sink as image_sinks
 from facesr_edge.sdk.media.video import writer
@@ -51,7 +51,7 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "image in the journal": (image_sinks.FolderSink, "_record", False),
     "end of the JSON": (json_writer.JsonWriter, "__exit__", False),
     "end of the output": (journal.Journal, "close", True),
-    "end of a source": (run_jobs.Jobs, "_end", False),
+    "end of a source": (jobs.Jobs, "_end", False),
 }
 """Name → class, method, and whether the process dies after it instead of before."""
 TORN_LINE = "half a line of the journal"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -29,6 +29,8 @@ class Face:
         pixels: (k·S, k·S, 3) uint8 BGR, the network's estimate, on the k-fold pixel grid of the frame.
         consistency_db: PSNR between `original` and `pixels` downscaled to its size. High: the added detail agrees with
             the camera's pixels. inf if they are equal.
+        uncertainty: (k·S, k·S) uint8, half the width of the 90 % interval of the luma of each of `pixels`, in gray
+            levels; None unless it was asked for.
     """
 
     box_xyxy: NDArray[np.float32]
@@ -38,6 +40,7 @@ class Face:
     original: NDArray[np.uint8]
     pixels: NDArray[np.uint8]
     consistency_db: float
+    uncertainty: NDArray[np.uint8] | None = field(default=None, kw_only=True)
 
     @property
     def scale(self) -> int:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..media.journal import is_stopped
-from ..media.journal_file import JournalFile
-from ..media.results_journal import ResultsJournal
-from ..media.resume import is_complete
-from .options import STDOUT
+from ...media.journal import is_stopped
+from ...media.journal_file import JournalFile
+from ...media.results_journal import ResultsJournal
+from ...media.resume import is_complete
+from ..options import STDOUT
 
 if TYPE_CHECKING:
-    from ..media.source_sink import Sink, Source
-    from .run_plan import Job
+    from ...media.source_sink import Sink, Source
+    from .plan import Job
 
 
 def results_files(json_file: str | None, jsonl_file: str | None, resume: bool) -> list[Path]:

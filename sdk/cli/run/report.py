@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...engines.errors import FacesrError
-from ..media.reasons import plural
-from ..pipeline.crop import MARGIN
-from ..pipeline.pipeline import Pipeline
-from ..pipeline.summary import RunSummary
-from .console import print_failures, say
+from ....engines.errors import FacesrError
+from ...media.reasons import plural
+from ...pipeline.crop import MARGIN
+from ...pipeline.pipeline import Pipeline
+from ...pipeline.summary import RunSummary
+from ..console import print_failures, say
 
 
 def summary_line(summary: RunSummary, duration_s: float, full: int) -> str:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import say, show
-from .options import (
+from ..console import say, show
+from ..options import (
     STDOUT,
     Command,
     decode_options,
@@ -27,10 +27,10 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..media.encode_options import EncodeOptions
-    from ..pipeline.pipeline import Pipeline
-    from .run_jobs import Jobs, Writer
-    from .run_plan import Job
+    from ...media.encode_options import EncodeOptions
+    from ...pipeline.pipeline import Pipeline
+    from .jobs import Jobs, Writer
+    from .plan import Job
 
 
 @click.command("run", cls=Command, short_help="Upscale the faces of images, folders, videos or a live stream.")
@@ -69,13 +69,13 @@ def command(
     """
     if output is None and json_file is None and jsonl_file is None:
         raise click.UsageError("no output; give -o OUTPUT, --json [FILE] or --jsonl FILE")
-    from ..media.inputs import expand_inputs
-    from ..media.standard_output import is_standard_output
-    from ..media.url import masked
-    from .run_jobs import Jobs
-    from .run_plan import check_files, plan_jobs
-    from .run_report import check, print_details, summary_line
-    from .run_resume import is_done, lock_results, results_files
+    from ...media.inputs import expand_inputs
+    from ...media.standard_output import is_standard_output
+    from ...media.url import masked
+    from .jobs import Jobs
+    from .plan import check_files, plan_jobs
+    from .report import check, print_details, summary_line
+    from .resume import is_done, lock_results, results_files
 
     if output is not None and is_standard_output(output):
         output = Path(STDOUT)
@@ -122,7 +122,7 @@ def command(
 
 
 def _with_decode_options(jobs: list[Job], options: dict[str, Any]) -> list[Job]:
-    from ..media.images.sequence import DEFAULT_RATE, is_sequence
+    from ...media.images.sequence import DEFAULT_RATE, is_sequence
 
     rate = options["rate"]
     if rate is not None and not any(is_sequence(job.source) for job in jobs):
@@ -133,7 +133,7 @@ def _with_decode_options(jobs: list[Job], options: dict[str, Any]) -> list[Job]:
 
 
 def _encode_options(options: dict[str, Any], output: Path | None) -> EncodeOptions:
-    from ..media.encode_options import EncodeOptions
+    from ...media.encode_options import EncodeOptions
 
     names = ("codec", "crf", "preset", "quality", "subsampling", "compression", "strip_metadata")
     given = [option_name(name) for name in names if options[name] is not None and options[name] is not False]
@@ -143,7 +143,7 @@ def _encode_options(options: dict[str, Any], output: Path | None) -> EncodeOptio
 
 
 def _head(pipeline: Pipeline, options: dict[str, Any]) -> dict[str, Any]:
-    from ... import __version__
+    from .... import __version__
 
     return {
         "facesr_edge": __version__,
@@ -156,7 +156,7 @@ def _head(pipeline: Pipeline, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _writers(jobs: Jobs, head: dict[str, Any], json_file: str | None, jsonl_file: str | None) -> Iterator[Writer]:
-    from ..profiling.json_writer import JsonLinesWriter, JsonWriter
+    from ...profiling.json_writer import JsonLinesWriter, JsonWriter
 
     for file, kind in ((json_file, JsonWriter), (jsonl_file, JsonLinesWriter)):
         if file is not None:

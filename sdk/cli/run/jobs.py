@@ -9,26 +9,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ...engines.errors import EngineError, FacesrError, InputError
-from ..media.images.source import FolderSource
-from ..media.reasons import is_full, plural
-from ..media.results_journal import ResultsJournal, SourceResults
-from ..media.resume import is_complete
-from ..pipeline.run import Run, run
-from ..pipeline.summary import Failure, RunSummary
-from .console import Stop, Stopped, note, paused, progress, say
-from .options import pipeline_line, run_summary
-from .run_plan import Job
-from .run_report import note_lines, summary_line
+from ....engines.errors import EngineError, FacesrError, InputError
+from ...media.images.source import FolderSource
+from ...media.reasons import is_full, plural
+from ...media.results_journal import ResultsJournal, SourceResults
+from ...media.resume import is_complete
+from ...pipeline.run import Run, run
+from ...pipeline.summary import Failure, RunSummary
+from ..console import Stop, Stopped, note, paused, progress, say
+from ..options import pipeline_line, run_summary
+from .plan import Job
+from .report import note_lines, summary_line
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from ..media.source_sink import Sink, Source
-    from ..pipeline.frame import Frame
-    from ..pipeline.pipeline import Pipeline
-    from ..pipeline.results import FrameResult
-    from ..profiling.json_writer import JsonLinesWriter, JsonWriter
+    from ...media.source_sink import Sink, Source
+    from ...pipeline.frame import Frame
+    from ...pipeline.pipeline import Pipeline
+    from ...pipeline.results import FrameResult
+    from ...profiling.json_writer import JsonLinesWriter, JsonWriter
 
 Writer: TypeAlias = "JsonWriter | JsonLinesWriter"
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...engines.errors import UsageError
-from ..media.encode_options import EncodeOptions
-from ..media.images.formats import IMAGE_SUFFIXES
-from ..media.images.sequence import DEFAULT_RATE, is_sequence
-from ..media.images.source import FolderSource
-from ..media.sinks import make_writable, open_sink, output_name, output_options
-from ..media.sources import open_source
-from ..media.url import Transport, masked
-from ..media.video.containers import CONTAINER_FORMATS
+from ....engines.errors import UsageError
+from ...media.encode_options import EncodeOptions
+from ...media.images.formats import IMAGE_SUFFIXES
+from ...media.images.sequence import DEFAULT_RATE, is_sequence
+from ...media.images.source import FolderSource
+from ...media.sinks import make_writable, open_sink, output_name, output_options
+from ...media.sources import open_source
+from ...media.url import Transport, masked
+from ...media.video.containers import CONTAINER_FORMATS
 
 if TYPE_CHECKING:
-    from ..media.inputs import Input, Inputs
-    from ..media.source_sink import Sink, Source
+    from ...media.inputs import Input, Inputs
+    from ...media.source_sink import Sink, Source
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Archives: many files on one machine or on a Ray cluster."""

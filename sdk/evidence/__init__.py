@@ -1,0 +1,1 @@
+"""Evidence cards of faces and tracks."""

@@ -1,0 +1,1 @@
+"""Marks and signatures of outputs, and their verification."""

@@ -1,0 +1,1 @@
+"""Servers: the face service and model repositories."""

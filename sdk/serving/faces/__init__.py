@@ -1,0 +1,1 @@
+"""The face service: pictures in, faces out, over HTTP."""

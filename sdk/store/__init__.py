@@ -1,0 +1,1 @@
+"""Database of tracks, faces and evidence."""
