@@ -1,0 +1,68 @@
+"""Pictures of the uncertainty of faces: a heat overlay, and its legend in gray levels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engines.errors import InputError
+
+FULL_SCALE = 48
+"""Half width in gray levels that has the last color of the overlay; the same for all faces, so that they compare."""
+OPACITY = 0.8
+"""Of the color at `FULL_SCALE`; it falls linearly to 0 where the half width is 0."""
+
+
+def overlay(pixels: NDArray[np.uint8], uncertainty: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A face in gray with its uncertainty as heat: the surer a pixel, the less color.
+
+    Args:
+        pixels: (kS, kS, 3) uint8 BGR, see `Face.pixels`.
+        uncertainty: (kS, kS) uint8, gray levels, see `Face.uncertainty`.
+
+    Returns:
+        (kS, kS, 3) uint8 BGR.
+
+    Raises:
+        InputError: another shape or dtype, or the two differ in size.
+    """
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
+        raise InputError(f"expected pixels of (H, W, 3) uint8 BGR, got {pixels.shape} {pixels.dtype}")
+    if uncertainty.shape != pixels.shape[:2] or uncertainty.dtype != np.uint8:
+        raise InputError(
+            f"expected an uncertainty of {pixels.shape[:2]} uint8 for pixels of {pixels.shape}, "
+            f"got {uncertainty.shape} {uncertainty.dtype}; take both from the same face"
+        )
+    gray: Any = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)[..., None].astype(np.float32)
+    share = np.minimum(uncertainty, FULL_SCALE).astype(np.float32) / FULL_SCALE
+    opacity = OPACITY * share[..., None]
+    return np.asarray(np.rint(gray + opacity * (_colors(share) - gray)), np.uint8)
+
+
+def legend(width: int) -> NDArray[np.uint8]:
+    """The scale of `overlay` over mid-gray, with its ends in gray levels: (28, width, 3) uint8 BGR on white.
+
+    Args:
+        width: pixels, 64 or more.
+
+    Raises:
+        InputError: a smaller width.
+    """
+    if width < 64:
+        raise InputError(f"expected a legend of at least 64 px, got {width}")
+    picture = np.full((28, width, 3), 255, np.uint8)
+    ramp = np.rint(np.linspace(0, FULL_SCALE, width)).astype(np.uint8)[None].repeat(12, 0)
+    picture[:12] = overlay(np.full((12, width, 3), 128, np.uint8), ramp)
+    last = f">={FULL_SCALE}"
+    (text_width, _), _ = cv2.getTextSize(last, cv2.FONT_HERSHEY_SIMPLEX, 0.38, 1)
+    for text, x in (("0", 1), (last, width - text_width - 1)):
+        cv2.putText(picture, text, (x, 25), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+    return picture
+
+
+def _colors(share: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colors of shares 0..1 of the full scale, (H, W) -> (H, W, 3): dark blue over red to yellow."""
+    return np.asarray(cv2.applyColorMap(np.rint(255 * share).astype(np.uint8), cv2.COLORMAP_PLASMA), np.uint8)
