@@ -27,8 +27,10 @@ INT8_ONNX, INT8_VNNI_ONNX = "int8.onnx", "int8_vnni.onnx"
 with VNNI, which lose less (0.004 instead of 0.011 dB on edge-tiny ×4)."""
 REFERENCES, EMBEDDING = "references.onnx", "embedding.onnx"
 """Of a reference-based network: features of a high-resolution reference face, and the embedding of a small face."""
+CALIBRATION = "calibration.json"
+"""Of an uncertainty head: its calibration for each super-resolution network."""
 FILES = frozenset(
-    (CARD, ONNX, WEIGHTS, OLD_ENGINE, LAYERS, FP16_ONNX, INT8_ONNX, INT8_VNNI_ONNX, REFERENCES, EMBEDDING)
+    (CARD, ONNX, WEIGHTS, OLD_ENGINE, LAYERS, FP16_ONNX, INT8_ONNX, INT8_VNNI_ONNX, REFERENCES, EMBEDDING, CALIBRATION)
 )
 Size = tuple[int, int]
 """Height and width of the input of an engine, in pixels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from ..errors import BundleError, EngineError
 
 STRIDES = (8, 16, 32)
 """Of a detector's output maps, in pixels."""
-Task = Literal["super-resolution", "face-detection"]
+Task = Literal["super-resolution", "face-detection", "uncertainty"]
 
 CROP_SIZES = (32, 48, 64, 80, 96, 112, 128)
 """Default side lengths of crops, in frame pixels. Steps of 16: for faces of 43 to 64 px, steps of 32 cost 1.18 times
@@ -38,10 +38,11 @@ class IOSpec:
     Output of super-resolution: (N, scale·H, scale·W, 3) uint8 BGR. Output of face detection: (N, A, 15) float32, one
     row for each cell of the strides 8, 16 and 32 in row-major order: score in 0..1, center x, y and log width, height
     in units of the stride, and x, y of five landmarks in units of the stride. Center and landmarks are relative to the
-    top left corner of the cell.
+    top left corner of the cell. An uncertainty head takes the upscaled crops (N, scale·H, scale·W, 3) uint8 BGR as its
+    second input; its output is (N, scale·H, scale·W) float32, see `UncertaintySession`.
 
     Args:
-        task: "super-resolution" or "face-detection".
+        task: "super-resolution", "face-detection" or "uncertainty".
         scale: upscaling factor; 1 for a detector.
         crop_sizes: accepted sides H = W, for super-resolution.
         batches: accepted N.
@@ -61,13 +62,13 @@ class IOSpec:
     references: int = 0
 
     def __post_init__(self) -> None:
-        if self.task not in ("super-resolution", "face-detection"):
-            raise BundleError(f"unknown task '{self.task}' in an I/O spec; expected super-resolution or face-detection")
+        if self.task not in get_args(Task):
+            raise BundleError(f"unknown task '{self.task}' in an I/O spec; expected {', '.join(get_args(Task))}")
         self._check_values()
         if 1 not in self.batches:
             raise BundleError("the batches of an I/O spec must include 1, or some batches could not be split")
-        if self.task == "super-resolution" and (self.scale < 2 or not self.crop_sizes):
-            raise BundleError("the I/O spec of super-resolution needs a scale of 2 or more, and crop sizes")
+        if self.task != "face-detection" and (self.scale < 2 or not self.crop_sizes):
+            raise BundleError(f"the I/O spec of {self.task} needs a scale of 2 or more, and crop sizes")
 
     def _check_values(self) -> None:
         if any(len(size) != 2 for size in self.sizes_hw):
@@ -101,6 +102,8 @@ class IOSpec:
         count, height, width, _ = batch.shape
         dtype: type[Any] = np.uint8
         shape: tuple[int, ...] = (count, self.scale * height, self.scale * width, 3)
+        if self.task == "uncertainty":
+            shape, dtype = shape[:3], np.float32
         if self.task == "face-detection":
             shape, dtype = (count, sum((height // s) * (width // s) for s in STRIDES), 15), np.float32
         if output.shape != shape or output.dtype != dtype:

@@ -119,11 +119,11 @@ def _input_spec(node: Any) -> InputSpec:
     """Of an input of ONNX Runtime, whose dynamic dimensions have names instead of sizes."""
     shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
     if node.type not in _DTYPES:
-        raise EngineError(f"expected inputs of float or float16 besides the pixels, {node.name} is {node.type}")
+        raise EngineError(f"expected inputs of float, float16 or uint8 besides the pixels, {node.name} is {node.type}")
     return InputSpec(node.name, shape, np.dtype(_DTYPES[node.type]))
 
 
-_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
 def layer_times(

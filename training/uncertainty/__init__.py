@@ -1,0 +1,1 @@
+"""Training of the uncertainty head: errors of finished networks, quantile regression, calibration, export."""
