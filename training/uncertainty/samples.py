@@ -102,19 +102,10 @@ def write_samples(
     if (folder / "samples.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    crops: list[Images] = []
-    truths: list[Images] = []
-    for condition in TRAINING:
-        order = rng.permutation(len(faces))
-        for start in range(0, len(order), GROUP):
-            high = windows([faces[i] for i in order[start : start + GROUP]], rng)
-            crops.append(low(high, condition, rng))
-            truths.append(gray(high))
-        report(f"{condition}: {len(faces)} crops")
-    crop = np.concatenate(crops)
-    _save(folder / "low.npy", crop)
-    _save(folder / "truth.npy", np.concatenate(truths))
+    if not (folder / "low.npy").exists():
+        _write_crops(folder, faces, np.random.default_rng(seed), report)
+    crop: Images = np.load(folder / "low.npy")
+    rng = np.random.default_rng((seed, 1))
     names = sorted(networks)
     chosen = np.stack([rng.permutation(len(names))[:networks_per_crop] for _ in range(len(crop))])
     rows = [np.flatnonzero((chosen == number).any(1)) for number in range(len(names))]
@@ -128,6 +119,23 @@ def write_samples(
     _save(folder / "upscaled.npy", np.concatenate(parts))
     with atomic_file(folder / "samples.json") as stream:
         stream.write(json.dumps({"networks": names, "crops": len(crop), "seed": seed}).encode())
+
+
+def _write_crops(
+    folder: Path, faces: Sequence[Images], rng: np.random.Generator, report: Callable[[str], None]
+) -> None:
+    """Write ``truth.npy``, then ``low.npy``."""
+    crops: list[Images] = []
+    truths: list[Images] = []
+    for condition in TRAINING:
+        order = rng.permutation(len(faces))
+        for start in range(0, len(order), GROUP):
+            high = windows([faces[i] for i in order[start : start + GROUP]], rng)
+            crops.append(low(high, condition, rng))
+            truths.append(gray(high))
+        report(f"{condition}: {len(faces)} crops")
+    _save(folder / "truth.npy", np.concatenate(truths))
+    _save(folder / "low.npy", np.concatenate(crops))
 
 
 def read_samples(folder: Path) -> Samples:
