@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from .engines.postprocess import Detection, Detections
     from .engines.session import Session
+    from .engines.uncertainty import UncertaintySession
     from .sdk.live.camera import Camera, CameraOptions, CameraStatus
     from .sdk.live.live import Live, live
     from .sdk.live.observer import Cycle, Observer
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from .sdk.live.supervision import from_supervision, to_supervision
     from .sdk.live.tracks.best_shot import BestShot, BestShots
     from .sdk.live.tracks.usability import Usability
-    from .sdk.load import load, load_detector
+    from .sdk.load import load, load_detector, load_uncertainty
     from .sdk.media.encode_options import EncodeOptions
     from .sdk.media.live.reconnect import Reconnect
     from .sdk.media.sinks import open_sink
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .sdk.pipeline.run import Run, run
     from .sdk.pipeline.summary import Failure, RunSummary
     from .sdk.pipeline.tiling import Plan
+    from .sdk.pipeline.uncertainty import uncertainty_of, uncertainty_sheet
     from .sdk.profiling.timing import Span
     from .zoo.catalogue import DEFAULT_MODEL
 
@@ -124,6 +126,7 @@ _MODULES = {
     "SourceUnreachableError": "engines.errors",
     "Span": "sdk.profiling.timing",
     "UnknownNameError": "engines.errors",
+    "UncertaintySession": "engines.uncertainty",
     "Usability": "sdk.live.tracks.usability",
     "UsageError": "engines.errors",
     "bgr_from": "sdk.pipeline.frame",
@@ -131,12 +134,15 @@ _MODULES = {
     "live": "sdk.live.live",
     "load": "sdk.load",
     "load_detector": "sdk.load",
+    "load_uncertainty": "sdk.load",
     "open_bundle": "engines.bundle.bundle",
     "open_live_sink": "sdk.live.sinks.open",
     "open_sink": "sdk.media.sinks",
     "open_source": "sdk.media.sources",
     "run": "sdk.pipeline.run",
     "to_supervision": "sdk.live.supervision",
+    "uncertainty_of": "sdk.pipeline.uncertainty",
+    "uncertainty_sheet": "sdk.pipeline.uncertainty",
 }
 
 __all__ = [
@@ -195,6 +201,7 @@ __all__ = [
     "SourceUnreachableError",
     "Span",
     "UnknownNameError",
+    "UncertaintySession",
     "Usability",
     "UsageError",
     "__version__",
@@ -203,12 +210,15 @@ __all__ = [
     "live",
     "load",
     "load_detector",
+    "load_uncertainty",
     "open_bundle",
     "open_live_sink",
     "open_sink",
     "open_source",
     "run",
     "to_supervision",
+    "uncertainty_of",
+    "uncertainty_sheet",
 ]
 
 

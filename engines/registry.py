@@ -95,7 +95,10 @@ def choose_engine(
     Raises:
         UnknownNameError: no engine or precision of that name.
         UsageError: an invalid number of threads.
+        EngineError: the bundle is an uncertainty head.
     """
+    if bundle.card.io_spec.task == "uncertainty":
+        raise EngineError(f"{bundle.card.name} runs beside a model, see load(uncertainty=True); give another bundle")
     if engine not in ("auto", *ENGINES):
         raise UnknownNameError("engine", engine, ["auto", *ENGINES])
     if precision not in PRECISIONS:

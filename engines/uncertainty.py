@@ -169,9 +169,7 @@ def calibration_for(bundle: Bundle, network: Card) -> Calibration:
 
 
 def _calibration(values: Mapping[str, Any]) -> Calibration:
-    return Calibration(
-        values["network"], values["weights"], tuple(values["raw"]), tuple(values["calibrated"])
-    )
+    return Calibration(values["network"], values["weights"], tuple(values["raw"]), tuple(values["calibrated"]))
 
 
 def _check(crops: NDArray[Any], upscaled: NDArray[Any], io_spec: IOSpec) -> None:

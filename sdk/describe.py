@@ -41,6 +41,9 @@ def size_mb(bundle: Bundle) -> float:
 
 def quality_line(card: Card) -> str:
     """PSNR and gain of a card's first evaluation, or the first two metrics of a detector; "" without evaluations."""
+    if card.io_spec.task == "uncertainty":
+        shares = [evaluation.metrics["coverage"] for evaluation in card.evaluations if "coverage" in evaluation.metrics]
+        return f"{min(shares):.1%} to {max(shares):.1%} of pixels covered" if shares else ""
     for evaluation in card.evaluations:
         metrics, degradation = evaluation.metrics, evaluation.degradation
         if "gain_db" in metrics:
@@ -69,6 +72,7 @@ def sections(bundle: Bundle) -> list[tuple[str, Rows]]:
 
 def _overview(bundle: Bundle) -> Rows:
     card = bundle.card
+    is_head = card.io_spec.task == "uncertainty"
     return [
         ("folder", str(bundle.folder)),
         ("network", ", ".join([card.network, *(f"{key} {value}" for key, value in card.config.items())])),
@@ -77,7 +81,7 @@ def _overview(bundle: Bundle) -> Rows:
         ("output", _output(card.io_spec)),
         *([("projection", str(card.projection))] if card.projection else []),
         ("size", f"{size_mb(bundle):.2f} MB"),
-        ("engine auto", str(choose_engine(bundle, measure=False))),
+        *([] if is_head else [("engine auto", str(choose_engine(bundle, measure=False)))]),
         ("licence", card.licence or "not stated"),
     ]
 
@@ -98,6 +102,8 @@ def _is_stated(field: str, value: object) -> bool:
 def _input(io_spec: IOSpec) -> str:
     if io_spec.crop_sizes:
         sides, batches = (", ".join(map(str, sizes)) for sizes in (io_spec.crop_sizes, io_spec.batches))
+        if io_spec.task == "uncertainty":
+            return f"square crops of {sides} px and their upscaled pixels, uint8 BGR"
         return f"square crops of {sides} px, batches of {batches}, uint8 BGR"
     sizes = ", ".join(f"{w}x{h}" for h, w in io_spec.sizes_hw) or f"any multiple of {io_spec.multiple} px"
     return f"images of {sizes}, uint8 BGR"
@@ -106,6 +112,8 @@ def _input(io_spec: IOSpec) -> str:
 def _output(io_spec: IOSpec) -> str:
     if io_spec.task == "super-resolution":
         return f"the crops upscaled x{io_spec.scale}, uint8 BGR"
+    if io_spec.task == "uncertainty":
+        return f"half the width of the 90 % interval of each pixel's luma, x{io_spec.scale}, float32 gray levels"
     return "boxes, scores and five landmarks per face"
 
 

@@ -10,6 +10,7 @@ from ..engines.bundle.bundle import Bundle
 from ..engines.errors import InputError, UsageError
 from ..engines.references.session import MAX_REFERENCES
 from ..engines.session import Session
+from ..engines.uncertainty import UncertaintySession
 from ..engines.yunet import YuNetSession
 from ..zoo import catalogue
 from .checked_session import open_checked_session
@@ -39,6 +40,7 @@ def load(
     precision: str = "auto",
     report: Callable[[str], None] = lambda line: None,
     detect_every: DetectEvery = 1,
+    uncertainty: bool = False,
 ) -> Pipeline:
     """Load a face super-resolution pipeline, with its stages on the GPU if both engines run there.
 
@@ -67,6 +69,7 @@ def load(
             only around the known faces. "auto" adapts n, from 3 to 8, and detects fully where something else moves or
             a face is lost. Calls of the pipeline, images, and frames that come in GPU memory are always detected
             fully.
+        uncertainty: estimate `Face.uncertainty`, see `load_uncertainty`.
 
     Raises:
         UnknownNameError, BundleError, EngineError, InputError, UsageError: the message says what to do.
@@ -77,6 +80,7 @@ def load(
             detector, engine=engine, threads=threads, rebuild=rebuild, precision=precision, report=report
         )
     bundle = _find_bundle(model, engine, rebuild, report)  # after the detector, since it may take minutes
+    head = UncertaintySession(catalogue.find(catalogue.UNCERTAINTY), bundle.card, threads) if uncertainty else None
     session: Session
     if references is None:
         session = open_checked_session(bundle, engine, threads, precision, report)
@@ -97,7 +101,22 @@ def load(
         detect_every=detect_every,
         threads=threads,
         close_detector=is_own,
+        uncertainty=head,
     )
+
+
+def load_uncertainty(model: str | Path = catalogue.DEFAULT_MODEL, *, threads: int = 0) -> UncertaintySession:
+    """Load the uncertainty head, calibrated for a network; see `uncertainty_of`.
+
+    Args:
+        model: zoo name or bundle folder of the network that upscales the faces.
+        threads: CPU threads; 0 for one per core.
+
+    Raises:
+        UnknownNameError, BundleError: as `load`.
+        EngineError: the head is not calibrated for this network.
+    """
+    return UncertaintySession(catalogue.find(catalogue.UNCERTAINTY), catalogue.find(model).card, threads)
 
 
 def load_detector(

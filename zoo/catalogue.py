@@ -12,14 +12,21 @@ DEFAULT_MODEL = "edge-tiny-x4-camera"
 DEFAULT_REASON = "trained on simulated cameras: +0.3 to +1.9 dB behind codecs against edge-tiny-x4, -0.75 dB clean"
 """Printed by `facesr-edge models`."""
 DEFAULT_DETECTOR = "detector"
+UNCERTAINTY = "uncertainty-x4"
+"""The uncertainty head of networks of scale 4; not a model by itself, hence not among `names`."""
 DEFAULT_SCORE = 0.5
 """Default score threshold. On the 32 held-out scenes without faces the shipped detector has 0 false positives at 0.5,
 2 at 0.4, and 4 at 0.3. On the 361 such scenes of its training data it has 6 at 0.5 and 23 at 0.4."""
 
 
 def names() -> list[str]:
-    """Names of the installed models, detectors included, sorted."""
-    return sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}"))
+    """Names of the installed models, detectors included and `heads` left out, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}") if path.parent.name != UNCERTAINTY)
+
+
+def heads() -> list[str]:
+    """Names of the installed uncertainty heads, which run beside a model."""
+    return [UNCERTAINTY] if (FOLDER / UNCERTAINTY / CARD).is_file() else []
 
 
 def ships(bundle: Bundle) -> bool:
@@ -31,13 +38,13 @@ def locate(model: str | Path) -> Path:
     """Folder of a model; its content is not read.
 
     Args:
-        model: one of `names`, or the folder of a bundle.
+        model: one of `names` or `heads`, or the folder of a bundle.
 
     Raises:
         UnknownNameError: neither a name nor a folder.
         BundleError: a file.
     """
-    if str(model) in names():
+    if str(model) in (*names(), *heads()):
         return FOLDER / str(model)
     folder = Path(model)
     if folder.is_dir():
@@ -51,7 +58,7 @@ def find(model: str | Path) -> Bundle:
     """Open a model and verify the SHA-256 of its files.
 
     Args:
-        model: one of `names`, or the folder of a bundle.
+        model: one of `names` or `heads`, or the folder of a bundle.
 
     Raises:
         UnknownNameError: neither a name nor a folder.

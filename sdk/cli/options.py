@@ -289,8 +289,9 @@ max_references_option = option(
 )
 
 
-def load_pipeline(options: dict[str, Any], composite: bool = True) -> Pipeline:
-    """Load the pipeline configured by `pipeline_options`; without `composite` it creates faces only."""
+def load_pipeline(options: dict[str, Any], composite: bool = True, uncertainty: bool = False) -> Pipeline:
+    """Load the pipeline configured by `pipeline_options`; without `composite` it creates faces only, with `uncertainty`
+    its faces have theirs."""
     from ..load import load, load_detector
 
     common = {name: options[name] for name in ("engine", "threads", "rebuild", "precision")} | {"report": _announce}
@@ -303,6 +304,7 @@ def load_pipeline(options: dict[str, Any], composite: bool = True) -> Pipeline:
         composite=composite,
         references=options["references"],
         max_references=options["max_references"],
+        uncertainty=uncertainty,
         **common,
     )
 

@@ -53,6 +53,8 @@ def pipeline_identity(pipeline: Pipeline) -> Identity:
         "facesr-edge": __version__,
         "PyAV": f"{av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}",
     }
+    if pipeline.uncertainty is not None:
+        identity["uncertainty"] = pipeline.uncertainty.fingerprint
     library = getattr(session, "library", None)
     if library is not None:
         identity["references"] = _hash([entry.sha256 for entry in library.manifest.entries])

@@ -18,6 +18,7 @@ from ...engines.bundle.card import Card
 from ...engines.errors import EngineError, UsageError
 from ...engines.postprocess import Detections
 from ...engines.session import Session
+from ...engines.uncertainty import UncertaintySession
 from ..profiling.timing import WAIT, Span, Stopwatch
 from .crop import windows_for
 from .detect import Detector
@@ -27,6 +28,7 @@ from .redetect import DetectEvery, check_detect_every
 from .results import DetectorUse, FrameResult
 from .stages import CpuStages, Stages
 from .stream_detector import StreamDetector, full_use
+from .uncertainty import with_uncertainty
 from .upscale import upscale_crops
 
 OUTSCALES = (1, 2, 3, 4)
@@ -121,6 +123,7 @@ class Pipeline:
         detect_every: frames of a stream from one full detection to the next, 1 or more; or "auto". See `load`.
         threads: maximum number of stages that compute at once in a stream, except on a GPU; 0 for one per core.
         close_detector: close the detector with the pipeline; False if others use it.
+        uncertainty: calibrated for the network, for `Face.uncertainty`; closed with the pipeline. None for none.
 
     Raises:
         UsageError: another outscale, or an invalid detect_every.
@@ -139,6 +142,7 @@ class Pipeline:
         detect_every: DetectEvery = 1,
         threads: int = 0,
         close_detector: bool = True,
+        uncertainty: UncertaintySession | None = None,
     ) -> None:
         if session.io_spec.task != "super-resolution":
             raise EngineError(f"expected a super-resolution bundle, got one for {session.io_spec.task}")
@@ -149,6 +153,7 @@ class Pipeline:
         self.detect_every = detect_every
         self.outscale, self.composite = outscale, composite
         self.stages = stages(session, detector, outscale if composite else 1)
+        self.uncertainty = uncertainty
         self._close_detector, self._closed = close_detector, False
         self._threads = threads or os.cpu_count() or 1
         self._streams: WeakSet[Overlap] = WeakSet()
@@ -276,6 +281,10 @@ class Pipeline:
                     composite = source.pixels if self.outscale == 1 else stages.paste(loaded, upscaled, timer)
             yield None
             faces, composite = stages.collect(upscaled, detections, composite, timer)
+            if self.uncertainty is not None and faces:
+                start_ns = time.perf_counter_ns()  # on the host, after the stages
+                faces = with_uncertainty(faces, self.uncertainty)
+                timer.spans.append(Span("uncertainty", start_ns, time.perf_counter_ns() - start_ns))
             # before another frame gets the timer
             result = FrameResult(source, composite, faces, detections[too_large], tuple(timer.spans), use)
         yield result
@@ -310,6 +319,8 @@ class Pipeline:
             stream.close()
         self.stages.close()
         self.session.close()
+        if self.uncertainty is not None:
+            self.uncertainty.close()
         if self._close_detector:
             self.detector.close()
 

@@ -48,8 +48,8 @@ class Face:
         return int(self.pixels.shape[0] // self.original.shape[0])
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, without pixels; what is not finite, such as a consistency, is null."""
-        return {
+        """For JSON, without pixels; what is not finite, such as a consistency, is null. "uncertainty" if it is known."""
+        values = {
             "box_xyxy": [number(v, 2) for v in self.box_xyxy],
             "score": number(self.score, 4),
             "landmarks": [[number(v, 2) for v in point] for point in self.landmarks],
@@ -57,6 +57,7 @@ class Face:
             "scale": self.scale,
             "consistency_db": number(self.consistency_db, 2),
         }
+        return values if self.uncertainty is None else {**values, "uncertainty": uncertainty_figures(self.uncertainty)}
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ class FrameResult(WithBoxes):
             "detection": self.detection and self.detection.to_dict(),
             "timings_ms": {name: round(ms, 3) for name, ms in self.timings_ms.items()},
         }
+
+
+def uncertainty_figures(uncertainty: NDArray[np.uint8]) -> dict[str, float]:
+    """Of `Face.uncertainty`, for JSON: mean and 90th percentile of the half widths of its pixels, gray levels."""
+    return {"mean": round(float(uncertainty.mean()), 2), "p90": round(float(np.percentile(uncertainty, 90)), 2)}
 
 
 def number(value: float, digits: int) -> float | None:

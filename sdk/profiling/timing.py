@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 WAIT = "wait"
 """Time in which a live source had no frame yet: it is the camera's, and not in the total."""
-STAGES = (WAIT, "decode", "detect", "crop", "upscale", "paste", "encode")
+STAGES = (WAIT, "decode", "detect", "crop", "upscale", "paste", "uncertainty", "encode")
 """Stages of a frame in execution order. Parts of a stage are named "stage.part": "detect.network", "paste.enlarge"."""
 
 

@@ -67,6 +67,7 @@ PUBLIC = [
     "SourceUnreachableError",
     "Span",
     "UnknownNameError",
+    "UncertaintySession",
     "Usability",
     "UsageError",
     "__version__",
@@ -75,12 +76,15 @@ PUBLIC = [
     "live",
     "load",
     "load_detector",
+    "load_uncertainty",
     "open_bundle",
     "open_live_sink",
     "open_sink",
     "open_source",
     "run",
     "to_supervision",
+    "uncertainty_of",
+    "uncertainty_sheet",
 ]
 BUILD_DEPENDENCIES = ["torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "safetensors", "skimage", "scipy"]
 """Packages that only `build`, `train` and the demo need."""

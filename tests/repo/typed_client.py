@@ -70,6 +70,16 @@ def report(result: fe.FrameResult) -> None:
     print(result.timings_ms["total"], result.to_dict())
 
 
+def uncertain(faces: Sequence[fe.Face], model: str) -> list[Pixels]:
+    """Pictures of the uncertainty of faces, which may have been upscaled without it."""
+    with fe.load(model, uncertainty=True) as pipeline:
+        session: fe.UncertaintySession | None = pipeline.uncertainty
+    with fe.load_uncertainty(model, threads=1) as session:
+        maps: list[Pixels] = [fe.uncertainty_of(face, session) for face in faces]
+    sheets = [fe.uncertainty_sheet(face) for face in faces if face.uncertainty is not None]
+    return [*maps, *sheets]
+
+
 def detect(detector: fe.Detector, frame: Pixels, color: fe.Color) -> list[fe.Detection]:
     """Faces, and the passes that find them."""
     plan: fe.Plan = detector.plan(frame.shape[1], frame.shape[0])

@@ -125,7 +125,9 @@ def build(
             calibrations.append(calibrated_for(bundle, graph, calibration_faces))
             for condition, one in coverage_of(bundle, graph, calibrations[-1], test_faces, conditions).items():
                 evaluations.append(Evaluation(f"test, {name}", len(test_faces), condition, "fp32", one.to_dict()))
-                report(f"{name}, {condition}: {one.coverage:.1%} within {one.mean_half_width:.1f} gray levels on average")
+                report(
+                    f"{name}, {condition}: {one.coverage:.1%} within {one.mean_half_width:.1f} gray levels on average"
+                )
         with closing(OrtSession(next(iter(networks.values())), 1)) as session:
             sample = upscaled(session, test_faces[:BATCH], CONDITIONS[0])
         parity = check_parity(head, sample.crops, sample.pixels, raw_widths(graph, sample))

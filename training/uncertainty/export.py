@@ -48,7 +48,10 @@ def graph_from_head(network: Uncertainty) -> onnx.ModelProto:
     """Export the head with dynamic batch, height and width."""
     scale = network.scale
     batch, height, width = (torch.export.Dim(name, min=1 if name == "batch" else 8, max=limit) for name, limit in _DIMS)
-    examples = torch.zeros((2, 32, 48, 3), dtype=torch.uint8), torch.zeros((2, 32 * scale, 48 * scale, 3), dtype=torch.uint8)
+    examples = (
+        torch.zeros((2, 32, 48, 3), dtype=torch.uint8),
+        torch.zeros((2, 32 * scale, 48 * scale, 3), dtype=torch.uint8),
+    )
     shapes = {0: batch, 1: height, 2: width}, {0: batch, 1: scale * height, 2: scale * width}
     return simplify(trace(Uint8UncertaintyWrapper(network), examples, INPUTS, [OUTPUT], shapes))
 

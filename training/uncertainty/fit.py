@@ -94,7 +94,9 @@ def _loss(network: Uncertainty, samples: Samples, options: FitOptions, step: int
     chosen = np.sort(rng.integers(len(samples.rows), size=options.batch))
     rows = samples.rows[chosen]
     crop = to_rgb(torch.from_numpy(samples.low[rows]))
-    upscaled, truth = (torch.from_numpy(array).float()[:, None] for array in (samples.upscaled[chosen], samples.truth[rows]))
+    upscaled, truth = (
+        torch.from_numpy(array).float()[:, None] for array in (samples.upscaled[chosen], samples.truth[rows])
+    )
     return pinball((truth - upscaled).abs(), network(crop, upscaled / 255), QUANTILE)
 
 

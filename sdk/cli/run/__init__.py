@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @encode_options
 @json_option("Faces and timings of each frame")
 @jsonl_option
+@path_option("--uncertainty", metavar="DIR", help="Picture of each face with its uncertainty, to a folder.")
 @click.option("--resume", is_flag=True, help="Go on with a stopped run of the same command; done frames are kept.")
 @click.option("--strict", is_flag=True, help="Exit with 1 after the work if anything was lost or damaged.")
 def command(
@@ -50,6 +51,7 @@ def command(
     recursive: bool,
     json_file: str | None,
     jsonl_file: str | None,
+    uncertainty: Path | None,
     resume: bool,
     strict: bool,
     **options: Any,
@@ -66,9 +68,10 @@ def command(
       facesr-edge run clip.mp4 -o upscaled.mkv --codec hevc --crf 22
       facesr-edge run clip.mp4 --json faces.json
       facesr-edge run clip.mp4 -o upscaled.mp4 --resume
+      facesr-edge run group.jpg -o upscaled.jpg --uncertainty uncertainty
     """
-    if output is None and json_file is None and jsonl_file is None:
-        raise click.UsageError("no output; give -o OUTPUT, --json [FILE] or --jsonl FILE")
+    if output is None and json_file is None and jsonl_file is None and uncertainty is None:
+        raise click.UsageError("no output; give -o OUTPUT, --json [FILE], --jsonl FILE or --uncertainty DIR")
     from ...media.inputs import expand_inputs
     from ...media.standard_output import is_standard_output
     from ...media.url import masked
@@ -76,10 +79,14 @@ def command(
     from .plan import check_files, plan_jobs
     from .report import check, print_details, summary_line
     from .resume import is_done, lock_results, results_files
+    from .uncertainty import UncertaintyFolder
 
     if output is not None and is_standard_output(output):
         output = Path(STDOUT)
     check_files(output, json_file, jsonl_file)
+    if uncertainty and resume:
+        raise click.UsageError("--uncertainty keeps no record of what is done; leave out --resume or --uncertainty")
+    sheets = UncertaintyFolder(uncertainty) if uncertainty else None
     results = results_files(json_file, jsonl_file, resume)
     files = [Path(file) for file in (output, json_file, jsonl_file) if file is not None and str(file) != STDOUT]
     inputs = expand_inputs(sources, recursive, files)
@@ -95,8 +102,9 @@ def command(
         if resume and is_done(planned, opened, results):
             say(f"{output or results[0]} is complete; leave out --resume to run again")
             return
-        pipeline = stack.enter_context(load_pipeline(options, composite=output is not None))
+        pipeline = stack.enter_context(load_pipeline(options, output is not None, uncertainty is not None))
         start = time.perf_counter()
+        jobs.consumers += [sheets.add] if sheets else []
         jobs.journal = stack.enter_context(lock_results(results, resume))
         try:
             name = (
@@ -114,7 +122,7 @@ def command(
     summary = jobs.summary
     line = summary_line(summary, time.perf_counter() - start, jobs.full)
     path = opened[1].path if opened and opened[1] else output
-    target = "standard output" if str(path) == STDOUT else path
+    target = "standard output" if str(path) == STDOUT else path or uncertainty
     print_line = say if STDOUT in (str(output), json_file, jsonl_file) else show
     print_line(f"{line} → {target}" if target else line)
     print_details(summary, pipeline)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +45,7 @@ class Jobs:
 
     Attributes:
         writers: of the results; to be filled before `process`.
+        consumers: called with each result and the name of its source, in order; to be filled before `process`.
         full: number of frames in which the whole frame was searched for faces.
         journal: of the results; None if they go to no file.
     """
@@ -58,6 +59,7 @@ class Jobs:
         resume: bool = False,
     ) -> None:
         self.writers: list[Writer] = []
+        self.consumers: list[Callable[[FrameResult, str], None]] = []
         self.journal: ResultsJournal | None = None
         self._resume = resume
         self.full = 0
@@ -141,6 +143,8 @@ class Jobs:
                 self._bar.advance(task, results.summary.resumed)
                 for result in results:
                     self.full += result.detection is None or result.detection.kind == "full"
+                    for consume in self.consumers:
+                        consume(result, source.name)
                     self._add(result, source, journal)
                     self._bar.advance(task)
             if self._stop.requested and source.kind != "live":  # stopping is the regular end of a live source
