@@ -20,7 +20,7 @@ from .console import Stopped, quiet_libraries, stop_signals
 
 COMMANDS = (
     *("demo", "run", "live", "replay", "profile", "tune", "bench", "build", "train", "eval", "references", "models"),
-    *("inspect", "doctor"),
+    *("inspect", "doctor", "store"),
 )
 """Commands in the order of the help; each is a module of this package with a function `command`."""
 

@@ -30,6 +30,7 @@ from ..media.source_sink import Source
 from ..media.url import masked
 from ..pipeline.frame import Frame
 from ..pipeline.pipeline import Pipeline
+from ..provenance.network_use import NetworkUse
 from .camera import Camera, CameraOptions
 from .observer import Observer
 from .results import LiveResult
@@ -221,6 +222,8 @@ def live(
         sides = pipeline.session.io_spec.crop_sizes
         streams = [Stream(one, pipeline.detector, sides) for one in cameras]
         scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
+        for observer in observers:
+            observer.started(NetworkUse.of(pipeline))
     except BaseException:
         for one in cameras:
             one.close()

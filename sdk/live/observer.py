@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..provenance.network_use import NetworkUse
     from .camera import CameraStatus
     from .results import LiveResult
 
@@ -32,6 +33,13 @@ class Cycle:
 
 class Observer:
     """Gets the events of a live run; every method does nothing unless it is overridden, and has to be quick."""
+
+    def started(self, network: NetworkUse) -> None:
+        """The run begins; called before all others.
+
+        Args:
+            network: that upscales the faces, except those whose treatment is another.
+        """
 
     def arrived(self, camera: str, time_s: float) -> None:
         """A frame was decoded; called in the thread that reads the camera.

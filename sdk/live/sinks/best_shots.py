@@ -6,23 +6,17 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ....engines.errors import OutputError, UsageError
 from ....engines.files import write_atomic
 from ...media.images.opencv import png
 from ...media.reasons import write_error
 from ...media.sinks import make_writable
-from ..tracks.best_shot import BestShot, BestShots
+from .dated_shots import DatedShot, ShotSink
 from .safe_name import safe_name
-from .sink import LiveSink
-
-if TYPE_CHECKING:
-    from ..camera import CameraStatus
-    from ..results import LiveResult
 
 ORIGINAL, ENLARGED, FIGURES = "-original.png", "-enlarged.png", ".json"
 """What follows the stem of each file of a shot, in the order in which they are written."""
@@ -31,27 +25,7 @@ STALE_S = 60.0
 NOTE = "the enlarged face is an estimate of the network; the original is what the camera delivered"
 
 
-@dataclass(frozen=True, eq=False)
-class DatedShot:
-    """A best shot.
-
-    Args:
-        shot: from the tracks of a camera.
-        unix_s: when its frame was taken, in Unix time.
-        clock: whose clock: "camera" or "host".
-    """
-
-    shot: BestShot
-    unix_s: float
-    clock: str
-
-    @property
-    def stem(self) -> str:
-        """Of the file names; they sort by time."""
-        return f"{_stamp(self.unix_s)}Z-track{self.shot.face.track_id}"
-
-
-class BestShotsSink(LiveSink[DatedShot]):
+class BestShotsSink(ShotSink):
     """Writes CAMERA/TIME-trackID-original.png, -enlarged.png and .json when a track ends, each file atomically.
 
     The JSON is written last: a shot with it is complete. Of a shot that fails, nothing stays.
@@ -82,51 +56,29 @@ class BestShotsSink(LiveSink[DatedShot]):
         make_writable(folder)
         self._folder, self._about = folder, dict(about)
         self._max_count, self._max_age_s = max_count, max_age_s
-        self._shots = BestShots()
-        self._offsets_s: dict[str, float] = {}
         self._written_s = {path: _written_s(path) for path in folder.iterdir() if path.is_dir()}
         self.idle()
-
-    def select(self, result: LiveResult) -> Sequence[DatedShot]:
-        """See `LiveSink`."""
-        self._offsets_s[result.camera] = result.times.done_clock_s - result.source.time_s
-        return [self._dated(shot) for shot in self._shots.add(result)]
-
-    def select_status(self, status: CameraStatus) -> Sequence[DatedShot]:
-        """See `LiveSink`: what waits for the ends of tracks, which a camera that is off does not tell."""
-        if status.state in ("frozen", "offline", "ended"):
-            return [self._dated(shot) for shot in self._shots.leave(status.name)]
-        return ()
-
-    def select_rest(self) -> Sequence[DatedShot]:
-        """See `LiveSink`: tracks that have not ended."""
-        return [self._dated(shot) for shot in self._shots.close()]
-
-    def _dated(self, shot: BestShot) -> DatedShot:
-        if shot.clock_s is not None:
-            return DatedShot(shot, shot.clock_s, "camera")
-        return DatedShot(shot, shot.time_s + self._offsets_s[shot.camera], "host")
 
     def write(self, items: Sequence[DatedShot]) -> None:
         """See `LiveSink`."""
         for item in items:
-            folder = self._folder / safe_name(item.shot.camera)
+            folder, stem = self._folder / safe_name(item.shot.camera), _stem(item)
             self._store(folder, item)
             written_s = self._written_s.setdefault(folder, {})
-            written_s.pop(item.stem, None)
-            written_s[item.stem] = time.time()
+            written_s.pop(stem, None)
+            written_s[stem] = time.time()
             self._prune(folder)
 
     def _store(self, folder: Path, item: DatedShot) -> None:
-        face = item.shot.face
+        face, stem = item.shot.face, _stem(item)
         make_writable(folder)
         contents = (png(face.original), png(face.pixels), self._figures(item))
         try:
             for ending, content in zip((ORIGINAL, ENLARGED, FIGURES), contents, strict=True):
-                write_atomic(folder / f"{item.stem}{ending}", content)
+                write_atomic(folder / f"{stem}{ending}", content)
         except OSError as error:
             with suppress(OSError):
-                _remove(folder, item.stem)
+                _remove(folder, stem)
             raise OutputError(write_error(folder, error)) from error
 
     def _figures(self, item: DatedShot) -> bytes:
@@ -134,8 +86,8 @@ class BestShotsSink(LiveSink[DatedShot]):
         record = {
             "time": date,
             "clock": item.clock,
-            "original": f"{item.stem}{ORIGINAL}",
-            "enlarged": f"{item.stem}{ENLARGED}",
+            "original": f"{_stem(item)}{ORIGINAL}",
+            "enlarged": f"{_stem(item)}{ENLARGED}",
             "note": NOTE,
             "run": self._about,
             **item.shot.to_dict(),
@@ -189,9 +141,10 @@ def _written_s(folder: Path) -> dict[str, float]:
     return {stem: written_s for written_s, stem in sorted(shots)}
 
 
-def _stamp(unix_s: float) -> str:
-    """UTC to the millisecond, e.g. "20261129T173000.250"; stamps sort by time."""
-    return datetime.fromtimestamp(unix_s, timezone.utc).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+def _stem(item: DatedShot) -> str:
+    """Of the file names; they sort by time: UTC to the millisecond."""
+    stamp = datetime.fromtimestamp(item.unix_s, timezone.utc).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+    return f"{stamp}Z-track{item.shot.face.track_id}"
 
 
 def _remove(folder: Path, stem: str) -> None:

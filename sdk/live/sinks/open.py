@@ -14,6 +14,7 @@ from ...media.encode_options import EncodeOptions
 from ...media.url import masked
 from ...media.video.containers import CONTAINER_FORMATS
 from ...media.video.encoding.encoders import choose_encoder
+from ...store.address import POSTGRESQL, PREFIX, parse_address
 from .best_shots import BestShotsSink, check_limits
 from .hls import HlsSink
 from .jsonl import JsonlSink, check_max_bytes
@@ -23,6 +24,7 @@ from .queue import SinkGroup, SinkQueue
 from .rtsp import RtspSink, check_rtsp
 from .safe_name import safe_name
 from .sink import LiveSink
+from .store import StoreSink
 from .video import VideoFileSink, check_max_s
 from .webhook import WebhookSink, check_webhook, webhook_name
 
@@ -161,6 +163,11 @@ MJPEG = SinkKind(
     lambda request: parse_mjpeg(request.output),
     waits=False,
 )
+STORE = SinkKind(
+    lambda request: StoreSink(request.output, request.about),
+    "store:DIR",
+    lambda request: parse_address(request.output),
+)
 SCHEMES = {
     "mqtt": MQTT,
     "mqtts": MQTT,
@@ -169,6 +176,7 @@ SCHEMES = {
     "rtsp": RTSP,
     "rtsps": RTSP,
     "mjpeg": MJPEG,
+    **dict.fromkeys(POSTGRESQL, STORE),
 }
 """Scheme of a URL → kind."""
 SUFFIXES = {
@@ -197,6 +205,8 @@ def open_live_sink(
             | "mjpeg://127.0.0.1:8090": pictures over HTTP for browsers
             | "mqtt://host/prefix", "mqtts://user:password@host/prefix?ca=FILE": MQTT
             | "https://host/path": HTTP POST of results as JSON
+            | "store:DIR", "store:DIR?days=30&max_gb=10", "postgresql://user@host/name?pictures=DIR": best shots in a
+              database, see `open_store`
         cameras: names of the cameras of the run.
         about: facts of the run that files of results name, e.g. its networks.
         wait: nothing may be lost: the run waits for the sink. For runs of files only.
@@ -280,6 +290,8 @@ def _unchecked_requests(
 
 def _parse(text: str) -> tuple[str, SinkKind, dict[str, Any]]:
     """Output without options, kind and options."""
+    if text.startswith(PREFIX):
+        return text, STORE, {}
     scheme, is_url, _ = text.partition("://")
     if is_url:
         if kind := SCHEMES.get(scheme.lower()):
@@ -302,5 +314,5 @@ def _options(text: str, kind: SinkKind, query: str) -> dict[str, Any]:
 
 
 def _unknown(text: str) -> UsageError:
-    examples = ", ".join(kind.example for kind in (JSONL, SHOTS, VIDEO, HLS, RTSP, MJPEG, MQTT, WEBHOOK))
+    examples = ", ".join(kind.example for kind in (JSONL, SHOTS, VIDEO, HLS, RTSP, MJPEG, MQTT, WEBHOOK, STORE))
     return UsageError(f"unknown output {masked(text)}; give one like {examples}")

@@ -18,6 +18,7 @@ from ..observer import Observer
 from .sink import LiveSink
 
 if TYPE_CHECKING:
+    from ...provenance.network_use import NetworkUse
     from ..camera import CameraStatus
     from ..results import LiveResult
 
@@ -93,6 +94,10 @@ class SinkQueue(Observer):
         with self._changed:
             queued = len(self._items) + self._in_flight
             return SinkStatistics(self.sink.name, self._written, self._dropped, self._failed, queued, self._error)
+
+    def started(self, network: NetworkUse) -> None:
+        """See `Observer`."""
+        self.sink.start(network)
 
     def done(self, result: LiveResult) -> None:
         """See `Observer`."""
@@ -249,6 +254,11 @@ class SinkGroup(Observer):
     def statistics(self) -> tuple[SinkStatistics, ...]:
         """What each sink has done so far."""
         return tuple(queue.statistics() for queue in self.queues)
+
+    def started(self, network: NetworkUse) -> None:
+        """See `Observer`."""
+        for queue in self.queues:
+            queue.started(network)
 
     def done(self, result: LiveResult) -> None:
         """See `Observer`."""

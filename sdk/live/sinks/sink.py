@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from ...media.url import masked
 
 if TYPE_CHECKING:
+    from ...provenance.network_use import NetworkUse
     from ..camera import CameraStatus
     from ..results import LiveResult
 
@@ -42,6 +43,13 @@ class LiveSink(ABC, Generic[Item]):
 
     def __init__(self, name: str) -> None:
         self.name = masked(name)
+
+    def start(self, network: NetworkUse) -> None:
+        """Called before the first result, and only if the sink is an observer of a live run; has to be quick.
+
+        Args:
+            network: see `Observer.started`.
+        """
 
     @abstractmethod
     def select(self, result: LiveResult) -> Sequence[Item]:

@@ -1,0 +1,193 @@
+"""Questions to a store: SQL of a filter, and faces made of rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from ..live.tracks.usability import Usability
+from ..provenance.network_use import NetworkUse
+from .database import Database, parts
+from .pictures import ENLARGED, ORIGINAL
+from .records import FaceFilter, StoredFace, StoredFile, StoreStatistics, TrackSpan, storable, utc
+from .schema import cameras, faces, files, runs, store, tracks
+
+PART = 2000
+"""Faces that `each_face` reads at a time."""
+FEW = 20_000
+"""Faces of a size of which all are sorted by time; of more, those of the size are picked from the newest."""
+
+
+def find_faces(database: Database, pictures: Path, query: FaceFilter, limit: int) -> list[StoredFace]:
+    """The newest faces of a filter.
+
+    Raises:
+        InputError: the store cannot be read.
+    """
+    with database.read() as connection:
+        camera_id = _camera_id(connection, query.camera)
+        if query.camera is not None and camera_id is None:
+            return []
+        wanted = select(faces.c.id)
+        order: Any = faces.c.time_s
+        if query.min_side is not None and _few_of_size(connection, query.min_side):
+            order = faces.c.time_s + 0  # no index has it: SQLite would walk that of time to find few faces
+        wanted = _where(wanted, query, camera_id).order_by(order.desc(), faces.c.id.desc()).limit(limit)
+        ids = connection.execute(wanted).scalars().all()
+        found = {face.id: face for some in parts(ids) for face in _faces(connection, pictures, some)}
+    return [found[number] for number in ids]
+
+
+def each_face(database: Database, pictures: Path, query: FaceFilter) -> Iterator[StoredFace]:
+    """All faces of a filter in the order of their ids, read in parts.
+
+    Raises:
+        InputError: the store cannot be read.
+    """
+    last = 0
+    while True:
+        with database.read() as connection:
+            camera_id = _camera_id(connection, query.camera)
+            if query.camera is not None and camera_id is None:
+                return
+            wanted = _where(select(faces.c.id), query, camera_id).where(faces.c.id > last)
+            ids = connection.execute(wanted.order_by(faces.c.id).limit(PART)).scalars().all()
+            found = [face for some in parts(ids) for face in _faces(connection, pictures, some)]
+        yield from sorted(found, key=lambda face: face.id)
+        if len(ids) < PART:
+            return
+        last = ids[-1]
+
+
+def count_faces(database: Database, query: FaceFilter) -> int:
+    """Number of faces of a filter.
+
+    Raises:
+        InputError: the store cannot be read.
+    """
+    with database.read() as connection:
+        camera_id = _camera_id(connection, query.camera)
+        if query.camera is not None and camera_id is None:
+            return 0
+        return int(connection.execute(_where(select(func.count(faces.c.id)), query, camera_id)).scalar_one())
+
+
+def statistics(database: Database) -> StoreStatistics:
+    """Size of a store.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with database.read() as connection:
+        count, oldest, newest = connection.execute(
+            select(func.count(faces.c.id), func.min(faces.c.time_s), func.max(faces.c.time_s))
+        ).one()
+        numbers = [
+            int(connection.execute(select(func.count()).select_from(table)).scalar_one()) for table in (cameras, runs)
+        ]
+        size = connection.execute(select(func.coalesce(func.sum(files.c.bytes), 0))).scalar_one()
+        version = connection.execute(select(store.c.version)).scalar_one()
+    times = [None if time_s is None else utc(time_s) for time_s in (oldest, newest)]
+    return StoreStatistics(count, *numbers, int(size), *times, version)
+
+
+def camera_names(database: Database) -> list[str]:
+    """Names of the cameras, sorted.
+
+    Raises:
+        InputError: the store cannot be read.
+    """
+    with database.read() as connection:
+        return list(connection.execute(select(cameras.c.name).order_by(cameras.c.name)).scalars())
+
+
+def _camera_id(connection: Connection, name: str | None) -> int | None:
+    if name is None:
+        return None
+    return connection.execute(select(cameras.c.id).where(cameras.c.name == storable(name))).scalar_one_or_none()
+
+
+def _few_of_size(connection: Connection, min_side: float) -> bool:
+    some = select(faces.c.id).where(faces.c.side_px >= min_side).limit(FEW).subquery()
+    return int(connection.execute(select(func.count()).select_from(some)).scalar_one()) < FEW
+
+
+def _where(selected: Select[Any], query: FaceFilter, camera_id: int | None) -> Select[Any]:
+    conditions: list[ColumnElement[bool]] = []
+    if camera_id is not None:
+        conditions.append(faces.c.camera_id == camera_id)
+    if query.source is not None:
+        conditions.append(faces.c.source == storable(query.source))
+    if query.since_s is not None:
+        conditions.append(faces.c.time_s >= query.since_s)
+    if query.until_s is not None:
+        conditions.append(faces.c.time_s < query.until_s)
+    if query.min_side is not None:
+        conditions.append(faces.c.side_px >= query.min_side)
+    if query.verdict is not None:
+        conditions.append(faces.c.verdict == query.verdict)
+    if query.ids is not None:
+        conditions.append(faces.c.id.in_(query.ids))
+    return selected.where(*conditions)
+
+
+def _faces(connection: Connection, pictures: Path, ids: Sequence[int]) -> list[StoredFace]:
+    query = (
+        select(faces, cameras.c.name.label("camera"), runs.c.network, *_TRACK)
+        .join(runs, runs.c.id == faces.c.run_id)
+        .outerjoin(cameras, cameras.c.id == faces.c.camera_id)
+        .outerjoin(tracks, tracks.c.id == faces.c.track_id)
+        .where(faces.c.id.in_(ids))
+    )
+    by_face: dict[int, dict[str, StoredFile]] = {}
+    for row in connection.execute(select(files).where(files.c.face_id.in_(ids))):
+        file = StoredFile(pictures / row.path, row.sha256, row.bytes)
+        by_face.setdefault(row.face_id, {})[row.kind] = file
+    return [_face(row, by_face[row.id]) for row in connection.execute(query)]
+
+
+_TRACK = (
+    tracks.c.number.label("track_number"),
+    tracks.c.first_s,
+    tracks.c.last_s,
+    tracks.c.frames,
+    tracks.c.ended,
+)
+
+
+def _face(row: Row[Any], pictures: Mapping[str, StoredFile]) -> StoredFace:
+    yaw = math.nan if row.yaw_deg is None else row.yaw_deg
+    track = None
+    if row.track_id is not None:
+        track = TrackSpan(row.track_number, row.first_s, row.last_s, row.frames, row.ended)
+    return StoredFace(
+        id=row.id,
+        camera=row.camera,
+        source=row.source,
+        time=utc(row.time_s),
+        clock=row.clock,
+        stored=utc(row.stored_s),
+        frame_index=row.frame_index,
+        track=track,
+        box_xyxy=(row.x0, row.y0, row.x1, row.y1),
+        score=row.score,
+        landmarks=tuple((x, y) for x, y in json.loads(row.landmarks)),
+        window_xyxy=(row.window_x0, row.window_y0, row.window_x1, row.window_y1),
+        scale=row.scale,
+        consistency_db=row.consistency_db,
+        treatment=row.treatment,
+        reason=row.reason,
+        usability=Usability(row.verdict, row.side_px, row.sharpness, row.brightness, yaw, row.quality),
+        uncertainty_mean=row.uncertainty_mean,
+        uncertainty_p90=row.uncertainty_p90,
+        original=pictures[ORIGINAL],
+        enlarged=pictures[ENLARGED],
+        network=None if row.network is None else NetworkUse(**json.loads(row.network)),
+        run=row.run_id,
+    )
