@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ....engines.errors import OutputError, UsageError
-from ...media.reasons import error_reason
+from ....engines.errors import UsageError
 from ...media.sources import live_input
+from ...serving.access import is_local
+from ...serving.token_file import token_in
 from ..config.live_config import LiveConfig, WebConfig
 from ..live import Live, live
 from ..monitoring.monitor import Monitor
@@ -21,7 +19,6 @@ from ..monitoring.recorder import Recorder
 from ..observer import Observer
 from ..sinks.open import open_live_sinks
 from ..sinks.queue import SinkQueue
-from ..web.access import is_local
 from ..web.server import PageServer, serve
 
 if TYPE_CHECKING:
@@ -135,27 +132,3 @@ def check_token_rule(config: WebConfig) -> None:
         raise UsageError(
             f"a web page at {config.host} needs a token; name a file for it, which is created: --token-file FILE"
         )
-
-
-def token_in(path: Path) -> str:
-    """Token in a file; a missing file is created with a new one, for this user only.
-
-    Args:
-        path: one line.
-
-    Raises:
-        OutputError: the file cannot be read or created.
-    """
-    try:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            return path.read_text("utf-8").strip()
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            token = secrets.token_urlsafe(24)
-            file.write(f"{token}\n")
-        return token
-    except (OSError, UnicodeDecodeError) as error:
-        raise OutputError(
-            f"the token file {path} cannot be used: {error_reason(error)}; choose another file"
-        ) from error

@@ -14,7 +14,7 @@ from ....engines.errors import OutputError, UsageError
 from ...media.images.opencv import jpeg
 from ...media.reasons import error_reason
 from ...media.url import masked
-from ..web.access import Access, access_for, is_local
+from ...serving.access import Access, access_for, is_local
 from .safe_name import safe_name
 from .sink import LiveSink
 

@@ -13,20 +13,20 @@ from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from ...serving.guard import Guard
 from ..monitoring.health import health
 from ..monitoring.metrics import registry
-from .guard import Guard
 from .pictures import WIDTHS, Pictures
 from .state import State, frame
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from ...serving.access import Access
     from ..monitoring.observed import ObservedRun
-    from .access import Access
     from .pictures import Shown
 
 FILES = {
@@ -37,6 +37,8 @@ FILES = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 """Path -> file beside this one, and its type."""
+OPEN = frozenset({"/login", "/login.js", "/page.css", "/icon.svg", "/healthz"})
+"""Paths that need no token: they hold no data; without the token /healthz tells only whether all is well."""
 MAX_FORM = 4096
 """Maximum length of the login form, in bytes."""
 
@@ -54,7 +56,7 @@ def application(run: ObservedRun, access: Access) -> ASGIApp:
         Route("/metrics", page.metrics),
         Route("/healthz", page.healthz),
     ]
-    return Guard(Starlette(routes=routes), access, lambda: _login_page())
+    return Guard(Starlette(routes=routes), access, OPEN, _refusal)
 
 
 class _Page:
@@ -120,6 +122,10 @@ def _file(name: str, media_type: str) -> Any:
         return Response(content, media_type=media_type)
 
     return send
+
+
+def _refusal(path: str, status: int, text: str) -> Response:
+    return _login_page() if (path, status) == ("/", 401) else PlainTextResponse(text, status)
 
 
 def _login_page(error: str = "") -> Response:

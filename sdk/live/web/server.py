@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import threading
@@ -10,8 +9,9 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ....engines.errors import MissingDependencyError, OutputError, UsageError, first_line
-from .access import Access, access_for, is_local
+from ....engines.errors import MissingDependencyError, OutputError
+from ...serving.access import Access, access_for, is_local
+from ...serving.listener import is_no_stop, listen, own_address
 
 if TYPE_CHECKING:
     from ..monitoring.observed import ObservedRun
@@ -92,12 +92,12 @@ def serve(
     try:
         import uvicorn
 
+        from ...serving.connection import Connection
         from .app import application
-        from .connection import Connection
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "uvicorn", "cameras", "the page of a live run") from None
-    logging.getLogger("uvicorn.error").addFilter(_is_no_stop)
-    listener = _listen(host, port)
+    logging.getLogger("uvicorn.error").addFilter(is_no_stop)
+    listener = listen(host, port)
     try:
         access = access_for(host, listener.getsockname()[1], token, hosts)
         config = uvicorn.Config(
@@ -113,35 +113,6 @@ def serve(
     except BaseException:
         listener.close()
         raise
-    page = PageServer(uvicorn.Server(config), listener, host if is_local(host) else _own_address(host), access)
+    page = PageServer(uvicorn.Server(config), listener, host if is_local(host) else own_address(host), access)
     page.wait_until_started()
     return page
-
-
-def _is_no_stop(record: logging.LogRecord) -> bool:
-    """Whether a message is not about a request that was open when the server stopped, which is no error."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise UsageError(f"expected a port of 0 to 65535, got {port}")
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, dualstack_ipv6=False)
-    except OSError as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise OutputError(f"cannot listen at {host} port {port}: {reason}; choose another address or port") from None
-
-
-def _own_address(host: str) -> str:
-    """The address by which others reach a page that listens at all addresses."""
-    if host not in ("0.0.0.0", "::"):
-        return host
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("2001:db8::1" if ":" in host else "192.0.2.1", 9))  # sends nothing, chooses the interface
-            return str(probe.getsockname()[0])
-        except OSError:
-            return socket.gethostname()

@@ -15,8 +15,9 @@ from facesr_edge.engines.errors import OutputError, UsageError
 from facesr_edge.sdk.live.monitoring.health import health
 from facesr_edge.sdk.live.monitoring.monitor import Monitor
 from facesr_edge.sdk.live.monitoring.observed import ObservedRun
-from facesr_edge.sdk.live.web import app, connection
+from facesr_edge.sdk.live.web import app
 from facesr_edge.sdk.live.web.server import MAX_CONNECTIONS, serve
+from facesr_edge.sdk.serving import connection
 from prometheus_client.parser import text_string_to_metric_families
 from support.live_runs import StatusOnly, decode, make_face, make_result, make_run
 

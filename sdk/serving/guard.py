@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .access import Access
 
-OPEN = frozenset({"/login", "/login.js", "/page.css", "/icon.svg", "/healthz"})
-"""Paths that need no token: they hold no data; without the token /healthz tells only whether all is well."""
+FOREIGN = "unknown host name, or a request from another page; call this server by its IP address, or allow the name"
+NO_TOKEN = "expected the token: Authorization: Bearer TOKEN"
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -38,11 +38,15 @@ class Guard:
     Args:
         app: gets the requests that are allowed.
         access: decides.
-        login: the response to a page request without the token.
+        open_paths: paths that need no token.
+        refuse: makes the response to a request that is refused, of its path, a status (401 without the token, 421 for
+            another host name or page) and a line of text.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, login: Callable[[], Response]) -> None:
-        self._app, self._access, self._login = app, access, login
+    def __init__(
+        self, app: ASGIApp, access: Access, open_paths: Container[str], refuse: Callable[[str, int, str], Response]
+    ) -> None:
+        self._app, self._access, self._open_paths, self._refuse = app, access, open_paths, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -60,12 +64,9 @@ class Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         if not self._access.is_for_us(request.headers):
-            text = (
-                "unknown host name, or a request from another page; call this page by its IP address, or allow the name"
-            )
-            return PlainTextResponse(text, 421)
-        if request.url.path in OPEN or self._access.has_token(request.headers):
+            return self._refuse(request.url.path, 421, FOREIGN)
+        if request.url.path in self._open_paths or self._access.has_token(request.headers):
             return None
-        if request.url.path == "/":
-            return self._login()
-        return PlainTextResponse("expected the token: Authorization: Bearer TOKEN", 401, {"WWW-Authenticate": "Bearer"})
+        response = self._refuse(request.url.path, 401, NO_TOKEN)
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response

@@ -2,7 +2,7 @@
 
 import pytest
 from facesr_edge.engines.errors import UsageError
-from facesr_edge.sdk.live.web.access import access_for, is_local
+from facesr_edge.sdk.serving.access import access_for, is_local
 
 TOKEN = "0123456789abcdef"
 

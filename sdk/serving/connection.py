@@ -1,4 +1,4 @@
-"""A connection to the page that ends if the other side does nothing: idle ones would take the places of viewers."""
+"""A connection to a server that ends if the other side does nothing: idle ones would take the places of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may see the page: the token, and the host names by which it may be called."""
+"""Who may use a server: the token, and the host names by which it may be called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from ....engines.errors import UsageError
+from ...engines.errors import UsageError
 
 MIN_TOKEN = 16
 """Minimum length of a token that a user chooses."""
@@ -21,9 +21,9 @@ class Access:
     """Decides about requests by their headers.
 
     Args:
-        token: that a request must bring; None for a page that only this machine can reach.
-        names: host names by which the page may be called, lower case. A page of another site whose name was pointed to
-            this machine (DNS rebinding) comes with its own. IP addresses are always allowed: they cannot be pointed.
+        token: that a request must bring; None for a server that only this machine can reach.
+        names: host names by which the server may be called, lower case. A page of another site whose name was pointed
+            to this machine (DNS rebinding) comes with its own. IP addresses are always allowed: they cannot be pointed.
         cookie: name of the cookie that holds the token.
     """
 
@@ -40,7 +40,7 @@ class Access:
         return self.token is not None and secrets.compare_digest(text.encode(), self.token.encode())
 
     def is_for_us(self, headers: Mapping[str, str]) -> bool:
-        """Whether the request names this machine, and comes from our page or from no page at all."""
+        """Whether the request names this machine, and comes from a page of this server or from no page at all."""
         if self._bearer(headers):  # a page of another site cannot know it
             return True
         host = headers.get("host", "")
@@ -64,12 +64,12 @@ class Access:
 
 
 def access_for(host: str, port: int, token: str | None = None, hosts: Iterable[str] = ()) -> Access:
-    """Rules for a page at an address.
+    """Rules for a server at an address.
 
     Args:
-        host, port: address of the page.
-        token: chosen by the user; None for a new one, or for none if only this machine can reach the page.
-        hosts: further names by which the page may be called, e.g. that of a reverse proxy.
+        host, port: address of the server.
+        token: chosen by the user; None for a new one, or for none if only this machine can reach the server.
+        hosts: further names by which the server may be called, e.g. that of a reverse proxy.
 
     Raises:
         UsageError: the token is too short, or has characters that a header cannot hold.
