@@ -1,0 +1,46 @@
+"""What a card does not prove, in words; stated first."""
+
+from __future__ import annotations
+
+from ..live.tracks.usability import MAX_YAW_DEG, MIN_BRIGHTNESS, MIN_SHARPNESS, MIN_SIDE
+from ..provenance.statement import STATEMENT
+from .card import Card
+
+ORIGINAL = (
+    "The evidence is what the camera delivered: the source file and the original crops. Beside each estimate stands the "
+    "same crop enlarged without a network; detail that is only in the estimate is the network's."
+)
+CONSISTENCY = (
+    "Consistency compares the estimate, reduced to the size of the crop, with the crop. A high value means that the "
+    "estimate does not contradict the camera. It does not mean that the detail is true: different faces can reduce to "
+    "the same pixels."
+)
+COMPRESSION = (
+    "Compression, noise, motion and the camera's own processing have changed the original too; nothing here reverses them."
+)
+USABILITY = (
+    f"Usability is a measured property of the crop, not of the estimate: below {MIN_SIDE} px, mean luma "
+    f"{MIN_BRIGHTNESS} or sharpness {MIN_SHARPNESS:g}, or turned by more than {MAX_YAW_DEG}°, automatic comparison of "
+    "faces confuses persons often. “ok” is no statement about who it is."
+)
+UNCERTAINTY = (
+    "The uncertainty map shows, for each pixel, half the width of the interval that held the luma of the true pixel "
+    "for 90 % of the pixels of held-out test faces. Other cameras and conditions may have larger errors."
+)
+REUSED = (
+    "An estimate marked as reused was made from an earlier frame of the same track and moved; it does not belong to the "
+    "crop that is shown beside it."
+)
+BICUBIC = "A face marked as bicubic was enlarged without a network."
+
+
+def limits_of(card: Card) -> tuple[str, ...]:
+    """Limits of a card, the most important first."""
+    treatments = {item.treatment for item in card.items}
+    uncertain = any(item.face.uncertainty is not None for item in card.items)
+    optional = ((uncertain, UNCERTAINTY), ("reused" in treatments, REUSED), ("bicubic" in treatments, BICUBIC))
+    return (
+        *(STATEMENT, ORIGINAL, CONSISTENCY),
+        *(text for applies, text in optional if applies),
+        *(USABILITY, COMPRESSION),
+    )

@@ -1,0 +1,77 @@
+"""Pictures of a face on an evidence card, as PNG files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..media.images.opencv import png
+from ..pipeline.frame import Frame
+from ..pipeline.paste import enlarge
+from .card import EvidenceItem, FrameView
+
+MAX_VIEW_PX = 960
+"""Longer side of the view of a picture, pixels."""
+MAX_VIDEO_VIEW_PX = 480
+"""The same for a frame of a video, of which a card may have many."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file of a card.
+
+    Args:
+        name: of the file.
+        role: what it is: "original", "nearest", "bicubic", "estimate", "uncertainty", "uncertainty_levels" or "frame".
+        data: PNG.
+        size_wh: width and height, pixels.
+    """
+
+    name: str
+    role: str
+    data: bytes
+    size_wh: tuple[int, int]
+
+
+def view_of(frame: Frame, max_px: int = MAX_VIEW_PX) -> FrameView:
+    """Reduce a frame by averaging, so that its longer side has at most `max_px`; a smaller one is copied."""
+    height, width = frame.pixels.shape[:2]
+    ratio = min(1.0, max_px / max(height, width))
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    pixels = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA) if ratio < 1 else frame.pixels.copy()
+    return FrameView(frame.index, np.asarray(pixels, np.uint8), (width, height))
+
+
+def view_picture(view: FrameView, number: int) -> Picture:
+    """File of a view.
+
+    Args:
+        view: of a frame.
+        number: of the view on its card, from 1.
+    """
+    return _picture(f"frame-{number}.png", "frame", view.pixels)
+
+
+def face_pictures(item: EvidenceItem, number: int) -> dict[str, Picture]:
+    """Files of a face by their roles: the camera's crop, the same enlarged without and with a network, uncertainty.
+
+    Args:
+        item: the face.
+        number: of the face on its card, from 1.
+    """
+    face = item.face
+    k = face.scale
+    contents = {
+        "original": face.original,
+        "nearest": np.repeat(np.repeat(face.original, k, axis=0), k, axis=1),
+        "bicubic": enlarge(face.original, k),
+        "estimate": face.pixels,
+    }
+    return {role: _picture(f"face-{number}-{role}.png", role, pixels) for role, pixels in contents.items()}
+
+
+def _picture(name: str, role: str, pixels: NDArray[np.uint8]) -> Picture:
+    return Picture(name, role, png(pixels), (pixels.shape[1], pixels.shape[0]))
