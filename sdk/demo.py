@@ -62,14 +62,14 @@ def demo(pipeline: Pipeline, folder: Path, report: Callable[[int], None] = lambd
         result = next(iter(pipeline.stream(source)))
         measured = profile(pipeline, source, frames=FRAMES - WARM_UP, warm_up=WARM_UP, report=report)
     if result.frame is not None:
-        write_image(folder / "composite.png", result.frame)
+        write_image(folder / "composite.png", result.frame, upscaled=result.source.upscaled)
     largest_first = sorted(result.faces, key=face_side, reverse=True)
     for number, face in enumerate(largest_first, start=1):
         name = f"{number:02d}-{face_side(face):.0f}px"
         write_image(folder / "faces" / f"{name}-camera.png", face.original)
-        write_image(folder / "faces" / f"{name}-network.png", face.pixels)
+        write_image(folder / "faces" / f"{name}-network.png", face.pixels, upscaled=True)
     if largest_first:
-        write_image(folder / "faces" / "sheet.png", face_sheet(largest_first))
+        write_image(folder / "faces" / "sheet.png", face_sheet(largest_first), upscaled=True)
     head, summary = {"source": "frame.png", "model": pipeline.card.name}, RunSummary(complete=True).with_result(result)
     with JsonWriter(folder / "faces.json", head, lambda: summary) as writer:
         writer.add(result)

@@ -203,7 +203,7 @@ def _evaluate_models(
     if json_file:
         put_json(conditions.to_dict(), json_file)
     if sheet:
-        write_image(sheet, contact_sheet(*conditions.comparisons))
+        write_image(sheet, contact_sheet(*conditions.comparisons), upscaled=True)
         say(f"{sheet}: contact sheet written")
 
 

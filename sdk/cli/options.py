@@ -174,7 +174,7 @@ def pipeline_options(function: F) -> F:
 def encode_options(function: F) -> F:
     """Options of the output, see `EncodeOptions`."""
     for option in (
-        *(strip_metadata_option, compression_option, subsampling_option, quality_option),
+        *(no_provenance_option, strip_metadata_option, compression_option, subsampling_option, quality_option),
         *(hwaccel_option, preset_option, crf_option, codec_option),
     ):
         function = option(function)
@@ -223,6 +223,9 @@ subsampling_option = click.option(
 )
 strip_metadata_option = click.option(
     "--strip-metadata", is_flag=True, help="Remove EXIF, with GPS, and XMP of images; ICC profiles stay."
+)
+no_provenance_option = click.option(
+    "--no-provenance", is_flag=True, help="Do not mark outputs with upscaled faces by IPTC's term in XMP and tags."
 )
 compression_option = click.option(
     "--compression", type=int, metavar="N", help="Compression level of PNG, 0 to 9; the default is the fastest."

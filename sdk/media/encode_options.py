@@ -34,6 +34,7 @@ class EncodeOptions:
         compression: compression level of PNG, 0 to 9.
         threads: threads of the video encoder; 0 for one per core.
         strip_metadata: remove EXIF (with GPS) and XMP of images; ICC profiles stay, as the colors depend on them.
+        no_provenance: do not mark outputs with upscaled faces, see `provenance.iptc.marked`.
 
     Raises:
         UsageError: a value of another type or out of range.
@@ -48,6 +49,7 @@ class EncodeOptions:
     compression: int | None = None
     threads: int = 0
     strip_metadata: bool = False
+    no_provenance: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():

@@ -31,7 +31,8 @@ __all__ = ["AnimationSink", "FolderSink", "ImageSink", "Sink", "VideoSink", "ope
 
 
 _DEFAULTS = EncodeOptions()
-_VIDEO_OPTIONS = ("codec", "crf", "preset", "hwaccel")
+_VIDEO_OPTIONS = ("codec", "crf", "preset", "hwaccel", "no_provenance")
+_IMAGE_OPTIONS = ("strip_metadata", "no_provenance")
 
 
 def open_sink(
@@ -138,7 +139,7 @@ def _stream_sink(path: Path, source: Source, outscale: int, options: EncodeOptio
         raise UsageError(f"{source.name} is a folder of images, which {name} cannot store; give a folder")
     if source.kind == "image":
         target = image_format(path) or IMAGE_FORMATS["PNG"]
-        options.check_applicable((*target.options, "strip_metadata"), path)
+        options.check_applicable((*target.options, *_IMAGE_OPTIONS), path)
         return ImageStreamSink(path, target, options)
     container = streamed(CONTAINER_FORMATS.get(path.suffix.lower(), CONTAINER_FORMATS[".mkv"]))
     if container is None:
@@ -180,8 +181,10 @@ def output_options(name: str) -> tuple[str, ...]:
     """Names of the `EncodeOptions` that apply to an output file of this name."""
     suffix = PurePath(name).suffix.lower()
     if target := image_format(Path(name)):
-        return (*target.options, "strip_metadata")
-    return _VIDEO_OPTIONS if suffix in CONTAINER_FORMATS and suffix != ".gif" else ()
+        return (*target.options, *_IMAGE_OPTIONS)
+    if suffix == ".gif":
+        return ("no_provenance",)
+    return _VIDEO_OPTIONS if suffix in CONTAINER_FORMATS else ()
 
 
 def _folder_sink(path: Path, source: Source, outscale: int, options: EncodeOptions) -> Sink:

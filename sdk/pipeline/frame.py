@@ -52,6 +52,7 @@ class Frame:
         damaged: the decoder concealed damage in this frame, or in one that it was predicted from.
         arrival_s: when a frame of a live source was decoded, in seconds of `time.monotonic`; else None.
         clock_s: when the camera took the frame by its own clock, in seconds since 1970 (UTC); None if it does not tell.
+        upscaled: the composite of this frame holds faces that a network made: sinks mark their files.
 
     `alpha`, `deep`, `duration` and `metadata` pass the networks by: sinks write them with the composite.
 
@@ -72,6 +73,7 @@ class Frame:
     damaged: bool = False
     arrival_s: float | None = None
     clock_s: float | None = None
+    upscaled: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.pixels, np.ndarray):

@@ -285,6 +285,8 @@ class Pipeline:
                 start_ns = time.perf_counter_ns()  # on the host, after the stages
                 faces = with_uncertainty(faces, self.uncertainty)
                 timer.spans.append(Span("uncertainty", start_ns, time.perf_counter_ns() - start_ns))
+            if faces and composite is not None and self.outscale > 1:
+                source = replace(source, upscaled=True)
             # before another frame gets the timer
             result = FrameResult(source, composite, faces, detections[too_large], tuple(timer.spans), use)
         yield result

@@ -143,7 +143,7 @@ def _with_decode_options(jobs: list[Job], options: dict[str, Any]) -> list[Job]:
 def _encode_options(options: dict[str, Any], output: Path | None) -> EncodeOptions:
     from ...media.encode_options import EncodeOptions
 
-    names = ("codec", "crf", "preset", "quality", "subsampling", "compression", "strip_metadata")
+    names = ("codec", "crf", "preset", "quality", "subsampling", "compression", "strip_metadata", "no_provenance")
     given = [option_name(name) for name in names if options[name] is not None and options[name] is not False]
     if given and output is None:
         raise click.UsageError(f"{', '.join(given)} cannot be used without an output; give -o OUTPUT")

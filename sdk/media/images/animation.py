@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -170,6 +171,11 @@ class _Animation(_OneFile):
         self._size_wh, self._metadata = image.size_wh, image.metadata
         file.write(self._head(image))
 
+    def _mark(self, image: StoredImage) -> None:
+        """Take over the XMP of a frame with upscaled faces, which the first frame may not have."""
+        if image.marked:
+            self._metadata = replace(self._metadata, xmp=image.metadata.xmp)
+
     def _add(self, file: IO[bytes], frame: Frame, image: StoredImage) -> None:
         if image.size_wh != self._size_wh:
             raise UsageError(f"expected a frame of {self._size_wh} as the first, got {image.size_wh}")
@@ -178,6 +184,7 @@ class _Animation(_OneFile):
             start_s = frame.pts * frame.time_base
             duration_s = frame.duration * frame.time_base if frame.duration is not None else None
         self._flush(file, start_s)
+        self._mark(image)
         self._pending = self._pixels(image), start_s, duration_s
 
     def _flush(self, file: IO[bytes], next_s: Fraction | None) -> None:
@@ -253,7 +260,8 @@ class AnimatedPng(_Animation):
         depth = 8 * image.pixels.dtype.itemsize
         head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *image.size_wh, depth, 6, 0, 0, 0))
         self._control_at = 8 + len(head)
-        return b"\x89PNG\r\n\x1a\n" + head + self._control() + png_metadata(self._metadata)
+        metadata = replace(self._metadata, xmp=b"")  # which follows at the end
+        return b"\x89PNG\r\n\x1a\n" + head + self._control() + png_metadata(metadata)
 
     def _control(self) -> bytes:
         return png_chunk(b"acTL", struct.pack(">II", self._count, self._loop))
@@ -277,7 +285,7 @@ class AnimatedPng(_Animation):
         return self._sequence - 1
 
     def _tail(self) -> bytes:
-        return png_chunk(b"IEND", b"")
+        return png_metadata(ImageMetadata(xmp=self._metadata.xmp)) + png_chunk(b"IEND", b"")
 
     def _finish(self, file: IO[bytes]) -> None:
         file.seek(self._control_at)

@@ -20,6 +20,8 @@ from .header import jpeg_segments
 Note = Callable[[str], None]
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 _MAX_SEGMENT = 65_533
+MAX_JPEG_XMP = _MAX_SEGMENT - len(_XMP)
+"""Bytes of XMP that a JPEG holds."""
 _METERS_PER_INCH = 0.0254
 
 

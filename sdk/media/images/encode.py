@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ....engines.errors import OutputError
 from ....engines.files import write_atomic
 from ...pipeline.frame import Frame, ImageMetadata
+from ...provenance.iptc import is_packet, marked
 from ..bit_depth import deep_composite, resize_cubic
 from ..encode_options import EncodeOptions
 from ..reasons import write_error
 from .color_profiles import bgr_to_srgb, profile_name
-from .embed import with_metadata
+from .embed import MAX_JPEG_XMP, with_metadata
 from .exif import has_resolution, resized_exif, resized_xmp, resolution_exif
 from .formats import ImageFormat, image_format
 from .opencv import encode_opencv
@@ -50,10 +51,12 @@ class StoredImage:
     Args:
         pixels: (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16.
         metadata: for these pixels.
+        marked: it has the mark of upscaled faces.
     """
 
     pixels: NDArray[Any]
     metadata: ImageMetadata
+    marked: bool = False
 
     @property
     def alpha(self) -> bool:
@@ -90,7 +93,31 @@ def stored_image(
     if frame.alpha is not None:
         pixels = _with_alpha(pixels, frame.alpha, target, note)
     size_wh = (composite.shape[1], composite.shape[0])
-    return StoredImage(pixels, _stored_metadata(metadata, size_wh, target, options, note))
+    stored = _stored_metadata(metadata, size_wh, target, options, note)
+    if not frame.upscaled or options.no_provenance:
+        return StoredImage(pixels, stored)
+    return StoredImage(pixels, with_mark(stored, target, note), marked=target.xmp)
+
+
+def with_mark(metadata: ImageMetadata, target: ImageFormat, note: Note) -> ImageMetadata:
+    """Metadata with the mark of upscaled faces, see `marked`; of a format without XMP a note says that it has none.
+
+    Args:
+        metadata: that the format can store.
+        target: format of the file.
+        note: called if there is no mark, or if XMP had to give way to it.
+    """
+    if not target.xmp:
+        note(f"the mark of upscaled faces dropped: {target.name} files have no XMP; use .png or .jpg")
+        return metadata
+    if not is_packet(metadata.xmp):
+        note("XMP dropped: it is damaged")
+        metadata = replace(metadata, xmp=b"")
+    with_packet = marked(metadata)
+    if target.name == "JPEG" and len(with_packet.xmp) > MAX_JPEG_XMP:
+        note(f"XMP dropped: a JPEG holds up to {MAX_JPEG_XMP:,} bytes of it, with the mark {len(with_packet.xmp):,}")
+        return marked(replace(metadata, xmp=b""))
+    return with_packet
 
 
 def _in_srgb(composite: NDArray[np.uint8], icc: bytes, target: ImageFormat, note: Note) -> NDArray[np.uint8]:

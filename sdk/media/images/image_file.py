@@ -219,18 +219,21 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return next(ImageFile(path).frames()).pixels
 
 
-def write_image(path: Path, pixels: NDArray[np.uint8], options: EncodeOptions = _DEFAULTS) -> None:
+def write_image(
+    path: Path, pixels: NDArray[np.uint8], options: EncodeOptions = _DEFAULTS, *, upscaled: bool = False
+) -> None:
     """Write an image atomically.
 
     Args:
         path: destination; the suffix selects the format.
         pixels: (H, W, 3) uint8 BGR.
         options: quality, subsampling and compression.
+        upscaled: a network made some of the pixels: the file is marked, see `provenance.iptc.marked`.
 
     Raises:
         OutputError: the format does not support this size, or the file cannot be written; `path` is unchanged.
     """
-    write_frame(path, Frame(pixels), pixels, options, lambda note: None)
+    write_frame(path, Frame(pixels, upscaled=upscaled), pixels, options, lambda note: None)
 
 
 def image_paths(folder: Path) -> list[Path]:
