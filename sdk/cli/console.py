@@ -21,6 +21,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -153,6 +154,21 @@ def progress(unit: str = "frames") -> Progress:
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn(unit, table_column=Column(no_wrap=True)),
         _Rate(unit),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def bytes_progress() -> Progress:
+    """Progress bar on stderr of a share of bytes, with the remaining time; disabled if stderr is not a terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,

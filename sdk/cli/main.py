@@ -19,8 +19,8 @@ from ..doctor.checks import package_of
 from .console import Stopped, quiet_libraries, stop_signals
 
 COMMANDS = (
-    *("demo", "run", "live", "replay", "profile", "tune", "bench", "build", "train", "eval", "references", "models"),
-    *("inspect", "doctor", "store"),
+    *("demo", "run", "batch", "live", "replay", "profile", "tune", "bench", "build", "train", "eval", "references"),
+    *("models", "inspect", "doctor", "store", "verify", "export", "serve"),
 )
 """Commands in the order of the help; each is a module of this package with a function `command`."""
 

@@ -50,6 +50,7 @@ class VideoSource(Source):
         base_rate: rate in frames/s at which all frames lie on a grid, according to FFmpeg; None if unknown.
         deinterlace: whether interlaced frames are deinterlaced.
         first_index: frames before this one are decoded, but neither converted nor yielded.
+        end_index: the iteration ends before this frame, and `exhausted` stays False; None to read to the end.
         pixel_aspect: sample aspect ratio, width over height, after rotation.
         primaries, transfer, matrix: FFmpeg's codes of the color primaries, transfer characteristics and color matrix.
         bit_depth: bits per sample.
@@ -75,6 +76,7 @@ class VideoSource(Source):
         super().__init__()
         self._location, self.path, self.name = location, path, name
         self.first_index = 0
+        self.end_index: int | None = None
         self.deinterlace = decoding.deinterlace
         self._timeout_s, self._decoding = timeout_s, decoding
         self._input: VideoInput | None = self._open()
@@ -133,11 +135,38 @@ class VideoSource(Source):
         times = FrameTimes(self.rate, self.time_base)
         try:
             for frame in self._settled(reading, self._converted(reading, times)):
-                if self._closed:
+                if self._closed or (self.end_index is not None and frame.index >= self.end_index):
                     return
                 yield frame
         finally:
             reading.close()
+        self._finish(reading, times)
+
+    def read_through(self) -> Iterator[int]:
+        """Decode from the first frame without converting any: for the other streams, and for what was lost.
+
+        Yields:
+            Index of each frame.
+
+        Raises:
+            InputError: the file is truncated; raised after the last decodable frame.
+        """
+        reading, self._input = self._ready(), None
+        self.exhausted, self.damaged_packets = False, 0
+        times = FrameTimes(self.rate, self.time_base)
+        try:
+            for index, (decoded, _) in enumerate(self._progressive(reading)):
+                if self._closed:
+                    return
+                self._tell(decoded)
+                times.next(decoded)
+                yield index
+        finally:
+            reading.close()
+        self.damaged_packets = reading.damage.packets
+        self._finish(reading, times)
+
+    def _finish(self, reading: VideoInput, times: FrameTimes) -> None:
         self._report(reading, times)
         self._check_complete(reading, reading.frame_count)
         self.exhausted = True

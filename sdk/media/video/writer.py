@@ -48,6 +48,7 @@ class VideoSink(Sink):
         format: container format.
         options: codec, crf, preset, hwaccel and threads.
         scale: size of the composites relative to the frames; hardware encoders are tried at this size.
+        streams: copy the other streams of the source.
 
     Raises:
         UsageError: no such encoder here, or it does not have these options.
@@ -60,6 +61,7 @@ class VideoSink(Sink):
         format: ContainerFormat,  # noqa: A002
         options: EncodeOptions,
         scale: int,
+        streams: bool = True,
     ) -> None:
         super().__init__(path)
         width, height = source.size_wh or (1280, 720)
@@ -74,7 +76,7 @@ class VideoSink(Sink):
         self.identity = {**vars(options), "encoder": self._codec.name, "output": path.name}
         self._earlier: EarlierVideo | None = None
         self._encoder: VideoEncoder | None = None
-        self._copy = StreamCopy(self._video, format, self._suffix, self.notes) if self._video else None
+        self._copy = StreamCopy(self._video, format, self._suffix, self.notes) if self._video and streams else None
         self._first_s: Fraction | None = None
         self._end_s: Fraction | None = None
         self._opaque_noted = False

@@ -165,6 +165,11 @@ class VideoEncoder:
             self._last = frame
         return self.clock.last_s
 
+    @property
+    def stamps(self) -> list[int]:
+        """Timestamps of the frames since `on_chunk` was called, in units of `clock.time_base`."""
+        return self._stamps
+
     def copy(self, stamp: int, packet: Packet[VideoStream]) -> Fraction:
         """Take the packet of a frame that a stopped run has encoded; before the first `write`.
 

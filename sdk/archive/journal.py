@@ -1,0 +1,146 @@
+"""What of a batch is done: written while it runs, read by the next call."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...engines.errors import OutputError, UsageError
+from .storage import STATE, OutputFolder
+from .tasks import ArchiveFile
+
+IDENTITY = f"{STATE}/batch.json"
+JOURNAL = f"{STATE}/journal"
+FORMAT = 1
+_FLUSH_S = 5.0
+_FLUSH_RECORDS = 1000
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file that is done, or failed.
+
+    Args:
+        source: path or URL.
+        output: path below the output folder.
+        version: of the input.
+        error: why it failed, in one line; "" if it is done.
+        bytes: size of the output.
+        sha256: of the output; "" without one.
+        frames: that were processed.
+        faces: detected faces.
+        upscaled: upscaled faces.
+        seconds: time of the workers.
+        attempts: how often its tasks were started, less those of its first successful pass.
+        worker: that finished it.
+        notes: what was lost or converted, one line each.
+    """
+
+    source: str
+    output: str
+    version: str
+    error: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    frames: int = 0
+    faces: int = 0
+    upscaled: int = 0
+    seconds: float = 0.0
+    attempts: int = 0
+    worker: str = ""
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self), "notes": list(self.notes), "seconds": round(self.seconds, 3)}
+
+    @staticmethod
+    def from_dict(document: Mapping[str, Any]) -> FileRecord:
+        """The inverse of `to_dict`."""
+        return FileRecord(**{**document, "notes": tuple(document["notes"])})
+
+
+class BatchJournal:
+    """Records of finished files in the output folder, in objects that are written once.
+
+    Args:
+        output: folder.
+
+    Attributes:
+        earlier: output name → record of earlier calls.
+    """
+
+    def __init__(self, output: OutputFolder) -> None:
+        self._output = output
+        self._segment = f"{time.time_ns():020d}-{os.getpid()}"
+        self._count = 0
+        self._waiting: list[str] = []
+        self._flushed_s = time.monotonic()
+        self.earlier = {record.output: record for record in self._read()}
+
+    def _read(self) -> Iterator[FileRecord]:
+        for name in sorted(self._output.sizes(JOURNAL)):
+            for line in (self._output.read(name) or b"").splitlines():
+                try:
+                    yield FileRecord.from_dict(json.loads(line))
+                except (ValueError, TypeError, KeyError):  # damaged: the file is processed again
+                    continue
+
+    def is_done(self, file: ArchiveFile, sizes: Mapping[str, int]) -> bool:
+        """Whether an earlier call finished a file.
+
+        Args:
+            file: input, as it is now.
+            sizes: of the files in the output folder.
+        """
+        record = self.earlier.get(file.output)
+        return (
+            record is not None
+            and not record.error
+            and (record.source, record.version) == (file.source, file.version)
+            and sizes.get(file.output) == record.bytes
+        )
+
+    def add(self, record: FileRecord) -> None:
+        """Add a record; it is written within a few seconds, or when `flush` is called."""
+        self._waiting.append(json.dumps(record.to_dict(), separators=(",", ":")))
+        if len(self._waiting) >= _FLUSH_RECORDS or time.monotonic() - self._flushed_s >= _FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the records that wait."""
+        if self._waiting:
+            self._output.write(
+                f"{JOURNAL}/{self._segment}-{self._count:06d}.jsonl", ("\n".join(self._waiting) + "\n").encode()
+            )
+            self._count += 1
+            self._waiting.clear()
+        self._flushed_s = time.monotonic()
+
+
+def begin(output: OutputFolder, identity: Mapping[str, Any]) -> None:
+    """Begin a batch in a folder, or go on with one.
+
+    Raises:
+        UsageError: the folder holds a batch with other options, networks or versions.
+        OutputError: it cannot be written.
+    """
+    now = json.loads(json.dumps({"format": FORMAT, **identity}))
+    data = output.read(IDENTITY)
+    if data is None:
+        output.write(IDENTITY, json.dumps(now, indent=2).encode())
+        return
+    try:
+        earlier = json.loads(data)
+    except ValueError as error:
+        raise OutputError(f"{output.location}/{IDENTITY} is damaged; remove it to start anew") from error
+    for name in {**earlier, **now}:
+        if earlier.get(name) != now.get(name):
+            raise UsageError(
+                f"{output.location} holds a batch with {name} {earlier.get(name)}, now it is {now.get(name)}; "
+                "repeat the earlier options, or give another output folder"
+            )

@@ -1,0 +1,71 @@
+"""Parts of videos in the output folder, until they are joined."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ..media.video.parts import Part, PartsError
+from ..pipeline.summary import RunSummary
+from .storage import STATE, OutputFolder
+from .tasks import ArchiveFile
+
+PARTS = f"{STATE}/parts"
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """What is known of a part; its file appears after that of the packets, so that a part with a record is whole.
+
+    Args:
+        part: the part.
+        summary: of its frames.
+        error: why the video was not read to its end; "" if it was, or the part ends before.
+    """
+
+    part: Part
+    summary: RunSummary
+    error: str = ""
+
+    def to_json(self) -> bytes:
+        """For the file of the record."""
+        document = {"part": self.part.to_dict(), "summary": self.summary.to_dict(), "error": self.error}
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
+def part_folder(file: ArchiveFile) -> str:
+    """Folder of the parts of a video; another one if the video changes."""
+    key = f"{file.source}\0{file.output}\0{file.version}"
+    return f"{PARTS}/{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def part_names(file: ArchiveFile, first: int) -> tuple[str, str]:
+    """Names of the packets and the record of a part, given its first frame."""
+    name = f"{part_folder(file)}/{first:09d}"
+    return f"{name}{PurePosixPath(file.output).suffix.lower()}", f"{name}.json"
+
+
+def read_part(output: OutputFolder, file: ArchiveFile, first: int, scratch: Path) -> PartRecord:
+    """Read a part with a local copy of its packets.
+
+    Raises:
+        PartsError: it is missing or damaged.
+        OutputError: it cannot be read.
+    """
+    video, record = part_names(file, first)
+    data = output.read(record)
+    try:
+        document = json.loads(data or b"")
+        stamps = document["part"]["stamps"]
+        path = output.fetch(video, scratch) if stamps else None
+        part = Part.from_dict(document["part"], path)
+        return PartRecord(part, RunSummary.from_dict(document["summary"]), str(document["error"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise PartsError(f"the part of {file.source} from frame {first} on is damaged or missing") from error
+
+
+def remove_parts(output: OutputFolder, file: ArchiveFile) -> None:
+    """Remove the parts of a video."""
+    output.remove(part_folder(file))

@@ -1,0 +1,165 @@
+"""Parts of a video that are encoded apart, and the video that is joined from them without loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from ....engines.errors import InputError, OutputError, UsageError
+from ...pipeline.chunks import CHUNK_FRAMES
+from ...pipeline.frame import Frame
+from ..encode_options import EncodeOptions
+from ..source_sink import Source
+from .containers import CONTAINER_FORMATS
+from .earlier_video import EarlierVideo
+from .encoding.encoder import VideoEncoder
+from .reader import VideoSource
+from .writer import VideoSink
+
+
+def is_splittable(source: Source, output: Path) -> bool:
+    """Whether the chunks of a video can be encoded apart: not to AVI and GIF, where a frame depends on all before."""
+    container = CONTAINER_FORMATS.get(output.suffix.lower())
+    is_file = isinstance(source, VideoSource) and source.path is not None and source.path.suffix.lower() != ".gif"
+    return is_file and container is not None and container.container not in ("avi", "gif")
+
+
+def check_chunk(frames: int) -> None:
+    """Raise a UsageError unless a part may have so many frames: a multiple of `CHUNK_FRAMES`, or 0 for all."""
+    if frames < 0 or frames % CHUNK_FRAMES:
+        raise UsageError(
+            f"expected a chunk of a multiple of {CHUNK_FRAMES} frames, or 0 for whole videos, got {frames}"
+        )
+
+
+def packet_count(path: Path) -> int:
+    """Number of packets of the video stream, which is the number of its frames unless these are interlaced or damaged.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with av.open(str(path.absolute())) as container:
+            return sum(packet.size > 0 for packet in container.demux(video=0))
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise InputError(f"{path} cannot be read as a video; copy it again") from error
+
+
+@dataclass(frozen=True)
+class Part:
+    """An encoded part of a video.
+
+    Args:
+        path: file that holds the packets; None for a part without frames.
+        stamps: timestamp of each frame in the time base of the encoder.
+        shape: (H, W, 3) of the composites.
+        end: time until which the last frame is shown, in seconds as a fraction; "" if unknown.
+    """
+
+    path: Path | None
+    stamps: Sequence[int]
+    shape: tuple[int, ...]
+    end: str
+
+    def packets(self) -> Iterator[tuple[int, Packet[VideoStream]]]:
+        """Timestamp and packet of each frame; errors as of `EarlierVideo.packets`."""
+        return iter(()) if self.path is None else EarlierVideo(self.path, self.stamps).packets()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without the path."""
+        return {"stamps": list(self.stamps), "shape": list(self.shape), "end": self.end}
+
+    @staticmethod
+    def from_dict(document: dict[str, Any], path: Path | None) -> Part:
+        """The inverse of `to_dict`."""
+        return Part(path, tuple(document["stamps"]), tuple(document["shape"]), document["end"])
+
+
+class PartSink(VideoSink):
+    """Encodes a part of a video, without its other streams; the packets are those of a run over the whole video.
+
+    Args:
+        path: output file, with the suffix of the whole video.
+        source: the video, with `first_index` at the start of a chunk.
+        options: see `VideoSink`.
+        scale: see `VideoSink`.
+    """
+
+    def __init__(self, path: Path, source: Source, options: EncodeOptions, scale: int) -> None:
+        super().__init__(path, source, CONTAINER_FORMATS[path.suffix.lower()], options, scale, streams=False)
+        self._stamps: list[int] = []
+        self._shape: tuple[int, ...] = ()
+
+    @property
+    def part(self) -> Part:
+        """What was written, once the sink is closed."""
+        end = "" if self._end_s is None else str(self._end_s)
+        return Part(self.path if self.frames_written else None, tuple(self._stamps), self._shape, end)
+
+    def _copy_earlier(self, encoder: VideoEncoder) -> VideoEncoder:
+        encoder.on_chunk = self._stamps.extend
+        self._shape = encoder.shape
+        return encoder
+
+    def _finish(self, encoder: VideoEncoder, whole: bool) -> None:
+        super()._finish(encoder, whole)
+        self._stamps.extend(encoder.stamps)
+
+
+class JoinSink(VideoSink):
+    """Joins the parts of a video with the other streams of the source.
+
+    Args:
+        path: output file.
+        source: the whole video.
+        options: those of the parts.
+        scale: that of the parts.
+    """
+
+    def __init__(self, path: Path, source: VideoSource, options: EncodeOptions, scale: int) -> None:
+        super().__init__(path, source, CONTAINER_FORMATS[path.suffix.lower()], options, scale)
+        self._whole = source
+
+    def join(self, first: Frame, parts: Sequence[Part]) -> None:
+        """Copy all packets, while the source is read for its other streams.
+
+        Args:
+            first: first frame of the source.
+            parts: in order.
+
+        Raises:
+            InputError: the source is truncated.
+            OutputError: the parts do not fit to each other or to the source.
+        """
+        parts = [part for part in parts if part.stamps]
+        stamps = [stamp for part in parts for stamp in part.stamps]
+        if any(later <= earlier for earlier, later in pairwise(stamps)):
+            raise PartsError("timestamps of the parts overlap")
+        self._end_s = Fraction(parts[-1].end) if parts[-1].end else None
+        encoder = self._open(first, np.zeros(parts[0].shape, np.uint8))
+        packets = (pair for part in parts for pair in part.packets())
+        with ExitStack() as stack:
+            reading = self._whole.read_through()
+            stack.callback(reading.close)  # type: ignore[attr-defined]  # a generator
+            for _ in reading:
+                for stamp, packet in islice(packets, 1):
+                    time_s = encoder.copy(stamp, packet)
+                    self.frames_written += 1
+                    if self._copy:
+                        self._copy.copy_until(encoder.container, time_s)
+        if self.frames_written != len(stamps):
+            raise PartsError(f"the parts have {len(stamps)} frames and {self._whole.name} {self.frames_written}")
+
+
+class PartsError(OutputError):
+    """The parts do not fit to each other: the video has to be processed as a whole."""
