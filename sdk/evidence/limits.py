@@ -15,9 +15,7 @@ CONSISTENCY = (
     "estimate does not contradict the camera. It does not mean that the detail is true: different faces can reduce to "
     "the same pixels."
 )
-COMPRESSION = (
-    "Compression, noise, motion and the camera's own processing have changed the original too; nothing here reverses them."
-)
+COMPRESSION = "Compression, noise, motion and the camera's own processing have changed the original too; nothing here reverses them."
 USABILITY = (
     f"Usability is a measured property of the crop, not of the estimate: below {MIN_SIDE} px, mean luma "
     f"{MIN_BRIGHTNESS} or sharpness {MIN_SHARPNESS:g}, or turned by more than {MAX_YAW_DEG}°, automatic comparison of "

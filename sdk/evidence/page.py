@@ -35,9 +35,7 @@ ESTIMATES = {
 """Treatment -> title and explanation of the enlarged face."""
 
 
-def card_html(
-    card: Card, faces: Sequence[Mapping[str, Picture]], views: Sequence[Picture], record: bytes = b""
-) -> str:
+def card_html(card: Card, faces: Sequence[Mapping[str, Picture]], views: Sequence[Picture], record: bytes = b"") -> str:
     """Render the page, with pictures and styles inlined; text from outside is escaped.
 
     Args:
@@ -104,7 +102,9 @@ def _views(card: Card, pictures: Sequence[Picture]) -> str:
     if not card.views:
         return ""
     figures = "".join(_view(card, view, picture) for view, picture in zip(card.views, pictures, strict=True))
-    text = "Numbers are those of the faces below; the squares are the crops. The pictures are reduced; nothing is drawn "
+    text = (
+        "Numbers are those of the faces below; the squares are the crops. The pictures are reduced; nothing is drawn "
+    )
     text += "on their files."
     layout = "views" if len(card.views) > 1 else ""
     return f'<section><h2>3&emsp;Where the faces are</h2><p>{text}</p><div class="{layout}">{figures}</div></section>'
@@ -114,9 +114,7 @@ def _view(card: Card, view: FrameView, picture: Picture) -> str:
     width, height = picture.size_wh
     line = max(width, height) / 480
     marks = "".join(
-        _mark(item.face, n, view.ratio, line)
-        for n, item in enumerate(card.items, 1)
-        if item.frame.index == view.index
+        _mark(item.face, n, view.ratio, line) for n, item in enumerate(card.items, 1) if item.frame.index == view.index
     )
     caption = "" if card.source.kind == "picture" else f"frame {view.index}, "
     caption += f"{view.frame_wh[0]}×{view.frame_wh[1]} px, shown at {width}×{height}; {picture.name}"

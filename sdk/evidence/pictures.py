@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..media.images.opencv import png
 from ..pipeline.frame import Frame
 from ..pipeline.paste import enlarge
+from ..pipeline.uncertainty import legend, overlay
 from .card import EvidenceItem, FrameView
 
 MAX_VIEW_PX = 960
@@ -25,7 +26,7 @@ class Picture:
 
     Args:
         name: of the file.
-        role: what it is: "original", "nearest", "bicubic", "estimate", "uncertainty", "uncertainty_levels" or "frame".
+        role: what it is: "original", "nearest", "bicubic", "estimate", "uncertainty", "uncertainty-levels" or "frame".
         data: PNG.
         size_wh: width and height, pixels.
     """
@@ -70,6 +71,10 @@ def face_pictures(item: EvidenceItem, number: int) -> dict[str, Picture]:
         "bicubic": enlarge(face.original, k),
         "estimate": face.pixels,
     }
+    if face.uncertainty is not None:
+        heat = overlay(face.pixels, face.uncertainty)
+        contents["uncertainty"] = np.vstack((heat, legend(heat.shape[1])))
+        contents["uncertainty-levels"] = face.uncertainty
     return {role: _picture(f"face-{number}-{role}.png", role, pixels) for role, pixels in contents.items()}
 
 

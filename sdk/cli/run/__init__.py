@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @json_option("Faces and timings of each frame")
 @jsonl_option
 @path_option("--uncertainty", metavar="DIR", help="Picture of each face with its uncertainty, to a folder.")
+@path_option("--evidence", metavar="DIR", help="Write an evidence card of each picture and video with faces into DIR.")
 @click.option("--resume", is_flag=True, help="Go on with a stopped run of the same command; done frames are kept.")
 @click.option("--strict", is_flag=True, help="Exit with 1 after the work if anything was lost or damaged.")
 def command(
@@ -51,7 +52,6 @@ def command(
     recursive: bool,
     json_file: str | None,
     jsonl_file: str | None,
-    uncertainty: Path | None,
     resume: bool,
     strict: bool,
     **options: Any,
@@ -68,10 +68,16 @@ def command(
       facesr-edge run clip.mp4 -o upscaled.mkv --codec hevc --crf 22
       facesr-edge run clip.mp4 --json faces.json
       facesr-edge run clip.mp4 -o upscaled.mp4 --resume
-      facesr-edge run group.jpg -o upscaled.jpg --uncertainty uncertainty
+      facesr-edge run group.jpg -o upscaled.jpg --uncertainty sheets --evidence cards
     """
-    if output is None and json_file is None and jsonl_file is None and uncertainty is None:
-        raise click.UsageError("no output; give -o OUTPUT, --json [FILE], --jsonl FILE or --uncertainty DIR")
+    from .face_outputs import check_face_outputs, face_output_folders, open_face_outputs
+
+    folders = face_output_folders(options)
+    if output is None and json_file is None and jsonl_file is None and not folders:
+        raise click.UsageError(
+            "no output; give -o OUTPUT, --json [FILE], --jsonl FILE, --evidence DIR or --uncertainty DIR"
+        )
+    check_face_outputs(folders, resume)
     from ...media.inputs import expand_inputs
     from ...media.standard_output import is_standard_output
     from ...media.url import masked
@@ -79,16 +85,13 @@ def command(
     from .plan import check_files, plan_jobs
     from .report import check, print_details, summary_line
     from .resume import is_done, lock_results, results_files
-    from .uncertainty import UncertaintyFolder
 
     if output is not None and is_standard_output(output):
         output = Path(STDOUT)
-    check_files(output, json_file, jsonl_file)
-    if uncertainty and resume:
-        raise click.UsageError("--uncertainty keeps no record of what is done; leave out --resume or --uncertainty")
-    sheets = UncertaintyFolder(uncertainty) if uncertainty else None
+    check_files(output, json_file, jsonl_file, *folders.values())
     results = results_files(json_file, jsonl_file, resume)
     files = [Path(file) for file in (output, json_file, jsonl_file) if file is not None and str(file) != STDOUT]
+    files += folders.values()
     inputs = expand_inputs(sources, recursive, files)
     planned = _with_decode_options(plan_jobs(inputs, output, _encode_options(options, output)), options)
     labeled = not inputs.single and (len(planned) > 1 or inputs.folder is None)
@@ -102,9 +105,9 @@ def command(
         if resume and is_done(planned, opened, results):
             say(f"{output or results[0]} is complete; leave out --resume to run again")
             return
-        pipeline = stack.enter_context(load_pipeline(options, output is not None, uncertainty is not None))
+        pipeline = stack.enter_context(load_pipeline(options, output is not None, "uncertainty" in folders))
+        jobs.outputs += open_face_outputs(folders, pipeline)
         start = time.perf_counter()
-        jobs.consumers += [sheets.add] if sheets else []
         jobs.journal = stack.enter_context(lock_results(results, resume))
         try:
             name = (
@@ -122,10 +125,13 @@ def command(
     summary = jobs.summary
     line = summary_line(summary, time.perf_counter() - start, jobs.full)
     path = opened[1].path if opened and opened[1] else output
-    target = "standard output" if str(path) == STDOUT else path or uncertainty
+    target = "standard output" if str(path) == STDOUT else path
     print_line = say if STDOUT in (str(output), json_file, jsonl_file) else show
     print_line(f"{line} → {target}" if target else line)
     print_details(summary, pipeline)
+    for face_output in jobs.outputs:
+        for detail in face_output.lines():
+            say(detail)
     check(summary, strict)
 
 

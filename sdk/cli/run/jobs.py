@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +18,7 @@ from ...pipeline.run import Run, run
 from ...pipeline.summary import Failure, RunSummary
 from ..console import Stop, Stopped, note, paused, progress, say
 from ..options import pipeline_line, run_summary
+from .face_outputs import FaceOutput
 from .plan import Job
 from .report import note_lines, summary_line
 
@@ -45,7 +46,7 @@ class Jobs:
 
     Attributes:
         writers: of the results; to be filled before `process`.
-        consumers: called with each result and the name of its source, in order; to be filled before `process`.
+        outputs: of the faces, besides composites and JSON; to be filled before `process`.
         full: number of frames in which the whole frame was searched for faces.
         journal: of the results; None if they go to no file.
     """
@@ -59,7 +60,7 @@ class Jobs:
         resume: bool = False,
     ) -> None:
         self.writers: list[Writer] = []
-        self.consumers: list[Callable[[FrameResult, str], None]] = []
+        self.outputs: list[FaceOutput] = []
         self.journal: ResultsJournal | None = None
         self._resume = resume
         self.full = 0
@@ -137,15 +138,17 @@ class Jobs:
                 return False
             if self._stop.requested:  # while the source was opened
                 source.close()
-            with run(pipeline, source, sink, results=journal) as results:  # a stop closes the source, which ends them
+            with run(pipeline, source, sink, results=journal) as results, ExitStack() as stack:
+                # a stop closes the source, which ends the results
+                consumers = [stack.enter_context(output.of(source)) for output in self.outputs]
                 self._run = results
                 self._say(*(sink.journal.info if sink and sink.journal else ()))
                 self._bar.advance(task, results.summary.resumed)
                 for result in results:
                     self.full += result.detection is None or result.detection.kind == "full"
-                    for consume in self.consumers:
-                        consume(result, source.name)
                     self._add(result, source, journal)
+                    for consumer in consumers:
+                        consumer.add(result)
                     self._bar.advance(task)
             if self._stop.requested and source.kind != "live":  # stopping is the regular end of a live source
                 raise Stopped("stopped")

@@ -147,14 +147,17 @@ def _check_overwriting(inputs: Inputs, output: Path) -> None:
             raise UsageError(f"{other} and {found.source} would both be written to {path}; run them one by one")
 
 
-def check_files(output: Path | None, json_file: str | None, jsonl_file: str | None) -> None:
-    """Check that the files of a command differ, and create the folders of its JSON files.
+def check_files(
+    output: Path | None, json_file: str | None, jsonl_file: str | None, evidence: Path | None = None
+) -> None:
+    """Check that the outputs of a command differ, and create the folders of its JSON files.
 
     Raises:
         UsageError: two of them are the same file, or both standard output.
         OutputError: a folder cannot be created or is not writable.
     """
     given = {"-o": output and str(output), "--json": json_file, "--jsonl": jsonl_file}
+    given["--evidence"] = evidence and str(evidence)
     seen: dict[str, str] = {}
     for option, name in given.items():
         if name is None:
@@ -162,9 +165,9 @@ def check_files(output: Path | None, json_file: str | None, jsonl_file: str | No
         key = name if name == "-" else str(Path(name).resolve())
         if key in seen:
             where = "standard output" if name == "-" else name
-            raise UsageError(f"{seen[key]} and {option} are both {where}; give another file for one of them")
+            raise UsageError(f"{seen[key]} and {option} are both {where}; give another one for one of them")
         seen[key] = option
-        if option != "-o" and name != "-":
+        if option in ("--json", "--jsonl") and name != "-":
             if Path(name).is_dir():
                 raise UsageError(f"{option} {name} is a folder; give a file")
             make_writable(Path(name).parent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,11 @@ import cv2
 
 from ....engines.errors import OutputError
 from ....engines.files import write_atomic
+from ...media.reasons import plural
 from ...media.sinks import make_writable
 
 if TYPE_CHECKING:
+    from ...media.source_sink import Source
     from ...pipeline.results import FrameResult
 
 
@@ -30,14 +34,35 @@ class UncertaintyFolder:
 
     def __init__(self, folder: Path) -> None:
         make_writable(folder)
-        self.folder = folder
+        self.folder, self.written = folder, 0
 
-    def add(self, result: FrameResult, source: str) -> None:
-        """Write the sheets of a frame.
+    @contextmanager
+    def of(self, source: Source) -> Iterator[_SourceSheets]:
+        """Sheets of one source."""
+        sheets = _SourceSheets(self.folder, source.name)
+        try:
+            yield sheets
+        finally:
+            self.written += sheets.written
 
-        Args:
-            result: with the uncertainty of its faces.
-            source: name of the input.
+    def lines(self) -> list[str]:
+        """Where the sheets are."""
+        return [f"{plural(self.written, 'sheet')} of uncertainty → {self.folder}"]
+
+
+class _SourceSheets:
+    """Sheets of one source.
+
+    Args:
+        folder: of all sheets.
+        source: name of the input.
+    """
+
+    def __init__(self, folder: Path, source: str) -> None:
+        self._folder, self._source, self.written = folder, source, 0
+
+    def add(self, result: FrameResult) -> None:
+        """Write the sheets of a frame, whose faces have their uncertainty.
 
         Raises:
             OutputError: a file cannot be written.
@@ -45,9 +70,9 @@ class UncertaintyFolder:
         from ...pipeline.uncertainty import uncertainty_sheet
 
         frame = result.source
-        name = frame.name or f"{Path(source).name or 'frame'}-{frame.index:06}"
+        name = frame.name or f"{Path(self._source).name or 'frame'}-{frame.index:06}"
         for number, face in enumerate(result.faces, 1):
-            path = self.folder / f"{_inside(name)}-face-{number}.png"
+            path = self._folder / f"{_inside(name)}-face-{number}.png"
             picture = cv2.imencode(".png", uncertainty_sheet(face))[1].tobytes()
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +82,7 @@ class UncertaintyFolder:
                     f"cannot write {path}: {error.strerror or error}; free some space or give another folder with "
                     "--uncertainty"
                 ) from None
+            self.written += 1
 
 
 def _inside(name: str) -> Path:

@@ -1,0 +1,181 @@
+"""Cards of a run: one for each picture and each video with upscaled faces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from ..live.sinks.safe_name import safe_name
+from ..media.images.sequence import SequenceSource
+from ..media.images.source import FolderSource
+from ..media.reasons import plural
+from ..media.sinks import make_writable
+from ..media.source_sink import Source
+from ..pipeline.pipeline import Pipeline
+from ..pipeline.results import Face, FrameResult
+from ..provenance.network_use import NetworkUse
+from .card import Card, CardSource, EvidenceItem, FrameView, LeftOut, SourceKind
+from .items import face_usability, item_of
+from .pictures import view_of
+from .source_facts import FileStamp, file_source
+from .video_faces import VideoFaces
+from .write import remove_unfinished, write_card
+
+MAX_FACES = 100
+"""Faces on the card of a picture; of more, the most usable are shown."""
+MAX_NAMES = 5
+"""Names of inputs in a message."""
+REFERENCES = "The network took detail from reference faces of other persons."
+
+
+class RunCards:
+    """Writes a card below a folder for each picture and each video of a run.
+
+    Args:
+        folder: created if it is missing; cards in it stay.
+        pipeline: of the run.
+
+    Attributes:
+        written: folders of the cards.
+        without_faces: names of the sources without an upscaled face, which have no card.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, pipeline: Pipeline) -> None:
+        make_writable(folder)
+        remove_unfinished(folder)
+        self.folder = folder
+        self.written: list[Path] = []
+        self.without_faces: list[str] = []
+        self._networks = {"network": NetworkUse.of(pipeline)}
+        self._sides, self._min_score = pipeline.session.io_spec.crop_sizes, pipeline.detector.score
+        self._notes = (REFERENCES,) if getattr(pipeline.session, "library", None) is not None else ()
+
+    @contextmanager
+    def of(self, source: Source) -> Iterator[SourceCards]:
+        """Cards of one source; the last one is written at the end of the ``with`` block, also after an error."""
+        cards = SourceCards(self, source)
+        try:
+            yield cards
+        except BaseException:
+            cards.finish(stopped=True)
+            raise
+        cards.finish(stopped=not source.exhausted and source.kind != "live")
+
+    def lines(self) -> list[str]:
+        """Where the cards are, and which inputs have none."""
+        lines = []
+        if self.written:
+            where = f"{self.written[0]}/card.html" if len(self.written) == 1 else str(self.folder)
+            lines.append(f"{plural(len(self.written), 'evidence card')} → {where}")
+        if names := self.without_faces:
+            rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+            lines.append(f"no evidence card without an upscaled face: {', '.join(names[:MAX_NAMES])}{rest}")
+        return lines
+
+    def video_faces(self, name: str) -> VideoFaces:
+        """For a video of this name, or the pages of a TIFF."""
+        tracked = PurePath(name).suffix.lower() not in (".tif", ".tiff")
+        return VideoFaces(self._sides, self._min_score, tracked)
+
+    def write(self, card: Card, name: str) -> None:
+        """Write a card; one without faces is only counted."""
+        if not card.items:
+            self.without_faces.append(card.source.name)
+            return
+        card = replace(card, networks=self._networks, notes=(*self._notes, *card.notes))
+        path = PurePath(name)
+        files = write_card(self.folder / safe_name(path.name if path.is_absolute() else name), card)
+        self.written.append(files[0].parent)
+
+
+class SourceCards:
+    """Cards of one source of a run: of a folder, one for each picture.
+
+    Args:
+        cards: of the run.
+        source: of the frames.
+    """
+
+    def __init__(self, cards: RunCards, source: Source) -> None:
+        self._cards, self._source = cards, source
+        paths = source.images if isinstance(source, FolderSource) else {"": source.path} if source.path else {}
+        self._stamps = {name: FileStamp.of(path) for name, path in paths.items()}
+        self._name: str | None = None
+        self._faces: VideoFaces | None = None
+        self._first: FrameResult | None = None
+        self._frames = 0
+
+    def add(self, result: FrameResult) -> None:
+        """Take the faces of the next frame."""
+        frame = result.source
+        name = frame.name if isinstance(self._source, FolderSource) else ""
+        if name != self._name:
+            self.finish()
+            self._name = name
+        self._frames += 1
+        if self._source.kind in ("image", "folder") and frame.pts is None:
+            self._first = result
+            return
+        self._first = self._first or replace(result, faces=(), frame=None, source=replace(frame, deep=None))
+        self._faces = self._faces or self._cards.video_faces(name or self._source.name)
+        self._faces.add(result)
+
+    def finish(self, stopped: bool = False) -> None:
+        """Write the card of the frames so far; nothing without frames.
+
+        Args:
+            stopped: the run ended before its source.
+        """
+        if self._name is None or self._first is None:
+            return
+        name, first, faces, frames = self._name, self._first, self._faces, self._frames
+        self._name = self._first = self._faces = None
+        self._frames = 0
+        if faces is None:
+            items, views, left_out = picture_faces(first)
+        else:
+            items, views, left_out = faces.close()
+        notes = (f"The run was stopped after {plural(frames, 'frame')}; later frames were not searched.",) * stopped
+        source = self._card_source(name, first, "picture" if faces is None else "video")
+        card = Card(source, {}, tuple(items), time.time(), frames, tuple(views), tuple(left_out), notes)
+        self._cards.write(card, name or self._short_name())
+
+    def _card_source(self, name: str, first: FrameResult, kind: SourceKind) -> CardSource:
+        source = self._source
+        if source.kind == "live":
+            return CardSource(source.name, "camera", note="a camera: there is no file")
+        if isinstance(source, SequenceSource):
+            return CardSource(source.name, "video", note="numbered pictures: there is no single file")
+        path = source.images[name] if isinstance(source, FolderSource) else source.path
+        if path is None:
+            return CardSource(source.name, kind, note="not a file of this machine: there is no hash")
+        metadata = first.source.metadata if kind == "picture" else None
+        return file_source(path, str(path), kind, self._stamps[name], metadata)
+
+    def _short_name(self) -> str:
+        return self._source.path.name if self._source.path else self._source.name
+
+
+def picture_faces(result: FrameResult) -> tuple[list[EvidenceItem], list[FrameView], list[LeftOut]]:
+    """Faces of a picture, from left to right; its view; and what is left out."""
+    ranked = sorted(result.faces, key=lambda face: -face_usability(face).score)
+    shown, surplus = ranked[:MAX_FACES], ranked[MAX_FACES:]
+    shown.sort(key=lambda face: (float(face.box_xyxy[0]), float(face.box_xyxy[1])))
+    items = [item_of(face, result.source, is_picture=True) for face in shown]
+    left_out = []
+    if surplus:
+        left_out.append(LeftOut("less usable faces than those shown", len(surplus), _boxes(surplus)))
+    if len(result.too_large):
+        boxes = tuple(tuple(map(float, box)) for box in result.too_large.boxes_xyxy)
+        left_out.append(LeftOut("faces that are too large for the network, not enlarged", len(boxes), boxes))
+    return items, [view_of(result.source)] if items else [], left_out
+
+
+def _boxes(faces: list[Face]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(map(float, face.box_xyxy)) for face in faces)
