@@ -50,7 +50,7 @@ def card_html(card: Card, faces: Sequence[Mapping[str, Picture]], views: Sequenc
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         title=f"Evidence card: {shown(card.source.name)}",
-        name=shown(card.source.name),
+        name=shown(card.source.name.rpartition("/")[2] or card.source.name),
         summary=_summary(card),
         limits="".join(f"<li>{shown(text)}</li>" for text in limits_of(card)),
         source=_rows(_source(card.source)),
@@ -161,13 +161,13 @@ def _face(item: EvidenceItem, pictures: Mapping[str, Picture], number: int, is_p
     ]
     if "uncertainty" in pictures:
         figures.append(_figure(pictures["uncertainty"], "Uncertainty of the estimate", _uncertainty(item)))
-    figures.append(_figure(pictures["original"], "Original crop, own size", f"{side}×{side} px, one pixel each", "own"))
+    own = _figure(pictures["original"], "Original crop, own size", f"{side}×{side} px", "own")
     track = f", track {item.track.id}" if item.track else ""
     return (
-        f'<article class="face"><h3>Face {number}{track}: {shown(_verdict(item.usability))}</h3>'
-        f'<div class="pictures">{"".join(figures)}</div>'
-        f'<div class="columns"><table class="facts">{_rows(_frame_facts(item, is_picture))}</table>'
-        f'<table class="facts">{_rows(_figures(item))}</table></div></article>'
+        f'<article class="face"><h3>Face {number}{track}</h3><p>Original crop: {shown(_verdict(item.usability))}</p>'
+        f'<div class="pictures of{len(figures)}">{"".join(figures)}</div>'
+        f'<div class="beside">{own}<table class="facts">{_rows(_figures(item))}</table>'
+        f'<table class="facts">{_rows(_frame_facts(item, is_picture))}</table></div></article>'
     )
 
 
@@ -186,7 +186,9 @@ def _uncertainty(item: EvidenceItem) -> str:
 
 
 def _verdict(usability: Usability) -> str:
-    return "usable for comparison" if usability.verdict == "ok" else f"not usable for comparison, {usability.verdict}"
+    if usability.verdict == "ok":
+        return "within the limits of size, light, sharpness and pose for a comparison."
+    return f"not usable for a comparison: {usability.verdict}."
 
 
 def _frame_facts(item: EvidenceItem, is_picture: bool) -> Iterable[tuple[str, str]]:
@@ -194,7 +196,7 @@ def _frame_facts(item: EvidenceItem, is_picture: bool) -> Iterable[tuple[str, st
     if not is_picture:
         yield "frame used", shown(str(frame.index) if item.treatment != "reused" else f"crop: {frame.index}")
     if frame.time_s is not None:
-        yield "time in the source", shown(f"{frame.time_s:.3f} s")
+        yield "time", shown(f"{frame.time_s:.3f} s")
     if frame.pts is not None and frame.time_base is not None:
         yield "timestamp", shown(f"{frame.pts} × {frame.time_base} s")
     if frame.unix_s is not None:
@@ -206,8 +208,8 @@ def _frame_facts(item: EvidenceItem, is_picture: bool) -> Iterable[tuple[str, st
         span = item.track
         end = "" if span.ended else "; the source ended first"
         yield "track", shown(f"{span.id}: {span.first_s:.3f} to {span.last_s:.3f} s, in {span.frames} frames{end}")
-    yield "face box", shown(", ".join(f"{value:.1f}" for value in face.box_xyxy) + " (left, top, right, bottom), px")
-    yield "crop", shown(", ".join(map(str, face.window_xyxy)) + f" px, {len(face.original)}×{len(face.original)}")
+    yield "face box", shown(", ".join(f"{value:.1f}" for value in face.box_xyxy) + " px")
+    yield "crop", shown(", ".join(map(str, face.window_xyxy)) + " px")
     yield "treatment", shown(f"{item.treatment}{f': {item.reason}' if item.reason else ''}")
 
 
@@ -215,12 +217,12 @@ def _figures(item: EvidenceItem) -> Iterable[tuple[str, str]]:
     face, usable = item.face, item.usability
     consistency = f"{face.consistency_db:.1f} dB" if math.isfinite(face.consistency_db) else "exact"
     yield "detection score", f"{face.score:.2f} of 1"
-    yield "face size", f"{face_side(face):.0f} px (usable from {MIN_SIDE})"
-    yield "sharpness", f"{usable.sharpness:.2f} (usable from {MIN_SHARPNESS:g})"
-    yield "mean luma", f"{usable.brightness:.0f} of 255 (usable from {MIN_BRIGHTNESS})"
+    yield "face size", f"{face_side(face):.0f} px (from {MIN_SIDE})"
+    yield "sharpness", f"{usable.sharpness:.2f} (from {MIN_SHARPNESS:g})"
+    yield "mean luma", f"{usable.brightness:.0f} of 255 (from {MIN_BRIGHTNESS})"
     yaw = "unknown" if math.isnan(usable.yaw_deg) else f"{usable.yaw_deg:+.0f}°"
-    yield "yaw of the head", f"{yaw} (usable to ±{MAX_YAW_DEG}°)"
-    yield "consistency", f"{consistency} (PSNR to the original)"
+    yield "yaw", f"{yaw} (to ±{MAX_YAW_DEG}°)"
+    yield "consistency", consistency
     if face.uncertainty is not None:
         yield "uncertainty", f"mean {face.uncertainty.mean():.1f}, largest {int(face.uncertainty.max())} gray levels"
 
