@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..media.images.embed import png_with
 from ..media.images.opencv import png
 from ..pipeline.frame import Frame
 from ..pipeline.paste import enlarge
 from ..pipeline.uncertainty import legend, overlay
+from ..provenance.iptc import marked
 from .card import EvidenceItem, FrameView
 
 MAX_VIEW_PX = 960
@@ -75,8 +77,14 @@ def face_pictures(item: EvidenceItem, number: int) -> dict[str, Picture]:
         heat = overlay(face.pixels, face.uncertainty)
         contents["uncertainty"] = np.vstack((heat, legend(heat.shape[1])))
         contents["uncertainty-levels"] = face.uncertainty
-    return {role: _picture(f"face-{number}-{role}.png", role, pixels) for role, pixels in contents.items()}
+    by_network = item.treatment != "bicubic"
+    return {
+        role: _picture(f"face-{number}-{role}.png", role, pixels, by_network and role in ("estimate", "uncertainty"))
+        for role, pixels in contents.items()
+    }
 
 
-def _picture(name: str, role: str, pixels: NDArray[np.uint8]) -> Picture:
-    return Picture(name, role, png(pixels), (pixels.shape[1], pixels.shape[0]))
+def _picture(name: str, role: str, pixels: NDArray[np.uint8], by_network: bool = False) -> Picture:
+    """A file; one with pixels of a network has the mark that all such pictures get."""
+    data = png_with(png(pixels), marked()) if by_network else png(pixels)
+    return Picture(name, role, data, (pixels.shape[1], pixels.shape[0]))

@@ -21,7 +21,8 @@ from .pictures import Picture, face_pictures, view_picture
 from .record import evidence_json, sha256
 
 PAGE, SUMS = "card.html", "SHA256SUMS"
-_PREFIX, _SUFFIX = ".card-", ".part"
+PREFIX, SUFFIX = ".card-", ".part"
+"""Of the names of unfinished folders."""
 STALE_S = 3600.0
 """Age from which on an unfinished folder belongs to a killed run, in seconds."""
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR, errno.EACCES})
@@ -68,7 +69,7 @@ def _data(pictures: Mapping[str, Picture] | list[Picture]) -> dict[str, bytes]:
 
 def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:
     """The folder that holds the files now."""
-    temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=folder.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=folder.parent))
     new = temporary / "new"  # with the usual permissions, unlike the temporary folder
     try:
         new.mkdir()
@@ -101,7 +102,7 @@ def _renamed(new: Path, folder: Path) -> Path:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove the unfinished folders that killed runs left in a folder; those of running ones are younger."""
-    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_S:
                 shutil.rmtree(path, ignore_errors=True)

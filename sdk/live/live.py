@@ -223,7 +223,7 @@ def live(
         streams = [Stream(one, pipeline.detector, sides) for one in cameras]
         scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
         for observer in observers:
-            observer.started(NetworkUse.of(pipeline))
+            observer.started(NetworkUse.of(pipeline), small and _small_use(small, small_model, pipeline))
     except BaseException:
         for one in cameras:
             one.close()
@@ -282,6 +282,13 @@ def _check_names(cameras: Sequence[Camera]) -> None:
     names = [camera.name for camera in cameras]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{', '.join(twice)} is given twice; give each source a name: live({{'door': …, 'hall': …}})")
+
+
+def _small_use(session: Session, model: str | Path | None, pipeline: Pipeline) -> NetworkUse | None:
+    if model is None:
+        return None
+    card, detector = catalogue.find(model).card, pipeline.detector.fingerprint
+    return NetworkUse(card.name, card.fingerprint, session.precision, session.runtime, session.io_spec.scale, detector)
 
 
 def _small(model: str | Path | None, pipeline: Pipeline, settings: dict[str, Any]) -> Session | None:

@@ -34,11 +34,12 @@ class Cycle:
 class Observer:
     """Gets the events of a live run; every method does nothing unless it is overridden, and has to be quick."""
 
-    def started(self, network: NetworkUse) -> None:
+    def started(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
         """The run begins; called before all others.
 
         Args:
             network: that upscales the faces, except those whose treatment is another.
+            small: the smaller network of the run; None for none.
         """
 
     def arrived(self, camera: str, time_s: float) -> None:

@@ -56,21 +56,22 @@ class BestShotsSink(ShotSink):
         make_writable(folder)
         self._folder, self._about = folder, dict(about)
         self._max_count, self._max_age_s = max_count, max_age_s
-        self._written_s = {path: _written_s(path) for path in folder.iterdir() if path.is_dir()}
+        self._written_s = {path: self._earlier(path) for path in folder.iterdir() if path.is_dir()}
         self.idle()
 
     def write(self, items: Sequence[DatedShot]) -> None:
         """See `LiveSink`."""
         for item in items:
-            folder, stem = self._folder / safe_name(item.shot.camera), _stem(item)
-            self._store(folder, item)
+            folder = self._folder / safe_name(item.shot.camera)
+            stem = self._store(folder, item)
             written_s = self._written_s.setdefault(folder, {})
             written_s.pop(stem, None)
             written_s[stem] = time.time()
             self._prune(folder)
 
-    def _store(self, folder: Path, item: DatedShot) -> None:
-        face, stem = item.shot.face, _stem(item)
+    def _store(self, folder: Path, item: DatedShot) -> str:
+        """Write a shot; returns the stem of its files."""
+        face, stem = item.shot.face, shot_stem(item)
         make_writable(folder)
         contents = (png(face.original), png(face.pixels), self._figures(item))
         try:
@@ -78,16 +79,17 @@ class BestShotsSink(ShotSink):
                 write_atomic(folder / f"{stem}{ending}", content)
         except OSError as error:
             with suppress(OSError):
-                _remove(folder, stem)
+                self._remove(folder, stem)
             raise OutputError(write_error(folder, error)) from error
+        return stem
 
     def _figures(self, item: DatedShot) -> bytes:
         date = datetime.fromtimestamp(item.unix_s, timezone.utc).isoformat(timespec="milliseconds")
         record = {
             "time": date,
             "clock": item.clock,
-            "original": f"{_stem(item)}{ORIGINAL}",
-            "enlarged": f"{_stem(item)}{ENLARGED}",
+            "original": f"{shot_stem(item)}{ORIGINAL}",
+            "enlarged": f"{shot_stem(item)}{ENLARGED}",
             "note": NOTE,
             "run": self._about,
             **item.shot.to_dict(),
@@ -108,10 +110,30 @@ class BestShotsSink(ShotSink):
             if written_s[stem] >= oldest_s and len(written_s) <= (self._max_count or len(written_s)):
                 break
             try:
-                _remove(folder, stem)
+                self._remove(folder, stem)
             except OSError as error:
                 raise OutputError(write_error(folder, error)) from error
             del written_s[stem]
+
+    def _earlier(self, folder: Path) -> dict[str, float]:
+        """Stem of each shot of earlier runs -> when it was written, in Unix time, oldest first.
+
+        What a killed run has left of a file is removed.
+        """
+        for left in folder.glob(".*.part"):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > STALE_S:
+                    left.unlink()
+        shots = []
+        for path in folder.glob(f"*-track*{ORIGINAL}"):
+            with suppress(OSError):  # a person has just removed it
+                shots.append((path.stat().st_mtime, path.name.removesuffix(ORIGINAL)))
+        return {stem: written_s for written_s, stem in sorted(shots)}
+
+    def _remove(self, folder: Path, stem: str) -> None:
+        """Remove the files of a shot, the one that makes it complete first."""
+        for ending in (FIGURES, ENLARGED, ORIGINAL):
+            (folder / f"{stem}{ending}").unlink(missing_ok=True)
 
 
 def check_limits(max_count: int | None, max_age_s: float | None) -> None:
@@ -125,29 +147,7 @@ def check_limits(max_count: int | None, max_age_s: float | None) -> None:
             raise UsageError(f"expected a limit of more than 0 {name}, got {limit:g}")
 
 
-def _written_s(folder: Path) -> dict[str, float]:
-    """Stem of each shot of earlier runs -> when it was written, in Unix time, oldest first.
-
-    What a killed run has left of a file is removed.
-    """
-    for left in folder.glob(".*.part"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE_S:
-                left.unlink()
-    shots = []
-    for path in folder.glob(f"*-track*{ORIGINAL}"):
-        with suppress(OSError):  # a person has just removed it
-            shots.append((path.stat().st_mtime, path.name.removesuffix(ORIGINAL)))
-    return {stem: written_s for written_s, stem in sorted(shots)}
-
-
-def _stem(item: DatedShot) -> str:
+def shot_stem(item: DatedShot) -> str:
     """Of the file names; they sort by time: UTC to the millisecond."""
     stamp = datetime.fromtimestamp(item.unix_s, timezone.utc).strftime("%Y%m%dT%H%M%S.%f")[:-3]
     return f"{stamp}Z-track{item.shot.face.track_id}"
-
-
-def _remove(folder: Path, stem: str) -> None:
-    """Remove the files of a shot, the one that makes it complete first."""
-    for ending in (FIGURES, ENLARGED, ORIGINAL):
-        (folder / f"{stem}{ending}").unlink(missing_ok=True)

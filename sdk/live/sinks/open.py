@@ -16,6 +16,7 @@ from ...media.video.containers import CONTAINER_FORMATS
 from ...media.video.encoding.encoders import choose_encoder
 from ...store.address import POSTGRESQL, PREFIX, parse_address
 from .best_shots import BestShotsSink, check_limits
+from .evidence import EVIDENCE_PREFIX, EvidenceSink
 from .hls import HlsSink
 from .jsonl import JsonlSink, check_max_bytes
 from .mjpeg import MjpegSink, parse_mjpeg
@@ -106,6 +107,16 @@ def _open_shots(request: SinkRequest) -> LiveSink[Any]:
     return BestShotsSink(Path(request.output), request.about, *_limits(request))
 
 
+def _open_evidence(request: SinkRequest) -> LiveSink[Any]:
+    return EvidenceSink(Path(request.output), request.about, *_limits(request))
+
+
+def _check_evidence(request: SinkRequest) -> None:
+    if not request.output:
+        raise UsageError("expected a folder after evidence:, e.g. evidence:cards")
+    check_limits(*_limits(request))
+
+
 def _video_options(request: SinkRequest) -> tuple[EncodeOptions, float | None]:
     """Options of the encoder, and the time after which a new file begins, in seconds."""
     options = dict(request.options)
@@ -131,6 +142,7 @@ JSONL = SinkKind(
 SHOTS = SinkKind(
     _open_shots, "shots/", lambda request: check_limits(*_limits(request)), options={"max": int, "days": _number}
 )
+EVIDENCE = SinkKind(_open_evidence, "evidence:cards", _check_evidence, options={"max": int, "days": _number})
 VIDEO = SinkKind(
     _open_video,
     "out.mp4",
@@ -199,6 +211,7 @@ def open_live_sink(
     Args:
         output: | "faces.jsonl", "faces.jsonl?max_mb=100": results as JSON lines; a new file begins at that size
             | "shots/", "shots/?max=1000&days=7": folder of the best shots of each track, and their limits
+            | "evidence:cards", "evidence:cards?max=1000&days=7": folder of evidence cards of tracks, and their limits
             | "out.mp4", "out-{camera}.mkv?crf=28&minutes=10": video of a camera, or of each; a new file every hour
             | "stream.m3u8", "web/{camera}.m3u8": HLS
             | "rtsp://host/name", "rtsp://host/{camera}": published to an RTSP server
@@ -298,6 +311,8 @@ def _parse(text: str) -> tuple[str, SinkKind, dict[str, Any]]:
             return text, kind, {}
         raise _unknown(text)
     path, _, query = text.partition("?")
+    if path.startswith(EVIDENCE_PREFIX):
+        return path.removeprefix(EVIDENCE_PREFIX), EVIDENCE, _options(text, EVIDENCE, query)
     kind = SHOTS if path.endswith("/") or Path(path).is_dir() else SUFFIXES.get(Path(path).suffix.lower())
     if kind is None:
         raise _unknown(text)
@@ -314,5 +329,7 @@ def _options(text: str, kind: SinkKind, query: str) -> dict[str, Any]:
 
 
 def _unknown(text: str) -> UsageError:
-    examples = ", ".join(kind.example for kind in (JSONL, SHOTS, VIDEO, HLS, RTSP, MJPEG, MQTT, WEBHOOK, STORE))
+    examples = ", ".join(
+        kind.example for kind in (JSONL, SHOTS, EVIDENCE, VIDEO, HLS, RTSP, MJPEG, MQTT, WEBHOOK, STORE)
+    )
     return UsageError(f"unknown output {masked(text)}; give one like {examples}")

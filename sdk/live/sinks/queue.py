@@ -95,9 +95,9 @@ class SinkQueue(Observer):
             queued = len(self._items) + self._in_flight
             return SinkStatistics(self.sink.name, self._written, self._dropped, self._failed, queued, self._error)
 
-    def started(self, network: NetworkUse) -> None:
+    def started(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
         """See `Observer`."""
-        self.sink.start(network)
+        self.sink.start(network, small)
 
     def done(self, result: LiveResult) -> None:
         """See `Observer`."""
@@ -255,10 +255,10 @@ class SinkGroup(Observer):
         """What each sink has done so far."""
         return tuple(queue.statistics() for queue in self.queues)
 
-    def started(self, network: NetworkUse) -> None:
+    def started(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
         """See `Observer`."""
         for queue in self.queues:
-            queue.started(network)
+            queue.started(network, small)
 
     def done(self, result: LiveResult) -> None:
         """See `Observer`."""

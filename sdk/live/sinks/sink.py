@@ -44,11 +44,11 @@ class LiveSink(ABC, Generic[Item]):
     def __init__(self, name: str) -> None:
         self.name = masked(name)
 
-    def start(self, network: NetworkUse) -> None:
+    def start(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
         """Called before the first result, and only if the sink is an observer of a live run; has to be quick.
 
         Args:
-            network: see `Observer.started`.
+            network, small: see `Observer.started`.
         """
 
     @abstractmethod

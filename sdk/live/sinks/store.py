@@ -52,7 +52,7 @@ class StoreSink(ShotSink):
             self._store.close()
             raise
 
-    def start(self, network: NetworkUse) -> None:
+    def start(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
         """See `LiveSink`."""
         self._network = network
 
