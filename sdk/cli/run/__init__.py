@@ -88,7 +88,7 @@ def command(
 
     if output is not None and is_standard_output(output):
         output = Path(STDOUT)
-    check_files(output, json_file, jsonl_file, *folders.values())
+    check_files(output, json_file, jsonl_file, folders)
     results = results_files(json_file, jsonl_file, resume)
     files = [Path(file) for file in (output, json_file, jsonl_file) if file is not None and str(file) != STDOUT]
     files += folders.values()

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from ....engines.errors import UsageError
-
 if TYPE_CHECKING:
     from ...media.source_sink import Source
     from ...pipeline.pipeline import Pipeline
@@ -43,14 +41,11 @@ def face_output_folders(options: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def check_face_outputs(folders: Mapping[str, Path], resume: bool) -> None:
-    """Raise a UsageError if an output cannot be written."""
+    """Raise a UsageError if there are outputs that a resumed run cannot complete."""
     if folders and resume:
         raise click.UsageError(
             f"--{next(iter(folders))} needs every frame, but --resume leaves out those that are done; leave one out"
         )
-    resolved = [folder.resolve() for folder in folders.values()]
-    if len(set(resolved)) < len(resolved):
-        raise UsageError(f"{' and '.join(f'--{name}' for name in folders)} are the same folder; give two")
 
 
 def open_face_outputs(folders: Mapping[str, Path], pipeline: Pipeline) -> list[FaceOutput]:

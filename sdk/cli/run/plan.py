@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,7 +148,7 @@ def _check_overwriting(inputs: Inputs, output: Path) -> None:
 
 
 def check_files(
-    output: Path | None, json_file: str | None, jsonl_file: str | None, evidence: Path | None = None
+    output: Path | None, json_file: str | None, jsonl_file: str | None, folders: Mapping[str, Path]
 ) -> None:
     """Check that the outputs of a command differ, and create the folders of its JSON files.
 
@@ -157,7 +157,7 @@ def check_files(
         OutputError: a folder cannot be created or is not writable.
     """
     given = {"-o": output and str(output), "--json": json_file, "--jsonl": jsonl_file}
-    given["--evidence"] = evidence and str(evidence)
+    given |= {f"--{name}": str(folder) for name, folder in folders.items()}
     seen: dict[str, str] = {}
     for option, name in given.items():
         if name is None:
