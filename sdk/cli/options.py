@@ -181,6 +181,11 @@ def encode_options(function: F) -> F:
     return function
 
 
+def sign_options(function: F) -> F:
+    """What signs the output, see `load_credentials`."""
+    return sign_option(timestamp_url_option(function))
+
+
 def decode_options(function: F) -> F:
     """Options of the input, see `open_source`."""
     return deinterlace_option(rate_option(transport_option(function)))
@@ -226,6 +231,16 @@ strip_metadata_option = click.option(
 )
 no_provenance_option = click.option(
     "--no-provenance", is_flag=True, help="Do not mark outputs with upscaled faces by IPTC's term in XMP and tags."
+)
+sign_option = click.option(
+    "--sign",
+    nargs=2,
+    metavar="CERT KEY",
+    type=click.Path(path_type=Path),
+    help="Sign the outputs by C2PA with a certificate and its private key (PEM); see facesr-edge verify.",
+)
+timestamp_url_option = click.option(
+    "--timestamp-url", metavar="URL", help="Time-stamp authority (RFC 3161) for the signatures."
 )
 compression_option = click.option(
     "--compression", type=int, metavar="N", help="Compression level of PNG, 0 to 9; the default is the fastest."

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from ...engines.errors import OutputError, UsageError
 from ...engines.files import remove_temporaries
+from ..provenance.signable import check_signable
 from .encode_options import EncodeOptions
 from .images.formats import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageFormat, image_format
 from .images.pillow import load_plugin
@@ -27,6 +29,9 @@ from .video.sequence_sink import SequenceSink, is_sequence
 from .video.stream_sink import StreamSink, streamed
 from .video.writer import VideoSink
 
+if TYPE_CHECKING:
+    from ..provenance.credentials import Credentials
+
 __all__ = ["AnimationSink", "FolderSink", "ImageSink", "Sink", "VideoSink", "open_sink"]
 
 
@@ -36,7 +41,13 @@ _IMAGE_OPTIONS = ("strip_metadata", "no_provenance")
 
 
 def open_sink(
-    output: str | Path, source: Source, *, outscale: int = 1, options: EncodeOptions = _DEFAULTS, resume: bool = False
+    output: str | Path,
+    source: Source,
+    *,
+    outscale: int = 1,
+    options: EncodeOptions = _DEFAULTS,
+    resume: bool = False,
+    sign: Credentials | None = None,
 ) -> Sink:
     """Open an output of the same kind as the source. Only one sink at a time can be open for an output.
 
@@ -50,16 +61,20 @@ def open_sink(
         options: codec and quality of the output.
         resume: `run` goes on with a stopped run of the same output, input, options and networks: frames that are done
             are not done again. The result is that of a run without the stop.
+        sign: what signs each file by C2PA, see `load_credentials`; `run` then gives the seal its faces. None for unsigned
+            files. A video is not resumed.
 
     Returns:
         The sink, a context manager. Missing parent folders are created.
 
     Raises:
         UsageError: the output is the input, is of another kind, or its format does not support the output size or an
-            option; or the encoder is missing here or does not work.
+            option; or the encoder is missing here or does not work; or its format cannot be signed.
         OutputError: a folder cannot be created or is not writable, or another run writes the output.
     """
     sink = _open(output, source, outscale, options)
+    if sign is not None:
+        _sign(sink, source, sign)
     if is_stream(sink.path):
         if resume:
             raise UsageError(f"{sink.path} cannot be resumed: what was written is gone; give a file")
@@ -70,6 +85,24 @@ def open_sink(
         images = source.images if isinstance(source, FolderSource) else ()
         remove_temporaries([sink.path / name for name in images] or [sink.path])
     return sink
+
+
+def _sign(sink: Sink, source: Source, credentials: Credentials) -> None:
+    from ..provenance.seal import Seal
+
+    if isinstance(sink, StreamSink):
+        raise UsageError(f"{sink.path} cannot be signed: a video that is written to a pipe cannot; give a file")
+    if not isinstance(sink, ImageStreamSink):
+        for name in signed_names(sink.path, source):
+            check_signable(name)
+    sink.seal = Seal(credentials, source)
+    sink.identity["signed by"] = credentials.fingerprint
+    sink.resumable = sink.resumable and isinstance(sink, FolderSink)
+
+
+def signed_names(path: Path, source: Source) -> Iterable[str]:
+    """Names of the files of an output, for `check_signable`."""
+    return source.images if isinstance(source, FolderSource) else (path.name,)
 
 
 def _open(output: str | Path, source: Source, outscale: int, options: EncodeOptions) -> Sink:

@@ -16,6 +16,7 @@ from ..pipeline.frame import Frame
 from ..pipeline.summary import Failure
 
 if TYPE_CHECKING:
+    from ..provenance.seal import Seal
     from .journal import Journal, Progress
 
 Kind = Literal["image", "folder", "video", "live"]
@@ -100,9 +101,11 @@ class Sink(ABC):
         journal: of the run that writes `path`; None for a sink that `open_sink` did not open.
         identity: options of the encoder, for the journal.
         resumable: whether a stopped run can go on.
+        seal: signs the files; None for unsigned ones.
     """
 
     journal: Journal | None = None
+    seal: Seal | None = None
     resumable = True
     _closed = False
 

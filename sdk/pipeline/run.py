@@ -144,6 +144,8 @@ def run(
     if sink is not None and not pipeline.composite:
         raise UsageError("expected a pipeline that makes composites for this output; load it without composite=False")
     resumed = 0
+    if isinstance(sink, Sink) and sink.seal:
+        sink.seal.begin(pipeline)
     writer = sink if isinstance(sink, Sink) else None
     if isinstance(source, Source) and (results or (writer and writer.journal)):
         resumed = begin(source, writer, results, pipeline_identity(pipeline))
@@ -156,5 +158,7 @@ def _write(result: FrameResult, sink: Writer) -> FrameResult:
     if result.frame is None:
         raise UsageError("expected a result with a composite; load the pipeline without composite=False")
     start = time.perf_counter_ns()
+    if isinstance(sink, Sink) and sink.seal:
+        sink.seal.add(result)
     sink.write(result.source, result.frame)
     return replace(result, spans=(*result.spans, Span("encode", start, time.perf_counter_ns() - start)))

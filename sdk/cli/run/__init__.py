@@ -24,6 +24,7 @@ from ..options import (
     option_name,
     path_option,
     pipeline_options,
+    sign_options,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @pipeline_options
 @decode_options
 @encode_options
+@sign_options
 @json_option("Faces and timings of each frame")
 @jsonl_option
 @path_option("--uncertainty", metavar="DIR", help="Picture of each face with its uncertainty, to a folder.")
@@ -94,6 +96,7 @@ def command(
     files += folders.values()
     inputs = expand_inputs(sources, recursive, files)
     planned = _with_decode_options(plan_jobs(inputs, output, _encode_options(options, output)), options)
+    planned = _signed(planned, options, output)
     labeled = not inputs.single and (len(planned) > 1 or inputs.folder is None)
     jobs = Jobs(planned, inputs.skipped, inputs.failures, labeled, resume)
     with ExitStack() as stack:
@@ -144,6 +147,21 @@ def _with_decode_options(jobs: list[Job], options: dict[str, Any]) -> list[Job]:
     deinterlace = options["deinterlace"] != "off"
     transport = options["transport"]
     return [replace(job, deinterlace=deinterlace, rate=rate or DEFAULT_RATE, transport=transport) for job in jobs]
+
+
+def _signed(jobs: list[Job], options: dict[str, Any], output: Path | None) -> list[Job]:
+    from .plan import with_credentials
+
+    files, url = options["sign"], options["timestamp_url"]
+    if files is None:
+        if url is not None:
+            raise click.UsageError("--timestamp-url is of signatures; give --sign CERT KEY too")
+        return jobs
+    if output is None:
+        raise click.UsageError("--sign cannot be used without an output; give -o OUTPUT")
+    from ...provenance.credentials import load_credentials
+
+    return with_credentials(jobs, load_credentials(*files, timestamp_url=url))
 
 
 def _encode_options(options: dict[str, Any], output: Path | None) -> EncodeOptions:

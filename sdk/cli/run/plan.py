@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,12 @@ from ...media.sinks import make_writable, open_sink, output_name, output_options
 from ...media.sources import open_source
 from ...media.url import Transport, masked
 from ...media.video.containers import CONTAINER_FORMATS
+from ...provenance.signable import check_signable
 
 if TYPE_CHECKING:
     from ...media.inputs import Input, Inputs
     from ...media.source_sink import Sink, Source
+    from ...provenance.credentials import Credentials
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Job:
         deinterlace: deinterlace interlaced videos.
         rate: frames/s of numbered images.
         transport: of RTSP.
+        sign: what signs the output; None for unsigned ones.
     """
 
     source: str
@@ -47,6 +50,7 @@ class Job:
     deinterlace: bool = True
     rate: float = DEFAULT_RATE
     transport: Transport = "auto"
+    sign: Credentials | None = None
 
     @property
     def name(self) -> str:
@@ -69,7 +73,10 @@ class Job:
         try:
             if self.output is None:
                 return source, None
-            return source, open_sink(self.output, source, outscale=outscale, options=self.options, resume=resume)
+            sink = open_sink(
+                self.output, source, outscale=outscale, options=self.options, resume=resume, sign=self.sign
+            )
+            return source, sink
         except BaseException:
             source.close()
             raise
@@ -96,6 +103,18 @@ def plan_jobs(inputs: Inputs, output: Path | None, options: EncodeOptions) -> li
         _check_overwriting(inputs, output)
         make_writable(output)
     return [*_image_job(inputs, output, options), *_jobs(inputs, output, options)]
+
+
+def with_credentials(jobs: list[Job], credentials: Credentials) -> list[Job]:
+    """Jobs that sign their outputs.
+
+    Raises:
+        UsageError: the format of one cannot be signed.
+    """
+    for job in jobs:
+        for name in job.images or ([job.output.name] if job.output and job.output.suffix else []):
+            check_signable(name)
+    return [replace(job, sign=credentials) for job in jobs]
 
 
 def _image_job(inputs: Inputs, output: Path | None, options: EncodeOptions) -> Iterator[Job]:

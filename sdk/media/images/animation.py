@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -26,12 +26,21 @@ from .embed import png_chunk, png_metadata, riff_chunk, tiff_page, webp_head, we
 from .encode import Note, StoredImage, encode_pixels, stored_image, write_frame
 from .formats import PAGE_S, ImageFormat, image_format
 
+if TYPE_CHECKING:
+    from ...provenance.seal import Seal
+
 _DEFAULT_MS = 100
 _MAX_BYTES = (1 << 32) - 2
 
 
 class FramesWriter(ABC):
-    """Writes frames to one or more files."""
+    """Writes frames to one or more files.
+
+    Attributes:
+        seal: signs them; None to write them unsigned.
+    """
+
+    seal: Seal | None = None
 
     @abstractmethod
     def write(self, frame: Frame, composite: NDArray[np.uint8]) -> None:
@@ -81,7 +90,7 @@ class NumberedFiles(FramesWriter):
         path = self._path.with_name(f"{self._path.stem}-{self._count:04d}{self._path.suffix}")
         if self._count == 1:
             self._note(f"frames written to separate files, {path.name}, …: {path.suffix} stores one image")
-        write_frame(path, frame, composite, self._options, self._note)
+        write_frame(path, frame, composite, self._options, self._note, self.seal)
 
 
 class _OneFile(FramesWriter):
@@ -91,6 +100,7 @@ class _OneFile(FramesWriter):
         self._path, self._target, self._options, self._note = path, target, options, note
         self._stack = ExitStack()
         self._file: IO[bytes] | None = None
+        self._name = ""
 
     def write(self, frame: Frame, composite: NDArray[np.uint8]) -> None:
         """See `FramesWriter`."""
@@ -100,6 +110,7 @@ class _OneFile(FramesWriter):
         try:
             if self._file is None:
                 self._file = self._stack.enter_context(atomic_file(self._path))
+                self._name = frame.name
                 self._begin(self._file, image)
             self._add(self._file, frame, image)
             if self._file.tell() > _MAX_BYTES:
@@ -115,6 +126,9 @@ class _OneFile(FramesWriter):
         try:
             with self._stack:
                 self._end(file)
+                if self.seal is not None:
+                    file.flush()
+                    self.seal.sign_file(Path(file.name), self._path, self._name)
         except OSError as error:
             raise OutputError(write_error(self._path, error)) from error
 

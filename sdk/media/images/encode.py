@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -25,6 +25,9 @@ from .formats import ImageFormat, image_format
 from .opencv import encode_opencv
 from .pillow import encode_pillow
 from .transparency import over_white
+
+if TYPE_CHECKING:
+    from ...provenance.seal import Seal
 
 Note = Callable[[str], None]
 # Level 1 with run-length matching and, in OpenCV from 4.12, each row as the difference to the row above. At 3840x2160
@@ -199,7 +202,14 @@ def _parameters(name: str, options: EncodeOptions) -> list[int]:
     return parameters
 
 
-def write_frame(path: Path, frame: Frame, composite: NDArray[np.uint8], options: EncodeOptions, note: Note) -> None:
+def write_frame(
+    path: Path,
+    frame: Frame,
+    composite: NDArray[np.uint8],
+    options: EncodeOptions,
+    note: Note,
+    seal: Seal | None = None,
+) -> None:
     """Write the composite of a frame as an image, atomically.
 
     Args:
@@ -208,9 +218,10 @@ def write_frame(path: Path, frame: Frame, composite: NDArray[np.uint8], options:
         composite: (k·H, k·W, 3) uint8 BGR.
         options: of the encoder.
         note: called with each loss.
+        seal: signs the file; None to write it unsigned.
 
     Raises:
-        OutputError: the format does not support this size, or the file cannot be written; `path` is unchanged.
+        OutputError: the format does not support this size, the file cannot be signed, or the file cannot be written; `path` is unchanged.
     """
     target = image_format(path)
     if target is None:
@@ -225,6 +236,8 @@ def write_frame(path: Path, frame: Frame, composite: NDArray[np.uint8], options:
             f"{path}: {path.suffix} cannot store {image.size_wh[0]}x{image.size_wh[1]} pixels; "
             "use .png or .tif, or a smaller outscale"
         )
+    if seal is not None:
+        data = seal.sign_bytes(data, path, frame.name)
     try:
         write_atomic(path, data)
     except OSError as error:

@@ -30,7 +30,7 @@ class ImageSink(Sink):
         self._options, self._file_notes = options, FileNotes(self.notes)
 
     def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
-        write_frame(self.path, frame, pixels, self._options, self._file_notes.add)
+        write_frame(self.path, frame, pixels, self._options, self._file_notes.add, self.seal)
 
 
 class AnimationSink(Sink):
@@ -49,6 +49,7 @@ class AnimationSink(Sink):
         self._frames = open_frames(path, options, loop, FileNotes(self.notes).add)
 
     def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
+        self._frames.seal = self.seal
         self._frames.write(frame, pixels)
 
     def close(self, complete: bool = True) -> None:
@@ -90,11 +91,12 @@ class FolderSink(Sink):
             self._frames.write(frame, pixels)
         elif not animated:
             path = self._path(frame)
-            write_frame(path, frame, pixels, self._options, note)
+            write_frame(path, frame, pixels, self._options, note, self.seal)
             self._record(frame.name, path)
         else:
             loop = self._loops.get(frame.name, 0)
             self._name, self._frames = frame.name, open_frames(self._path(frame), self._options, loop, note)
+            self._frames.seal = self.seal
             self._frames.write(frame, pixels)
 
     def _record(self, name: str, path: Path) -> None:

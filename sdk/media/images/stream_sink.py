@@ -38,6 +38,8 @@ class ImageStreamSink(Sink):
         data = encode(image, self._target, self._options, self.notes.append)
         if data is None:
             raise OutputError(f"{self._target.name} cannot store {image.size_wh[0]}x{image.size_wh[1]} pixels")
+        if self.seal is not None:
+            data = self.seal.sign_bytes(data, Path(f"output{self._target.suffixes[0]}"), frame.name)
         try:
             with open_stream(self.path) as stream:
                 write_all(stream, data)

@@ -51,7 +51,7 @@ class SequenceSink(Sink):
 
     def _write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
         path = self.path.with_name(self.path.name % frame.index)
-        write_frame(path, frame, pixels, self._options, self._file_notes.add)
+        write_frame(path, frame, pixels, self._options, self._file_notes.add, self.seal)
 
 
 def _lost(source: VideoSource) -> list[str]:

@@ -283,6 +283,8 @@ class VideoSink(Sink):
         if self._copy:
             self._copy.check(self.partial)
         sync(self.partial)
+        if self.seal is not None:
+            self.seal.sign_file(self.partial, self.path, complete=whole)
         self._rename(whole)
         sync(self.path.parent)
 

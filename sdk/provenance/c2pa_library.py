@@ -1,0 +1,213 @@
+"""C2PA manifests: signing and reading. The one file that imports `c2pa`. Nothing is fetched from the internet."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ...engines.errors import InputError, MissingDependencyError, OutputError, UsageError, first_line, one_line
+from .credentials import Credentials
+
+SETTINGS: dict[str, Any] = {
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+    "builder": {"thumbnail": {"enabled": False}},
+}
+"""A file may name any address; thumbnails of faces belong into no manifest."""
+UNTRUSTED = "signingCredential.untrusted"
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """The file that an output was made of.
+
+    Args:
+        path: of the file.
+        media_type: None if C2PA does not know its format: then only its name stands in the manifest.
+    """
+
+    path: Path
+    media_type: str | None
+
+
+@dataclass(frozen=True)
+class SignedFile:
+    """What the newest manifest of a file says.
+
+    Args:
+        state: "Invalid", "Valid" or "Trusted".
+        failures: code and explanation of each check that failed.
+        issuer: organisation of the signer's certificate.
+        name: of the signer.
+        time: of the time stamp, ISO 8601; "" without one.
+        generator: software that signed.
+        assertions: label → content.
+        earlier: labels of the assertions of earlier manifests.
+    """
+
+    state: str
+    failures: tuple[tuple[str, str], ...]
+    issuer: str
+    name: str
+    time: str
+    generator: str
+    assertions: Mapping[str, Any]
+    earlier: frozenset[str]
+
+    @property
+    def signer(self) -> str:
+        """For people."""
+        return ", ".join(part for part in (self.name, self.issuer) if part) or "an unnamed signer"
+
+
+def _c2pa() -> Any:
+    try:
+        import c2pa.c2pa as library
+    except ImportError:
+        raise MissingDependencyError("c2pa-python", "evidence", "signing") from None
+    except Exception as error:  # its binary does not load
+        raise OutputError(f"c2pa-python does not work here ({first_line(error)}); install it again") from error
+    return library
+
+
+def sign(
+    credentials: Credentials,
+    media_type: str,
+    source: IO[bytes],
+    target: IO[bytes],
+    manifest: Mapping[str, Any],
+    ingredient: Ingredient | None,
+) -> None:
+    """Write a signed copy of a file.
+
+    Args:
+        credentials: that sign.
+        media_type: of the file.
+        source: the file, open for reading.
+        target: the copy, open for reading and writing.
+        manifest: definition, without ingredients.
+        ingredient: what the file was made of; None for a live source.
+
+    Raises:
+        OutputError: it cannot be signed; one line without the name of the file.
+        MissingDependencyError: c2pa-python is not installed.
+    """
+    library = _c2pa()
+    try:
+        with (
+            library.Context(library.Settings.from_dict(SETTINGS)) as context,
+            library.Builder(dict(manifest), context=context) as builder,
+        ):
+            _add_ingredient(library, builder, ingredient)
+            with library.Signer.from_info(_signer_info(library, credentials)) as signer:
+                builder.sign(signer, media_type, source, target)
+    except library.C2paError as error:
+        raise OutputError(f"cannot be signed: {one_line(first_line(error))}") from error
+
+
+def _add_ingredient(library: Any, builder: Any, ingredient: Ingredient | None) -> None:
+    if ingredient is None:
+        intent, kind = library.C2paBuilderIntent, library.C2paDigitalSourceType
+        builder.set_intent(intent.CREATE, kind.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA)
+        return
+    builder.set_intent(library.C2paBuilderIntent.EDIT)
+    about = {"title": ingredient.path.name, "relationship": "parentOf"}
+    if ingredient.media_type is None:
+        builder.add_ingredient(about, "application/octet-stream", io.BytesIO())
+        return
+    with ingredient.path.open("rb") as file:
+        builder.add_ingredient(about, ingredient.media_type, file)
+
+
+def _signer_info(library: Any, credentials: Credentials) -> Any:
+    url = credentials.timestamp_url.encode() if credentials.timestamp_url else None
+    return library.C2paSignerInfo(credentials.algorithm.encode(), credentials.certificates, credentials.key, url)
+
+
+_SAMPLE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c63600000000200015be5eaf8"
+    "0000000049454e44ae426082"
+)
+"""A PNG of one pixel."""
+
+
+def check_credentials(credentials: Credentials, name: str) -> None:
+    """Sign a sample and read it.
+
+    Raises:
+        UsageError: C2PA does not take this certificate.
+        MissingDependencyError: c2pa-python is not installed.
+    """
+    signed = io.BytesIO()
+    try:
+        sign(credentials, "image/png", io.BytesIO(_SAMPLE), signed, {"title": "sample", "assertions": []}, None)
+        found = read(signed, "image/png", "sample")
+        problems = [] if found is None else [text for code, text in found.failures if code != UNTRUSTED]
+    except (OutputError, InputError) as error:
+        problems = [str(error)]
+    if problems:
+        raise UsageError(
+            f"{name} does not sign ({problems[0]}); C2PA needs the key usage digitalSignature and an extended key "
+            "usage such as emailProtection, and the certificates of its issuers in the same file"
+        )
+
+
+def read(file: IO[bytes], media_type: str, name: str, trusted: bytes = b"") -> SignedFile | None:
+    """Read and check the newest manifest of a file; None if it has none.
+
+    Args:
+        file: open for reading.
+        media_type: of the file.
+        name: for messages.
+        trusted: PEM certificates of the trusted issuers, or of the signer.
+
+    Raises:
+        InputError: the file or its manifest is damaged.
+        MissingDependencyError: c2pa-python is not installed.
+    """
+    library = _c2pa()
+    settings = dict(SETTINGS)
+    if trusted:
+        pem = trusted.decode(errors="replace")
+        settings |= {"trust": {"trust_anchors": pem, "allowed_list": pem}}
+        settings["verify"] = {**SETTINGS["verify"], "verify_trust": True}
+    try:
+        with (
+            library.Context(library.Settings.from_dict(settings)) as context,
+            library.Reader(media_type, file, context=context) as reader,
+        ):
+            return _signed_file(json.loads(reader.json()))
+    except library.C2paError.ManifestNotFound:
+        return None
+    except (library.C2paError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{name} cannot be read as C2PA: {one_line(first_line(error))}") from error
+
+
+def _signed_file(store: Mapping[str, Any]) -> SignedFile:
+    manifests = store["manifests"]
+    active = manifests[store["active_manifest"]]
+    results = store.get("validation_results", {}).get("activeManifest", {})
+    generators = [f"{one.get('name', '')} {one.get('version', '')}".strip() for one in active["claim_generator_info"]]
+    earlier = {
+        str(assertion["label"])
+        for label, manifest in manifests.items()
+        for assertion in manifest.get("assertions", ())
+        if label != store["active_manifest"]
+    }
+    signature = active.get("signature_info", {})
+    return SignedFile(
+        state=str(store["validation_state"]),
+        failures=tuple(
+            (str(found["code"]), one_line(found.get("explanation", found["code"])))
+            for found in results.get("failure", ())
+        ),
+        issuer=one_line(signature.get("issuer") or ""),
+        name=one_line(signature.get("common_name") or ""),
+        time=one_line(signature.get("time") or ""),
+        generator=one_line(", ".join(generators)),
+        assertions={str(found["label"]): found["data"] for found in active.get("assertions", ())},
+        earlier=frozenset(earlier),
+    )
