@@ -19,6 +19,7 @@ from ..cpu import usable_cores
 from ..errors import EngineError, MissingDependencyError, first_line
 from ..inputs import NO_INPUTS, Inputs, InputSpec, complete
 from ..session import CLOSED, RESIDUAL, LayerTime, Output, concatenated
+from ..tensor_spec import GraphTensors, TensorSpec
 from ..workers import Workers
 
 NO_SPINNING = ("session.intra_op.allow_spinning", "0")
@@ -116,14 +117,27 @@ class OrtGraph:
 
 
 def _input_spec(node: Any) -> InputSpec:
-    """Of an input of ONNX Runtime, whose dynamic dimensions have names instead of sizes."""
-    shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
     if node.type not in _DTYPES:
         raise EngineError(f"expected inputs of float, float16 or uint8 besides the pixels, {node.name} is {node.type}")
-    return InputSpec(node.name, shape, np.dtype(_DTYPES[node.type]))
+    return InputSpec(node.name, _shape(node), np.dtype(_DTYPES[node.type]))
 
 
-_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+def _tensor_spec(node: Any) -> TensorSpec:
+    if node.type not in _DTYPES:
+        raise EngineError(f"expected tensors of uint8, float or float16, {node.name} is {node.type}; export it again")
+    return TensorSpec(node.name, _shape(node), np.dtype(_DTYPES[node.type]))
+
+
+def _shape(node: Any) -> tuple[int, ...]:
+    """Of a tensor of ONNX Runtime, whose dynamic dimensions have names instead of sizes."""
+    return tuple(size if isinstance(size, int) else -1 for size in node.shape)
+
+
+_DTYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
 
 
 def layer_times(
@@ -247,6 +261,30 @@ class OrtSession:
                 graph.close()
             self._graphs.clear()
             self._workers.close()
+
+
+def graph_tensors(path: Path, content: bytes) -> GraphTensors:
+    """Names, shapes and types of a graph's inputs and outputs; the graph is not optimized for running.
+
+    Args:
+        path: for messages.
+        content: of the ONNX file.
+
+    Raises:
+        EngineError: the file cannot be loaded, or a type is not uint8, float or float16.
+    """
+    release = version()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's exceptions have no narrower common base
+        raise EngineError(f"{path} cannot be loaded by ONNX Runtime {release}: {first_line(error)}") from None
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    return GraphTensors(tuple(map(_tensor_spec, inputs)), tuple(map(_tensor_spec, outputs)))
 
 
 def plain_session(
