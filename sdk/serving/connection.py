@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
@@ -16,14 +17,20 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
-        self._before: tuple[RequestResponseCycle | None, int] = (None, 0)
+        self._before: Any = (None, 0)
         self.loop.call_later(IDLE_S, self._check)
+
+    def progress(self) -> Any:
+        """What changes while the other side does something: the request, and how much of its response is not read."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle, self.transport.get_write_buffer_size()
 
     def _check(self) -> None:
         unread, cycle = self.transport.get_write_buffer_size(), self.cycle
         waits = unread > 0 or cycle is None or cycle.response_complete or cycle.more_body
-        if waits and self._before == (cycle, unread):
+        now = self.progress()
+        if waits and self._before == now:
             self.transport.abort()
         elif self in self.connections:
-            self._before = (cycle, unread)
+            self._before = now
             self.loop.call_later(IDLE_S, self._check)

@@ -1,0 +1,127 @@
+"""``facesr-edge serve``: the faces of pictures over HTTP."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...engines.errors import UsageError
+from .console import Stop, Stopped, say, show
+from .options import (
+    Command,
+    detector_option,
+    engine_option,
+    min_face_option,
+    model_option,
+    option,
+    path_option,
+    pipeline_line,
+    precision_option,
+    score_option,
+)
+
+if TYPE_CHECKING:
+    from ..serving.faces.limits import Limits
+    from ..serving.faces.server import FaceServer
+
+POSITIVE = click.FloatRange(0, min_open=True)
+TICK_S = 0.5
+RATE_OF_OTHERS = 10.0
+"""Requests/s of each client of a service that other machines can reach."""
+
+
+@click.command("serve", cls=Command, short_help="Serve the faces of pictures over HTTP.")
+@option("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen at; only this machine reaches it.")
+@option("--port", type=click.IntRange(0, 65535), metavar="N", default=8000, help="Port; 0: a free one.")
+@path_option("--token-file", help="Token that requests need; a missing file is created.")
+@click.option("--allow-host", "hosts", metavar="NAME", multiple=True, help="A further name of the service; repeatable.")
+@click.option("--proxy", metavar="ADDRESS", help="IP address of a reverse proxy that names the clients.")
+@model_option
+@detector_option
+@engine_option
+@precision_option
+@score_option
+@min_face_option
+@click.option("--workers", type=click.IntRange(min=0), metavar="N", default=0, help="Pictures at once.  [one per core]")
+@option("--threads", type=click.IntRange(min=1), metavar="N", default=1, help="CPU threads of each worker.")
+@option("--max-mb", type=POSITIVE, metavar="N", default=16.0, help="Size of a picture's file, MiB.")
+@option("--max-megapixels", type=POSITIVE, metavar="N", default=25.0, help="Of a picture.")
+@option("--max-faces", type=click.IntRange(min=1), metavar="N", default=100, help="Of a picture that are upscaled.")
+@option("--max-requests", type=click.IntRange(min=1), metavar="N", default=64, help="At once, with those that wait.")
+@click.option(
+    "--rate",
+    type=POSITIVE,
+    metavar="N",
+    help=f"Requests/s of each client.  [any number; {RATE_OF_OTHERS:g} if other machines reach the service]",
+)
+def command(host: str, token_file: Path | None, **options: Any) -> None:
+    """Find and upscale the faces of pictures that are sent to POST /faces, until Ctrl-C.
+
+    Pictures stay in memory and out of the log. /docs describes the options and answers, /openapi.json is for programs,
+    /healthz and /metrics for monitoring. A service that other machines can reach needs --token-file.
+
+    \b
+    Examples:
+      facesr-edge serve
+      facesr-edge serve --host 0.0.0.0 --token-file token
+      curl -F picture=@portrait.jpg http://127.0.0.1:8000/faces
+    """
+    from ..serving.access import is_local
+    from ..serving.faces.server import load_pipelines, serve_faces
+    from ..serving.token_file import token_in
+
+    if token_file is None and not is_local(host):
+        raise UsageError(f"a service at {host} needs a token; name a file for it, which is created: --token-file FILE")
+    limits, token = _limits(host, options), token_in(token_file) if token_file else None
+    names = ("model", "workers", "threads", "detector", "score", "min_face", "engine", "precision")
+    pipelines = load_pipelines(report=say, **{name: options[name] for name in names})
+    line = pipeline_line(f"{len(pipelines)} workers", pipelines[0])
+    server = serve_faces(
+        pipelines,
+        host=host,
+        port=options["port"],
+        token=token,
+        hosts=options["hosts"],
+        limits=limits,
+        proxy=options["proxy"],
+    )
+    show(line)
+    _run(server)
+
+
+def _limits(host: str, options: dict[str, Any]) -> Limits:
+    from ..serving.access import is_local
+    from ..serving.faces.limits import Limits
+
+    rate = options["rate"] or (math.inf if is_local(host) else RATE_OF_OTHERS)
+    return Limits(
+        max_bytes=round(options["max_mb"] * 1024**2),
+        max_megapixels=options["max_megapixels"],
+        max_faces=options["max_faces"],
+        max_requests=options["max_requests"],
+        rate=rate,
+        burst=max(1, round(2 * min(rate, 1e6))),
+    )
+
+
+def _run(server: FaceServer) -> None:
+    """Serve until a signal; a second one does not wait for the running requests."""
+    from ..live.service.systemd import ServiceNotifier
+
+    notifier = ServiceNotifier()
+    with server, Stop(server.stop) as stop:
+        show(f"{server.url}/faces")
+        notifier.ready(f"serving {server.url}")
+        try:
+            while not server.wait(TICK_S):
+                if stop.requested:
+                    notifier.stopping()
+                elif server.pool.stuck() is None:
+                    notifier.alive()
+        except KeyboardInterrupt:
+            server.abort()
+            raise Stopped("stopped at once; running requests got no answer") from None
+    say("stopped")

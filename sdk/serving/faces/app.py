@@ -1,0 +1,171 @@
+"""The web application of the face service: its routes, its errors, and its OpenAPI document. Only this file imports
+FastAPI."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from .... import __version__
+from ....engines.errors import FacesrError, one_line
+from ...provenance.statement import STATEMENT
+from ...serving.guard import Guard
+from .admission import Admission
+from .answer import Answer, answer
+from .body import read_picture
+from .docs_page import docs_page
+from .metrics import Metrics
+from .problem import STATUSES, Problem
+from .schema import FaceOptions, FacesAnswer, HealthAnswer, ProblemAnswer
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from ..access import Access
+    from .limits import Limits
+    from .pool import Pool
+
+OPEN = frozenset({"/healthz", "/openapi.json", "/docs"})
+"""Paths that need no token: they hold no data; without the token /healthz says only whether all is well."""
+_BINARY = {"type": "string", "format": "binary"}
+_BODY = {
+    "required": True,
+    "description": "The file of one picture: JPEG, PNG, WebP, BMP, TIFF, AVIF, HEIC or JPEG XL; the format is "
+    "identified by content.",
+    "content": {
+        "multipart/form-data": {
+            "schema": {"type": "object", "required": ["picture"], "properties": {"picture": _BINARY}},
+        },
+        "application/octet-stream": {"schema": _BINARY},
+        "image/*": {"schema": _BINARY},
+    },
+}
+_DESCRIPTION = f"Finds the faces of a picture and upscales them. {STATEMENT} Pictures are neither stored nor logged."
+_log = logging.getLogger(__name__)
+
+
+def application(pool: Pool, limits: Limits, access: Access) -> ASGIApp:
+    """The application, behind its guard."""
+    service = _Service(pool, limits, access)
+    app = FastAPI(title="facesr-edge", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
+    app.post(
+        "/faces",
+        summary="The faces of a picture, upscaled",
+        response_model=None,
+        responses=_responses(FacesAnswer, 400, 401, 408, 413, 415, 421, 422, 429, 500, 503),
+        openapi_extra={"requestBody": _BODY},
+    )(service.faces)
+    app.get(
+        "/healthz",
+        summary="Whether the service works",
+        response_model=HealthAnswer,
+        responses={503: {"model": HealthAnswer, "description": "It does not."}},
+    )(service.healthz)
+    app.get("/metrics", summary="Metrics for Prometheus", response_class=Response)(service.metrics)
+    app.get("/docs", include_in_schema=False)(partial(_docs, app))
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    return Guard(app, access, OPEN, lambda path, status, text: _problem(Problem(status, text)))
+
+
+def _responses(model: type[Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    answers: dict[int | str, dict[str, Any]] = {
+        status: {"model": ProblemAnswer, "description": STATUSES[status]} for status in statuses
+    }
+    mixed = {"multipart/mixed": {"schema": {"type": "string", "format": "binary"}}}
+    return {200: {"model": model, "description": "The faces.", "content": mixed}, **answers}
+
+
+class _Service:
+    """The routes."""
+
+    def __init__(self, pool: Pool, limits: Limits, access: Access) -> None:
+        self._pool, self._limits, self._access = pool, limits, access
+        self._admission = Admission(limits)
+        self._metrics = Metrics(lambda: self._admission.count, lambda: pool.busy, len(pool.pipelines))
+
+    async def faces(self, request: Request, options: Annotated[FaceOptions, Query()]) -> Response:
+        """The file of a picture is the body, or the one file of a form. Options are in the query."""
+        start = time.perf_counter()
+        try:
+            with self._admission.enter(request.client.host if request.client else ""):
+                done = await self._answer(request, options)
+            self._metrics.done(time.perf_counter() - start, done.timings_s, done.verdicts)
+            response = Response(done.content, media_type=done.media_type)
+        except ClientDisconnect:
+            self._metrics.left()
+            return Response(status_code=400)  # nobody reads it
+        except Problem as problem:
+            response = _problem(problem)
+        except Exception as error:  # its message may hold what is in the picture
+            _log.error("a request failed: %s", error if isinstance(error, FacesrError) else type(error).__name__)
+            response = _problem(Problem(500, f"unexpected {type(error).__name__}; the log of the service has more"))
+        self._metrics.responded(response.status_code)
+        return response
+
+    async def _answer(self, request: Request, options: FaceOptions) -> Answer:
+        data = await read_picture(request, self._limits)
+        work = self._pool.submit(lambda pipeline, waited_s: answer(data, options, pipeline, self._limits, waited_s))
+        future = asyncio.wrap_future(work)
+        left = asyncio.ensure_future(_disconnected(request))
+        try:
+            await asyncio.wait((future, left), return_when=asyncio.FIRST_COMPLETED)
+            if future.done():
+                return future.result()
+            raise ClientDisconnect
+        finally:
+            left.cancel()
+            future.cancel()
+
+    def healthz(self, request: Request) -> Response:
+        """200 if all is well, else 503."""
+        why = self._pool.stuck()
+        document: dict[str, Any] = {"healthy": why is None}
+        if why is not None and self._access.has_token(request.headers):
+            document["why"] = why
+        return JSONResponse(document, 503 if why else 200)
+
+    def metrics(self, request: Request) -> Response:
+        """In the text format of Prometheus, or that of OpenMetrics where it is asked for."""
+        content, media_type = self._metrics.page(request.headers.get("accept", ""))
+        return Response(content, headers={"Content-Type": media_type})
+
+
+async def _disconnected(request: Request) -> None:
+    """Wait until the client leaves; its body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _docs(app: FastAPI) -> Response:
+    return Response(docs_page(app.openapi()), media_type="text/html")
+
+
+def _problem(problem: Problem) -> Response:
+    return JSONResponse({"detail": problem.detail}, problem.status, problem.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """A query that is not valid, in one line."""
+    assert isinstance(error, RequestValidationError)
+    return _problem(Problem(422, "; ".join(map(_invalid_option, error.errors()))))
+
+
+def _invalid_option(error: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in error["loc"][1:])
+    return f"{name}: {error['msg']}, got {error['input']!r}" if name else str(error["msg"])
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": one_line(error.detail)}, error.status_code, error.headers)
