@@ -61,7 +61,8 @@ def calibrate(half_widths: Sequence[Floats], errors: Sequence[Floats], quantile:
     chosen = [rng.permutation(one.size)[:size] for one in errors]
     width = np.concatenate([one.ravel()[rows] for one, rows in zip(half_widths, chosen, strict=True)])
     error = np.concatenate([one.ravel()[rows] for one, rows in zip(errors, chosen, strict=True)])
-    order = np.argsort(width, kind="stable")
+    mixed = rng.permutation(width.size)  # equal widths of all conditions
+    order = mixed[np.argsort(width[mixed], kind="stable")]
     parts = np.array_split(order, BINS)
     raw = np.array([width[part].mean() for part in parts])
     covering = np.array([np.quantile(error[part], quantile, method="higher") for part in parts])
@@ -91,8 +92,10 @@ def pinball(error: Floats, half_width: Floats, quantile: float) -> float:
 
 
 def spearman(a: Floats, b: Floats) -> float:
-    """Correlation of the ranks of two arrays of the same size; equal values share their mean rank."""
-    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
+    """Correlation of the ranks of two arrays of the same size; equal values share their mean rank, a constant
+    has none: 0."""
+    ranks = _ranks(a), _ranks(b)
+    return float(np.corrcoef(*ranks)[0, 1]) if all(np.ptp(one) for one in ranks) else 0.0
 
 
 def _ranks(values: Floats) -> Floats:

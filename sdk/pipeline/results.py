@@ -48,7 +48,7 @@ class Face:
         return int(self.pixels.shape[0] // self.original.shape[0])
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, without pixels; what is not finite, such as a consistency, is null. "uncertainty" if it is known."""
+        """For JSON, without pixels; what is not finite, such as a consistency, is null. Uncertainty if it is known."""
         values = {
             "box_xyxy": [number(v, 2) for v in self.box_xyxy],
             "score": number(self.score, 4),

@@ -34,7 +34,7 @@ ROUND = 4
 """Decimals of the widths in the calibration."""
 LIMITATIONS = (
     "the interval holds 90 % of the pixels of many faces under the conditions of the card, not of every face or region",
-    "calibrated on portraits, downscaled or recorded by simulated cameras with H.264; under other degradations, such as "
+    "calibrated on portraits, downscaled or recorded by simulated cameras with H.264; under other degradations, as "
     "noise, blur, sharpening or rescaling, fewer pixels lie within it",
     "of the luma only; says nothing about identity",
 )

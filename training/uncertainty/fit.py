@@ -39,8 +39,8 @@ class FitOptions:
 
     width: int = 24
     depth: int = 3
-    steps: int = 20_000
-    batch: int = 16
+    steps: int = 6_000
+    batch: int = 12
     lr: float = 2e-3
     seed: int = 0
 
@@ -85,8 +85,8 @@ def fit(samples: Samples, options: FitOptions, checkpoint: Path, report: Callabl
 
 
 def _rate(step: int, steps: int) -> float:
-    """Share of the peak learning rate: a warm-up of 200 steps, then half a cosine."""
-    return min(1.0, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+    """Share of the peak learning rate: a warm-up of at most 200 steps, then half a cosine."""
+    return min(1.0, (step + 1) / min(200, 1 + steps // 10)) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
 def _loss(network: Uncertainty, samples: Samples, options: FitOptions, step: int) -> Tensor:
