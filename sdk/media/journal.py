@@ -42,6 +42,7 @@ class Progress:
         boot: identifies the boot of the machine; files written since then are whole even if they were not flushed.
         stamps: timestamps of the encoded frames of the whole chunks.
         flushed: bytes of the video file that were flushed to the disk with the last chunk.
+        upscaled: number of frames at the end of each chunk by which one had upscaled faces.
         files: name of an image that is finished → its file.
         kept: bytes of the output that the stopped run has closed; 0 without one.
     """
@@ -50,6 +51,7 @@ class Progress:
     boot: str = ""
     stamps: array[int] = field(default_factory=lambda: array("q"))
     flushed: int = 0
+    upscaled: list[int] = field(default_factory=list)
     files: dict[str, FinishedFile] = field(default_factory=dict)
     kept: int = 0
 
@@ -65,6 +67,7 @@ class Progress:
         elif "stamps" in record:
             self.stamps.extend(record["stamps"])
             self.flushed = int(record["flushed"])
+            self.upscaled += [len(self.stamps)] * bool(record.get("upscaled"))
         elif "file" in record:
             self.files[str(record["name"])] = FinishedFile(**record["file"])
         elif "kept" in record:
@@ -76,6 +79,7 @@ class Progress:
     def cut(self, frames: int) -> None:
         """Forget all frames of a video but the first ones."""
         del self.stamps[frames:]
+        self.upscaled = [end for end in self.upscaled if end <= frames]
 
 
 class Journal:
@@ -135,9 +139,9 @@ class Journal:
         self.earlier.cut(frames)
         self._add({"resumed": frames, "boot": _boot()})
 
-    def add_chunk(self, stamps: Sequence[int], flushed: int) -> None:
-        """Add a chunk of encoded frames; see `Progress`."""
-        self._add({"stamps": list(stamps), "flushed": flushed})
+    def add_chunk(self, stamps: Sequence[int], flushed: int, upscaled: bool = False) -> None:
+        """Add a chunk of encoded frames, and whether a frame up to its end has upscaled faces; see `Progress`."""
+        self._add({"stamps": list(stamps), "flushed": flushed, **({"upscaled": True} if upscaled else {})})
         self._file.flush()
 
     def add_file(self, name: str, file: FinishedFile) -> None:

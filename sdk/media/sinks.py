@@ -61,8 +61,8 @@ def open_sink(
         options: codec and quality of the output.
         resume: `run` goes on with a stopped run of the same output, input, options and networks: frames that are done
             are not done again. The result is that of a run without the stop.
-        sign: what signs each file by C2PA, see `load_credentials`; `run` then gives the seal its faces. None for unsigned
-            files. A video is not resumed.
+        sign: what signs each file by C2PA, see `load_credentials`; the composites must come from `run`. None for
+            unsigned files. A signed video cannot be resumed.
 
     Returns:
         The sink, a context manager. Missing parent folders are created.

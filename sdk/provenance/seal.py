@@ -16,6 +16,7 @@ from ... import __version__
 from ...engines.errors import OutputError, UsageError
 from ...engines.files import sibling, sync
 from ...engines.registry import NAMES
+from ..doctor.machine import this_machine
 from ..media.images.sequence import SequenceSource
 from ..media.images.source import FolderSource
 from ..media.reasons import write_error
@@ -51,6 +52,7 @@ def settings_of(pipeline: Pipeline, source: Source) -> dict[str, Any]:
         "score": float(detector.score),
         "min_face": float(detector.min_face),
         "detect_every": pipeline.detect_every,
+        "processor": this_machine().cpu,
         "deinterlace": isinstance(source, VideoSource) and source.deinterlace,
     }
 

@@ -221,7 +221,8 @@ def write_frame(
         seal: signs the file; None to write it unsigned.
 
     Raises:
-        OutputError: the format does not support this size, the file cannot be signed, or the file cannot be written; `path` is unchanged.
+        OutputError: the format does not support this size, or the file cannot be signed or written; `path` is
+            unchanged.
     """
     target = image_format(path)
     if target is None:

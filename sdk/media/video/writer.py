@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ....engines.errors import OutputError, UsageError
 from ....engines.files import sync
 from ...pipeline.frame import Frame
+from ...provenance.video_mark import mark_file, mark_tags
 from ..encode_options import EncodeOptions
 from ..journal import Progress
 from ..reasons import error_reason, plural, write_error
@@ -80,6 +81,8 @@ class VideoSink(Sink):
         self._first_s: Fraction | None = None
         self._end_s: Fraction | None = None
         self._opaque_noted = False
+        self._marks = not options.no_provenance and (scale > 1 or source.kind == "live")
+        self._upscaled = False
         if self._video and self._video.pixel_aspect != 1 and format.container == "gif":
             aspect = self._video.pixel_aspect
             self.notes.append(f"pixels of {aspect.numerator}:{aspect.denominator} shown square: .gif holds no other")
@@ -108,6 +111,7 @@ class VideoSink(Sink):
                 self._opaque_noted = True
                 self.notes.append(f"transparency composed over black: {self._codec.codec} in {self._suffix} has none")
             time_s = encoder.write(self._time_s(frame), picture(frame, pixels, self._codec))
+            self._upscaled |= frame.upscaled
             if self._copy:
                 self._copy.copy_until(encoder.container, time_s)
         except BrokenPipeError:
@@ -170,6 +174,9 @@ class VideoSink(Sink):
         self._prepare(encoder)
         if self._copy:
             self._copy.open(encoder.container, streams)
+        if self._marks:
+            tags = encoder.container.metadata
+            tags.update(mark_tags(self._format.container, tags))
         encoder.container.start_encoding()
         self.notes += encoder.notes
         return encoder
@@ -198,6 +205,7 @@ class VideoSink(Sink):
                     self._copy.copy_until(encoder.container, time_s)
             self.frames_written += len(self._earlier.stamps)
             self._earlier = None
+            self._upscaled |= self.journal is not None and bool(self.journal.earlier.upscaled)
         if self.journal:
             encoder.on_chunk = self._add_chunk
         return encoder
@@ -206,7 +214,7 @@ class VideoSink(Sink):
         if self.journal:
             size = self.partial.stat().st_size
             sync(self.partial)
-            self.journal.add_chunk(stamps, size)
+            self.journal.add_chunk(stamps, size, self._upscaled)
 
     def _target(self) -> Path | BinaryIO:
         return self.partial
@@ -282,9 +290,15 @@ class VideoSink(Sink):
             set_display_size(self.partial, encoder.display_size)
         if self._copy:
             self._copy.check(self.partial)
+        if self._marks:
+            with self.partial.open("r+b") as file:
+                mark_file(file, self._format.container, self._upscaled)
         sync(self.partial)
         if self.seal is not None:
-            self.seal.sign_file(self.partial, self.path, complete=whole)
+            try:
+                self.seal.sign_file(self.partial, self.path, complete=whole)
+            except OutputError as error:
+                raise OutputError(f"{error}; the unsigned video is {self.partial}") from error
         self._rename(whole)
         sync(self.path.parent)
 
@@ -307,6 +321,9 @@ class VideoSink(Sink):
             with suppress(OSError):
                 self.partial.unlink(missing_ok=True)
             return OutputError(write_error(self.path, error))
+        if self.seal is not None:
+            where = f"; {self.frames_written} of {written} frames are in {self.partial}, which is not signed"
+            return OutputError(write_error(self.path, error) + where)
         with suppress(OSError, OutputError):
             self._rename(whole=False)
         kept = f"; {self.frames_written} of the {written} frames written so far are readable in it"

@@ -1,0 +1,37 @@
+"""The mark of a finished file, read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+
+from ...engines.errors import FacesrError
+from ..media.images.formats import image_format
+from ..media.images.image_file import ImageFile
+from .findings import Finding
+from .iptc import source_type
+from .video_mark import TAG, read_xmp
+
+
+def mark_of(file: Path) -> Finding:
+    """IPTC's digital source type that the XMP or the tags of a file name."""
+    try:
+        term = _term(file)
+    except (FacesrError, av.FFmpegError, OSError, ValueError):
+        return Finding("unchecked", "mark", "its metadata cannot be read")
+    if not term:
+        return Finding(
+            "note", "mark", "no digital source type of IPTC: the file is not marked as holding network pixels"
+        )
+    return Finding("note", "mark", f"digital source type {term}")
+
+
+def _term(file: Path) -> str:
+    if image_format(file) is not None:
+        return source_type(ImageFile(file).metadata.xmp)
+    if term := source_type(read_xmp(file)):
+        return term
+    with av.open(str(file.absolute())) as container:
+        tags = {name.lower(): value for name, value in container.metadata.items()}
+    return tags.get(TAG, "")

@@ -1,0 +1,307 @@
+"""The faces of a signed output, recomputed from its original and compared bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engines.errors import EngineError, FacesrError, MissingDependencyError, UnknownNameError
+from ...engines.padding import copy_window
+from ..doctor.machine import this_machine
+from ..load import load, load_detector
+from ..media.images.formats import image_format
+from ..media.images.header import image_header
+from ..media.reasons import plural
+from ..media.sources import open_source
+from ..media.video.reader import VideoSource
+from ..pipeline.results import FrameResult
+from .face_records import Chunks, FaceRecord, FacesAssertion, FrameRecord, pixels_sha256, without_figures
+from .findings import Finding, State
+from .network_use import NetworkUse
+
+if TYPE_CHECKING:
+    from ..media.source_sink import Source
+    from ..pipeline.pipeline import Pipeline
+    from .verify import VerifyOptions
+
+MAX_LINES = 10
+"""Faces or chunks that differ, each with a line of its own."""
+MAX_SIDE = 4096
+"""Of a window that a signature may name, in pixels."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """The pipeline of a signature.
+
+    Args:
+        pipeline: as it was, as far as this machine allows.
+        other: how engine or processor differ from those of the signature; "" if they are the same.
+    """
+
+    pipeline: Pipeline
+    other: str
+
+    def differing(self, text: str) -> Finding:
+        """A finding on pixels that differ: wrong, or not to be decided on another engine or processor."""
+        if not self.other:
+            return Finding("wrong", "faces", text)
+        return Finding("unchecked", "faces", f"{text}; engines may round differently: {self.other}")
+
+
+def recompute(
+    file: Path, original: Path, assertion: FacesAssertion, options: VerifyOptions, report: Callable[[str], None]
+) -> Iterator[Finding]:
+    """Compare the faces of a signature with those that its network makes of the original here.
+
+    Args:
+        file: signed output.
+        original: that the signature names.
+        assertion: of the signature.
+        options: where the networks are.
+        report: called with a line before the work.
+
+    Raises:
+        FacesrError: a network cannot be loaded, or the original cannot be read.
+    """
+    with ExitStack() as stack:
+        loaded = _load(assertion, options, stack)
+        if isinstance(loaded, Finding):
+            yield loaded
+            return
+        report(f"recomputing {plural(assertion.faces, 'face')} on {loaded.pipeline.session.runtime}")
+        deinterlace = assertion.settings.get("deinterlace") is not False
+        source = stack.enter_context(open_source(original, deinterlace=deinterlace))
+        if assertion.frame is None:
+            yield from _chunks(loaded, source, assertion)
+            return
+        result = _result(loaded.pipeline, source, assertion.frame.index)
+        if result is None:
+            yield Finding("wrong", "faces", f"the original has no frame {assertion.frame.index}")
+            return
+        yield from _faces(loaded, result, assertion.frame)
+        yield from _composite(loaded, file, result, assertion.frame)
+
+
+def _load(assertion: FacesAssertion, options: VerifyOptions, stack: ExitStack) -> _Loaded | Finding:
+    """The networks of a signature; a finding if others have their names here."""
+    network, settings = assertion.network, assertion.settings
+    engine, precision = str(settings.get("engine") or "auto"), network.precision
+    try:
+        detector = stack.enter_context(
+            load_detector(
+                options.detector or network.detector.partition(" ")[0],
+                score=float(settings["score"]),
+                min_face=float(settings["min_face"]),
+                **_runs(str(settings.get("detector_engine")), str(settings.get("detector_precision"))),
+            )
+        )
+        every = settings["detect_every"]
+        common = {"detector": detector, "outscale": int(settings["outscale"]), "detect_every": every}
+        model = options.model or network.name
+        try:
+            pipeline = load(model, engine=engine, precision=precision, **common)
+        except (EngineError, MissingDependencyError):
+            pipeline = load(model, engine="onnxruntime", **common)
+        stack.enter_context(pipeline)
+    except UnknownNameError as error:
+        return Finding("unchecked", "faces", f"not recomputed: {error}; give --model FOLDER or --detector FOLDER")
+    except (KeyError, TypeError, ValueError) as error:
+        return Finding(
+            "wrong", "faces", f"the settings of the signature are not in the form of facesr-edge ({error!r})"
+        )
+    here = NetworkUse.of(pipeline)
+    for what, signed, found in (
+        ("network", network.fingerprint, here.fingerprint),
+        ("detector", network.detector, here.detector),
+    ):
+        if signed != found:
+            text = f"not recomputed: the signed {what} has the fingerprint {signed}, the one here {found}"
+            return Finding("unchecked", "faces", f"{text}; give --model or --detector, or install {network.version}")
+    return _Loaded(pipeline, _other(network, str(settings.get("processor", "")), here))
+
+
+def _runs(engine: str, precision: str) -> dict[str, str]:
+    """Arguments of `load_detector`; a YuNet file has no choice."""
+    return {"engine": engine, "precision": precision} if engine else {}
+
+
+def _other(network: NetworkUse, processor: str, here: NetworkUse) -> str:
+    """How engine, precision or processor of this machine differ from those of a signature."""
+    pairs = (
+        (_engine(network.engine), _engine(here.engine)),
+        (network.precision, here.precision),
+        (processor, this_machine().cpu),
+    )
+    return ", ".join(
+        f"signed on {signed or 'an unknown one'}, here {found}" for signed, found in pairs if signed != found
+    )
+
+
+def _engine(runtime: str) -> str:
+    """Without the number of threads, on which no pixel depends."""
+    return runtime.partition(",")[0]
+
+
+def _result(pipeline: Pipeline, source: Source, index: int) -> FrameResult | None:
+    """Result of one frame, as a run over the source has it."""
+    if isinstance(source, VideoSource) and pipeline.detect_every != 1:  # depends on the frames before
+        return next((result for result in pipeline.stream(source) if result.source.index == index), None)
+    for number, frame in enumerate(source):
+        if number == index:
+            return pipeline(frame)
+    return None
+
+
+def _faces(loaded: _Loaded, result: FrameResult, signed: FrameRecord) -> Iterator[Finding]:
+    here = {record.window_xyxy: record for record in (FaceRecord.of(face) for face in result.faces)}
+    findings: list[Finding] = []
+    for number, record in enumerate(signed.faces, 1):
+        found = here.pop(record.window_xyxy, None) or _recomputed(loaded, result, record)
+        if found != record and (finding := _difference(loaded, f"face {number}", record, found)):
+            findings.append(finding)
+    for window in here:
+        findings.append(loaded.differing(f"a face at {_place(window)} is not in the signature"))
+    yield from _limited(findings)
+    if not findings:
+        text = f"{plural(len(signed.faces), 'face')} recomputed from the original, equal bit for bit"
+        yield Finding("right", "faces", text if signed.faces else "no face in the original, as signed")
+
+
+def _recomputed(loaded: _Loaded, result: FrameResult, record: FaceRecord) -> FaceRecord | None:
+    """Record of a window that is not detected here; None if it cannot be one."""
+    left, top, right, bottom = record.window_xyxy
+    side = right - left
+    if not 0 < side == bottom - top <= min(MAX_SIDE, max(loaded.pipeline.session.io_spec.crop_sizes)):
+        return None
+    if abs(left) > 1 << 20 or abs(top) > 1 << 20:
+        return None
+    crop = np.empty((side, side, 3), np.uint8)
+    copy_window(result.source.pixels, left, top, crop)
+    pixels = loaded.pipeline.upscale(crop[None])[0]
+    return FaceRecord((), None, record.window_xyxy, record.scale, None, pixels_sha256(crop), pixels_sha256(pixels))
+
+
+def _difference(loaded: _Loaded, name: str, signed: FaceRecord, found: FaceRecord | None) -> Finding | None:
+    place = f"{name} at {_place(signed.window_xyxy)}"
+    if found is None:
+        return Finding("wrong", "faces", f"{place}: its window cannot be one of this network")
+    if without_figures(found) != without_figures(signed):
+        return Finding("wrong", "faces", f"{place}: the camera's pixels of the original are not those of the signature")
+    if found.pixels_sha256 != signed.pixels_sha256:
+        return loaded.differing(f"{place}: the network's pixels are not those of the signature")
+    if found.score is None:
+        return loaded.differing(f"{place}: its pixels are equal, but no face is detected there")
+    return loaded.differing(f"{place}: its pixels are equal, but its figures are not those of the signature")
+
+
+def _place(window_xyxy: tuple[int, ...]) -> str:
+    return f"x {window_xyxy[0]}, y {window_xyxy[1]}, {window_xyxy[2] - window_xyxy[0]} px"
+
+
+def _limited(findings: list[Finding]) -> Iterator[Finding]:
+    yield from findings[:MAX_LINES]
+    if more := findings[MAX_LINES:]:
+        state: State = "wrong" if any(finding.state == "wrong" for finding in more) else "unchecked"
+        yield Finding(state, "faces", f"{len(more)} more like these")
+
+
+def _composite(loaded: _Loaded, file: Path, result: FrameResult, signed: FrameRecord) -> Iterator[Finding]:
+    """Compare the picture with the one that the pipeline makes of the original."""
+    composite = result.frame
+    assert composite is not None
+    equal = pixels_sha256(composite) == signed.composite_sha256
+    if equal:
+        yield Finding("right", "composite", "the picture before encoding was recomputed, equal bit for bit")
+    try:
+        written = _written(file)
+    except FacesrError as error:
+        yield Finding("unchecked", "file", f"its picture cannot be read: {error}")
+        return
+    if written.shape != composite.shape:
+        yield Finding("wrong", "file", f"its picture is {_size(written)}, the recomputed one {_size(composite)}")
+        return
+    differences = np.abs(written.astype(np.int16) - composite).max(axis=2)
+    if not _is_lossless(file, result):
+        mse = float(np.mean((written.astype(np.float64) - composite) ** 2))
+        figure = "inf" if mse == 0 else f"{10 * math.log10(255**2 / mse):.1f}"
+        text = f"PSNR of its picture and the recomputed one {figure} dB: the format is not lossless or converts colors"
+        yield Finding("note", "file", text)
+        if not equal:
+            yield loaded.differing(f"the picture before encoding differs ({figure} dB after it)")
+        return
+    yield from _lossless(loaded, differences, result, equal)
+
+
+def _lossless(loaded: _Loaded, differences: NDArray[np.int16], result: FrameResult, equal: bool) -> Iterator[Finding]:
+    count, largest = int(np.count_nonzero(differences)), int(differences.max(initial=0))
+    if count == 0:
+        yield Finding("right", "file", "its pixels are those of the recomputed picture, bit for bit")
+        if not equal:
+            yield Finding("wrong", "composite", "the signature has the hash of another picture than the file")
+        return
+    inside = np.zeros(differences.shape, bool)
+    scale = loaded.pipeline.outscale
+    for face in result.faces:
+        x0, y0, x1, y1 = (max(0, scale * side) for side in face.window_xyxy)
+        inside[y0:y1, x0:x1] = True
+    outside = int(np.count_nonzero(differences[~inside]))
+    text = (
+        f"{count:,} pixels differ from the recomputed picture, by up to {largest} of 255; {outside:,} outside of faces"
+    )
+    yield Finding("wrong", "file", text) if equal or outside else loaded.differing(text)
+
+
+def _size(pixels: NDArray[np.uint8]) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+
+
+def _written(file: Path) -> NDArray[np.uint8]:
+    with open_source(file) as source:
+        return next(iter(source)).pixels
+
+
+def _is_lossless(file: Path, result: FrameResult) -> bool:
+    """Whether a file holds the composite as it is: lossless, of 8 bits, in colors that were not converted."""
+    target = image_format(file)
+    if target is None or result.source.deep is not None:
+        return False
+    if result.source.metadata and result.source.metadata.icc and not target.icc:
+        return False
+    if target.name == "WebP":
+        head = file.open("rb").read(1 << 16)
+        return b"VP8L" in head and image_header(head) is not None
+    return target.name in ("PNG", "TIFF")
+
+
+def _chunks(loaded: _Loaded, source: Source, assertion: FacesAssertion) -> Iterator[Finding]:
+    chunks, count = Chunks(), 0
+    for index, result in enumerate(loaded.pipeline.stream(source)):
+        number = result.source.index if isinstance(source, VideoSource) else index
+        chunks.add(result, number)
+        count += 1
+        if count == assertion.frames and not assertion.complete:
+            break
+    here = chunks.finish()
+    findings = [
+        loaded.differing(
+            f"frames {signed.first} to {signed.first + signed.frames - 1}: the faces are not those of the signature"
+        )
+        for signed, found in zip(assertion.chunks, here, strict=False)
+        if signed != found
+    ]
+    if count != assertion.frames:
+        text = f"the original has {plural(count, 'frame')}, the signature {assertion.frames}"
+        findings.append(Finding("wrong", "faces", text))
+    yield from _limited(findings)
+    if not findings:
+        faces, frames = plural(assertion.faces, "face"), plural(assertion.frames, "frame")
+        yield Finding("right", "faces", f"{faces} in {frames} recomputed from the original, equal bit for bit")
+    yield Finding("unchecked", "file", "pictures of a video or of several frames are not compared; the signature holds")

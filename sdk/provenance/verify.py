@@ -1,0 +1,185 @@
+"""Verification of an output: its signature, who signed, its original, and its faces recomputed from the original."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...engines.errors import FacesrError, InputError, OutputError, UsageError, first_line, one_line
+from ...engines.files import read_regular
+from ..media.reasons import error_reason, plural
+from .face_records import LABEL, FacesAssertion
+from .findings import Finding, Verification
+from .mark import mark_of
+from .seal import original_of
+from .signable import media_type
+
+if TYPE_CHECKING:
+    from .c2pa_library import SignedFile
+
+MAX_CERTIFICATES = 1 << 20
+"""Bytes of a file of certificates."""
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """How a file is verified.
+
+    Args:
+        original: the file that it was made of, from which the faces are recomputed; None to leave this out.
+        trusted: PEM file of the certificates of trusted issuers, or of the signer; None to trust nobody.
+        model: bundle folder of the network, if it is not in the package; None for the signed name.
+        detector: the same, of the detector.
+    """
+
+    original: Path | None = None
+    trusted: Path | None = None
+    model: str | None = None
+    detector: str | None = None
+
+
+_DEFAULTS = VerifyOptions()
+
+
+def verify(
+    file: Path, options: VerifyOptions = _DEFAULTS, report: Callable[[str], None] = lambda line: None
+) -> Verification:
+    """Verify an output of `run`.
+
+    Args:
+        file: image or video.
+        options: what it is compared with.
+        report: called with a line before the faces are recomputed.
+
+    Raises:
+        InputError: the file, the original or the certificates cannot be read.
+        UsageError: the certificates are none.
+        MissingDependencyError: c2pa-python is not installed.
+    """
+    trusted = _certificates(options.trusted)
+    for path in (file, *([options.original] if options.original else [])):
+        _check_readable(path)
+    return Verification(str(file), tuple(_findings(file, options, trusted, report)))
+
+
+def _certificates(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    try:
+        data = read_regular(path, MAX_CERTIFICATES)
+    except (OSError, ValueError) as error:
+        reason = error_reason(error) if isinstance(error, OSError) else first_line(error)
+        raise InputError(f"{path} cannot be read: {reason}") from error
+    if b"-----BEGIN CERTIFICATE-----" not in data:
+        raise UsageError(f"{path} holds no PEM certificate; give that of the issuer or of the signer")
+    return data
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give a file")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path} is empty (0 bytes)")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error_reason(error)}") from error
+
+
+def _findings(file: Path, options: VerifyOptions, trusted: bytes, report: Callable[[str], None]) -> Iterator[Finding]:
+    from .c2pa_library import read
+
+    kind, signed = media_type(file.name), None
+    if kind is not None:
+        try:
+            with file.open("rb") as stream:
+                signed = read(stream, kind, str(file), trusted)
+        except InputError as error:
+            yield Finding("wrong", "signature", str(error))
+            yield mark_of(file)
+            return
+    if signed is None:
+        yield Finding("wrong", "signature", "the file is not signed")
+        yield mark_of(file)
+        return
+    intact = yield from _signature(signed)
+    yield from _signer(signed, bool(trusted))
+    yield mark_of(file)
+    if LABEL not in signed.assertions:
+        where = "; that of facesr-edge is in an earlier signature" if LABEL in signed.earlier else ""
+        yield Finding("wrong", "faces", f"the signature of {signed.generator} says nothing about faces{where}")
+        return
+    try:
+        assertion = FacesAssertion.from_dict(signed.assertions[LABEL])
+    except InputError as error:
+        yield Finding("wrong", "faces", str(error))
+        return
+    yield _about(assertion)
+    if not intact:
+        yield Finding("unchecked", "original", "what the signature says is not valid: nothing is compared with it")
+        return
+    yield from _original(file, assertion, options, report)
+
+
+def _signature(signed: SignedFile) -> Iterator[Finding]:  # a generator that returns whether it is intact
+    from .c2pa_library import UNTRUSTED
+
+    problems = [f"{text} ({code})" for code, text in signed.failures if code != UNTRUSTED]
+    for problem in problems:
+        yield Finding("wrong", "signature", problem)
+    if not problems and signed.state not in ("Valid", "Trusted"):
+        problems = [f"its state is {signed.state}"]
+        yield Finding("wrong", "signature", problems[0])
+    if not problems:
+        when = f", at {signed.time}" if signed.time else ", without a time stamp"
+        yield Finding("right", "signature", f"valid: the file is as it was signed with {signed.generator}{when}")
+    return not problems
+
+
+def _signer(signed: SignedFile, trusted: bool) -> Iterator[Finding]:
+    if not trusted:
+        text = f"signed by {signed.signer}; whether this can be trusted was not checked: give --cert"
+        yield Finding("unchecked", "signer", text)
+    elif signed.state == "Trusted":
+        yield Finding("right", "signer", f"signed by {signed.signer}, whom the given certificates vouch for")
+    else:
+        yield Finding("wrong", "signer", f"signed by {signed.signer}, whom the given certificates do not vouch for")
+
+
+def _about(assertion: FacesAssertion) -> Finding:
+    network = assertion.network
+    faces, frames = plural(assertion.faces, "upscaled face"), plural(assertion.frames, "frame")
+    whole = "" if assertion.complete else "; the run was stopped before the end of its source"
+    text = f"{faces} in {frames}, by {network.name} {network.precision} on {network.engine}{whole}"
+    return Finding("note", "faces", one_line(text))
+
+
+def _original(
+    file: Path, assertion: FacesAssertion, options: VerifyOptions, report: Callable[[str], None]
+) -> Iterator[Finding]:
+    signed, path = assertion.original, options.original
+    if signed is None:
+        yield Finding("unchecked", "original", "the source was live or several files: no original is signed")
+        return
+    if path is None:
+        text = f"not given: {signed.name}, {signed.bytes:,} bytes, SHA-256 {signed.sha256}; give --original"
+        yield Finding("unchecked", "original", one_line(text))
+        return
+    try:
+        found = original_of(path)
+    except OutputError as error:
+        raise InputError(str(error)) from error
+    if found.sha256 != signed.sha256:
+        text = f"{path} is another file than the signed {signed.name}: SHA-256 {found.sha256}, signed {signed.sha256}"
+        yield Finding("wrong", "original", one_line(text))
+        yield Finding("unchecked", "faces", "not recomputed, as the original is another one")
+        return
+    yield Finding("right", "original", f"{path} is the signed original, SHA-256 {found.sha256}")
+    from .recompute import recompute  # loads the engines
+
+    try:
+        yield from recompute(file, path, assertion, options, report)
+    except FacesrError as error:
+        yield Finding("unchecked", "faces", f"not recomputed: {error}")
