@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...engines.cpu import usable_cores
 from ...engines.errors import EngineError, UsageError
 from ..media.encode_options import EncodeOptions
 from ..media.journal_file import JournalFile
@@ -46,7 +46,7 @@ class BatchProgress:
         bytes: of the inputs to process in this call.
         bytes_done: of the inputs of files that are done or failed, and of parts.
         frames: that were processed in this call.
-        event: a line about a file that failed or is tried again; "" without.
+        event: a line about a task that is tried again; "" without.
     """
 
     files: int = 0
@@ -126,8 +126,7 @@ def batch(
         run = _Run(folder, found, journal, retries, on_progress)
         try:
             if run.todo:
-                count = workers or max(1, (os.cpu_count() or 1) // pipeline.threads)
-                pool = stack.enter_context(_open_workers(spec, count, ray, stall_s))
+                pool = stack.enter_context(_open_workers(spec, workers, ray, stall_s))
                 run.process(pool, stopped)
         finally:
             journal.flush()
@@ -171,10 +170,10 @@ def _locked(folder: OutputFolder) -> Iterator[None]:
 
 def _open_workers(spec: WorkerSpec, count: int, ray: str | None, stall_s: float) -> Workers:
     if ray is None:
-        return LocalWorkers(spec, count, stall_s)
+        return LocalWorkers(spec, count or max(1, usable_cores() // spec.pipeline.threads), stall_s)
     from .ray_workers import RayWorkers
 
-    return RayWorkers(spec, count, ray)
+    return RayWorkers(spec, count, ray, stall_s)
 
 
 class _Run:
@@ -196,7 +195,7 @@ class _Run:
         self._schedule = Schedule(self.todo, retries, self._parts_there)
         self._progress = BatchProgress(len(self.todo), bytes=sum(file.bytes for file in self.todo))
         self._part_bytes: dict[str, float] = {}
-        self._reported: dict[str, int] = {}
+        self._bytes_done = 0
         self._counts = BatchSummary(
             files=len(found.files) + len(found.failures),
             earlier=len(self._records),
@@ -254,10 +253,14 @@ class _Run:
             self._counts = replace(self._counts, workers=(*self._counts.workers, line))
 
     def _add_part(self, task: PartTask) -> None:
+        """Count a part; all of a video have the same share of its bytes."""
+        output = task.file.output
+        self._part_bytes[output] = self._part_bytes.get(output, 0) + task.file.bytes / self._schedule.parts(task.file)
         self._tell()
 
     def _tell(self, event: str = "", frames: int = 0) -> None:
-        self._progress = replace(self._progress, event=event, frames=self._progress.frames + frames)
+        done = self._bytes_done + sum(self._part_bytes.values())
+        self._progress = replace(self._progress, event=event, frames=self._progress.frames + frames, bytes_done=done)
         self._on_progress(self._progress)
 
     def _finish(self, finished: Finished) -> None:
@@ -293,6 +296,7 @@ class _Run:
             upscaled=counts.upscaled + record.upscaled,
             notes=counts.notes + bool(record.notes),
         )
-        progress = self._progress
-        self._progress = replace(progress, done=progress.done + 1, bytes_done=progress.bytes_done + file.bytes)
-        self._tell(f"failed: {error.reason}" if error else "")
+        self._part_bytes.pop(file.output, None)
+        self._bytes_done += file.bytes
+        self._progress = replace(self._progress, done=self._progress.done + 1)
+        self._tell()

@@ -81,6 +81,11 @@ class Schedule:
         self._running.add(task)
         return task
 
+    def parts(self, file: ArchiveFile) -> int:
+        """Number of parts of a video; 1 for other files."""
+        video = self._videos.get(file)
+        return len(video.split.firsts) if video else 1
+
     def end(self, outcome: Outcome) -> Finished | None:
         """Take note of a task that ended; returns its file if that is done or failed for good."""
         task, result = outcome.task, outcome.result

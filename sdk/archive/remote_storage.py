@@ -1,0 +1,232 @@
+"""Folders and inputs behind fsspec: object stores, and every other file system that it has a package for."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ...engines.errors import FacesrError, InputError, MissingDependencyError, OutputError, UsageError, first_line
+from ..media.images.formats import IMAGE_SUFFIXES
+from ..media.inputs import VIDEO_FILE_SUFFIXES, Input
+from ..media.url import masked
+from .storage import STATE, OutputFolder
+from .tasks import ArchiveFile
+
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "ocilake"})
+"""Protocols whose files appear complete or not at all."""
+_WILDCARDS = re.compile(r"[*?\[]")
+_VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
+_EXTRA = "archives"
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """File system and path of a URL."""
+    try:
+        import fsspec
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("fsspec", _EXTRA, f"reading or writing {masked(url)}") from error
+    protocol = url.partition("://")[0]
+    if "::" in url:
+        raise UsageError(f"{masked(url)} is a chained URL; unpack the archive, or mount it")
+    if protocol == "memory":
+        raise UsageError(f"{url} is in the memory of one process, which workers cannot reach; give a folder")
+    try:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise MissingDependencyError(
+            _package(error, protocol), _EXTRA, f"{protocol}://", f"pip install {_package(error, protocol)}"
+        ) from error
+    except Exception as error:  # each file system has exceptions of its own
+        raise UsageError(f"{masked(url)} cannot be opened: {first_line(error)}; see docs/batch.md") from error
+
+
+def _package(error: ImportError, protocol: str) -> str:
+    """Name of the package of a protocol, which fsspec's message names."""
+    found = re.search(r"[Ii]nstall (?:the )?[\"'`]?([A-Za-z0-9_-]+)", str(error))
+    return found[1] if found else {"s3": "s3fs", "gs": "gcsfs", "abfs": "adlfs"}.get(protocol, protocol)
+
+
+@contextmanager
+def _errors(kind: type[FacesrError], url: str, doing: str) -> Iterator[None]:
+    """Turn the exceptions of a file system into one of ours."""
+    try:
+        yield
+    except FacesrError:
+        raise
+    except PermissionError as error:
+        raise kind(f"{masked(url)} cannot be {doing}: permission denied; check the credentials") from error
+    except Exception as error:  # each file system has exceptions of its own
+        raise kind(f"{masked(url)} cannot be {doing}: {masked(first_line(error))}") from error
+
+
+class RemoteFolder(OutputFolder):
+    """A folder behind an fsspec URL.
+
+    Args:
+        location: URL.
+
+    Raises:
+        MissingDependencyError: fsspec, or the package for this kind of URL, is not installed.
+        UsageError: the URL is not valid.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location.rstrip("/")
+        self._fs, root = _file_system(self.location)
+        self._root = root.rstrip("/")
+        protocol = self._fs.protocol
+        names = {protocol} if isinstance(protocol, str) else set(protocol)
+        self._atomic = bool(names & _OBJECT_STORES)
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def publish(self, file: Path, name: str) -> None:
+        """See `OutputFolder`."""
+        with _errors(OutputError, f"{self.location}/{name}", "written"):
+            if self._atomic:
+                self._fs.put_file(str(file), self._path(name))
+            else:
+                temporary = self._path(f"{STATE}/work/{secrets.token_hex(8)}")
+                self._fs.makedirs(posixpath.dirname(temporary), exist_ok=True)
+                self._fs.makedirs(posixpath.dirname(self._path(name)), exist_ok=True)
+                self._fs.put_file(str(file), temporary)
+                self._fs.mv(temporary, self._path(name))
+        file.unlink(missing_ok=True)
+
+    def fetch(self, name: str, scratch: Path) -> Path:
+        """See `OutputFolder`."""
+        scratch.mkdir(parents=True, exist_ok=True)
+        path = scratch / PurePosixPath(name).name
+        with _errors(OutputError, f"{self.location}/{name}", "read"):
+            self._fs.get_file(self._path(name), str(path))
+        return path
+
+    def write(self, name: str, data: bytes) -> None:
+        """See `OutputFolder`."""
+        with _errors(OutputError, f"{self.location}/{name}", "written"):
+            if self._atomic:
+                self._fs.pipe_file(self._path(name), data)
+                return
+            temporary = self._path(f"{name}.{secrets.token_hex(4)}.part")
+            self._fs.makedirs(posixpath.dirname(temporary), exist_ok=True)
+            self._fs.pipe_file(temporary, data)
+            self._fs.mv(temporary, self._path(name))
+
+    def read(self, name: str) -> bytes | None:
+        """See `OutputFolder`."""
+        with _errors(OutputError, f"{self.location}/{name}", "read"):
+            try:
+                return bytes(self._fs.cat_file(self._path(name)))
+            except FileNotFoundError:
+                return None
+
+    def sizes(self, below: str = "") -> Mapping[str, int]:
+        """See `OutputFolder`."""
+        start = self._path(below) if below else self._root
+        with _errors(OutputError, self.location, "listed"):
+            self._fs.invalidate_cache()
+            try:
+                found = self._fs.find(start, detail=True)
+            except FileNotFoundError:
+                return {}
+        prefix = self._root.lstrip("/") + "/"
+        names = {path.lstrip("/").removeprefix(prefix): info for path, info in found.items()}
+        return {
+            name: int(info.get("size") or 0)
+            for name, info in names.items()
+            if below or not name.startswith(f"{STATE}/")
+        }
+
+    def remove(self, name: str) -> None:
+        """See `OutputFolder`."""
+        with _errors(OutputError, f"{self.location}/{name}", "removed"):
+            self._fs.invalidate_cache()
+            with suppress(FileNotFoundError):
+                self._fs.rm(self._path(name), recursive=True)
+
+    def scratch(self) -> Path | None:
+        """See `OutputFolder`."""
+        return None
+
+
+def list_remote(url: str, recursive: bool, skipped: list[str]) -> list[tuple[Input, int, str]]:
+    """Files behind a URL with their size and version, sorted by name.
+
+    Args:
+        url: file, folder or pattern.
+        recursive: read subfolders.
+        skipped: gets the names of files of other kinds.
+
+    Raises:
+        InputError: there is no such file or folder, or it cannot be listed.
+        MissingDependencyError, UsageError: as of `RemoteFolder`.
+    """
+    fs, path = _file_system(url)
+    with _errors(InputError, url, "listed"):
+        fs.invalidate_cache()
+        base, infos = _infos(fs, path, url, recursive)
+    found: list[tuple[Input, int, str]] = []
+    for name, info in sorted(infos.items()):
+        relative = posixpath.relpath(name, base) if base else posixpath.basename(name)
+        suffix = PurePosixPath(name).suffix.lower()
+        if (suffix not in IMAGE_SUFFIXES and suffix not in VIDEO_FILE_SUFFIXES) or _is_hidden(relative):
+            skipped.append(relative)
+            continue
+        size = int(info.get("size") or 0)
+        version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")
+        source = url if not base else fs.unstrip_protocol(name)
+        kind = "image" if suffix in IMAGE_SUFFIXES else "video"
+        found.append((Input(source, relative, kind), size, f"{size}-{version}"))  # type: ignore[arg-type]
+    return found
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
+
+
+def _infos(fs: Any, path: str, url: str, recursive: bool) -> tuple[str, dict[str, Any]]:
+    """The folder of a listing, "" for one file; and path → facts of each file."""
+    depth = None if recursive else 1
+    if _WILDCARDS.search(path) and not fs.exists(path):
+        infos = fs.glob(path, detail=True)
+        files = {name: info for name, info in infos.items() if info.get("type") == "file"}
+        base = path[: next(_WILDCARDS.finditer(path)).start()].rpartition("/")[0]
+        what = f"no file matches {masked(url)}; check the pattern and quote it"
+    elif url.startswith(("http://", "https://")) or fs.isfile(path):
+        return "", {path: fs.info(path)}
+    else:
+        files = fs.find(path, maxdepth=depth, detail=True)
+        base, what = path, f"{masked(url)} does not exist or has no files"
+    if not files:
+        raise InputError(what)
+    return base.rstrip("/"), files
+
+
+def fetch_remote(file: ArchiveFile, scratch: Path) -> Path:
+    """Copy a file to a folder, which holds the last one only, as the parts of a video are often read one by one.
+
+    Raises:
+        InputError: it cannot be copied, or has changed since it was listed.
+    """
+    name = PurePosixPath(file.name).name
+    path = scratch / name
+    stamp = scratch / ".version"
+    identity = f"{file.source}\n{file.version}"
+    if path.is_file() and stamp.is_file() and stamp.read_text("utf-8") == identity:
+        return path
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    fs, remote = _file_system(file.source)
+    with _errors(InputError, file.source, "read"):
+        fs.get_file(remote, str(path))
+    if file.bytes and path.stat().st_size != file.bytes:
+        raise InputError(f"{masked(file.source)} has changed while it was read; run the command again")
+    stamp.write_text(identity, "utf-8")
+    return path
