@@ -18,7 +18,8 @@ def environment() -> dict[str, str]:
     compiled packages.
     """
     package = Path(__file__).absolute().parents[2]
-    paths = [str(package.parent), *(sysconfig.get_path(name) for name in ("purelib", "platlib"))]
+    parent = [str(package.parent)] if package.name == __name__.partition(".")[0] else []  # else the plugin finds it
+    paths = [*parent, *(sysconfig.get_path(name) for name in ("purelib", "platlib"))]
     return {"GST_PLUGIN_PATH": str(PLUGIN.absolute()), "PYTHONPATH": ":".join(dict.fromkeys(paths))}
 
 

@@ -89,6 +89,9 @@ PUBLIC = [
 BUILD_DEPENDENCIES = ["torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "safetensors", "skimage", "scipy"]
 """Packages that only `build`, `train` and the demo need."""
 
+HOSTED = {"sdk/gstreamer/element.py", "sdk/gstreamer/plugin/python/facesr.py"}
+"""Modules that GStreamer loads, whose Python bindings come with it."""
+
 
 def python(program, *arguments, site=None):
     """Run a program in a new process; with `site`, only the standard library and that folder can be imported."""
@@ -167,6 +170,7 @@ def test_running_a_pipeline_imports_no_build_dependency():
 
 def test_every_run_time_module_imports_without_the_build_dependencies(sources):
     modules = [p for p in sources if p.parts[0] in ("sdk", "engines", "zoo", "calibration") or p.name == "bicubic.py"]
+    modules = [path for path in modules if path.as_posix() not in HOSTED]
     names = [".".join(("facesr_edge", *p.with_suffix("").parts)).removesuffix(".__init__") for p in modules]
     program = (
         f"import sys, importlib\nfor name in {BUILD_DEPENDENCIES}: sys.modules[name] = None\n"
