@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -85,12 +86,13 @@ class Database:
 
     def erase(self) -> None:
         """Give the pages of deleted rows back, as far as nobody else reads or writes at the moment."""
-        with suppress(SQLAlchemyError), self._writes, self._engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
+        with suppress(SQLAlchemyError, sqlite3.Error), self._writes:
             if self.is_sqlite:
-                connection.exec_driver_sql("PRAGMA incremental_vacuum").fetchall()
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            else:
+                with closing(self._engine.raw_connection()) as raw:  # none of SQLAlchemy's transactions
+                    for pragma in ("incremental_vacuum", "wal_checkpoint(TRUNCATE)"):
+                        raw.cursor().execute(f"PRAGMA {pragma}").fetchall()
+                return
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text("VACUUM faces, files, tracks, pending_files"))
 
     def damage(self) -> list[str]:
@@ -121,15 +123,12 @@ def _sqlite(address: StoreAddress) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         immediate = connection.get_execution_options().get("immediate")
-        if connection.get_isolation_level() != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
 
 
 def _connect_sqlite(path: str) -> Any:
-    import sqlite3
-
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         for pragma in PRAGMAS:

@@ -40,9 +40,9 @@ def running_server() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def create_database(socket: Path, name: str) -> None:
-    """Create an empty database."""
+def create_schema(socket: Path, name: str) -> None:
+    """Create an empty schema, which takes less time and disk than a database."""
     import psycopg
 
     with psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" STRATEGY file_copy')
+        connection.execute(f'CREATE SCHEMA "{name}"')

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 from facesr_edge.sdk.store.open import open_store
-from support.postgresql import PROGRAMS, create_database, running_server
+from support.postgresql import PROGRAMS, create_schema, running_server
 
 _numbers = count()
 
@@ -27,8 +27,9 @@ def address(request, tmp_path):
     if request.param == "sqlite":
         return str(tmp_path / "store")
     socket, name = request.getfixturevalue("postgresql"), f"faces{next(_numbers)}"
-    create_database(socket, name)
-    return f"postgresql://postgres@/{name}?host={socket}&pictures={tmp_path / 'pictures'}"
+    create_schema(socket, name)
+    options = f"host={socket}&options=-csearch_path%3D{name}"
+    return f"postgresql://postgres@/postgres?{options}&pictures={tmp_path / 'pictures'}"
 
 
 @pytest.fixture
