@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from .sdk.pipeline.tiling import Plan
     from .sdk.pipeline.uncertainty import uncertainty_of, uncertainty_sheet
     from .sdk.profiling.timing import Span
+    from .sdk.store.open import open_store
+    from .sdk.store.records import FaceFilter, StoredFace
+    from .sdk.store.store import Store
     from .zoo.catalogue import DEFAULT_MODEL
 
 __version__ = "0.1.0"
@@ -92,6 +95,7 @@ _MODULES = {
     "EngineInfo": "engines.bundle.engine_info",
     "Evaluation": "engines.bundle.card",
     "Face": "sdk.pipeline.results",
+    "FaceFilter": "sdk.store.records",
     "FacesrError": "engines.errors",
     "Failure": "sdk.pipeline.summary",
     "Frame": "sdk.pipeline.frame",
@@ -125,6 +129,8 @@ _MODULES = {
     "SourceTimeoutError": "engines.errors",
     "SourceUnreachableError": "engines.errors",
     "Span": "sdk.profiling.timing",
+    "Store": "sdk.store.store",
+    "StoredFace": "sdk.store.records",
     "UnknownNameError": "engines.errors",
     "UncertaintySession": "engines.uncertainty",
     "Usability": "sdk.live.tracks.usability",
@@ -139,6 +145,7 @@ _MODULES = {
     "open_live_sink": "sdk.live.sinks.open",
     "open_sink": "sdk.media.sinks",
     "open_source": "sdk.media.sources",
+    "open_store": "sdk.store.open",
     "run": "sdk.pipeline.run",
     "to_supervision": "sdk.live.supervision",
     "uncertainty_of": "sdk.pipeline.uncertainty",
@@ -167,6 +174,7 @@ __all__ = [
     "EngineInfo",
     "Evaluation",
     "Face",
+    "FaceFilter",
     "FacesrError",
     "Failure",
     "Frame",
@@ -201,6 +209,8 @@ __all__ = [
     "SourceUnreachableError",
     "Span",
     "UncertaintySession",
+    "Store",
+    "StoredFace",
     "UnknownNameError",
     "Usability",
     "UsageError",
@@ -215,6 +225,7 @@ __all__ = [
     "open_live_sink",
     "open_sink",
     "open_source",
+    "open_store",
     "run",
     "to_supervision",
     "uncertainty_of",
