@@ -16,6 +16,7 @@ from ..media.sinks import make_writable, output_options
 from ..media.video.parts import check_chunk
 from ..pipeline.chunks import CHUNK_FRAMES
 from ..pipeline.summary import Failure
+from ..store.open import open_store
 from .inputs import ArchiveInputs, find_files
 from .journal import BatchJournal, FileRecord, begin
 from .local_workers import LocalWorkers
@@ -71,6 +72,7 @@ def batch(
     chunk: int = DEFAULT_CHUNK,
     stall_s: float = DEFAULT_STALL_S,
     scratch: str | Path | None = None,
+    store: str | None = None,
     on_progress: Callable[[BatchProgress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> BatchSummary:
@@ -94,6 +96,8 @@ def batch(
             whole videos.
         stall_s: a process that finishes no frame for so long is replaced, in seconds.
         scratch: folder of the workers for temporary files; None for one in the output folder, or the system's.
+        store: address of a store, see `open_store`, that gets the faces of pictures; None for none. Workers on other
+            machines need a PostgreSQL, and a folder of pictures that all of them see.
         on_progress: called when something is done.
         stopped: asked several times a second; True ends the call early.
 
@@ -122,7 +126,9 @@ def batch(
         identity = decided.identity()
         begin(folder, {**identity, **vars(options), "deinterlace": deinterlace, "chunk": chunk})
         journal = BatchJournal(folder)
-        spec = WorkerSpec(decided, identity, location, options, deinterlace, chunk, scratch and str(scratch))
+        spec = WorkerSpec(decided, identity, location, options, deinterlace, chunk, scratch and str(scratch), store)
+        if store is not None:
+            open_store(store).close()  # a wrong one is reported once, not by each worker
         run = _Run(folder, found, journal, retries, on_progress)
         try:
             if run.todo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..media.encode_options import EncodeOptions
@@ -46,6 +46,7 @@ class WorkerSpec:
         deinterlace: deinterlace interlaced videos.
         chunk: frames of an independent part of a video, a multiple of `CHUNK_FRAMES`; 0 for whole videos.
         scratch: folder for temporary files; None for the system's.
+        store: address of a store for the faces of pictures; None for none.
     """
 
     pipeline: PipelineSpec
@@ -55,6 +56,7 @@ class WorkerSpec:
     deinterlace: bool = True
     chunk: int = 0
     scratch: str | None = None
+    store: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

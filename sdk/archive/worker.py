@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from ...engines.errors import BundleError, EngineError, FacesrError, InputError, OutputError, one_line
 from ..media.encode_options import EncodeOptions
@@ -19,14 +20,21 @@ from ..media.reasons import error_reason, is_full, write_error
 from ..media.sinks import open_sink, output_options
 from ..media.source_sink import Sink, Source
 from ..media.sources import open_source
+from ..media.url import masked
 from ..media.video.parts import JoinSink, PartsError, PartSink, is_splittable, packet_count
 from ..media.video.reader import VideoSource
 from ..pipeline.run import run
 from ..pipeline.summary import RunSummary
+from ..provenance.network_use import NetworkUse
+from ..store.open import open_store
+from ..store.run_output import add_picture
 from .inputs import fetch_input
 from .parts import PartRecord, part_names, read_part
 from .storage import open_output
 from .tasks import ArchiveFile, Done, JoinTask, PartTask, Ready, Split, Task, TaskError, WorkerSpec
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 Progress = Callable[[int], None]
 """Called with the number of frames that are done since the last call."""
@@ -48,10 +56,13 @@ class Worker:
         _check_identity(spec)
         self._output = open_output(spec.output)
         self._pipeline = spec.pipeline.load()
+        self._store: Store | None = None
         try:
+            if spec.store is not None:
+                self._store = open_store(spec.store, about={"command": "batch"})
             self._scratch = self._make_scratch()
         except BaseException:
-            self._pipeline.close()
+            self._close()
             raise
 
     @property
@@ -110,10 +121,10 @@ class Worker:
         options = self._options(file)
         with self._open(path, file) as source:
             sink = open_sink(target, source, outscale=self._pipeline.outscale, options=options)
-            summary, error = self._write(source, sink, progress)
+            summary, error = self._write(source, sink, progress, file)
         return self._publish(file, target, summary, error)
 
-    def _write(self, source: Source, sink: Sink, progress: Progress) -> tuple[RunSummary, str]:
+    def _write(self, source: Source, sink: Sink, progress: Progress, file: ArchiveFile) -> tuple[RunSummary, str]:
         """Run the pipeline without overlap, so that packets of all streams are written in the same order every time.
 
         Returns:
@@ -122,7 +133,9 @@ class Worker:
         error, counts = "", RunSummary()
         with suppress(_TruncatedError), sink, run(self._pipeline, source, sink, overlap=False) as results:
             try:
-                for _ in results:
+                for result in results:
+                    if self._store and source.kind == "image":
+                        add_picture(self._store, result, masked(file.source), NetworkUse.of(self._pipeline))
                     progress(1)
             except InputError as raised:
                 error = str(raised)
@@ -234,8 +247,14 @@ class Worker:
 
     def close(self) -> None:
         """Release the engines and remove the temporary files."""
-        self._pipeline.close()
+        self._close()
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _close(self) -> None:
+        self._pipeline.close()
+        if self._store:
+            with suppress(FacesrError):  # the faces are stored; the next opening notes the end of the run
+                self._store.close()
 
     def __enter__(self) -> Worker:
         return self

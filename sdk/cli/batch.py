@@ -82,6 +82,7 @@ def _is_address(value: str) -> bool:
 @click.option(
     "--scratch", type=click.Path(path_type=Path), metavar="FOLDER", help="Folder of the workers for temporary files."
 )
+@click.option("--store", metavar="STORE", help="Store the faces of pictures in a folder or database, see store.")
 @model_option
 @detector_option
 @engine_option
@@ -126,6 +127,7 @@ def command(inputs: tuple[str, ...], output: str, **options: Any) -> None:
             chunk=options["chunk"],
             stall_s=options["stall_timeout"],
             scratch=options["scratch"],
+            store=options["store"],
             on_progress=partial(_show_progress, bar, bar.add_task("", total=None)),
             stopped=lambda: stop.requested,
         )

@@ -139,7 +139,7 @@ def _where(selected: Select[Any], query: FaceFilter, camera_id: int | None) -> S
 
 def _faces(connection: Connection, pictures: Path, ids: Sequence[int]) -> list[StoredFace]:
     query = (
-        select(faces, cameras.c.name.label("camera"), runs.c.network, *_TRACK)
+        select(faces, cameras.c.name.label("camera"), runs.c.networks, *_TRACK)
         .join(runs, runs.c.id == faces.c.run_id)
         .outerjoin(cameras, cameras.c.id == faces.c.camera_id)
         .outerjoin(tracks, tracks.c.id == faces.c.track_id)
@@ -159,6 +159,13 @@ _TRACK = (
     tracks.c.frames,
     tracks.c.ended,
 )
+
+
+def _network(row: Row[Any]) -> NetworkUse | None:
+    if row.networks is None or row.treatment == "bicubic":
+        return None
+    use = json.loads(row.networks).get("small network" if row.treatment == "small network" else "network")
+    return None if use is None else NetworkUse(**use)
 
 
 def _face(row: Row[Any], pictures: Mapping[str, StoredFile]) -> StoredFace:
@@ -188,6 +195,6 @@ def _face(row: Row[Any], pictures: Mapping[str, StoredFile]) -> StoredFace:
         uncertainty_p90=row.uncertainty_p90,
         original=pictures[ORIGINAL],
         enlarged=pictures[ENLARGED],
-        network=None if row.network is None else NetworkUse(**json.loads(row.network)),
+        network=_network(row),
         run=row.run_id,
     )

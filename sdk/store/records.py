@@ -107,7 +107,8 @@ class StoredFace:
         usability: verdict and figures.
         uncertainty_mean, uncertainty_p90: of `Face.uncertainty`, in gray levels; None without it.
         original, enlarged: the crop of the frame, and the network's estimate.
-        network: that enlarged it; None if it is not known. That of the run, where the treatment is "small network".
+        network: that enlarged it; None for bicubic, and if it is not known. Reused pixels are those of an earlier frame
+            of the track, which the run's smaller network may have enlarged.
         run: id of the run that stored it.
     """
 

@@ -13,7 +13,9 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...engines.errors import FacesrError, OutputError, SendError
+from ..media.images.embed import png_with
 from ..media.images.opencv import png
+from ..provenance.iptc import marked
 from .database import Database, parts
 from .deletion import RemovedRows, delete_faces
 from .new_faces import face_row
@@ -55,7 +57,7 @@ class RunWriter:
             "token": self._token,
             "state": "running",
             "started_s": self._started_s,
-            "network": None if network is None else storable(json.dumps(network.to_dict())),
+            "networks": None if network is None else _networks(network),
             "about": storable(json.dumps(plain_about(about))),
         }
         try:
@@ -85,8 +87,7 @@ class RunWriter:
         written: list[tuple[WrittenFile, ...]] = []
         try:
             for one in new:
-                contents = {ORIGINAL: png(one.face.original), ENLARGED: png(one.face.pixels)}
-                written.append(self._pictures.write(self._token, one, stored_s, contents))
+                written.append(self._pictures.write(self._token, one, stored_s, _contents(one)))
             with self._database.write() as connection:
                 removed = self._insert(connection, new, written, stored_s, replaces)
         except SendError:  # the database may have taken the rows before the connection broke
@@ -166,15 +167,17 @@ class RunWriter:
         values = {"run_id": self.run_id, "camera_id": camera_ids[storable(new.camera or "")], **vars(track)}
         return int(connection.execute(insert(tracks).values(values).returning(tracks.c.id)).scalar_one())
 
-    def set_network(self, network: NetworkUse) -> None:
-        """Add the network, which was not known when the run began.
+    def set_networks(self, network: NetworkUse, small: NetworkUse | None) -> None:
+        """Add the networks, which were not known when the run began.
+
+        Args:
+            network, small: see `Observer.started`.
 
         Raises:
             OutputError: the store cannot be written.
         """
-        values = {"network": storable(json.dumps(network.to_dict()))}
         with self._database.write() as connection:
-            connection.execute(update(runs).where(runs.c.id == self.run_id).values(values))
+            connection.execute(update(runs).where(runs.c.id == self.run_id).values(networks=_networks(network, small)))
 
     def close(self) -> None:
         """End the run; idempotent.
@@ -190,6 +193,20 @@ class RunWriter:
                 remove_orphans(self._database, self._pictures, self._token, self._started_s)
         finally:
             self._lock.release(remove=True)
+
+
+def _contents(new: NewFace) -> dict[str, bytes]:
+    """Kind → PNG file; pixels of a network are marked as such."""
+    enlarged = png(new.face.pixels)
+    if new.treatment != "bicubic":
+        enlarged = png_with(enlarged, marked())
+    return {ORIGINAL: png(new.face.original), ENLARGED: enlarged}
+
+
+def _networks(network: NetworkUse, small: NetworkUse | None = None) -> str:
+    """JSON: treatment → network."""
+    uses = {"network": network.to_dict()} | ({"small network": small.to_dict()} if small else {})
+    return storable(json.dumps(uses))
 
 
 def end_run(database: Database, run_id: int, state: str) -> None:

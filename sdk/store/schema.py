@@ -37,7 +37,7 @@ runs = Table(
     Column("state", String(16), nullable=False),  # "running", "ended", "killed"
     Column("started_s", Double, nullable=False),
     Column("ended_s", Double),
-    Column("network", Text),  # JSON of NetworkUse
+    Column("networks", Text),  # JSON: treatment -> NetworkUse
     Column("about", Text, nullable=False),  # JSON
     **_NEVER_REUSED,
 )

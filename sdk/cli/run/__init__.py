@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @jsonl_option
 @path_option("--uncertainty", metavar="DIR", help="Picture of each face with its uncertainty, to a folder.")
 @path_option("--evidence", metavar="DIR", help="Write an evidence card of each picture and video with faces into DIR.")
+@click.option("--store", metavar="STORE", help="Store the faces of pictures in a folder or database, see store.")
 @click.option("--resume", is_flag=True, help="Go on with a stopped run of the same command; done frames are kept.")
 @click.option("--strict", is_flag=True, help="Exit with 1 after the work if anything was lost or damaged.")
 def command(
@@ -77,7 +78,7 @@ def command(
     folders = face_output_folders(options)
     if output is None and json_file is None and jsonl_file is None and not folders:
         raise click.UsageError(
-            "no output; give -o OUTPUT, --json [FILE], --jsonl FILE, --evidence DIR or --uncertainty DIR"
+            "no output; give -o OUTPUT, --json [FILE], --jsonl FILE, --evidence DIR, --uncertainty DIR or --store DIR"
         )
     check_face_outputs(folders, resume)
     from ...media.inputs import expand_inputs
@@ -109,7 +110,7 @@ def command(
             say(f"{output or results[0]} is complete; leave out --resume to run again")
             return
         pipeline = stack.enter_context(load_pipeline(options, output is not None, "uncertainty" in folders))
-        jobs.outputs += open_face_outputs(folders, pipeline)
+        jobs.outputs += open_face_outputs(folders, pipeline, options["store"], stack)
         start = time.perf_counter()
         jobs.journal = stack.enter_context(lock_results(results, resume))
         try:

@@ -1,9 +1,10 @@
-"""What ``facesr-edge run`` writes of the faces besides composites and JSON: evidence cards, sheets of uncertainty."""
+"""What ``facesr-edge run`` writes of the faces besides composites and JSON: evidence cards, sheets of uncertainty, a
+store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from ...pipeline.pipeline import Pipeline
     from ...pipeline.results import FrameResult
 
-FACE_OUTPUTS = ("evidence", "uncertainty")
-"""Names of the options, each the folder of an output."""
+FACE_OUTPUTS = ("evidence", "uncertainty", "store")
+"""Names of the options, each the folder of an output; a store may have an address instead."""
 
 
 class ResultConsumer(Protocol):
@@ -37,7 +38,12 @@ class FaceOutput(Protocol):
 
 def face_output_folders(options: Mapping[str, Any]) -> dict[str, Path]:
     """Name of the option → folder, of the outputs that were asked for."""
-    return {name: options[name] for name in FACE_OUTPUTS if options[name] is not None}
+    folders = {name: Path(options[name]) for name in FACE_OUTPUTS if options[name] is not None}
+    if "store" in folders:
+        from ...store.address import parse_address
+
+        folders["store"] = parse_address(options["store"]).pictures.parent
+    return folders
 
 
 def check_face_outputs(folders: Mapping[str, Path], resume: bool) -> None:
@@ -48,11 +54,20 @@ def check_face_outputs(folders: Mapping[str, Path], resume: bool) -> None:
         )
 
 
-def open_face_outputs(folders: Mapping[str, Path], pipeline: Pipeline) -> list[FaceOutput]:
+def open_face_outputs(
+    folders: Mapping[str, Path], pipeline: Pipeline, store: str | None, stack: ExitStack
+) -> list[FaceOutput]:
     """Open the outputs.
 
+    Args:
+        folders: see `face_output_folders`.
+        pipeline: that upscales the faces.
+        store: address; None without a store.
+        stack: closes the store.
+
     Raises:
-        OutputError: a folder cannot be written.
+        OutputError: a folder or the store cannot be written.
+        MissingDependencyError: SQLAlchemy, for the store, is not installed.
     """
     outputs: list[FaceOutput] = []
     if "evidence" in folders:
@@ -63,4 +78,11 @@ def open_face_outputs(folders: Mapping[str, Path], pipeline: Pipeline) -> list[F
         from .uncertainty import UncertaintyFolder
 
         outputs.append(UncertaintyFolder(folders["uncertainty"]))
+    if store is not None:
+        from ...store.open import open_store
+
+        opened = stack.enter_context(open_store(store, about={"command": "run"}))
+        from ...store.run_output import StoreOutput
+
+        outputs.append(StoreOutput(opened, pipeline))
     return outputs

@@ -45,7 +45,7 @@ class StoreSink(ShotSink):
         self._store = open_store(address, about={"command": "live", **about})
         try:
             self._run = self._store.new_run()
-            self._network: NetworkUse | None = None
+            self._networks: tuple[NetworkUse, NetworkUse | None] | None = None
             self._batch: tuple[Sequence[DatedShot], list[NewFace]] = ((), [])
             self._prune()
         except BaseException:
@@ -54,15 +54,15 @@ class StoreSink(ShotSink):
 
     def start(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
         """See `LiveSink`."""
-        self._network = network
+        self._networks = network, small
 
     def write(self, items: Sequence[DatedShot]) -> None:
         """See `LiveSink`; a batch that is repeated is stored once."""
         from ...store.new_faces import face_of_shot
 
-        if self._network is not None:
-            self._run.set_network(self._network)
-            self._network = None
+        if self._networks is not None:
+            self._run.set_networks(*self._networks)
+            self._networks = None
         if items is not self._batch[0]:
             run = self._run
             self._batch = items, [face_of_shot(one.shot, one.unix_s, one.clock, run.number()) for one in items]

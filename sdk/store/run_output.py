@@ -1,0 +1,68 @@
+"""Faces of the pictures that ``facesr-edge run`` processes, as an output of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..media.images.source import FolderSource
+from ..media.reasons import plural
+from ..provenance.network_use import NetworkUse
+from .picture_time import time_taken
+
+if TYPE_CHECKING:
+    from ..media.source_sink import Source
+    from ..pipeline.pipeline import Pipeline
+    from ..pipeline.results import FrameResult
+    from .store import Store
+
+
+class StoreOutput:
+    """Stores the faces of pictures; videos have tracks, which a live run stores.
+
+    Args:
+        store: open; the caller closes it.
+        pipeline: that upscales the faces.
+    """
+
+    def __init__(self, store: Store, pipeline: Pipeline) -> None:
+        self._store, self._network = store, NetworkUse.of(pipeline)
+        self._faces, self._left_out = 0, 0
+
+    @contextmanager
+    def of(self, source: Source) -> Iterator[StoreOutput]:
+        """Takes the results of one source."""
+        self._source = source
+        if source.kind not in ("image", "folder"):
+            self._left_out += 1
+        yield self
+
+    def add(self, result: FrameResult) -> None:
+        """Store the faces of a picture; those of a video are left out.
+
+        Raises:
+            OutputError: the store cannot be written.
+        """
+        source = self._source
+        if source.kind not in ("image", "folder"):
+            return
+        name = str(source.images[result.source.name]) if isinstance(source, FolderSource) else source.name
+        self._faces += add_picture(self._store, result, name, self._network)
+
+    def lines(self) -> list[str]:
+        """What was stored, and what was left out."""
+        left_out = (
+            f"{plural(self._left_out, 'video')} left out: facesr-edge live VIDEO -o store:DIR stores their tracks"
+        )
+        return [f"{plural(self._faces, 'face')} → {self._store.name}", *([left_out] if self._left_out else [])]
+
+
+def add_picture(store: Store, result: FrameResult, name: str, network: NetworkUse) -> int:
+    """Store the faces of a picture with the time at which it was taken; returns their number.
+
+    Raises:
+        OutputError: the store cannot be written.
+    """
+    taken_s = time_taken(result.source)
+    return store.add_result(result, name, network, time=taken_s, clock="host" if taken_s is None else "camera")
