@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +78,9 @@ def command(host: str, token_file: Path | None, **options: Any) -> None:
         raise UsageError(f"a service at {host} needs a token; name a file for it, which is created: --token-file FILE")
     limits, token = _limits(host, options), token_in(token_file) if token_file else None
     names = ("model", "workers", "threads", "detector", "score", "min_face", "engine", "precision")
-    pipelines = load_pipelines(report=say, **{name: options[name] for name in names})
-    line = pipeline_line(f"{len(pipelines)} workers", pipelines[0])
+    load = partial(load_pipelines, report=say, **{name: options[name] for name in names})
     server = serve_faces(
-        pipelines,
+        load,
         host=host,
         port=options["port"],
         token=token,
@@ -88,7 +88,6 @@ def command(host: str, token_file: Path | None, **options: Any) -> None:
         limits=limits,
         proxy=options["proxy"],
     )
-    show(line)
     _run(server)
 
 
@@ -113,6 +112,7 @@ def _run(server: FaceServer) -> None:
 
     notifier = ServiceNotifier()
     with server, Stop(server.stop) as stop:
+        show(pipeline_line(f"{len(server.pool.pipelines)} workers", server.pool.pipelines[0]))
         show(f"{server.url}/faces")
         notifier.ready(f"serving {server.url}")
         try:

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ class FaceServer:
 
 
 def serve_faces(
-    pipelines: Iterable[Pipeline],
+    pipelines: Callable[[], Sequence[Pipeline]],
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -107,7 +107,8 @@ def serve_faces(
     """Serve the faces of pictures over HTTP.
 
     Args:
-        pipelines: one for each worker, see `load_pipelines`; closed with the server.
+        pipelines: loads one for each worker, see `load_pipelines`; called when the address is known to be free. The
+            server closes them.
         host: address to listen at; only this machine can reach the default. Others need the token.
         port: 0 for a free one.
         token: at least 16 characters; None for a new one, or for none if only this machine can reach the service.
@@ -119,6 +120,7 @@ def serve_faces(
         MissingDependencyError: the extra `service` is not installed.
         UsageError: the token is too short, or there is no such port.
         OutputError: the address is taken or is not one of this machine.
+        Others: of `pipelines`.
     """
     try:
         import uvicorn
@@ -132,7 +134,7 @@ def serve_faces(
     listener = listen(host, port)
     try:
         access = access_for(host, listener.getsockname()[1], token, hosts)
-        pool = Pool(list(pipelines), limits.wait_s)
+        pool = Pool(pipelines(), limits.wait_s)
     except BaseException:
         listener.close()
         raise
