@@ -4,7 +4,6 @@ import json
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPConnection
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import cv2
@@ -64,26 +63,38 @@ def direct():
         yield pipeline
 
 
+class Kept:
+    """A pipeline or detector that several servers use in turn: they do not close it."""
+
+    def __init__(self, pipeline):
+        self._pipeline = pipeline
+
+    def __getattr__(self, name):
+        return getattr(self._pipeline, name)
+
+    @property
+    def detector(self):
+        return Kept(self._pipeline.detector)
+
+    def close(self):
+        pass
+
+
 @pytest.fixture(scope="session")
-def serving():
+def serving(direct):
     """Context manager: a server with one worker, and its client."""
 
     @contextmanager
-    def serve(limits=None, workers=1, **options):
-        load = partial(load_pipelines, MODEL, workers=workers, **ENGINE)
-        with serve_faces(load, port=0, limits=limits or Limits(), **options) as server:
+    def serve(limits=None, **options):
+        with serve_faces(lambda: [Kept(direct)], port=0, limits=limits or Limits(), **options) as server:
             yield Client(server)
 
     return serve
 
 
 @pytest.fixture(scope="session")
-def client(serving):
+def client():
     """Of a server with two workers."""
-    with serving(Limits(max_bytes=500_000, max_megapixels=1.0, max_detector_megapixels=1.5, max_faces=5), 2) as client:
-        yield client
-
-
-@pytest.fixture(scope="session")
-def portrait(shared):
-    return next(iter(sorted((shared / "faces_large" / "test").iterdir()))) if shared else Path()
+    limits = Limits(max_bytes=500_000, max_megapixels=1.0, max_detector_megapixels=1.5, max_faces=5)
+    with serve_faces(partial(load_pipelines, MODEL, workers=2, **ENGINE), port=0, limits=limits) as server:
+        yield Client(server)
