@@ -161,7 +161,8 @@ class EvidenceItem:
         """For JSON, without pixels."""
         return {
             "frame": self.frame.to_dict(),
-            "frames_used": [self.frame.index] if self.treatment != "reused" else [],
+            "frames_used": [self.frame.index],
+            "earlier_frame_used": self.treatment == "reused",
             "track": self.track and self.track.to_dict(),
             "treatment": self.treatment,
             "reason": self.reason,

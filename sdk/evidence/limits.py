@@ -26,8 +26,12 @@ UNCERTAINTY = (
     "for 90 % of the pixels of held-out test faces. Other cameras and conditions may have larger errors."
 )
 REUSED = (
-    "An estimate marked as reused was made from an earlier frame of the same track and moved; it does not belong to the "
-    "crop that is shown beside it."
+    "An estimate marked as reused is the enlarged crop with the network's detail of an earlier frame of the track, moved "
+    "with the face; a face that stands still keeps the earlier pixels. Its consistency is not measured."
+)
+TRACK = (
+    "A track follows a face by its position from frame to frame. It can pass over to another person, for instance where "
+    "faces cross or after a cut, and one person can have several tracks."
 )
 BICUBIC = "A face marked as bicubic was enlarged without a network."
 
@@ -36,7 +40,13 @@ def limits_of(card: Card) -> tuple[str, ...]:
     """Limits of a card, the most important first."""
     treatments = {item.treatment for item in card.items}
     uncertain = any(item.face.uncertainty is not None for item in card.items)
-    optional = ((uncertain, UNCERTAINTY), ("reused" in treatments, REUSED), ("bicubic" in treatments, BICUBIC))
+    tracked = any(item.track for item in card.items)
+    optional = (
+        (uncertain, UNCERTAINTY),
+        ("reused" in treatments, REUSED),
+        ("bicubic" in treatments, BICUBIC),
+        (tracked, TRACK),
+    )
     return (
         *(STATEMENT, ORIGINAL, CONSISTENCY),
         *(text for applies, text in optional if applies),

@@ -27,10 +27,10 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Categories of characters that are not seen, or that change the direction of the text around them."""
 
 ESTIMATES = {
-    "network": ("Network estimate", "not camera pixels; added detail is an estimate"),
-    "small network": ("Network estimate (small network)", "not camera pixels; added detail is an estimate"),
-    "reused": ("Network estimate, reused", "of an earlier frame of the track, moved; not made from this crop"),
-    "bicubic": ("Enlarged by bicubic interpolation", "no network; no detail was added"),
+    "network": ("Network estimate", "not camera pixels"),
+    "small network": ("Network estimate, small network", "not camera pixels"),
+    "reused": ("Network estimate, reused", "detail of an earlier frame, moved with the face"),
+    "bicubic": ("Bicubic interpolation", "no network"),
 }
 """Treatment -> title and explanation of the enlarged face."""
 
@@ -50,7 +50,7 @@ def card_html(card: Card, faces: Sequence[Mapping[str, Picture]], views: Sequenc
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         title=f"Evidence card: {shown(card.source.name)}",
-        name=shown(card.source.name.rpartition("/")[2] or card.source.name),
+        name=shown(card.source.name if card.source.kind == "camera" else Path(card.source.name).name),
         summary=_summary(card),
         limits="".join(f"<li>{shown(text)}</li>" for text in limits_of(card)),
         source=_rows(_source(card.source)),
@@ -75,7 +75,7 @@ def shown(text: object) -> str:
 def _summary(card: Card) -> str:
     parts = [plural(len(card.items), "face")]
     if card.source.kind != "picture" and card.frames > 1:
-        parts.append(f"of {card.frames} frames")
+        parts.append(f"from {card.frames} frames")
     return shown(f"{' '.join(parts)} · created {utc(card.created_s)} · facesr-edge {__version__}")
 
 
@@ -106,13 +106,13 @@ def _views(card: Card, pictures: Sequence[Picture]) -> str:
         "Numbers are those of the faces below; the squares are the crops. The pictures are reduced; nothing is drawn "
     )
     text += "on their files."
-    layout = "views" if len(card.views) > 1 else ""
+    layout = "whole" if card.source.kind == "picture" else "views"
     return f'<section><h2>3&emsp;Where the faces are</h2><p>{text}</p><div class="{layout}">{figures}</div></section>'
 
 
 def _view(card: Card, view: FrameView, picture: Picture) -> str:
     width, height = picture.size_wh
-    line = max(width, height) / 480
+    line = max(width, height) / (480 if card.source.kind == "picture" else 240)
     marks = "".join(
         _mark(item.face, n, view.ratio, line) for n, item in enumerate(card.items, 1) if item.frame.index == view.index
     )
@@ -153,10 +153,9 @@ def _face(item: EvidenceItem, pictures: Mapping[str, Picture], number: int, is_p
     side, scale = len(item.face.original), item.face.scale
     title, text = ESTIMATES.get(item.treatment, (item.treatment, ""))
     estimate_class = "" if item.treatment == "bicubic" else "estimate"
-    enlarged = f"{side} px enlarged ×{scale}"
     figures = [
-        _figure(pictures["nearest"], "Original, every pixel as a square", f"{enlarged}; camera pixels only", "nearest"),
-        _figure(pictures["bicubic"], "Original, bicubic interpolation", f"{enlarged}; no network"),
+        _figure(pictures["nearest"], "Original, every pixel as a square", "camera pixels only", "nearest"),
+        _figure(pictures["bicubic"], "Original, bicubic interpolation", "no network"),
         _figure(pictures["estimate"], f"{title} ×{scale}", text, "", estimate_class),
     ]
     if "uncertainty" in pictures:
@@ -164,7 +163,8 @@ def _face(item: EvidenceItem, pictures: Mapping[str, Picture], number: int, is_p
     own = _figure(pictures["original"], "Original crop, own size", f"{side}×{side} px", "own")
     track = f", track {item.track.id}" if item.track else ""
     return (
-        f'<article class="face"><h3>Face {number}{track}</h3><p>Original crop: {shown(_verdict(item.usability))}</p>'
+        f'<article class="face"><h3>Face {number}{track}</h3>'
+        f"<p>Original crop of {side}×{side} px, enlarged ×{scale}: {shown(_verdict(item.usability))}</p>"
         f'<div class="pictures of{len(figures)}">{"".join(figures)}</div>'
         f'<div class="beside">{own}<table class="facts">{_rows(_figures(item))}</table>'
         f'<table class="facts">{_rows(_frame_facts(item, is_picture))}</table></div></article>'
@@ -194,14 +194,14 @@ def _verdict(usability: Usability) -> str:
 def _frame_facts(item: EvidenceItem, is_picture: bool) -> Iterable[tuple[str, str]]:
     frame, face = item.frame, item.face
     if not is_picture:
-        yield "frame used", shown(str(frame.index) if item.treatment != "reused" else f"crop: {frame.index}")
+        used = f"{frame.index}" if item.treatment != "reused" else f"{frame.index}, detail of an earlier one"
+        yield "frame used", shown(used)
     if frame.time_s is not None:
-        yield "time", shown(f"{frame.time_s:.3f} s")
-    if frame.pts is not None and frame.time_base is not None:
-        yield "timestamp", shown(f"{frame.pts} × {frame.time_base} s")
+        stamped = frame.pts is not None and frame.time_base is not None
+        yield "time", shown(f"{frame.time_s:.3f} s{f', timestamp {frame.pts} × {frame.time_base} s' if stamped else ''}")
     if frame.unix_s is not None:
-        clock_name = "the camera's clock" if frame.clock == "camera" else "the clock of the recording machine"
-        yield "taken at", shown(f"{utc(frame.unix_s)}, by {clock_name}")
+        event, clock_name = ("taken", "the camera's") if frame.clock == "camera" else ("arrived", "this machine's")
+        yield event, shown(f"{utc(frame.unix_s)}, by {clock_name} clock")
     if frame.damaged:
         yield "damage", "the decoder concealed damage in this frame"
     if item.track:
@@ -216,6 +216,8 @@ def _frame_facts(item: EvidenceItem, is_picture: bool) -> Iterable[tuple[str, st
 def _figures(item: EvidenceItem) -> Iterable[tuple[str, str]]:
     face, usable = item.face, item.usability
     consistency = f"{face.consistency_db:.1f} dB" if math.isfinite(face.consistency_db) else "exact"
+    if math.isnan(face.consistency_db):
+        consistency = "not measured"
     yield "detection score", f"{face.score:.2f} of 1"
     yield "face size", f"{face_side(face):.0f} px (from {MIN_SIDE})"
     yield "sharpness", f"{usable.sharpness:.2f} (from {MIN_SHARPNESS:g})"
@@ -228,11 +230,11 @@ def _figures(item: EvidenceItem) -> Iterable[tuple[str, str]]:
 
 
 def _left_out(card: Card, section: int) -> str:
-    lines = [f"{left.count}: {left.reason}{_boxes(left.boxes_xyxy)}" for left in card.left_out] + list(card.notes)
+    lines = [f"{left.reason}: {left.count}{_boxes(left.boxes_xyxy)}" for left in card.left_out] + list(card.notes)
     if not lines:
         return ""
     items = "".join(f"<tr><td>{shown(line)}</td></tr>" for line in lines)
-    return f"<section><h2>{section}&emsp;Not on this card</h2><table>{items}</table></section>"
+    return f"<section><h2>{section}&emsp;Left out, and notes</h2><table>{items}</table></section>"
 
 
 def _boxes(boxes_xyxy: Sequence[Sequence[float]]) -> str:

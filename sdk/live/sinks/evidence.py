@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EVIDENCE_PREFIX = "evidence:"
 """Of an output that is a folder of cards."""
-NO_FILE = "a live camera: there is no file; the camera's own recording, if there is one, is the original"
+NO_FILE = "a live run, which keeps no recording: the camera's own recording, or the file that was read, is the original"
 
 
 @dataclass(frozen=True, eq=False)
