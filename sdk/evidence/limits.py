@@ -7,31 +7,34 @@ from ..provenance.statement import STATEMENT
 from .card import Card
 
 ORIGINAL = (
-    "The evidence is what the camera delivered: the source file and the original crops. Beside each estimate stands the "
-    "same crop enlarged without a network; detail that is only in the estimate is the network's."
+    "The evidence is what the camera delivered: the source file and the original crops. Beside each estimate stands "
+    "the same crop enlarged without a network; detail that is only in the estimate is the network's."
 )
 CONSISTENCY = (
     "Consistency compares the estimate, reduced to the size of the crop, with the crop. A high value means that the "
     "estimate does not contradict the camera. It does not mean that the detail is true: different faces can reduce to "
     "the same pixels."
 )
-COMPRESSION = "Compression, noise, motion and the camera's own processing have changed the original too; nothing here reverses them."
+COMPRESSION = (
+    "Compression, noise, motion and the camera's own processing have changed the original too; nothing here reverses "
+    "them."
+)
 USABILITY = (
     f"Usability is a measured property of the crop, not of the estimate: below {MIN_SIDE} px, mean luma "
     f"{MIN_BRIGHTNESS} or sharpness {MIN_SHARPNESS:g}, or turned by more than {MAX_YAW_DEG}°, automatic comparison of "
-    "faces confuses persons often. “ok” is no statement about who it is."
+    "faces confuses persons often. A crop within these limits is no statement about who it is."
 )
 UNCERTAINTY = (
     "The uncertainty map shows, for each pixel, half the width of the interval that held the luma of the true pixel "
     "for 90 % of the pixels of held-out test faces. Other cameras and conditions may have larger errors."
 )
 REUSED = (
-    "An estimate marked as reused is the enlarged crop with the network's detail of an earlier frame of the track, moved "
-    "with the face; a face that stands still keeps the earlier pixels. Its consistency is not measured."
+    "An estimate marked as reused is the enlarged crop with the network's detail of an earlier frame of the track, "
+    "moved with the face; a face that stands still keeps the earlier pixels. Its consistency is not measured."
 )
 TRACK = (
-    "A track follows a face by its position from frame to frame. It can pass over to another person, for instance where "
-    "faces cross or after a cut, and one person can have several tracks."
+    "A track follows a face by its position from frame to frame. It can pass over to another person, for instance "
+    "where faces cross or after a cut, and one person can have several tracks."
 )
 BICUBIC = "A face marked as bicubic was enlarged without a network."
 

@@ -16,6 +16,7 @@ from ..live.tracks.usability import MAX_YAW_DEG, MIN_BRIGHTNESS, MIN_SHARPNESS, 
 from ..media.reasons import plural
 from ..pipeline.results import Face
 from ..profiling.report import face_side
+from ..provenance.network_use import NetworkUse
 from .card import Card, CardSource, EvidenceItem, FrameView, utc
 from .limits import limits_of
 from .pictures import Picture
@@ -198,7 +199,10 @@ def _frame_facts(item: EvidenceItem, is_picture: bool) -> Iterable[tuple[str, st
         yield "frame used", shown(used)
     if frame.time_s is not None:
         stamped = frame.pts is not None and frame.time_base is not None
-        yield "time", shown(f"{frame.time_s:.3f} s{f', timestamp {frame.pts} × {frame.time_base} s' if stamped else ''}")
+        yield (
+            "time",
+            shown(f"{frame.time_s:.3f} s{f', timestamp {frame.pts} × {frame.time_base} s' if stamped else ''}"),
+        )
     if frame.unix_s is not None:
         event, clock_name = ("taken", "the camera's") if frame.clock == "camera" else ("arrived", "this machine's")
         yield event, shown(f"{utc(frame.unix_s)}, by {clock_name} clock")
@@ -252,17 +256,16 @@ def _method(card: Card) -> str:
         "rotation."
     )
     tables = "".join(
-        f'<table class="facts">{_rows((name, shown(value)) for name, value in _network(treatment, use.to_dict()))}</table>'
-        for treatment, use in card.networks.items()
+        f'<table class="facts">{_rows(_network(treatment, use))}</table>' for treatment, use in card.networks.items()
     )
     return f"<p>{shown(text)}</p>{tables or '<p>The network is not known.</p>'}"
 
 
-def _network(treatment: str, use: Mapping[str, object]) -> Iterable[tuple[str, object]]:
-    yield treatment, f"{use['name']} ×{use['scale']}, {use['precision']}, {use['engine']}"
-    yield "hash of its files", use["fingerprint"]
-    yield "hash of the detector", use["detector"]
-    yield "software", f"facesr-edge {use['version']}"
+def _network(treatment: str, use: NetworkUse) -> Iterable[tuple[str, str]]:
+    yield treatment, shown(f"{use.name} ×{use.scale}, {use.precision}, {use.engine}")
+    yield "hash of its files", shown(use.fingerprint)
+    yield "hash of the detector", shown(use.detector)
+    yield "software", shown(f"facesr-edge {use.version}")
 
 
 def _files(pictures: Sequence[Picture], record: bytes) -> str:

@@ -88,8 +88,16 @@ def test_every_limit_that_applies_is_stated_and_no_other():
 
 def test_figures_of_the_face_are_on_the_page():
     face = evidence_item(consistency_db=41.26, score=0.87).face
-    html = html_of(evidence_card(replace(evidence_item(), face=face), left_out=(LeftOut("too large", 2, ((1, 2, 3, 4),)),)))
-    for words in ("41.3 dB", "0.87 of 1", "20.0, 20.0, 52.0, 60.0 px", "4, 8, 68, 72 px", "too large: 2; boxes (1, 2, 3, 4)"):
+    html = html_of(
+        evidence_card(replace(evidence_item(), face=face), left_out=(LeftOut("too large", 2, ((1, 2, 3, 4),)),))
+    )
+    for words in (
+        "41.3 dB",
+        "0.87 of 1",
+        "20.0, 20.0, 52.0, 60.0 px",
+        "4, 8, 68, 72 px",
+        "too large: 2; boxes (1, 2, 3, 4)",
+    ):
         assert words in html
     assert "idrn-x4 ×4, fp32, onnxruntime" in html and "0123456789abcdef" in html and "ab" * 32 in html
 

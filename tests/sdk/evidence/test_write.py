@@ -33,7 +33,9 @@ def test_a_card_is_complete_and_its_hashes_hold(tmp_path):
     record = checked_record(tmp_path / "new" / "card")
     assert [face["number"] for face in record["faces"]] == [1, 2] and record["statement"] in record["limits"][0]
     assert record["source"]["sha256"] == "ab" * 32 and record["networks"]["network"]["name"] == "idrn-x4"
-    assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=files[0].parent, check=False).returncode == 0
+    assert (
+        subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=files[0].parent, check=False).returncode == 0
+    )
 
 
 @pytest.mark.parametrize("kind", ["card", "file", "dangling link", "empty folder"])
