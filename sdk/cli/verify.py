@@ -25,8 +25,8 @@ def command(
     """Check an image or video that facesr-edge run --sign wrote: is it as it was signed, by whom, of which original,
     and does the same network make the same pixels of it?
 
-    Each finding is one line: ok, WRONG, not checked, or a note. The exit code is 0 if the signature is valid and nothing
-    is WRONG.
+    Each finding is one line: ok, WRONG, not checked, or a note. The exit code is 0 if the signature is valid and
+    nothing is WRONG.
 
     \b
     Examples:

@@ -43,6 +43,11 @@ class LiveFace(Face):
     detected: bool
     usability: Usability
 
+    @property
+    def by_network(self) -> bool:
+        """Whether a network made `pixels`, in this or in an earlier frame."""
+        return self.treatment != "bicubic"
+
     def to_dict(self) -> dict[str, Any]:
         """See `Face.to_dict`."""
         own = {"treatment": self.treatment, "reason": self.reason, "detected": self.detected}
@@ -153,6 +158,11 @@ class LiveResult(WithBoxes):
         composite = enlarge(self.source.pixels, self.outscale)
         paste(composite, self.faces, self.outscale)
         return composite
+
+    @property
+    def upscaled(self) -> bool:
+        """Whether `frame` holds pixels that a network made, see `Frame.upscaled`."""
+        return self.outscale > 1 and any(face.by_network for face in self.faces)
 
     @property
     def boxes(self) -> Boxes:

@@ -8,6 +8,7 @@ Source: https://www.iptc.org/std/photometadata/specification/IPTC-PhotoMetadata
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
@@ -52,6 +53,7 @@ def source_type(xmp: bytes) -> str:
     return values[0] if values else ""
 
 
+@lru_cache(maxsize=16)  # the frames of a video have one packet
 def _marked_packet(xmp: bytes) -> bytes:
     document = _parsed(xmp) or minidom.parseString(_EMPTY)
     rdf = _rdf(document)

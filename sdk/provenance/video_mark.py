@@ -19,6 +19,8 @@ VIDEO_STATEMENT = (
     "camera's pixels, but need not be true. Do not identify anybody by it."
 )
 """The header of a video is written before it is known whether there are faces: it holds for any number."""
+LIVE_STATEMENT = "faces may be enlarged by a neural network: estimates, do not identify anybody by them"
+"""For fields of few bytes."""
 _UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _TEXT_TAGS = {
     "mp4": ("comment", "description", "synopsis"),
@@ -45,8 +47,10 @@ def mark_tags(container: str, tags: Mapping[str, str]) -> dict[str, str]:
         tags: that it gets otherwise; they stay.
     """
     taken = {name.lower() for name in tags}
-    if container == "mpegts":
-        return {"service_provider": SYSTEM, "service_name": VIDEO_STATEMENT[:200]}
+    if container == "mpegts":  # 255 bytes for both, with the other fields
+        return {"service_provider": SYSTEM, "service_name": LIVE_STATEMENT}
+    if container in ("rtsp", "rtp"):  # the name and the description of the session
+        return {"title": SYSTEM, "comment": VIDEO_STATEMENT}
     free = next((name for name in _TEXT_TAGS.get(container, ()) if name.lower() not in taken), None)
     added = {free: VIDEO_STATEMENT} if free else {}
     return added | ({TAG.upper(): DIGITAL_SOURCE_TYPE} if container in _MATROSKA else {})

@@ -12,6 +12,7 @@ from typing import Any
 
 from ....engines.errors import OutputError, UsageError
 from ....engines.files import write_atomic
+from ...media.images.embed import marked_png
 from ...media.images.opencv import png
 from ...media.reasons import write_error
 from ...media.sinks import make_writable
@@ -73,7 +74,8 @@ class BestShotsSink(ShotSink):
         """Write a shot; returns the stem of its files."""
         face, stem = item.shot.face, shot_stem(item)
         make_writable(folder)
-        contents = (png(face.original), png(face.pixels), self._figures(item))
+        enlarged = marked_png(png(face.pixels)) if face.by_network else png(face.pixels)
+        contents = (png(face.original), enlarged, self._figures(item))
         try:
             for ending, content in zip((ORIGINAL, ENLARGED, FIGURES), contents, strict=True):
                 write_atomic(folder / f"{stem}{ending}", content)

@@ -16,6 +16,7 @@ from ....engines.files import sibling
 from ...media.lock import OutputLock
 from ...media.reasons import write_error
 from ...media.sinks import make_writable
+from ...provenance.video_mark import VIDEO_STATEMENT
 from .live_encoder import KEY_S, RATE, StreamTarget
 from .stream import StreamSink
 
@@ -108,6 +109,7 @@ class HlsSink(StreamSink):
             *("#EXTM3U", "#EXT-X-VERSION:6", f"#EXT-X-TARGETDURATION:{target_s}"),
             *(f"#EXT-X-MEDIA-SEQUENCE:{self._number - len(listed)}", "#EXT-X-INDEPENDENT-SEGMENTS"),
             f"#EXT-X-DISCONTINUITY-SEQUENCE:{self._gaps - sum(not segment.continues for segment in listed)}",
+            f"# {VIDEO_STATEMENT}",
             *(line for segment in listed for line in segment.lines()),
             *(["#EXT-X-ENDLIST"] if end else []),
         ]

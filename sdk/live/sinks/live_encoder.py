@@ -21,6 +21,7 @@ from ...media.video.containers import CONTAINER_FORMATS
 from ...media.video.encoding.encoders import choose_encoder, encoder_options
 from ...media.video.encoding.picture import Picture, padded
 from ...media.video.encoding.yuv_conversion import YuvConverter
+from ...provenance.video_mark import mark_tags
 
 KEY_S = 2.0
 """Time between key frames: after it, a new viewer sees a picture."""
@@ -77,6 +78,7 @@ class LiveEncoder:
         context = self._stream.codec_context
         context.width, context.height = width + self._pad[1], height + self._pad[0]
         context.pix_fmt, context.time_base = encoder.pixel_format, _TIME_BASE
+        self._container.metadata.update(mark_tags(target.container, {}))
         try:
             self._container.start_encoding()
         except BaseException:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ....engines.errors import OutputError, UsageError
+from ...media.images.embed import marked_jpeg
 from ...media.images.opencv import jpeg
 from ...media.reasons import error_reason
 from ...media.url import masked
@@ -136,7 +137,8 @@ class MjpegSink(LiveSink["LiveResult"]):
     def write(self, items: Sequence[LiveResult]) -> None:
         """See `LiveSink`."""
         for result in items:
-            self._pictures.put(result.camera, jpeg(result.frame, QUALITY))
+            picture = jpeg(result.frame, QUALITY)
+            self._pictures.put(result.camera, marked_jpeg(picture) if result.upscaled else picture)
 
     def close(self) -> None:
         """See `LiveSink`."""

@@ -99,7 +99,7 @@ class VideoFileSink(LiveSink["LiveResult"]):
             self._sink, self._fit, self._notes = self._open(), FixedSize(self.name), 0
         if self._fit.size_wh is None:
             self._begin_s = time_s
-        frame = replace(result.source, time_s=time_s, pts=None, alpha=None, deep=None)
+        frame = replace(result.source, time_s=time_s, pts=None, alpha=None, deep=None, upscaled=result.upscaled)
         self._sink.write(frame, self._fit(result.frame))
         for note in self._sink.notes[self._notes :]:
             _logger.info("%s: %s", self.name, note)

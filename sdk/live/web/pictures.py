@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...media.images.embed import marked_jpeg
 from ...media.images.opencv import jpeg, png
 from ...pipeline.paste import enlarge, paste
 
@@ -55,7 +56,8 @@ class Shown:
         with self._lock:
             if width not in self._views:
                 start = time.thread_time()
-                self._views[width] = jpeg(composite(self.result, width), 80)
+                picture = jpeg(composite(self.result, width), 80)
+                self._views[width] = marked_jpeg(picture) if _has_network_pixels(self.result) else picture
                 self.cost_s += time.thread_time() - start
             return self._views[width]
 
@@ -132,8 +134,14 @@ def close_up(face: Face) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return face.original[part], face.pixels[k * top : k * (top + side), k * left : k * (left + side)]
 
 
-def _pair(face: Face) -> tuple[bytes, bytes]:
+def _pair(face: LiveFace) -> tuple[bytes, bytes]:
     original, estimate = close_up(face)
     if len(estimate) > FACE_SIDE:
         estimate = np.asarray(cv2.resize(estimate, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-    return png(original), jpeg(estimate, 90)
+    enlarged = jpeg(estimate, 90)
+    return png(original), marked_jpeg(enlarged) if face.by_network else enlarged
+
+
+def _has_network_pixels(result: LiveResult) -> bool:
+    """Also at the size of the frame, where the faces are downscaled."""
+    return any(face.by_network for face in result.faces)

@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from ...pipeline.frame import ImageMetadata
+from ...provenance.iptc import marked
 from .header import jpeg_segments
 
 Note = Callable[[str], None]
@@ -44,6 +45,16 @@ def jpeg_with(data: bytes, metadata: ImageMetadata, note: Note) -> bytes:
     if metadata.dpi and head[6:11] == b"JFIF\0":
         struct.pack_into(">BHH", head, 13, 1, *(min(65_535, max(1, round(dpi))) for dpi in metadata.dpi))
     return b"".join((head, *segments, data[start:]))
+
+
+def marked_jpeg(data: bytes) -> bytes:
+    """A JPEG without metadata, with the mark of upscaled faces."""
+    return jpeg_with(data, marked(), lambda note: None)
+
+
+def marked_png(data: bytes) -> bytes:
+    """A PNG without metadata, with the mark of upscaled faces."""
+    return png_with(data, marked())
 
 
 def _segment(marker: int, content: bytes) -> bytes:
