@@ -22,16 +22,14 @@ class PartRecord:
     Args:
         part: the part.
         summary: of its frames.
-        error: why the video was not read to its end; "" if it was, or the part ends before.
     """
 
     part: Part
     summary: RunSummary
-    error: str = ""
 
     def to_json(self) -> bytes:
         """For the file of the record."""
-        document = {"part": self.part.to_dict(), "summary": self.summary.to_dict(), "error": self.error}
+        document = {"part": self.part.to_dict(), "summary": self.summary.to_dict()}
         return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -61,7 +59,7 @@ def read_part(output: OutputFolder, file: ArchiveFile, first: int, scratch: Path
         stamps = document["part"]["stamps"]
         path = output.fetch(video, scratch) if stamps else None
         part = Part.from_dict(document["part"], path)
-        return PartRecord(part, RunSummary.from_dict(document["summary"]), str(document["error"]))
+        return PartRecord(part, RunSummary.from_dict(document["summary"]))
     except (ValueError, KeyError, TypeError) as error:
         raise PartsError(f"the part of {file.source} from frame {first} on is damaged or missing") from error
 

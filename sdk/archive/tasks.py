@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..media.encode_options import EncodeOptions
+from ..media.video.skip import Skip
 from ..pipeline.summary import RunSummary
 from .pipeline_spec import PipelineSpec
 
@@ -80,11 +81,13 @@ class PartTask:
         file: the video.
         first: index of the first frame, a multiple of `CHUNK_FRAMES`.
         end: index behind the last frame; None to the end of the video.
+        skip: key frame at which decoding begins; None for the start of the video.
     """
 
     file: ArchiveFile
     first: int
     end: int | None
+    skip: Skip | None = None
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,17 @@ class Split:
 
     Args:
         firsts: first frame of each part, in order.
-        frames: of the video, by its packets.
+        skips: key frame at which the decoding of each part begins.
     """
 
     firsts: tuple[int, ...]
-    frames: int
+    skips: tuple[Skip | None, ...]
 
     def tasks(self, file: ArchiveFile) -> list[PartTask]:
         """The parts; the last one is open, as the number of frames is known only when they are decoded."""
         ends = [*self.firsts[1:], None]
-        return [PartTask(file, first, end) for first, end in zip(self.firsts, ends, strict=True)]
+        parts = zip(self.firsts, ends, self.skips, strict=True)
+        return [PartTask(file, first, end, skip) for first, end, skip in parts]
 
 
 @dataclass(frozen=True)

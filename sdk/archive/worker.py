@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -21,8 +21,9 @@ from ..media.sinks import open_sink, output_options
 from ..media.source_sink import Sink, Source
 from ..media.sources import open_source
 from ..media.url import masked
-from ..media.video.parts import JoinSink, PartsError, PartSink, is_splittable, packet_count
+from ..media.video.parts import JoinSink, PartsError, PartSink, is_splittable
 from ..media.video.reader import VideoSource
+from ..media.video.skip import Skip, SkipError, index_video
 from ..pipeline.run import run
 from ..pipeline.summary import RunSummary
 from ..provenance.network_use import NetworkUse
@@ -110,10 +111,11 @@ class Worker:
         with self._open(path, file) as source:
             if not is_splittable(source, Path(file.output)):
                 return None
-        frames = packet_count(path)
-        if frames <= self._spec.chunk:
+        index = index_video(path)
+        if index.frames <= self._spec.chunk:
             return None
-        return Split(tuple(range(0, frames, self._spec.chunk)), frames)
+        firsts = tuple(range(0, index.frames, self._spec.chunk))
+        return Split(firsts, tuple(index.skip_to(first) for first in firsts))
 
     def _process(self, file: ArchiveFile, path: Path, progress: Progress) -> Done:
         """Process a whole file and publish the output."""
@@ -157,28 +159,26 @@ class Worker:
 
     def _encode_part(self, task: PartTask, path: Path, progress: Progress) -> Done:
         """Encode a part, and publish it with its record, which says that it is whole."""
+        try:
+            return self._encode(task, task.skip, path, progress)
+        except SkipError:
+            return self._encode(task, None, path, progress)
+
+    def _encode(self, task: PartTask, skip: Skip | None, path: Path, progress: Progress) -> Done:
         file, target = task.file, self._target(task.file)
         with self._open(path, file) as source:
             if not isinstance(source, VideoSource):
                 raise InputError(f"{file.source} is no video any more; run the command again")
-            source.first_index, source.end_index = task.first, task.end
+            source.first_index, source.end_index, source.skip = task.first, task.end, skip
             sink = PartSink(target, source, self._options(file), self._pipeline.outscale)
-            summary, error = self._write_part(source, sink, progress)
+            with sink, run(self._pipeline, source, sink, overlap=False) as results, suppress(InputError):
+                for _ in results:  # a video that is cut short ends here, and the join says so
+                    progress(1)
         video, record = part_names(file, task.first)
         if sink.part.path is not None:
             self._output.publish(target, video)
-        self._output.write(record, PartRecord(sink.part, summary, error).to_json())
-        return Done(summary.frames)
-
-    def _write_part(self, source: Source, sink: PartSink, progress: Progress) -> tuple[RunSummary, str]:
-        with suppress(_TruncatedError), sink, run(self._pipeline, source, sink, overlap=False) as results:
-            error = ""
-            try:
-                for _ in results:
-                    progress(1)
-            except InputError as raised:
-                error = str(raised)
-        return results.summary, error
+        self._output.write(record, PartRecord(sink.part, results.summary).to_json())
+        return Done(results.summary.frames)
 
     def _join(self, task: JoinTask, path: Path) -> Done:
         """Join the parts of a video, publish the output and remove the parts."""
@@ -187,7 +187,8 @@ class Worker:
         with self._open(path, file) as source:
             if not isinstance(source, VideoSource):
                 raise InputError(f"{file.source} is no video any more; run the command again")
-            first = next(iter(source))
+            with closing(iter(source)) as frames:  # type: ignore[type-var]  # a generator
+                first = next(frames)
             counts = RunSummary.merge(record.summary for record in records)
             source.damaged_frames = counts.damaged_frames
             sink = JoinSink(target, source, self._options(file), self._pipeline.outscale)

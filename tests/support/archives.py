@@ -28,11 +28,11 @@ def packets(path: Path) -> dict[int, list[tuple]]:
     return found
 
 
-def write_video(path: Path, pictures, rate: int = 25) -> Path:
+def write_video(path: Path, pictures, rate: int = 25, codec: str = "libx264", options=None) -> Path:
     """A video of BGR pictures with a tone and a title."""
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "corridor"
-        video = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "g": "40"})
+        video = container.add_stream(codec, rate=rate, options=options or {"preset": "ultrafast", "g": "40"})
         sound = container.add_stream("aac", rate=48_000)
         video.pix_fmt, video.codec_context.time_base = "yuv420p", Fraction(1, 1000)
         for index, picture in enumerate(pictures):

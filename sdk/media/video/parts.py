@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -23,6 +20,7 @@ from ..source_sink import Source
 from .containers import CONTAINER_FORMATS
 from .earlier_video import EarlierVideo
 from .encoding.encoder import VideoEncoder
+from .encoding.frame_clock import FrameClock
 from .reader import VideoSource
 from .writer import VideoSink
 
@@ -40,19 +38,6 @@ def check_chunk(frames: int) -> None:
         raise UsageError(
             f"expected a chunk of a multiple of {CHUNK_FRAMES} frames, or 0 for whole videos, got {frames}"
         )
-
-
-def packet_count(path: Path) -> int:
-    """Number of packets of the video stream, which is the number of its frames unless these are interlaced or damaged.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        with av.open(str(path.absolute())) as container:
-            return sum(packet.size > 0 for packet in container.demux(video=0))
-    except (av.FFmpegError, OSError, IndexError) as error:
-        raise InputError(f"{path} cannot be read as a video; copy it again") from error
 
 
 @dataclass(frozen=True)
@@ -142,23 +127,22 @@ class JoinSink(VideoSink):
             OutputError: the parts do not fit to each other or to the source.
         """
         parts = [part for part in parts if part.stamps]
-        stamps = [stamp for part in parts for stamp in part.stamps]
-        if any(later <= earlier for earlier, later in pairwise(stamps)):
-            raise PartsError("timestamps of the parts overlap")
+        if not parts:
+            raise InputError(f"{self._whole.name} has no frames")
         self._end_s = Fraction(parts[-1].end) if parts[-1].end else None
         encoder = self._open(first, np.zeros(parts[0].shape, np.uint8))
         packets = (pair for part in parts for pair in part.packets())
-        with ExitStack() as stack:
-            reading = self._whole.read_through()
-            stack.callback(reading.close)  # type: ignore[attr-defined]  # a generator
-            for _ in reading:
-                for stamp, packet in islice(packets, 1):
-                    time_s = encoder.copy(stamp, packet)
-                    self.frames_written += 1
-                    if self._copy:
-                        self._copy.copy_until(encoder.container, time_s)
-        if self.frames_written != len(stamps):
-            raise PartsError(f"the parts have {len(stamps)} frames and {self._whole.name} {self.frames_written}")
+        expected = FrameClock(encoder.clock.time_base, self._format.container)
+        for time_s in self._whole.read_through():
+            stamp, packet = next(packets, (None, None))
+            if stamp is None or packet is None or expected.place(time_s) != [stamp]:
+                raise PartsError(f"the parts of {self._whole.name} lack frame {self.frames_written}, or it moved")
+            shown_s = encoder.copy(stamp, packet)
+            self.frames_written += 1
+            if self._copy:
+                self._copy.copy_until(encoder.container, shown_s)
+        if next(packets, None) is not None:
+            raise PartsError(f"the parts have more frames than {self._whole.name}, {self.frames_written}")
 
 
 class PartsError(OutputError):

@@ -27,6 +27,7 @@ from .left_out import left_out
 from .packet_queue import PacketQueue
 from .pipe import Pipe
 from .repetitions import gif_repetitions
+from .skip import Skip
 from .truncation import has_index, missing_bytes, missing_of_pipe
 from .video_input import VideoInput
 
@@ -51,6 +52,8 @@ class VideoSource(Source):
         deinterlace: whether interlaced frames are deinterlaced.
         first_index: frames before this one are decoded, but neither converted nor yielded.
         end_index: the iteration ends before this frame, and `exhausted` stays False; None to read to the end.
+        skip: begin to decode at a key frame up to `first_index`, see `index_video`; the iteration raises a `SkipError`
+            if the frames are not the expected ones. None to decode from the start.
         pixel_aspect: sample aspect ratio, width over height, after rotation.
         primaries, transfer, matrix: FFmpeg's codes of the color primaries, transfer characteristics and color matrix.
         bit_depth: bits per sample.
@@ -77,6 +80,7 @@ class VideoSource(Source):
         self._location, self.path, self.name = location, path, name
         self.first_index = 0
         self.end_index: int | None = None
+        self.skip: Skip | None = None
         self.deinterlace = decoding.deinterlace
         self._timeout_s, self._decoding = timeout_s, decoding
         self._input: VideoInput | None = self._open()
@@ -130,6 +134,9 @@ class VideoSource(Source):
         Raises:
             InputError: the file is truncated; raised after the last decodable frame.
         """
+        if self.skip is not None and self._input is not None:  # which has decoded the first frame
+            self._input.close()
+            self._input = None
         reading, self._input = self._ready(), None
         self.exhausted, self.damaged_packets, self.damaged_frames = False, 0, 0
         times = FrameTimes(self.rate, self.time_base)
@@ -142,11 +149,11 @@ class VideoSource(Source):
             reading.close()
         self._finish(reading, times)
 
-    def read_through(self) -> Iterator[int]:
+    def read_through(self) -> Iterator[Fraction]:
         """Decode from the first frame without converting any: for the other streams, and for what was lost.
 
         Yields:
-            Index of each frame.
+            Presentation time of each frame in seconds.
 
         Raises:
             InputError: the file is truncated; raised after the last decodable frame.
@@ -155,12 +162,11 @@ class VideoSource(Source):
         self.exhausted, self.damaged_packets = False, 0
         times = FrameTimes(self.rate, self.time_base)
         try:
-            for index, (decoded, _) in enumerate(self._progressive(reading)):
+            for decoded, _ in self._progressive(reading):
                 if self._closed:
                     return
                 self._tell(decoded)
-                times.next(decoded)
-                yield index
+                yield times.next(decoded) * self.time_base
         finally:
             reading.close()
         self.damaged_packets = reading.damage.packets
@@ -190,7 +196,7 @@ class VideoSource(Source):
                 raise InputError(f"{self.name} is cut short: its index (moov) is missing; copy it again") from error
             raise
         try:
-            return VideoInput(container, self.name, self._decoding)
+            return VideoInput(container, self.name, self._decoding, self.skip)
         except InputError:
             container.close()
             raise
@@ -220,7 +226,7 @@ class VideoSource(Source):
     def _converted(self, reading: VideoInput, times: FrameTimes) -> Iterator[tuple[Frame, tuple[Mark, ...]]]:
         """Frames from `first_index` on, at once, while they are in the processor's cache."""
         convert = FrameConverter(self._coded_wh, deep=self.bit_depth > 8)
-        for index, (decoded, marks) in enumerate(self._progressive(reading)):
+        for index, (decoded, marks) in enumerate(self._progressive(reading), self.skip.index if self.skip else 0):
             self._tell(decoded)
             pts = times.next(decoded)
             if index >= self.first_index:

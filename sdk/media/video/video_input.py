@@ -19,6 +19,7 @@ from .damage import DamageTracker, MarkedFrame
 from .decoding import Decoding
 from .input_container import alpha_decoder, video_stream
 from .packet_queue import PacketQueue
+from .skip import Skip, SkippedFrames
 from .timeline import Timeline
 
 _LOOKAHEAD = 3  # packets
@@ -31,6 +32,7 @@ class VideoInput:
         container: container that nothing has been read from; this class closes it.
         name: name for messages.
         decoding: threads and hardware.
+        skip: packets of the video before this one are not decoded; None to decode all.
 
     Attributes:
         stream: the video stream.
@@ -46,8 +48,9 @@ class VideoInput:
         InputError: there is no video stream, or FFmpeg cannot decode it.
     """
 
-    def __init__(self, container: InputContainer, name: str, decoding: Decoding) -> None:
+    def __init__(self, container: InputContainer, name: str, decoding: Decoding, skip: Skip | None = None) -> None:
         self.container = container
+        self._skipped = SkippedFrames(skip) if skip else None
         self.stream = video_stream(container, name)
         self.streams = tuple(stream for stream in container.streams if stream.index != self.stream.index)
         self.timeline, self.damage = Timeline(container, self.stream), DamageTracker()
@@ -125,6 +128,8 @@ class VideoInput:
         jumps = len(self.timeline.jumps)
         if packet.size:
             self.timeline.place_video(packet)
+            if self._skipped and not self._skipped.is_decoded(packet):
+                return
         if len(self.timeline.jumps) > jumps:
             for waiting, damaged in self._waiting:
                 yield from self._decode_packet(waiting, damaged)
@@ -156,6 +161,8 @@ class VideoInput:
 
     def _received(self, frames: list[av.VideoFrame]) -> Iterator[MarkedFrame]:
         for frame in frames:
+            if self._skipped and not self._skipped.is_wanted(frame):
+                continue
             self.frame_count += 1
             mark = self.damage.received(frame)
             if self._times is not None:
