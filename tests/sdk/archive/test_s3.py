@@ -1,0 +1,70 @@
+"""A batch from and to S3: a real server with the API, on this machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from facesr_edge.engines.errors import InputError, MissingDependencyError, UsageError
+from facesr_edge.sdk.archive.batch import batch
+from facesr_edge.sdk.archive.storage import STATE
+from support.archives import CHUNK, SPEC
+
+s3fs = pytest.importorskip("s3fs")
+moto_server = pytest.importorskip("moto.server")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """File system of a server with an empty bucket named archive."""
+    server = moto_server.ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {"endpoint_url": f"http://{host}:{port}", "key": "test", "secret": "test"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", settings["endpoint_url"])
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        system = s3fs.S3FileSystem(**settings)
+        system.mkdir("archive")
+        yield system
+    server.stop()
+
+
+def test_a_batch_reads_from_s3_and_writes_to_it_and_goes_on(bucket, archive, reference, tmp_path):
+    bucket.put(str(archive), "archive/in", recursive=True)
+    bucket.pipe("archive/in/notes.txt", b"not a picture")
+    options = {"pipeline": SPEC, "chunk": CHUNK, "recursive": True, "workers": 1, "scratch": tmp_path}
+    summary = batch(["s3://archive/in"], "s3://archive/out", **options)
+    assert (summary.done, summary.failures, summary.skipped) == (3, (), ("notes.txt",))
+    for name in ("lobby.png", "door/night.jpg"):
+        assert bucket.cat(f"archive/out/{name}") == (reference / name).read_bytes()
+    bucket.invalidate_cache()
+    report = [json.loads(line) for line in bucket.cat("archive/out/batch.jsonl").splitlines()]
+    assert {line["source"] for line in report if line["type"] == "file"} == {
+        f"s3://archive/in/{name}" for name in ("lobby.png", "door/night.jpg", "door/clip.mp4")
+    }
+    assert not [name for name in bucket.find("archive/out") if "/parts/" in name]
+    assert not list(tmp_path.iterdir())
+    bucket.rm("archive/out/lobby.png")
+    again = batch(["s3://archive/in/*.png", "s3://archive/in/door/night.jpg"], "s3://archive/out", **options)
+    assert (again.done, again.earlier) == (2, 0)  # the second one has another name now
+    assert bucket.cat("archive/out/night.jpg") == (reference / "door" / "night.jpg").read_bytes()
+    assert bucket.cat("archive/out/lobby.png") == (reference / "lobby.png").read_bytes()
+    with pytest.raises(UsageError, match="holds a batch with score"):
+        batch(["s3://archive/in"], "s3://archive/out", **{**options, "pipeline": replace(SPEC, score=0.4)})
+    assert bucket.exists(f"archive/out/{STATE}/batch.json")
+
+
+def test_urls_that_cannot_be_used_are_told(bucket, tmp_path):
+    for url, error, message in (
+        ("s3://archive/nothing", InputError, "does not exist or has no files"),
+        ("s3://missing-bucket/in", InputError, "s3://missing-bucket/in"),
+        ("memory://pictures", UsageError, "memory of one process"),
+        ("unknown://pictures", UsageError, "unknown://pictures cannot be opened"),
+        ("gs://bucket/in", MissingDependencyError, "gcsfs"),
+    ):
+        with pytest.raises(error, match=message):
+            batch([url], tmp_path, pipeline=SPEC)
