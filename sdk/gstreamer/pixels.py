@@ -48,7 +48,8 @@ class Layout:
             )
         strides = self.stride, self.channels, 1
         shape = self.height, self.width, self.channels
-        return np.ndarray(shape, np.uint8, data, self.offset, strides)
+        rows: NDArray[np.uint8] = np.ndarray(shape, np.uint8, data, self.offset, strides)
+        return rows
 
     @property
     def _size(self) -> int:

@@ -72,9 +72,12 @@ def test_sample_is_short_and_documents_its_command_line(sample):
         ("gstreamer_appsink", ["videotestsrc"], "gi", "no GStreamer for this Python"),
         ("deepstream_probe", ["file:///a.mp4", "faces.txt", "idrn-x4"], "pyds", "needs DeepStream with pyds"),
         ("torch_shared", ["idrn-x4", "image.png"], "torch", "needs PyTorch with CUDA"),
+        ("triton_client", ["{picture}", "faces"], "tritonclient", "needs Triton's client"),
     ],
 )
-def test_missing_package_is_reported_in_one_line(sample, arguments, missing, expected):
+def test_missing_package_is_reported_in_one_line(sample, arguments, missing, expected, tmp_path):
+    cv2.imwrite(str(tmp_path / "picture.png"), np.zeros((8, 8, 3), np.uint8))
+    arguments = [argument.format(picture=tmp_path / "picture.png") for argument in arguments]
     code = (
         "import sys, runpy\n"
         f"sys.modules[{missing!r}] = None\n"

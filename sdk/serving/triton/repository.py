@@ -14,9 +14,8 @@ from ....engines.bundle.bundle import Bundle
 from ....engines.errors import InputError, OutputError, UsageError
 from ....engines.files import sync, write_atomic
 from ....zoo.catalogue import DEFAULT_SCORE
-from ...pipeline.detect import check_min_face
 from ...pipeline.pipeline import OUTSCALES
-from ...pipeline.tiling import MIN_FACE
+from ...pipeline.tiling import MIN_FACE, check_min_face
 from .config import CONFIG, ServingOptions, interface, network_config, parse_config, pipeline_config
 from .faces_model import DETECTOR_CARD, INPUTS, NETWORK_CARD, OUTPUTS
 from .layout import MODEL_FILES, Backend, TritonModel, models_of

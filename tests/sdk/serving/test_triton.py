@@ -1,16 +1,19 @@
 """Model repositories of Triton: configurations that agree with their graphs, and the model that takes frames.
 
-Triton itself is not run here. `Server` stands for it: it does what Triton does with a model's configuration, checks
-each request against it and runs the graph in ONNX Runtime with a dynamic size. `triton_python_backend_utils`, which only
-exists inside of the server, is a stand-in with the names that the model uses.
+Triton itself is not run here. `Server` stands for it: it checks each request against the configuration of the model, as
+Triton does, and runs the graph in ONNX Runtime with a dynamic size. `triton_python_backend_utils` exists only inside of
+the server: a stand-in has the names that the model uses. The protocol between client and server is Triton's own.
 """
 
 import json
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import cv2
 import facesr_edge
 import numpy as np
 import onnx
@@ -23,9 +26,10 @@ from facesr_edge.sdk.serving.triton.config import ServingOptions
 from facesr_edge.sdk.serving.triton.repository import FacesOptions, export_repository
 from facesr_edge.zoo import catalogue
 
-grpc = pytest.importorskip("tritonclient.grpc")
-from google.protobuf import text_format  # noqa: E402
-from tritonclient.grpc import model_config_pb2  # noqa: E402
+pytest.importorskip("tritonclient.grpc")
+import grpc
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 NETWORK, FACES = "edge-nano-x4", "edge-nano-x4-faces"
 DTYPES = {"TYPE_UINT8": np.uint8, "TYPE_FP32": np.float32, "TYPE_FP16": np.float16, "TYPE_INT32": np.int32}
@@ -446,3 +450,74 @@ def test_an_altered_bundle_is_refused(tmp_path):
     (folder / ONNX).write_bytes(b"altered")
     with pytest.raises(BundleError, match="altered"):
         export_repository([copied], tmp_path / "models")
+
+
+class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Triton's gRPC service, as far as a request of one model goes."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def ModelInfer(self, request, context):  # noqa: N802 (of the protocol)
+        if request.model_name != FACES:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"unknown model: '{request.model_name}'")
+        shape = tuple(request.inputs[0].shape)
+        frame = np.frombuffer(request.raw_input_contents[0], np.uint8).reshape(shape)
+        (response,) = self._model.execute([request_of(frame, *(one.name for one in request.outputs))])
+        if response.has_error():
+            context.abort(grpc.StatusCode.INTERNAL, response.error().message())
+        answer = service_pb2.ModelInferResponse(model_name=FACES, model_version="1")
+        for name, tensor in response.tensors.items():
+            array = tensor.as_numpy()
+            kind = {"uint8": "UINT8", "float32": "FP32", "int32": "INT32"}[array.dtype.name]
+            answer.outputs.add(name=name, datatype=kind, shape=array.shape)
+            answer.raw_output_contents.append(np.ascontiguousarray(array).tobytes())
+        return answer
+
+
+@pytest.fixture
+def url(faces_model):
+    """Address of a gRPC server with the model that takes frames."""
+    running = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(faces_model), running)
+    port = running.add_insecure_port("127.0.0.1:0")
+    running.start()
+    yield f"127.0.0.1:{port}"
+    running.stop(None)
+
+
+def sample(*arguments):
+    command = [sys.executable, "-m", "facesr_edge.samples.triton_client", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_sample_writes_the_faces_that_a_server_returns(url, crowd, pipeline, tmp_path):
+    cv2.imwrite(str(tmp_path / "crowd.png"), crowd)
+    done = sample(tmp_path / "crowd.png", tmp_path / "faces", "--url", url, "--model", FACES, "--composite")
+    assert done.returncode == 0, done.stderr
+    result = pipeline(crowd)
+    for n, face in enumerate(result.faces):
+        assert np.array_equal(cv2.imread(str(tmp_path / "faces" / f"crowd-{n}.png")), face.pixels)
+    assert np.array_equal(cv2.imread(str(tmp_path / "faces" / "crowd-composite.png")), result.frame)
+    assert done.stdout.splitlines()[-1] == f"{len(result.faces)} faces"
+
+
+def test_the_sample_reports_a_model_that_the_server_lacks(url, crowd, tmp_path):
+    cv2.imwrite(str(tmp_path / "crowd.png"), crowd)
+    done = sample(tmp_path / "crowd.png", tmp_path / "faces", "--url", url, "--model", "nosuch")
+    (line,) = done.stderr.strip().splitlines()
+    assert done.returncode == 1 and "unknown model: 'nosuch'" in line and not (tmp_path / "faces").exists()
+
+
+def test_openvino_reads_the_exported_graphs_with_the_configured_shapes(tmp_path):
+    openvino = pytest.importorskip("openvino")
+    export_repository([catalogue.find(NETWORK)], tmp_path, detector=catalogue.find("detector"), backend="openvino")
+    for name in (NETWORK, "detector"):
+        config = config_of(tmp_path / name)
+        model = openvino.Core().read_model(tmp_path / name / "1" / config.default_model_filename)
+        for tensors, nodes in ((config.input, model.inputs), (config.output, model.outputs)):
+            shapes = {
+                node.any_name: [dim.get_length() if dim.is_static else -1 for dim in node.partial_shape]
+                for node in nodes
+            }
+            assert shapes == {tensor.name: list(tensor.dims) for tensor in tensors}
