@@ -101,14 +101,15 @@ def questions(rng: random.Random) -> dict[str, Callable[[Store], Any]]:
     }
 
 
-def measure(store: Store, repeat: int) -> dict[str, list[float]]:
-    """Name of a question → milliseconds of each repetition."""
-    times: dict[str, list[float]] = {}
+def measure(store: Store, repeat: int) -> dict[str, list[tuple[float, float]]]:
+    """Name of a question → milliseconds of each repetition, and those of the processor."""
+    times: dict[str, list[tuple[float, float]]] = {}
     for seed in range(repeat):
         for name, ask in questions(random.Random(seed)).items():
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.thread_time()
             ask(store)
-            times.setdefault(name, []).append(1e3 * (time.perf_counter() - start))
+            wall_ms, cpu_ms = 1e3 * (time.perf_counter() - start), 1e3 * (time.thread_time() - cpu)
+            times.setdefault(name, []).append((wall_ms, cpu_ms))
     return times
 
 
@@ -134,9 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{platform.machine()}, Python {platform.python_version()}, {store.name}, {store.count():,} faces")
             print(f"opened in {1e3 * (time.perf_counter() - start):.0f} ms")
             times = measure(store, options.repeat)
-            print("| question | p50 ms | max ms |\n|---|---|---|")
+            print("| question | p50 ms | max ms | p50 of the processor ms |\n|---|---|---|---|")
             for name, values in times.items():
-                print(f"| {name} | {median(values):.1f} | {max(values):.1f} |")
+                walls, cpus = zip(*values, strict=True)
+                print(f"| {name} | {median(walls):.1f} | {max(walls):.1f} | {median(cpus):.1f} |")
             start = time.perf_counter()
             for number in range(20):
                 store.add_shot(make_shot(number))
@@ -145,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{store.statistics()}: {1e3 * (time.perf_counter() - start):.0f} ms")
         if not options.store:
             print(f"{sum(path.stat().st_size for path in Path(temporary).rglob('store.db*')) / 1e6:.0f} MB of database")
-    return int(any(median(values) >= 50 for values in times.values()))
+    return int(any(median(wall for wall, _ in values) >= 50 for values in times.values()))
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def _lines(document: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             for one in value:
                 lines.append((f"{prefix}{name}", ", ".join(f"{key} {item}" for key, item in one.items())))
-        elif value is not None:
+        elif value not in (None, []):
             lines.append((f"{prefix}{name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
     return lines
 

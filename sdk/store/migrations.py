@@ -67,7 +67,9 @@ def _add_sizes_and_uncertainty(connection: Connection, pictures: Path) -> None:
     sizes = [{"id": row.id, "bytes": _size(pictures / row.path)} for row in rows]
     if sizes:
         connection.execute(text("UPDATE files SET bytes = :bytes WHERE id = :id"), sizes)
-    connection.execute(text("CREATE INDEX faces_side ON faces (side_px)"))
+    connection.execute(text("DROP INDEX files_face"))
+    connection.execute(text("CREATE INDEX files_face ON files (face_id, bytes)"))
+    connection.execute(text("CREATE INDEX faces_side ON faces (side_px, time_s, id, camera_id, verdict)"))
 
 
 def _size(path: Path) -> int:

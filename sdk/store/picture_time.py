@@ -32,7 +32,7 @@ def time_taken(frame: Frame) -> float | None:
     text = _text(tags.get(_TAKEN))
     fraction, offset = _text(tags.get(_FRACTION)), _text(tags.get(_OFFSET))
     with suppress(ValueError, OverflowError, OSError):
-        taken = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007 (its zone follows)
+        taken = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
         if offset:
             taken = datetime.strptime(f"{text} {offset}", "%Y:%m:%d %H:%M:%S %z")
         return taken.timestamp() + (float(f"0.{fraction}") if fraction.isdecimal() else 0.0)

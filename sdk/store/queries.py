@@ -21,7 +21,7 @@ from .schema import cameras, faces, files, runs, store, tracks
 PART = 2000
 """Faces that `each_face` reads at a time."""
 FEW = 20_000
-"""Faces of a size of which all are sorted by time; of more, those of the size are picked from the newest."""
+"""Faces of a size that are sorted by time; if there are more, the newest are searched for those of the size."""
 
 
 def find_faces(database: Database, pictures: Path, query: FaceFilter, limit: int) -> list[StoredFace]:
@@ -34,11 +34,10 @@ def find_faces(database: Database, pictures: Path, query: FaceFilter, limit: int
         camera_id = _camera_id(connection, query.camera)
         if query.camera is not None and camera_id is None:
             return []
-        wanted = select(faces.c.id)
-        order: Any = faces.c.time_s
-        if query.min_side is not None and _few_of_size(connection, query.min_side):
-            order = faces.c.time_s + 0  # no index has it: SQLite would walk that of time to find few faces
-        wanted = _where(wanted, query, camera_id).order_by(order.desc(), faces.c.id.desc()).limit(limit)
+        few = query.min_side is not None and _few_of_size(connection, query.min_side)
+        time_s = faces.c.time_s + 0.0 if few else faces.c.time_s
+        wanted = _where(select(faces.c.id), query, camera_id, by_side=few)
+        wanted = wanted.order_by(time_s.desc(), faces.c.id.desc()).limit(limit)
         ids = connection.execute(wanted).scalars().all()
         found = {face.id: face for some in parts(ids) for face in _faces(connection, pictures, some)}
     return [found[number] for number in ids]
@@ -118,20 +117,30 @@ def _few_of_size(connection: Connection, min_side: float) -> bool:
     return int(connection.execute(select(func.count()).select_from(some)).scalar_one()) < FEW
 
 
-def _where(selected: Select[Any], query: FaceFilter, camera_id: int | None) -> Select[Any]:
+def _where(selected: Select[Any], query: FaceFilter, camera_id: int | None, *, by_side: bool = False) -> Select[Any]:
+    """Add the conditions of a filter.
+
+    Args:
+        selected: of the table of faces.
+        query: the filter.
+        camera_id: of its camera.
+        by_side: of few large faces: the other conditions are written so that no index has them, as SQLite would walk
+            the index of a camera or of time.
+    """
     conditions: list[ColumnElement[bool]] = []
     if camera_id is not None:
-        conditions.append(faces.c.camera_id == camera_id)
+        conditions.append((faces.c.camera_id + 0 if by_side else faces.c.camera_id) == camera_id)
     if query.source is not None:
         conditions.append(faces.c.source == storable(query.source))
+    time_s = faces.c.time_s + 0.0 if by_side else faces.c.time_s
     if query.since_s is not None:
-        conditions.append(faces.c.time_s >= query.since_s)
+        conditions.append(time_s >= query.since_s)
     if query.until_s is not None:
-        conditions.append(faces.c.time_s < query.until_s)
+        conditions.append(time_s < query.until_s)
     if query.min_side is not None:
         conditions.append(faces.c.side_px >= query.min_side)
     if query.verdict is not None:
-        conditions.append(faces.c.verdict == query.verdict)
+        conditions.append((faces.c.verdict + "" if by_side else faces.c.verdict) == query.verdict)
     if query.ids is not None:
         conditions.append(faces.c.id.in_(query.ids))
     return selected.where(*conditions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection, func, select
 
@@ -46,14 +47,17 @@ def prune(
         InputError: the store cannot be read.
         OutputError: it cannot be written, or a picture cannot be removed.
     """
-    removed = []
+    removed: list[RemovedRows] = []
     if older_than_s is not None:
         end_s = time.time() - older_than_s
         reason = f"older than {older_than_s / DAY_S:g} days"
         removed += _all_parts(database, pictures, lambda connection: _older(connection, end_s), reason)
     if max_bytes is not None:
         reason = f"pictures of more than {max_bytes / GB:g} GB"
-        removed += _all_parts(database, pictures, lambda connection: _excess(connection, max_bytes), reason)
+        left = excess_bytes(database, max_bytes)
+        while left > 0 and (part := _delete_part(database, pictures, partial(_oldest, excess=left), reason)).faces:
+            removed.append(part)
+            left -= part.bytes
     return _result(database, removed)
 
 
@@ -73,13 +77,17 @@ def _all_parts(
     database: Database, pictures: PictureFolder, some: Callable[[Connection], list[int]], reason: str
 ) -> Iterator[RemovedRows]:
     """Delete in several transactions until none is left."""
-    while True:
-        with database.write() as connection:
-            removed = delete_faces(connection, some(connection), reason)
-        removed.finish(database, pictures)
-        if not removed.faces:
-            return
+    while (removed := _delete_part(database, pictures, some, reason)).faces:
         yield removed
+
+
+def _delete_part(
+    database: Database, pictures: PictureFolder, some: Callable[[Connection], list[int]], reason: str
+) -> RemovedRows:
+    with database.write() as connection:
+        removed = delete_faces(connection, some(connection), reason)
+    removed.finish(database, pictures)
+    return removed
 
 
 def _older(connection: Connection, end_s: float) -> list[int]:
@@ -87,10 +95,18 @@ def _older(connection: Connection, end_s: float) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
-def _excess(connection: Connection, max_bytes: int) -> list[int]:
-    excess = int(connection.execute(select(func.coalesce(func.sum(files.c.bytes), 0))).scalar_one()) - max_bytes
-    if excess <= 0:
-        return []
+def excess_bytes(database: Database, max_bytes: int) -> int:
+    """By how much the pictures are more than `max_bytes`; negative if they are less.
+
+    Raises:
+        InputError: the store cannot be read.
+    """
+    with database.read() as connection:
+        return int(connection.execute(select(func.coalesce(func.sum(files.c.bytes), 0))).scalar_one()) - max_bytes
+
+
+def _oldest(connection: Connection, excess: int) -> list[int]:
+    """Ids of the oldest faces that have so many bytes, or some of them."""
     size = func.coalesce(func.sum(files.c.bytes), 0)
     oldest = select(faces.c.id, faces.c.stored_s).order_by(faces.c.stored_s, faces.c.id).limit(PART).subquery()
     query = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..media.images.source import FolderSource
@@ -65,4 +66,5 @@ def add_picture(store: Store, result: FrameResult, name: str, network: NetworkUs
         OutputError: the store cannot be written.
     """
     taken_s = time_taken(result.source)
+    result = replace(result, source=replace(result.source, index=0))  # not its place in a folder
     return store.add_result(result, name, network, time=taken_s, clock="host" if taken_s is None else "camera")

@@ -93,10 +93,11 @@ faces = Table(
     Column("quality", Double, nullable=False),
     Column("uncertainty_mean", Double),  # version 2, as the next
     Column("uncertainty_p90", Double),
-    Index("faces_time", "time_s", "id"),
-    Index("faces_camera_time", "camera_id", "time_s", "id"),
-    Index("faces_verdict_time", "verdict", "time_s", "id"),
-    Index("faces_side", "side_px"),
+    # Each has all columns of a question: the rows are read for what is found only.
+    Index("faces_time", "time_s", "id", "camera_id", "verdict", "side_px"),
+    Index("faces_camera_time", "camera_id", "time_s", "id", "verdict", "side_px"),
+    Index("faces_verdict_time", "verdict", "time_s", "id", "camera_id", "side_px"),
+    Index("faces_side", "side_px", "time_s", "id", "camera_id", "verdict"),
     Index("faces_stored", "stored_s"),
     Index("faces_source", "source", "frame_index"),
     Index("faces_track", "track_id"),
@@ -112,7 +113,7 @@ files = Table(
     Column("path", Text, nullable=False, unique=True),  # relative to the folder of pictures, with "/"
     Column("sha256", String(64), nullable=False),
     Column("bytes", BigInteger, nullable=False, server_default="0"),  # version 2
-    Index("files_face", "face_id"),
+    Index("files_face", "face_id", "bytes"),
 )
 deletions = Table(
     "deletions",

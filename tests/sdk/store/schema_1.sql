@@ -20,9 +20,9 @@ CREATE TABLE faces (
     verdict VARCHAR(32) NOT NULL, side_px DOUBLE PRECISION NOT NULL, sharpness DOUBLE PRECISION NOT NULL,
     brightness DOUBLE PRECISION NOT NULL, yaw_deg DOUBLE PRECISION, quality DOUBLE PRECISION NOT NULL
 );
-CREATE INDEX faces_time ON faces (time_s, id);
-CREATE INDEX faces_camera_time ON faces (camera_id, time_s, id);
-CREATE INDEX faces_verdict_time ON faces (verdict, time_s, id);
+CREATE INDEX faces_time ON faces (time_s, id, camera_id, verdict, side_px);
+CREATE INDEX faces_camera_time ON faces (camera_id, time_s, id, verdict, side_px);
+CREATE INDEX faces_verdict_time ON faces (verdict, time_s, id, camera_id, side_px);
 CREATE INDEX faces_stored ON faces (stored_s);
 CREATE INDEX faces_source ON faces (source, frame_index);
 CREATE INDEX faces_track ON faces (track_id);

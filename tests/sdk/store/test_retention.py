@@ -5,8 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
-from facesr_edge.benchmarks.store_kills import Kill, make_shot, problems_after_opening, problems_before_opening
-from facesr_edge.benchmarks.store_kills import write_and_kill
+from facesr_edge.benchmarks.store_kills import (
+    Kill,
+    make_shot,
+    problems_after_opening,
+    problems_before_opening,
+    write_and_kill,
+)
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.store.address import parse_address
 from facesr_edge.sdk.store.open import open_store

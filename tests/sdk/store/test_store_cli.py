@@ -154,7 +154,7 @@ def test_a_live_sink_stores_the_best_shot_of_each_track_with_its_network(address
 
 
 def test_the_limits_of_a_live_sink_hold(tmp_path):
-    with open_live_sink(f"store:{tmp_path}?max_gb=0.00002&days=3") as group:
+    with open_live_sink(f"store:{tmp_path}?max_gb=0.00005&days=3") as group:
         pixels = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)
         for number in range(3):
             group.done(make_result(2 * number, faces=(make_face(number, pixels=pixels),)))
@@ -162,7 +162,7 @@ def test_the_limits_of_a_live_sink_hold(tmp_path):
         wait_until(lambda: group.statistics()[0].written == 3)
         group.queues[0].sink.idle()
     with open_store(tmp_path) as store:
-        assert 0 < store.statistics().bytes <= 20_000 and store.count() < 3 and store.check().faultless
+        assert 0 < store.statistics().bytes <= 50_000 and store.count() < 3 and store.check().faultless
         assert {face.track.number for face in store.faces()} <= {2}
 
 
@@ -184,9 +184,11 @@ def test_pictures_of_run_and_batch_are_stored_once_and_videos_left_out(call, tmp
     code, _, err = call("run", tmp_path / "in", "--store", tmp_path / "store", *options)
     assert code == 0 and f"2 faces → {tmp_path / 'store'}" in err
     batch = ["batch", tmp_path / "in" / "b.png", "-o", tmp_path / "out", "--workers", "1", *options]
-    assert call(*batch, "--store", tmp_path / "store")[0] == 0
+    code, out, err = call(*batch, "--store", tmp_path / "store")
+    assert code == 0 and '"upscaled":1' in (tmp_path / "out" / "batch.jsonl").read_text(), (out, err)
     with open_store(tmp_path / "store") as store:
-        found = {face.source.rpartition("/")[2]: face for face in store.faces()}
+        found = {face.source.rpartition("/")[2]: face for face in reversed(store.faces())}
+        assert store.count() == 2, [(face.id, face.run, face.source) for face in store.faces()]
         assert sorted(found) == ["a.png", "b.png"] and found["a.png"].run < found["b.png"].run
         assert found["a.png"].network.name == "edge-nano-x4-camera" and found["a.png"].treatment == "network"
         np.testing.assert_array_equal(*(cv2.imread(str(face.enlarged.path)) for face in found.values()))
