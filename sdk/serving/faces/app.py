@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -50,6 +50,9 @@ _BODY = {
         "image/*": {"schema": _BINARY},
     },
 }
+_FACES = {"model": FacesAnswer, "description": "The faces.", "content": {"multipart/mixed": {"schema": _BINARY}}}
+_SECURITY: list[dict[str, list[str]]] = [{"token": []}, {}]
+_SCHEMES = {"token": {"type": "http", "scheme": "bearer", "description": "Not needed by a service that has no token."}}
 _DESCRIPTION = f"Finds the faces of a picture and upscales them. {STATEMENT} Pictures are neither stored nor logged."
 _log = logging.getLogger(__name__)
 
@@ -60,30 +63,46 @@ def application(pool: Pool, limits: Limits, access: Access) -> ASGIApp:
     app = FastAPI(title="facesr-edge", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     app.post(
         "/faces",
+        operation_id="faces",
         summary="The faces of a picture, upscaled",
         response_model=None,
-        responses=_responses(FacesAnswer, 400, 401, 408, 413, 415, 421, 422, 429, 500, 503),
-        openapi_extra={"requestBody": _BODY},
+        responses={200: _FACES, **_problems(*STATUSES)},
+        openapi_extra={"requestBody": _BODY, "security": _SECURITY},
     )(service.faces)
     app.get(
         "/healthz",
+        operation_id="healthz",
         summary="Whether the service works",
         response_model=HealthAnswer,
-        responses={503: {"model": HealthAnswer, "description": "It does not."}},
+        responses={
+            200: {"description": "It works."},
+            503: {"model": HealthAnswer, "description": "It does not, or it has too many connections."},
+            **_problems(421),
+        },
     )(service.healthz)
-    app.get("/metrics", summary="Metrics for Prometheus", response_class=Response)(service.metrics)
+    app.get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Metrics for Prometheus",
+        response_class=PlainTextResponse,
+        responses={200: {"description": "The metrics."}, **_problems(401, 421)},
+        openapi_extra={"security": _SECURITY},
+    )(service.metrics)
     app.get("/docs", include_in_schema=False)(partial(_docs, app))
+    app.openapi()["components"]["securitySchemes"] = _SCHEMES  # the document is made once
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     return Guard(app, access, OPEN, lambda path, status, text: _problem(Problem(status, text)))
 
 
-def _responses(model: type[Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Documentation of the responses of these statuses."""
     answers: dict[int | str, dict[str, Any]] = {
         status: {"model": ProblemAnswer, "description": STATUSES[status]} for status in statuses
     }
-    mixed = {"multipart/mixed": {"schema": {"type": "string", "format": "binary"}}}
-    return {200: {"model": model, "description": "The faces.", "content": mixed}, **answers}
+    for status in {429, 503} & answers.keys():
+        answers[status]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return answers
 
 
 class _Service:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
@@ -85,4 +86,5 @@ def _table(heads: tuple[str, ...], rows: Any) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    return escape(str(value))
+    """As HTML; what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(str(value)))

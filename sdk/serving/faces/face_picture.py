@@ -12,6 +12,7 @@ from ...media.encode_options import EncodeOptions
 from ...media.images.encode import StoredImage, encode
 from ...media.images.formats import IMAGE_FORMATS
 from ...pipeline.frame import ImageMetadata
+from ...provenance.iptc import marked
 
 MAX_ICC = 64 * 1024
 """Bytes of a color profile that each picture of a face may have; larger ones, which are those of printers, would make
@@ -53,12 +54,15 @@ class FaceMetadata(NamedTuple):
 
 
 def face_metadata(metadata: ImageMetadata) -> FaceMetadata:
-    """The color profile of a picture, without which the colors would be wrong, and nothing else of its metadata."""
+    """The color profile of a picture, without which the colors would be wrong, and nothing else of its metadata.
+
+    The network's pixels get the mark of upscaled faces.
+    """
     if len(metadata.icc) <= MAX_ICC:
         kept = ImageMetadata(icc=metadata.icc)
-        return FaceMetadata(kept, kept)
+        return FaceMetadata(marked(kept), kept)
     note = f"ICC profile dropped: it has {len(metadata.icc):,} bytes, pictures of faces get up to {MAX_ICC:,}"
-    return FaceMetadata(ImageMetadata(), ImageMetadata(), (note,))
+    return FaceMetadata(marked(), ImageMetadata(), (note,))
 
 
 def picture_file(pixels: NDArray[np.uint8], metadata: ImageMetadata, name: str, quality: int | None) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -133,13 +132,3 @@ class HealthAnswer(BaseModel):
 
     healthy: bool
     why: str | None = Field(None, description="The reason if it does not; only with the token.")
-
-
-def schemas(*models: type[BaseModel]) -> dict[str, Any]:
-    """Schemas of models by name, for the components of an OpenAPI document."""
-    from pydantic.json_schema import models_json_schema
-
-    _, definitions = models_json_schema(
-        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
-    )
-    return dict(definitions["$defs"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from facesr_edge.sdk.live.tracks.usability import usability
 from facesr_edge.sdk.pipeline.crop import Window
+from facesr_edge.sdk.provenance.iptc import source_type
 from facesr_edge.sdk.provenance.network_use import NetworkUse
 from facesr_edge.sdk.provenance.statement import DIGITAL_SOURCE_TYPE, STATEMENT
 from facesr_edge.sdk.serving.faces.schema import FacesAnswer
@@ -91,10 +92,15 @@ def test_every_format_of_pictures_is_read(client, two_faces, name):
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP")])
-def test_the_format_of_the_faces_can_be_chosen(client, picture, name, suffix):
-    listed = client.post(picture, f"?format={name}")[2]["faces"][0]["pixels"]
-    assert listed["media_type"] == f"image/{name}"
-    assert Image.open(io.BytesIO(base64.b64decode(listed["data"]))).format == suffix
+def test_the_format_of_the_faces_can_be_chosen_and_holds_the_mark(client, picture, name, suffix):
+    face = client.post(picture, f"?format={name}&originals=true")[2]["faces"][0]
+    assert face["pixels"]["media_type"] == f"image/{name}"
+    file, original = (Image.open(io.BytesIO(base64.b64decode(face[kind]["data"]))) for kind in ("pixels", "original"))
+    assert file.format == original.format == suffix
+    assert source_type(file.info["xmp"]) == DIGITAL_SOURCE_TYPE and STATEMENT.encode() in file.info["xmp"].replace(
+        b"&apos;", b"'"
+    )
+    assert "xmp" not in original.info  # the camera's pixels
 
 
 def test_a_lower_quality_makes_smaller_files(client, picture):
