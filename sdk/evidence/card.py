@@ -71,7 +71,7 @@ class FrameView:
     @property
     def ratio(self) -> float:
         """Width of the view, relative to that of the frame."""
-        return self.pixels.shape[1] / self.frame_wh[0]
+        return float(self.pixels.shape[1] / self.frame_wh[0])
 
 
 @dataclass(frozen=True)

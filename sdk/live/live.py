@@ -223,7 +223,7 @@ def live(
         streams = [Stream(one, pipeline.detector, sides) for one in cameras]
         scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
         for observer in observers:
-            observer.started(NetworkUse.of(pipeline), small and _small_use(small, small_model, pipeline))
+            observer.started(NetworkUse.of(pipeline), _small_use(small, small_model, pipeline) if small else None)
     except BaseException:
         for one in cameras:
             one.close()
