@@ -46,13 +46,15 @@ class Load:
     """What clients saw.
 
     Args:
-        statuses: of the responses; 0 for a connection that broke.
+        statuses: of the responses.
+        broken: connections that broke, by error.
         latencies_s: of the responses with faces.
         wrong: answers that differ from the first one for the same picture.
         memory: seconds since the start, and resident bytes of the server.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
     wrong: int = 0
     memory: list[tuple[float, int]] = field(default_factory=list)
@@ -91,8 +93,11 @@ def run_clients(url: str, bodies: Sequence[bytes], clients: int, seconds: float,
                 content = response.read()
                 status = response.status
                 key = _key(content) if status == 200 else ""
-            except (OSError, HTTPException):
+            except (OSError, HTTPException) as error:
                 connection.close()
+                with lock:
+                    done.broken[repr(error)] += 1
+                continue
             latency_s = time.perf_counter() - sent_s
             with lock:
                 done.statuses[status] += 1
@@ -131,11 +136,11 @@ def service(options: Sequence[str]) -> Iterator[tuple[str, int]]:
 
 def report(done: Load, seconds: float, clients: int) -> bool:
     """Print what clients saw; returns whether there was no error, no wrong answer and no growth beyond 5 %."""
-    failed = sum(count for status, count in done.statuses.items() if status != 200)
+    failed = sum(count for status, count in done.statuses.items() if status != 200) + done.broken.total()
     p50, p99 = np.percentile(done.latencies_s, (50, 99))
     growth = done.growth()
     print(f"{clients} clients, {seconds:g} s: {len(done.latencies_s)} answers, {len(done.latencies_s) / seconds:.1f}/s")
-    print(f"errors {failed} {dict(done.statuses)}, wrong answers {done.wrong}")
+    print(f"errors {failed} {dict(done.statuses)} {dict(done.broken)}, wrong answers {done.wrong}")
     print(f"latency p50 {p50:.2f} s, p99 {p99:.2f} s, max {max(done.latencies_s):.2f} s")
     print(f"memory peak {max(size for _, size in done.memory) / 2**20:.0f} MiB, growth {100 * growth:+.1f} %")
     return failed == 0 and done.wrong == 0 and growth <= 0.05
@@ -154,14 +159,16 @@ def compare(paths: Sequence[Path]) -> None:
         f"the same, {TOGETHER} pictures a call": lambda: _together(shared, images),
         f"{cores} pipelines of one thread": lambda: _in_threads(own, images),
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, run in ways.items():
-            start_s = time.perf_counter()
+            start_s, start_cpu_s = time.perf_counter(), time.process_time()
             run()
-            rates[name].append(len(images) / (time.perf_counter() - start_s))
+            cpu_ms = 1e3 * (time.process_time() - start_cpu_s) / len(images)
+            rates[name].append((len(images) / (time.perf_counter() - start_s), cpu_ms))
     for name, values in rates.items():
-        print(f"{name:36} median {np.median(values):5.1f}, best {max(values):5.1f} pictures/s")
+        rate, cpu_ms = np.median(values, axis=0)
+        print(f"{name:36} median {rate:5.1f} pictures/s, {cpu_ms:5.1f} ms of CPU time a picture")
 
 
 def _together(pipeline: Pipeline, images: Sequence[np.ndarray]) -> None:

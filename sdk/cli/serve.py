@@ -112,7 +112,8 @@ def _run(server: FaceServer) -> None:
 
     notifier = ServiceNotifier()
     with server, Stop(server.stop) as stop:
-        show(pipeline_line(f"{len(server.pool.pipelines)} workers", server.pool.pipelines[0]))
+        workers = len(server.pool.pipelines)
+        show(pipeline_line(f"{workers} worker{'s' if workers > 1 else ''}", server.pool.pipelines[0]))
         show(f"{server.url}/faces")
         notifier.ready(f"serving {server.url}")
         try:

@@ -60,7 +60,7 @@ class Access:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        return _is_address(name) or name in self.names
+        return is_address(name) or name in self.names
 
 
 def access_for(host: str, port: int, token: str | None = None, hosts: Iterable[str] = ()) -> Access:
@@ -91,7 +91,7 @@ def access_for(host: str, port: int, token: str | None = None, hosts: Iterable[s
 
 def is_local(host: str) -> bool:
     """Whether only this machine can reach the address."""
-    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
+    return host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
 
 
 def _is_at(origin: str, host: str) -> bool:
@@ -101,7 +101,8 @@ def _is_at(origin: str, host: str) -> bool:
         return False
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
+    """Whether a name is an IP address."""
     try:
         ip_address(name)
     except ValueError:

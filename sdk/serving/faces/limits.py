@@ -39,7 +39,7 @@ class Limits:
     rate: float = math.inf
     burst: int = 20
     body_s: float = 30.0
-    wait_s: float = 30.0
+    wait_s: float = 60.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

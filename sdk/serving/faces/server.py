@@ -18,7 +18,7 @@ from ...gpu.context import DeviceSession
 from ...load import load, load_detector
 from ...pipeline.pipeline import Pipeline
 from ...pipeline.tiling import MIN_FACE
-from ..access import Access, access_for, is_local
+from ..access import Access, access_for, is_address, is_local
 from ..listener import is_no_stop, listen, own_address
 from .limits import Limits
 from .pool import Pool
@@ -118,7 +118,7 @@ def serve_faces(
 
     Raises:
         MissingDependencyError: the extra `service` is not installed.
-        UsageError: the token is too short, or there is no such port.
+        UsageError: the token is too short, there is no such port, or the proxy is no address.
         OutputError: the address is taken or is not one of this machine.
         Others: of `pipelines`.
     """
@@ -129,6 +129,8 @@ def serve_faces(
         from .body_connection import BodyConnection
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "fastapi", "service", "the face service") from None
+    if proxy is not None and not is_address(proxy):
+        raise UsageError(f"expected the IP address of a proxy, got {proxy}")
     logging.getLogger("uvicorn.error").addFilter(is_no_stop)
     limits = limits or Limits()
     listener = listen(host, port)
