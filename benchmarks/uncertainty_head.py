@@ -1,6 +1,6 @@
 """Train, calibrate and measure the uncertainty head of the networks of scale 4.
 
-    python -m facesr_edge.benchmarks.uncertainty_head --faces FOLDER --large FOLDER --test FOLDER --work FOLDER -o BUNDLE
+    python -m facesr_edge.benchmarks.uncertainty_head --faces DIR --large DIR --test DIR --work DIR -o BUNDLE
 
 Samples, training and checkpoint lie in --work: a stopped run goes on from there. Every eighth face of --faces is kept
 for the calibration, the others and --large are for the training, --test for the coverage on the card.
@@ -24,8 +24,8 @@ from facesr_edge.engines.bundle.bundle import Bundle
 from facesr_edge.engines.errors import FacesrError
 from facesr_edge.engines.onnxruntime.session import OrtGraph, OrtSession
 from facesr_edge.engines.uncertainty import calibration_for
-from facesr_edge.training.uncertainty.build import build, coverage_of
-from facesr_edge.training.uncertainty.fit import FitOptions, fit
+from facesr_edge.training.uncertainty.build import build, coverage_of, degraded
+from facesr_edge.training.uncertainty.fit import FitOptions, fit, fit_gain
 from facesr_edge.training.uncertainty.samples import CONDITIONS, read_samples, write_samples
 from facesr_edge.zoo.catalogue import find
 
@@ -72,7 +72,9 @@ def train_and_build(arguments: argparse.Namespace) -> None:
     def report(step: int, loss: float) -> None:
         _say(f"step {step} of {options.steps}: {loss:.4f} gray levels, {time.perf_counter() - start:.0f} s")
 
-    head = fit(read_samples(arguments.work / "samples"), options, arguments.work / "checkpoint.pt", report)
+    samples = read_samples(arguments.work / "samples")
+    head = fit(samples, options, arguments.work / "checkpoint.pt", report)
+    fit_gain(head, samples, options.seed, _say)
     bundles: dict[str, Bundle] = {name: find(name) for name in arguments.networks}
     data = f"errors of {', '.join(TRAINED_ON)} on faces/train and faces_large/train"
     calibration = f"every {HELD_BACK}th face of faces/train, which no training of the head has seen"
@@ -92,11 +94,11 @@ def train_and_build(arguments: argparse.Namespace) -> None:
 def measure_others(arguments: argparse.Namespace) -> None:
     """Print the coverage of the shipped head under `OTHERS`, as JSON lines."""
     head = find(arguments.output or "uncertainty-x4")
-    faces = read_faces(arguments.test)
+    pairs = degraded(read_faces(arguments.test), (*CONDITIONS, *OTHERS))
     with closing(OrtGraph(head.onnx, 1)) as graph:
         for name in arguments.networks:
             bundle = find(name)
-            results = coverage_of(bundle, graph, calibration_for(head, bundle.card), faces, (*CONDITIONS, *OTHERS))
+            results = coverage_of(bundle, graph, calibration_for(head, bundle.card), pairs)
             for condition, one in results.items():
                 print(json.dumps({"network": name, "condition": condition, **one.to_dict()}), flush=True)
 

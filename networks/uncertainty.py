@@ -1,6 +1,7 @@
 """Uncertainty: a small network that estimates how far the output of a super-resolution network may be off.
 
-It sees a crop and its upscaled pixels, and returns for each of these half the width of an interval around its luma.
+It sees a crop and its upscaled pixels, and returns for each of these half the width of an interval around its luma. A
+map of the widths is multiplied by a gain of the whole crop: a few pixels do not show how strongly it is compressed.
 Trained by the pinball loss at a quantile of the absolute error, it is calibrated afterwards on faces of its own.
 
 Source of the loss: R. Koenker, G. Bassett, "Regression quantiles", 1978; of the calibration: Y. Romano, E. Patterson,
@@ -22,10 +23,62 @@ LUMA_BGR = (0.114, 0.587, 0.299)
 """BT.601 at full range: black is 0 and white is 255."""
 
 
+_FILTERS = torch.tensor(
+    (
+        (*(0, 0, 0), *(0, -1, 1), *(0, 0, 0)),
+        (*(0, 0, 0), *(0, -1, 0), *(0, 1, 0)),
+        (*(0, 0, 0), *(0, 1, -1), *(0, -1, 1)),
+        (*(0, 0, 0), *(1, -2, 1), *(0, 0, 0)),
+        (*(0, 1, 0), *(0, -2, 0), *(0, 1, 0)),
+        (*(1, -2, 1), *(-2, 4, -2), *(1, -2, 1)),
+    ),
+    dtype=torch.float32,
+)
+"""Differences of neighbours in rows, columns and both: of the first and of the second order."""
+_YCC = ((0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813))
+"""RGB to Y, Cb, Cr, without offsets: codecs quantize chroma and luma differently."""
+_NOISE = 0.3
+"""Gray levels (squared) that are added to energies before their logarithm."""
+STATISTICS = 4 * 4 * len(_FILTERS)
+"""Of Y, Cb and Cr of the crop and of the luma of the upscaled pixels: four of each filter."""
+MAX_LOG_GAIN = 3.0
+
+
+class Gain(nn.Module):
+    """Factor of a whole crop, from the strength of its edges and the share of its flat places.
+
+    Args:
+        hidden: units of the hidden layer.
+    """
+
+    def __init__(self, hidden: int = 16) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(STATISTICS, hidden)
+        self.out = nn.Linear(hidden, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        self.register_buffer("filters", _FILTERS.view(-1, 1, 3, 3), persistent=False)
+        self.register_buffer("ycc", torch.tensor(_YCC).view(3, 3, 1, 1), persistent=False)
+
+    def forward(self, statistics: Tensor) -> Tensor:
+        """(N, `STATISTICS`) -> (N, 1, 1, 1) positive factors."""
+        log = self.out(F.relu(self.hidden(statistics)))
+        return torch.exp(log.clamp(-MAX_LOG_GAIN, MAX_LOG_GAIN))[..., None, None]
+
+    def statistics(self, crop: Tensor, luma: Tensor) -> Tensor:
+        """(N, `STATISTICS`) of crops (N, 3, H, W), RGB in [0, 1], and the luma (N, 1, k·H, k·W) of their pixels."""
+        planes = F.conv2d(255 * crop, self.get_buffer("ycc")).split(1, 1)
+        return torch.cat([self._of_plane(plane) for plane in (*planes, 255 * luma)], 1)
+
+    def _of_plane(self, plane: Tensor) -> Tensor:
+        response = F.conv2d(plane, self.get_buffer("filters")).abs()  # (N, 6, H - 2, W - 2)
+        energy, mean = (value.mean((2, 3)) for value in (response * response, response))
+        flat, faint = (torch.exp(-response / scale).mean((2, 3)) for scale in (1, 4))
+        return torch.cat((torch.log(energy + _NOISE), torch.log(mean + _NOISE), flat, faint), 1)
+
+
 class Uncertainty(nn.Module):
     """Residual 3×3 convolutions at the size of the crop, with the mean over the crop after the first one.
-
-    The mean tells a strongly compressed picture from a clean one, which a few pixels do not.
 
     Args:
         width: channels.
@@ -43,6 +96,7 @@ class Uncertainty(nn.Module):
         self.body = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
         self.pooled = nn.Conv2d(width, width, 1)
         self.tail = nn.Conv2d(width, scale * scale, 1)
+        self.gain = Gain()
 
     def forward(self, crop: Tensor, luma: Tensor) -> Tensor:
         """Half the width of the interval.
@@ -54,11 +108,11 @@ class Uncertainty(nn.Module):
         Returns:
             (N, 1, scale·H, scale·W), gray levels, positive.
         """
-        return self.after_first(self.low(crop) + self.high(luma))
+        return self.map(crop, luma) * self.gain(self.gain.statistics(crop, luma))
 
-    def after_first(self, feature: Tensor) -> Tensor:
-        """From the sum of the first convolutions, (N, width, H, W), to the output of `forward`."""
-        feature = F.relu(feature)
+    def map(self, crop: Tensor, luma: Tensor) -> Tensor:
+        """The output of `forward` without the gain."""
+        feature = F.relu(self.low(crop) + self.high(luma))
         for index, layer in enumerate(self.body):
             feature = feature + F.relu(layer(feature))
             if index == 0:

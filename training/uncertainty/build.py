@@ -55,10 +55,18 @@ class Upscaled:
     errors: NDArray[np.floating[Any]]
 
 
-def upscaled(session: OrtSession, faces: list[Images], condition: str) -> Upscaled:
-    """Degrade faces by a condition as in evaluations, and upscale them."""
-    degrade = None if condition == "bicubic" else DEGRADATIONS[condition]
-    low, high = lr_hr_pairs(faces, session.io_spec.scale, degrade, crop_sizes=session.io_spec.crop_sizes)
+Pairs = dict[str, tuple[Images, Images]]
+"""Condition -> crops and their truth, see `degraded`."""
+
+
+def degraded(faces: list[Images], conditions: Sequence[str]) -> Pairs:
+    """Degrade the central 128 px of faces by each condition as in evaluations: (N, 32, 32, 3) and (N, 128, 128, 3)."""
+    degrade = {name: None if name == "bicubic" else DEGRADATIONS[name] for name in conditions}
+    return {name: lr_hr_pairs(faces, 4, function, crop_sizes=CROP_SIZES) for name, function in degrade.items()}
+
+
+def upscaled(session: OrtSession, low: Images, high: Images) -> Upscaled:
+    """Upscale crops whose truth is known."""
     pixels = np.concatenate([enlarged(session, low[n : n + BATCH]) for n in range(0, len(low), BATCH)])
     return Upscaled(low, pixels, luma_error(pixels, high))
 
@@ -69,23 +77,21 @@ def raw_widths(graph: OrtGraph, one: Upscaled) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def calibrated_for(bundle: Bundle, graph: OrtGraph, faces: list[Images]) -> Calibration:
-    """Calibrate a head for a network on faces that it was not trained on, under all `CONDITIONS`."""
+def calibrated_for(bundle: Bundle, graph: OrtGraph, pairs: Pairs) -> Calibration:
+    """Calibrate a head for a network on faces that it was not trained on; conditions have the same weight."""
     with closing(OrtSession(bundle, 1)) as session:
-        parts = [upscaled(session, faces, condition) for condition in CONDITIONS]
+        parts = [upscaled(session, *pair) for pair in pairs.values()]
     raw, widths = calibrate([raw_widths(graph, one) for one in parts], [one.errors for one in parts], COVERAGE)
     rows = (tuple(round(float(value), ROUND) for value in values) for values in (raw, widths))
     return Calibration(bundle.card.name, bundle.card.files[WEIGHTS], *rows)
 
 
-def coverage_of(
-    bundle: Bundle, graph: OrtGraph, calibration: Calibration, faces: list[Images], conditions: Sequence[str]
-) -> dict[str, Coverage]:
-    """Condition -> coverage and sharpness of a network's calibrated intervals on faces."""
+def coverage_of(bundle: Bundle, graph: OrtGraph, calibration: Calibration, pairs: Pairs) -> dict[str, Coverage]:
+    """Condition -> coverage and sharpness of a network's calibrated intervals."""
     results = {}
     with closing(OrtSession(bundle, 1)) as session:
-        for condition in conditions:
-            one = upscaled(session, faces, condition)
+        for condition, pair in pairs.items():
+            one = upscaled(session, *pair)
             results[condition] = measure(calibration.apply(raw_widths(graph, one)), one.errors, COVERAGE)
     return results
 
@@ -117,19 +123,20 @@ def build(
         OutputError: the bundle cannot be written.
     """
     onnx = graph_from_head(head).SerializeToString()
+    known, held_out = degraded(calibration_faces, CONDITIONS), degraded(test_faces, conditions)
     with TemporaryDirectory() as temporary:
         graph = OrtGraph(Path(temporary) / ONNX, 1, content=onnx)
         calibrations: list[Calibration] = []
         evaluations: list[Evaluation] = []
         for name, bundle in networks.items():
-            calibrations.append(calibrated_for(bundle, graph, calibration_faces))
-            for condition, one in coverage_of(bundle, graph, calibrations[-1], test_faces, conditions).items():
+            calibrations.append(calibrated_for(bundle, graph, known))
+            for condition, one in coverage_of(bundle, graph, calibrations[-1], held_out).items():
                 evaluations.append(Evaluation(f"test, {name}", len(test_faces), condition, "fp32", one.to_dict()))
                 report(
                     f"{name}, {condition}: {one.coverage:.1%} within {one.mean_half_width:.1f} gray levels on average"
                 )
         with closing(OrtSession(next(iter(networks.values())), 1)) as session:
-            sample = upscaled(session, test_faces[:BATCH], CONDITIONS[0])
+            sample = upscaled(session, *(one[:BATCH] for one in held_out[conditions[0]]))
         parity = check_parity(head, sample.crops, sample.pixels, raw_widths(graph, sample))
         graph.close()
     card = Card(

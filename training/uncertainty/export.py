@@ -21,7 +21,7 @@ MAX_ERROR = 0.01
 
 
 class Uint8UncertaintyWrapper(nn.Module):
-    """The head with uint8 BGR inputs: the scale of the pixels and the luma are folded into the first convolutions.
+    """The head with uint8 BGR inputs.
 
     Args:
         network: trained head.
@@ -30,18 +30,15 @@ class Uint8UncertaintyWrapper(nn.Module):
     def __init__(self, network: Uncertainty) -> None:
         super().__init__()
         self.network = network.eval()
-        with torch.no_grad():
-            luma = torch.tensor(LUMA_BGR).view(1, 3, 1, 1)
-            self.register_buffer("low", network.low.weight.flip(1) / 255)
-            self.register_buffer("high", network.high.weight * luma / 255)
+        self.register_buffer("luma", torch.tensor(LUMA_BGR).view(1, 3, 1, 1) / 255)
+        self.register_buffer("rgb", torch.eye(3).flip(0).view(3, 3, 1, 1) / 255)
 
     def forward(self, pixels: Tensor, upscaled: Tensor) -> Tensor:
         """(N, H, W, 3) and (N, k·H, k·W, 3) uint8 BGR -> (N, k·H, k·W) float32, gray levels."""
-        network, scale = self.network, self.network.scale
         crop, large = (one.float().permute(0, 3, 1, 2) for one in (pixels, upscaled))
-        low = F.conv2d(crop, self.get_buffer("low"), network.low.bias, padding=1)
-        high = F.conv2d(large, self.get_buffer("high"), network.high.bias, stride=scale, padding=scale // 2)
-        return network.after_first(low + high)[:, 0]
+        crop, luma = F.conv2d(crop, self.get_buffer("rgb")), F.conv2d(large, self.get_buffer("luma"))
+        result: Tensor = self.network(crop, luma)
+        return result[:, 0]
 
 
 def graph_from_head(network: Uncertainty) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...engines.errors import TrainingError
@@ -39,7 +40,7 @@ class FitOptions:
 
     width: int = 24
     depth: int = 3
-    steps: int = 6_000
+    steps: int = 4_000
     batch: int = 12
     lr: float = 2e-3
     seed: int = 0
@@ -97,7 +98,7 @@ def _loss(network: Uncertainty, samples: Samples, options: FitOptions, step: int
     upscaled, truth = (
         torch.from_numpy(array).float()[:, None] for array in (samples.upscaled[chosen], samples.truth[rows])
     )
-    return pinball((truth - upscaled).abs(), network(crop, upscaled / 255), QUANTILE)
+    return pinball((truth - upscaled).abs(), network.map(crop, upscaled / 255), QUANTILE)
 
 
 def _save(
@@ -121,3 +122,58 @@ def _resume(
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
+
+
+GAIN_SAMPLES = 4_000
+GAIN_STEPS = 3_000
+
+
+def fit_gain(network: Uncertainty, samples: Samples, seed: int, report: Callable[[str], None]) -> None:
+    """Train the gain of a head whose map is trained, in place.
+
+    Its target is the logarithm of the factor by which the map of a crop has to be multiplied to cover `QUANTILE` of its
+    errors; the loss is the squared difference.
+
+    Args:
+        network: trained head.
+        samples: see `write_samples`; `GAIN_SAMPLES` of them are used.
+        seed: of the choice of the samples and the weights.
+        report: called with a line.
+    """
+    torch.manual_seed(seed)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(samples.rows))[:GAIN_SAMPLES])
+    parts = [_gain_sample(network, samples, chosen[n : n + 32]) for n in range(0, len(chosen), 32)]
+    statistics, target = (torch.cat(values) for values in zip(*parts, strict=True))
+    held = torch.arange(len(target)) % 8 == 0
+    mean, deviation = statistics.mean(0), statistics.std(0) + 1e-3
+    gain = network.gain.requires_grad_(True)
+    nn.init.normal_(gain.out.weight, std=0.1)
+    optimizer = torch.optim.AdamW(gain.parameters(), 3e-3, weight_decay=0.1)
+    standard = (statistics - mean) / deviation
+    for step in range(GAIN_STEPS):
+        optimizer.param_groups[0]["lr"] = 3e-3 * _rate(step, GAIN_STEPS)
+        loss = (torch.log(gain(standard[~held]))[:, 0, 0, 0] - target[~held]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.no_grad():
+        errors = torch.log(gain(standard))[:, 0, 0, 0] - target
+        explained = [1 - float(errors[part].var() / target[part].var()) for part in (~held, held)]
+        gain.hidden.weight /= deviation
+        gain.hidden.bias -= gain.hidden.weight @ mean
+    gain.requires_grad_(False)
+    report(f"gain: R² {explained[0]:.3f}, {explained[1]:.3f} on samples that were left out")
+
+
+@torch.no_grad()
+def _gain_sample(network: Uncertainty, samples: Samples, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Statistics and target of some samples."""
+    rows = samples.rows[chosen]
+    crop = to_rgb(torch.from_numpy(samples.low[rows]))
+    upscaled, truth = (
+        torch.from_numpy(one).float()[:, None] for one in (samples.upscaled[chosen], samples.truth[rows])
+    )
+    # uint8 luma has no fractions: without noise, the errors of half of the pixels of a flat crop would be 0
+    error = (truth - upscaled + torch.rand_like(truth) - 0.5).abs()
+    factor = torch.quantile((error / network.map(crop, upscaled / 255)).flatten(1), QUANTILE, dim=1)
+    return network.gain.statistics(crop, upscaled / 255), torch.log(factor)
