@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -139,11 +139,12 @@ def check_credentials(credentials: Credentials, name: str) -> None:
 
     Raises:
         UsageError: C2PA does not take this certificate.
+        OutputError: the time-stamp authority does not answer.
         MissingDependencyError: c2pa-python is not installed.
     """
-    signed = io.BytesIO()
+    sample, about = io.BytesIO(_SAMPLE), {"title": "sample", "assertions": []}
     try:
-        sign(credentials, "image/png", io.BytesIO(_SAMPLE), signed, {"title": "sample", "assertions": []}, None)
+        sign(replace(credentials, timestamp_url=None), "image/png", sample, signed := io.BytesIO(), about, None)
         found = read(signed, "image/png", "sample")
         problems = [] if found is None else [text for code, text in found.failures if code != UNTRUSTED]
     except (OutputError, InputError) as error:
@@ -153,6 +154,11 @@ def check_credentials(credentials: Credentials, name: str) -> None:
             f"{name} does not sign ({problems[0]}); C2PA needs the key usage digitalSignature and an extended key "
             "usage such as emailProtection, and the certificates of its issuers in the same file"
         )
+    if credentials.timestamp_url is not None:
+        try:
+            sign(credentials, "image/png", sample, io.BytesIO(), about, None)
+        except OutputError as error:
+            raise OutputError(f"no time stamp from {credentials.timestamp_url}: {error}") from error
 
 
 def read(file: IO[bytes], media_type: str, name: str, trusted: bytes = b"") -> SignedFile | None:

@@ -51,6 +51,7 @@ def load_credentials(certificate: str | Path, key: str | Path, timestamp_url: st
     Raises:
         InputError: a file cannot be read.
         UsageError: the files are no certificate and key, do not belong together, or are not valid now.
+        OutputError: the time-stamp authority does not answer.
         MissingDependencyError: cryptography or c2pa-python is not installed.
     """
     chain_pem, key_pem = _read(certificate), _read(key)

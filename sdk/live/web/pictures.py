@@ -19,7 +19,7 @@ from ...pipeline.paste import enlarge, paste
 if TYPE_CHECKING:
     from ...pipeline.results import Face
     from ..monitoring.monitor import Monitor
-    from ..results import LiveResult
+    from ..results import LiveFace, LiveResult
 
 WIDTHS = (320, 480, 640, 960)
 """Widths of a view in pixels; few, so that viewers share them."""

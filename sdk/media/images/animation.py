@@ -269,12 +269,14 @@ class AnimatedPng(_Animation):
     """An animated PNG; each frame is a whole image with opacity."""
 
     _sequence = 0
+    _late_xmp = False
 
     def _head(self, image: StoredImage) -> bytes:
         depth = 8 * image.pixels.dtype.itemsize
         head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *image.size_wh, depth, 6, 0, 0, 0))
         self._control_at = 8 + len(head)
-        metadata = replace(self._metadata, xmp=b"")  # which follows at the end
+        self._late_xmp = not image.marked  # a later frame may mark it, so that it follows at the end
+        metadata = replace(self._metadata, xmp=b"") if self._late_xmp else self._metadata
         return b"\x89PNG\r\n\x1a\n" + head + self._control() + png_metadata(metadata)
 
     def _control(self) -> bytes:
@@ -299,7 +301,8 @@ class AnimatedPng(_Animation):
         return self._sequence - 1
 
     def _tail(self) -> bytes:
-        return png_metadata(ImageMetadata(xmp=self._metadata.xmp)) + png_chunk(b"IEND", b"")
+        late = ImageMetadata(xmp=self._metadata.xmp if self._late_xmp else b"")
+        return png_metadata(late) + png_chunk(b"IEND", b"")
 
     def _finish(self, file: IO[bytes]) -> None:
         file.seek(self._control_at)

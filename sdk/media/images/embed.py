@@ -202,6 +202,14 @@ def tiff_with(data: bytes, metadata: ImageMetadata) -> bytes:
     return data[:4] + struct.pack("<I", 8) + tiff_page(data, metadata)[0]
 
 
+def jpeg_xl_container(data: bytes) -> bytes:
+    """A JPEG XL in a container, which metadata and signatures need; one without metadata is a bare codestream."""
+    if not data.startswith(b"\xff\x0a"):
+        return data
+    boxes = ((b"JXL ", b"\r\n\x87\n"), (b"ftyp", b"jxl \0\0\0\0jxl "), (b"jxlc", data))
+    return b"".join(struct.pack(">I", 8 + len(content)) + kind + content for kind, content in boxes)
+
+
 def with_metadata(
     data: bytes, name: str, size_wh: tuple[int, int], metadata: ImageMetadata, note: Note, *, alpha: bool
 ) -> bytes:

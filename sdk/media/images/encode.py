@@ -19,7 +19,7 @@ from ..bit_depth import deep_composite, resize_cubic
 from ..encode_options import EncodeOptions
 from ..reasons import write_error
 from .color_profiles import bgr_to_srgb, profile_name
-from .embed import MAX_JPEG_XMP, with_metadata
+from .embed import MAX_JPEG_XMP, jpeg_xl_container, with_metadata
 from .exif import has_resolution, resized_exif, resized_xmp, resolution_exif
 from .formats import ImageFormat, image_format
 from .opencv import encode_opencv
@@ -183,7 +183,8 @@ def encode(image: StoredImage, target: ImageFormat, options: EncodeOptions, note
         MissingDependencyError: a package that this format needs is not installed.
     """
     if target.name not in _OPENCV:
-        return encode_pillow(image.pixels, image.metadata, target.name, options)
+        data = encode_pillow(image.pixels, image.metadata, target.name, options)
+        return jpeg_xl_container(data) if target.name == "JPEG XL" else data
     data = encode_pixels(image, target, options)
     if data is None:
         return None

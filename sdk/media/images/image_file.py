@@ -60,7 +60,7 @@ class ImageFile:
         self.header = self._checked_header(self._data)
         with self._damage():
             self._image = self._opened()
-            self.metadata = read_metadata(self._image) if self._image else ImageMetadata()
+            self.metadata = self._read_metadata()
             self.frame_count, self.time_base, self.loop = self._frames()
             self.notes += left_out(self._data, self.header, self._image, self.metadata)
 
@@ -91,6 +91,13 @@ class ImageFile:
             return None
         self._check_size(*image.size)
         return image
+
+    def _read_metadata(self) -> ImageMetadata:
+        if self._image is None:
+            return ImageMetadata()
+        if self.header.format == "PNG" and self.header.animated:  # Pillow would read what follows the frames too late
+            return read_metadata(open_pillow(png_stub(self._data), "PNG"))
+        return read_metadata(self._image)
 
     def _frames(self) -> tuple[int, Fraction, int | None]:
         """Number of frames, their time base and the loop count."""

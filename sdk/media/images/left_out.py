@@ -15,6 +15,7 @@ _SRGB_GAMMA = 0.45455
 _IPTC = 0x0404
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/"
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_PNG_PIXELS = (b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT")
 _READ_TEXT = ("XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type APP1", "Raw profile type icc")
 _HDR_TRANSFERS = (16, 18)  # PQ, HLG
 _PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
@@ -38,7 +39,7 @@ def left_out(data: bytes, header: ImageHeader, image: Image.Image | None, metada
 
 def png_stub(data: bytes) -> bytes:
     """A PNG without its pixels: what Pillow reads the metadata from, also where it follows the pixels."""
-    kept = (png_chunk(kind, content) for kind, content in png_chunks(data) if kind not in (b"IDAT", b"IEND"))
+    kept = (png_chunk(kind, content) for kind, content in png_chunks(data) if kind not in _PNG_PIXELS)
     return b"".join((data[:8], *kept, png_chunk(b"IDAT", b""), png_chunk(b"IEND", b"")))
 
 
