@@ -15,17 +15,17 @@ _WORDS = {"right": "ok", "wrong": "WRONG", "unchecked": "not checked", "note": "
 @click.command("verify", cls=Command, short_help="Check a signed output, and recompute its faces from the original.")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @path_option("--original", metavar="FILE", help="The input that FILE was made of; its faces are recomputed.")
-@path_option("--cert", metavar="FILE", help="PEM certificates of the issuers that you trust, or of the signer.")
+@path_option("--cert", metavar="FILE", help="PEM certificates of the issuers that you trust.")
 @click.option("--model", metavar="FOLDER", help="Bundle of the network, if the package does not have it.")
 @click.option("--detector", metavar="FOLDER", help="Bundle of the detector, if the package does not have it.")
-@json_option("The findings")
+@json_option("The checks")
 def command(
     file: Path, original: Path | None, cert: Path | None, model: str | None, detector: str | None, json_file: str | None
 ) -> None:
     """Check an image or video that facesr-edge run --sign wrote: is it as it was signed, by whom, of which original,
     and does the same network make the same pixels of it?
 
-    Each finding is one line: ok, WRONG, not checked, or a note. The exit code is 0 if the signature is valid and
+    Each check is one line: ok, WRONG, not checked, or a note. The exit code is 0 if the signature is valid and
     nothing is WRONG.
 
     \b
@@ -35,15 +35,14 @@ def command(
       facesr-edge verify upscaled.mp4 --original clip.mp4 --cert ca.pem --json report.json
     """
     from ...engines.errors import FacesrError
-    from ..media.reasons import plural
     from ..provenance.verify import VerifyOptions, verify
 
     found = verify(file, VerifyOptions(original, cert, model, detector), say)
     if json_file:
         put_json(found.to_dict(), json_file)
     if json_file != STDOUT:
-        for finding in found.findings:
-            show(f"{_WORDS[finding.state]}: {finding.check}: {finding.text}")
+        for check in found.checks:
+            show(f"{_WORDS[check.state]}: {check.check}: {check.text}")
     if not found.ok:
-        wrong = sum(finding.state == "wrong" for finding in found.findings)
-        raise FacesrError(f"{file} is not verified: {plural(wrong, 'finding')} wrong")
+        wrong = sum(check.state == "wrong" for check in found.checks)
+        raise FacesrError(f"{file} is not verified: {wrong} check{'s are' if wrong > 1 else ' is'} wrong")

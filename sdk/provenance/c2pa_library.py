@@ -168,7 +168,7 @@ def read(file: IO[bytes], media_type: str, name: str, trusted: bytes = b"") -> S
         file: open for reading.
         media_type: of the file.
         name: for messages.
-        trusted: PEM certificates of the trusted issuers, or of the signer.
+        trusted: PEM certificates of the trusted issuers.
 
     Raises:
         InputError: the file or its manifest is damaged.
@@ -177,8 +177,7 @@ def read(file: IO[bytes], media_type: str, name: str, trusted: bytes = b"") -> S
     library = _c2pa()
     settings = dict(SETTINGS)
     if trusted:
-        pem = trusted.decode(errors="replace")
-        settings |= {"trust": {"trust_anchors": pem, "allowed_list": pem}}
+        settings |= {"trust": {"trust_anchors": trusted.decode(errors="replace")}}
         settings["verify"] = {**SETTINGS["verify"], "verify_trust": True}
     try:
         with (

@@ -9,22 +9,22 @@ import av
 from ...engines.errors import FacesrError
 from ..media.images.formats import image_format
 from ..media.images.image_file import ImageFile
-from .findings import Finding
+from .check_result import CheckResult
 from .iptc import source_type
 from .video_mark import TAG, read_xmp
 
 
-def mark_of(file: Path) -> Finding:
+def mark_of(file: Path) -> CheckResult:
     """IPTC's digital source type that the XMP or the tags of a file name."""
     try:
         term = _term(file)
     except (FacesrError, av.FFmpegError, OSError, ValueError):
-        return Finding("unchecked", "mark", "its metadata cannot be read")
+        return CheckResult("unchecked", "mark", "its metadata cannot be read")
     if not term:
-        return Finding(
+        return CheckResult(
             "note", "mark", "no digital source type of IPTC: the file is not marked as holding network pixels"
         )
-    return Finding("note", "mark", f"digital source type {term}")
+    return CheckResult("note", "mark", f"digital source type {term}")
 
 
 def _term(file: Path) -> str:

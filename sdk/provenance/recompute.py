@@ -22,8 +22,8 @@ from ..media.reasons import plural
 from ..media.sources import open_source
 from ..media.video.reader import VideoSource
 from ..pipeline.results import FrameResult
+from .check_result import CheckResult, State
 from .face_records import Chunks, FaceRecord, FacesAssertion, FrameRecord, pixels_sha256, without_figures
-from .findings import Finding, State
 from .network_use import NetworkUse
 
 if TYPE_CHECKING:
@@ -49,16 +49,16 @@ class _Loaded:
     pipeline: Pipeline
     other: str
 
-    def differing(self, text: str) -> Finding:
-        """A finding on pixels that differ: wrong, or not to be decided on another engine or processor."""
+    def differing(self, text: str) -> CheckResult:
+        """A check on pixels that differ: wrong, or not to be decided on another engine or processor."""
         if not self.other:
-            return Finding("wrong", "faces", text)
-        return Finding("unchecked", "faces", f"{text}; engines may round differently: {self.other}")
+            return CheckResult("wrong", "faces", text)
+        return CheckResult("unchecked", "faces", f"{text}; engines may round differently: {self.other}")
 
 
 def recompute(
     file: Path, original: Path, assertion: FacesAssertion, options: VerifyOptions, report: Callable[[str], None]
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """Compare the faces of a signature with those that its network makes of the original here.
 
     Args:
@@ -73,7 +73,7 @@ def recompute(
     """
     with ExitStack() as stack:
         loaded = _load(assertion, options, stack)
-        if isinstance(loaded, Finding):
+        if isinstance(loaded, CheckResult):
             yield loaded
             return
         report(f"recomputing {plural(assertion.faces, 'face')} on {loaded.pipeline.session.runtime}")
@@ -84,14 +84,14 @@ def recompute(
             return
         result = _result(loaded.pipeline, source, assertion.frame.index)
         if result is None:
-            yield Finding("wrong", "faces", f"the original has no frame {assertion.frame.index}")
+            yield CheckResult("wrong", "faces", f"the original has no frame {assertion.frame.index}")
             return
         yield from _faces(loaded, result, assertion.frame)
         yield from _composite(loaded, file, result, assertion.frame)
 
 
-def _load(assertion: FacesAssertion, options: VerifyOptions, stack: ExitStack) -> _Loaded | Finding:
-    """The networks of a signature; a finding if others have their names here."""
+def _load(assertion: FacesAssertion, options: VerifyOptions, stack: ExitStack) -> _Loaded | CheckResult:
+    """The networks of a signature; a check if others have their names here."""
     network, settings = assertion.network, assertion.settings
     engine, precision = str(settings.get("engine") or "auto"), network.precision
     try:
@@ -112,9 +112,9 @@ def _load(assertion: FacesAssertion, options: VerifyOptions, stack: ExitStack) -
             pipeline = load(model, engine="onnxruntime", **common)
         stack.enter_context(pipeline)
     except UnknownNameError as error:
-        return Finding("unchecked", "faces", f"not recomputed: {error}; give --model FOLDER or --detector FOLDER")
+        return CheckResult("unchecked", "faces", f"not recomputed: {error}; give --model FOLDER or --detector FOLDER")
     except (KeyError, TypeError, ValueError) as error:
-        return Finding(
+        return CheckResult(
             "wrong", "faces", f"the settings of the signature are not in the form of facesr-edge ({error!r})"
         )
     here = NetworkUse.of(pipeline)
@@ -124,7 +124,9 @@ def _load(assertion: FacesAssertion, options: VerifyOptions, stack: ExitStack) -
     ):
         if signed != found:
             text = f"not recomputed: the signed {what} has the fingerprint {signed}, the one here {found}"
-            return Finding("unchecked", "faces", f"{text}; give --model or --detector, or install {network.version}")
+            return CheckResult(
+                "unchecked", "faces", f"{text}; give --model or --detector, or install {network.version}"
+            )
     return _Loaded(pipeline, _other(network, str(settings.get("processor", "")), here))
 
 
@@ -160,19 +162,19 @@ def _result(pipeline: Pipeline, source: Source, index: int) -> FrameResult | Non
     return None
 
 
-def _faces(loaded: _Loaded, result: FrameResult, signed: FrameRecord) -> Iterator[Finding]:
+def _faces(loaded: _Loaded, result: FrameResult, signed: FrameRecord) -> Iterator[CheckResult]:
     here = {record.window_xyxy: record for record in (FaceRecord.of(face) for face in result.faces)}
-    findings: list[Finding] = []
+    checks: list[CheckResult] = []
     for number, record in enumerate(signed.faces, 1):
         found = here.pop(record.window_xyxy, None) or _recomputed(loaded, result, record)
-        if found != record and (finding := _difference(loaded, f"face {number}", record, found)):
-            findings.append(finding)
+        if found != record and (check := _difference(loaded, f"face {number}", record, found)):
+            checks.append(check)
     for window in here:
-        findings.append(loaded.differing(f"a face at {_place(window)} is not in the signature"))
-    yield from _limited(findings)
-    if not findings:
+        checks.append(loaded.differing(f"a face at {_place(window)} is not in the signature"))
+    yield from _limited(checks)
+    if not checks:
         text = f"{plural(len(signed.faces), 'face')} recomputed from the original, equal bit for bit"
-        yield Finding("right", "faces", text if signed.faces else "no face in the original, as signed")
+        yield CheckResult("right", "faces", text if signed.faces else "no face in the original, as signed")
 
 
 def _recomputed(loaded: _Loaded, result: FrameResult, record: FaceRecord) -> FaceRecord | None:
@@ -189,12 +191,14 @@ def _recomputed(loaded: _Loaded, result: FrameResult, record: FaceRecord) -> Fac
     return FaceRecord((), None, record.window_xyxy, record.scale, None, pixels_sha256(crop), pixels_sha256(pixels))
 
 
-def _difference(loaded: _Loaded, name: str, signed: FaceRecord, found: FaceRecord | None) -> Finding | None:
+def _difference(loaded: _Loaded, name: str, signed: FaceRecord, found: FaceRecord | None) -> CheckResult | None:
     place = f"{name} at {_place(signed.window_xyxy)}"
     if found is None:
-        return Finding("wrong", "faces", f"{place}: its window cannot be one of this network")
+        return CheckResult("wrong", "faces", f"{place}: its window cannot be one of this network")
     if without_figures(found) != without_figures(signed):
-        return Finding("wrong", "faces", f"{place}: the camera's pixels of the original are not those of the signature")
+        return CheckResult(
+            "wrong", "faces", f"{place}: the camera's pixels of the original are not those of the signature"
+        )
     if found.pixels_sha256 != signed.pixels_sha256:
         return loaded.differing(f"{place}: the network's pixels are not those of the signature")
     if found.score is None:
@@ -206,46 +210,48 @@ def _place(window_xyxy: tuple[int, ...]) -> str:
     return f"x {window_xyxy[0]}, y {window_xyxy[1]}, {window_xyxy[2] - window_xyxy[0]} px"
 
 
-def _limited(findings: list[Finding]) -> Iterator[Finding]:
-    yield from findings[:MAX_LINES]
-    if more := findings[MAX_LINES:]:
-        state: State = "wrong" if any(finding.state == "wrong" for finding in more) else "unchecked"
-        yield Finding(state, "faces", f"{len(more)} more like these")
+def _limited(checks: list[CheckResult]) -> Iterator[CheckResult]:
+    yield from checks[:MAX_LINES]
+    if more := checks[MAX_LINES:]:
+        state: State = "wrong" if any(check.state == "wrong" for check in more) else "unchecked"
+        yield CheckResult(state, "faces", f"{len(more)} more like these")
 
 
-def _composite(loaded: _Loaded, file: Path, result: FrameResult, signed: FrameRecord) -> Iterator[Finding]:
+def _composite(loaded: _Loaded, file: Path, result: FrameResult, signed: FrameRecord) -> Iterator[CheckResult]:
     """Compare the picture with the one that the pipeline makes of the original."""
     composite = result.frame
     assert composite is not None
     equal = pixels_sha256(composite) == signed.composite_sha256
     if equal:
-        yield Finding("right", "composite", "the picture before encoding was recomputed, equal bit for bit")
+        yield CheckResult("right", "composite", "the picture before encoding was recomputed, equal bit for bit")
     try:
         written = _written(file)
     except FacesrError as error:
-        yield Finding("unchecked", "file", f"its picture cannot be read: {error}")
+        yield CheckResult("unchecked", "file", f"its picture cannot be read: {error}")
         return
     if written.shape != composite.shape:
-        yield Finding("wrong", "file", f"its picture is {_size(written)}, the recomputed one {_size(composite)}")
+        yield CheckResult("wrong", "file", f"its picture is {_size(written)}, the recomputed one {_size(composite)}")
         return
     differences = np.abs(written.astype(np.int16) - composite).max(axis=2)
     if not _is_lossless(file, result):
         mse = float(np.mean((written.astype(np.float64) - composite) ** 2))
         figure = "inf" if mse == 0 else f"{10 * math.log10(255**2 / mse):.1f}"
         text = f"PSNR of its picture and the recomputed one {figure} dB: the format is not lossless or converts colors"
-        yield Finding("note", "file", text)
+        yield CheckResult("note", "file", text)
         if not equal:
             yield loaded.differing(f"the picture before encoding differs ({figure} dB after it)")
         return
     yield from _lossless(loaded, differences, result, equal)
 
 
-def _lossless(loaded: _Loaded, differences: NDArray[np.int16], result: FrameResult, equal: bool) -> Iterator[Finding]:
+def _lossless(
+    loaded: _Loaded, differences: NDArray[np.int16], result: FrameResult, equal: bool
+) -> Iterator[CheckResult]:
     count, largest = int(np.count_nonzero(differences)), int(differences.max(initial=0))
     if count == 0:
-        yield Finding("right", "file", "its pixels are those of the recomputed picture, bit for bit")
+        yield CheckResult("right", "file", "its pixels are those of the recomputed picture, bit for bit")
         if not equal:
-            yield Finding("wrong", "composite", "the signature has the hash of another picture than the file")
+            yield CheckResult("wrong", "composite", "the signature has the hash of another picture than the file")
         return
     inside = np.zeros(differences.shape, bool)
     scale = loaded.pipeline.outscale
@@ -256,7 +262,7 @@ def _lossless(loaded: _Loaded, differences: NDArray[np.int16], result: FrameResu
     text = (
         f"{count:,} pixels differ from the recomputed picture, by up to {largest} of 255; {outside:,} outside of faces"
     )
-    yield Finding("wrong", "file", text) if equal or outside else loaded.differing(text)
+    yield CheckResult("wrong", "file", text) if equal or outside else loaded.differing(text)
 
 
 def _size(pixels: NDArray[np.uint8]) -> str:
@@ -281,7 +287,7 @@ def _is_lossless(file: Path, result: FrameResult) -> bool:
     return target.name in ("PNG", "TIFF")
 
 
-def _chunks(loaded: _Loaded, source: Source, assertion: FacesAssertion) -> Iterator[Finding]:
+def _chunks(loaded: _Loaded, source: Source, assertion: FacesAssertion) -> Iterator[CheckResult]:
     chunks, count = Chunks(), 0
     for index, result in enumerate(loaded.pipeline.stream(source)):
         number = result.source.index if isinstance(source, VideoSource) else index
@@ -290,7 +296,7 @@ def _chunks(loaded: _Loaded, source: Source, assertion: FacesAssertion) -> Itera
         if count == assertion.frames and not assertion.complete:
             break
     here = chunks.finish()
-    findings = [
+    checks = [
         loaded.differing(
             f"frames {signed.first} to {signed.first + signed.frames - 1}: the faces are not those of the signature"
         )
@@ -299,9 +305,11 @@ def _chunks(loaded: _Loaded, source: Source, assertion: FacesAssertion) -> Itera
     ]
     if count != assertion.frames:
         text = f"the original has {plural(count, 'frame')}, the signature {assertion.frames}"
-        findings.append(Finding("wrong", "faces", text))
-    yield from _limited(findings)
-    if not findings:
+        checks.append(CheckResult("wrong", "faces", text))
+    yield from _limited(checks)
+    if not checks:
         faces, frames = plural(assertion.faces, "face"), plural(assertion.frames, "frame")
-        yield Finding("right", "faces", f"{faces} in {frames} recomputed from the original, equal bit for bit")
-    yield Finding("unchecked", "file", "pictures of a video or of several frames are not compared; the signature holds")
+        yield CheckResult("right", "faces", f"{faces} in {frames} recomputed from the original, equal bit for bit")
+    yield CheckResult(
+        "unchecked", "file", "pictures of a video or of several frames are not compared; the signature holds"
+    )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ...engines.errors import FacesrError, InputError, OutputError, UsageError, first_line, one_line
 from ...engines.files import read_regular
 from ..media.reasons import error_reason, plural
+from .check_result import CheckResult, Verification
 from .face_records import LABEL, FacesAssertion
-from .findings import Finding, Verification
 from .mark import mark_of
 from .seal import original_of
 from .signable import media_type
@@ -29,7 +29,7 @@ class VerifyOptions:
 
     Args:
         original: the file that it was made of, from which the faces are recomputed; None to leave this out.
-        trusted: PEM file of the certificates of trusted issuers, or of the signer; None to trust nobody.
+        trusted: PEM file of the certificates of trusted issuers; None to trust nobody.
         model: bundle folder of the network, if it is not in the package; None for the signed name.
         detector: the same, of the detector.
     """
@@ -61,7 +61,7 @@ def verify(
     trusted = _certificates(options.trusted)
     for path in (file, *([options.original] if options.original else [])):
         _check_readable(path)
-    return Verification(str(file), tuple(_findings(file, options, trusted, report)))
+    return Verification(str(file), tuple(_checks(file, options, trusted, report)))
 
 
 def _certificates(path: Path | None) -> bytes:
@@ -73,7 +73,7 @@ def _certificates(path: Path | None) -> bytes:
         reason = error_reason(error) if isinstance(error, OSError) else first_line(error)
         raise InputError(f"{path} cannot be read: {reason}") from error
     if b"-----BEGIN CERTIFICATE-----" not in data:
-        raise UsageError(f"{path} holds no PEM certificate; give that of the issuer or of the signer")
+        raise UsageError(f"{path} holds no PEM certificate; give that of the issuer")
     return data
 
 
@@ -88,7 +88,7 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{path} cannot be read: {error_reason(error)}") from error
 
 
-def _findings(file: Path, options: VerifyOptions, trusted: bytes, report: Callable[[str], None]) -> Iterator[Finding]:
+def _checks(file: Path, options: VerifyOptions, trusted: bytes, report: Callable[[str], None]) -> Iterator[CheckResult]:
     from .c2pa_library import read
 
     kind, signed = media_type(file.name), None
@@ -97,11 +97,11 @@ def _findings(file: Path, options: VerifyOptions, trusted: bytes, report: Callab
             with file.open("rb") as stream:
                 signed = read(stream, kind, str(file), trusted)
         except InputError as error:
-            yield Finding("wrong", "signature", str(error))
+            yield CheckResult("wrong", "signature", str(error))
             yield mark_of(file)
             return
     if signed is None:
-        yield Finding("wrong", "signature", "the file is not signed")
+        yield CheckResult("wrong", "signature", "the file is not signed")
         yield mark_of(file)
         return
     intact = yield from _signature(signed)
@@ -109,63 +109,63 @@ def _findings(file: Path, options: VerifyOptions, trusted: bytes, report: Callab
     yield mark_of(file)
     if LABEL not in signed.assertions:
         where = "; that of facesr-edge is in an earlier signature" if LABEL in signed.earlier else ""
-        yield Finding("wrong", "faces", f"the signature of {signed.generator} says nothing about faces{where}")
+        yield CheckResult("wrong", "faces", f"the signature of {signed.generator} says nothing about faces{where}")
         return
     try:
         assertion = FacesAssertion.from_dict(signed.assertions[LABEL])
     except InputError as error:
-        yield Finding("wrong", "faces", str(error))
+        yield CheckResult("wrong", "faces", str(error))
         return
     yield _about(assertion)
     if not intact:
-        yield Finding("unchecked", "original", "what the signature says is not valid: nothing is compared with it")
+        yield CheckResult("unchecked", "original", "what the signature says is not valid: nothing is compared with it")
         return
     yield from _original(file, assertion, options, report)
 
 
-def _signature(signed: SignedFile) -> Iterator[Finding]:  # a generator that returns whether it is intact
+def _signature(signed: SignedFile) -> Iterator[CheckResult]:  # a generator that returns whether it is intact
     from .c2pa_library import UNTRUSTED
 
     problems = [f"{text} ({code})" for code, text in signed.failures if code != UNTRUSTED]
     for problem in problems:
-        yield Finding("wrong", "signature", problem)
+        yield CheckResult("wrong", "signature", problem)
     if not problems and signed.state not in ("Valid", "Trusted"):
         problems = [f"its state is {signed.state}"]
-        yield Finding("wrong", "signature", problems[0])
+        yield CheckResult("wrong", "signature", problems[0])
     if not problems:
         when = f", at {signed.time}" if signed.time else ", without a time stamp"
-        yield Finding("right", "signature", f"valid: the file is as it was signed with {signed.generator}{when}")
+        yield CheckResult("right", "signature", f"valid: the file is as it was signed with {signed.generator}{when}")
     return not problems
 
 
-def _signer(signed: SignedFile, trusted: bool) -> Iterator[Finding]:
+def _signer(signed: SignedFile, trusted: bool) -> Iterator[CheckResult]:
     if not trusted:
         text = f"signed by {signed.signer}; whether this can be trusted was not checked: give --cert"
-        yield Finding("unchecked", "signer", text)
+        yield CheckResult("unchecked", "signer", text)
     elif signed.state == "Trusted":
-        yield Finding("right", "signer", f"signed by {signed.signer}, whom the given certificates vouch for")
+        yield CheckResult("right", "signer", f"signed by {signed.signer}, whom the given certificates vouch for")
     else:
-        yield Finding("wrong", "signer", f"signed by {signed.signer}, whom the given certificates do not vouch for")
+        yield CheckResult("wrong", "signer", f"signed by {signed.signer}, whom the given certificates do not vouch for")
 
 
-def _about(assertion: FacesAssertion) -> Finding:
+def _about(assertion: FacesAssertion) -> CheckResult:
     network = assertion.network
     faces, frames = plural(assertion.faces, "upscaled face"), plural(assertion.frames, "frame")
     whole = "" if assertion.complete else "; the run was stopped before the end of its source"
     text = f"{faces} in {frames}, by {network.name} {network.precision} on {network.engine}{whole}"
-    return Finding("note", "faces", one_line(text))
+    return CheckResult("note", "faces", one_line(text))
 
 
 def _original(
     file: Path, assertion: FacesAssertion, options: VerifyOptions, report: Callable[[str], None]
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     signed, path = assertion.original, options.original
     if signed is None:
-        yield Finding("unchecked", "original", "the source was live or several files: no original is signed")
+        yield CheckResult("unchecked", "original", "the source was live or several files: no original is signed")
         return
     if path is None:
         text = f"not given: {signed.name}, {signed.bytes:,} bytes, SHA-256 {signed.sha256}; give --original"
-        yield Finding("unchecked", "original", one_line(text))
+        yield CheckResult("unchecked", "original", one_line(text))
         return
     try:
         found = original_of(path)
@@ -173,13 +173,13 @@ def _original(
         raise InputError(str(error)) from error
     if found.sha256 != signed.sha256:
         text = f"{path} is another file than the signed {signed.name}: SHA-256 {found.sha256}, signed {signed.sha256}"
-        yield Finding("wrong", "original", one_line(text))
-        yield Finding("unchecked", "faces", "not recomputed, as the original is another one")
+        yield CheckResult("wrong", "original", one_line(text))
+        yield CheckResult("unchecked", "faces", "not recomputed, as the original is another one")
         return
-    yield Finding("right", "original", f"{path} is the signed original, SHA-256 {found.sha256}")
+    yield CheckResult("right", "original", f"{path} is the signed original, SHA-256 {found.sha256}")
     from .recompute import recompute  # loads the engines
 
     try:
         yield from recompute(file, path, assertion, options, report)
     except FacesrError as error:
-        yield Finding("unchecked", "faces", f"not recomputed: {error}")
+        yield CheckResult("unchecked", "faces", f"not recomputed: {error}")

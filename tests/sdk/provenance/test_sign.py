@@ -1,7 +1,10 @@
 """Signed outputs: every format is read by C2PA's own reader, with the original, the network and the faces."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import facesr_edge
@@ -160,3 +163,12 @@ def test_a_picture_without_metadata_is_signed_in_every_format(tmp_path, write, i
     for suffix in (".png", ".jxl"):
         write(tmp_path / "wall.png", tmp_path / f"out{suffix}", one)
         assert read(tmp_path / f"out{suffix}", one)["validation_state"] == "Trusted"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")
+def test_the_documented_commands_make_a_certificate_that_signs(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "provenance.md").read_text("utf-8")
+    (commands,) = [block for block in page.split("```") if block.lstrip().startswith("openssl req -x509")]
+    subprocess.run(["sh", "-ec", commands], cwd=tmp_path, check=True, capture_output=True)
+    credentials = load_credentials(tmp_path / "cert.pem", tmp_path / "key.pem")
+    assert (credentials.algorithm, credentials.subject) == ("es256", "CN=Evidence desk,O=My Lab")

@@ -1,4 +1,4 @@
-"""What a verification finds: one line for each check."""
+"""What a verification finds: the outcome of each check in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ State = Literal["right", "wrong", "unchecked", "note"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """The outcome of one check.
 
     Args:
@@ -25,22 +25,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verification:
-    """All findings on a file.
+    """All checks of a file.
 
     Args:
         file: name.
-        findings: in the order of the checks.
+        checks: their outcomes, in order.
     """
 
     file: str
-    findings: tuple[Finding, ...]
+    checks: tuple[CheckResult, ...]
 
     @property
     def ok(self) -> bool:
         """Something is right and nothing is wrong."""
-        states = [finding.state for finding in self.findings]
+        states = [check.state for check in self.checks]
         return "right" in states and "wrong" not in states
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"file": self.file, "ok": self.ok, "findings": [asdict(finding) for finding in self.findings]}
+        return {"file": self.file, "ok": self.ok, "checks": [asdict(check) for check in self.checks]}
