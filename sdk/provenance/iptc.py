@@ -136,7 +136,9 @@ def _remove(rdf: minidom.Element, namespace: str, name: str) -> None:
 def _attributes(description: minidom.Element) -> list[minidom.Attr]:
     """Properties that are attributes: not those of namespaces, nor the subject."""
     attributes = [description.attributes.item(index) for index in range(description.attributes.length)]
-    return [found for found in attributes if found and found.namespaceURI not in (_XMLNS, _RDF)]
+    return [
+        found for found in attributes if isinstance(found, minidom.Attr) and found.namespaceURI not in (_XMLNS, _RDF)
+    ]
 
 
 def _description(

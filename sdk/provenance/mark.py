@@ -33,5 +33,5 @@ def _term(file: Path) -> str:
     if term := source_type(read_xmp(file)):
         return term
     with av.open(str(file.absolute())) as container:
-        tags = {name.lower(): value for name, value in container.metadata.items()}
+        tags = {name.lower(): str(value) for name, value in container.metadata.items()}
     return tags.get(TAG, "")

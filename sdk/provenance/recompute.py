@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.errors import EngineError, FacesrError, MissingDependencyError, UnknownNameError
 from ...engines.padding import copy_window
+from ...engines.registry import ENGINES, PRECISIONS
+from ...zoo import catalogue
 from ..doctor.machine import this_machine
 from ..load import load, load_detector
 from ..media.images.formats import image_format
@@ -25,12 +28,14 @@ from ..pipeline.results import FrameResult
 from .check_result import CheckResult, State
 from .face_records import Chunks, FaceRecord, FacesAssertion, FrameRecord, pixels_sha256, without_figures
 from .network_use import NetworkUse
+from .seal import engine_name
 
 if TYPE_CHECKING:
     from ..media.source_sink import Source
     from ..pipeline.pipeline import Pipeline
     from .verify import VerifyOptions
 
+T = TypeVar("T")
 MAX_LINES = 10
 """Faces or chunks that differ, each with a line of its own."""
 MAX_SIDE = 4096
@@ -93,24 +98,23 @@ def recompute(
 def _load(assertion: FacesAssertion, options: VerifyOptions, stack: ExitStack) -> _Loaded | CheckResult:
     """The networks of a signature; a check if others have their names here."""
     network, settings = assertion.network, assertion.settings
-    engine, precision = str(settings.get("engine") or "auto"), network.precision
     try:
-        detector = stack.enter_context(
-            load_detector(
-                options.detector or network.detector.partition(" ")[0],
-                score=float(settings["score"]),
-                min_face=float(settings["min_face"]),
-                **_runs(str(settings.get("detector_engine")), str(settings.get("detector_precision"))),
-            )
+        use_detector = partial(
+            load_detector,
+            options.detector or _known(network.detector.partition(" ")[0]),
+            score=float(settings["score"]),
+            min_face=float(settings["min_face"]),
         )
-        every = settings["detect_every"]
-        common = {"detector": detector, "outscale": int(settings["outscale"]), "detect_every": every}
-        model = options.model or network.name
-        try:
-            pipeline = load(model, engine=engine, precision=precision, **common)
-        except (EngineError, MissingDependencyError):
-            pipeline = load(model, engine="onnxruntime", **common)
-        stack.enter_context(pipeline)
+        detector = _opened(use_detector, settings.get("detector_engine"), settings.get("detector_precision"))
+        stack.enter_context(detector)
+        use_network = partial(
+            load,
+            options.model or _known(network.name),
+            detector=detector,
+            outscale=int(settings["outscale"]),
+            detect_every=settings["detect_every"],
+        )
+        pipeline = stack.enter_context(_opened(use_network, settings.get("engine"), network.precision))
     except UnknownNameError as error:
         return CheckResult("unchecked", "faces", f"not recomputed: {error}; give --model FOLDER or --detector FOLDER")
     except (KeyError, TypeError, ValueError) as error:
@@ -127,20 +131,37 @@ def _load(assertion: FacesAssertion, options: VerifyOptions, stack: ExitStack) -
             return CheckResult(
                 "unchecked", "faces", f"{text}; give --model or --detector, or install {network.version}"
             )
-    return _Loaded(pipeline, _other(network, str(settings.get("processor", "")), here))
+    return _Loaded(pipeline, _other(assertion, pipeline))
 
 
-def _runs(engine: str, precision: str) -> dict[str, str]:
-    """Arguments of `load_detector`; a YuNet file has no choice."""
-    return {"engine": engine, "precision": precision} if engine else {}
+def _known(name: str) -> str:
+    """A name of the package: a signature must not make us open a folder.
+
+    Raises:
+        UnknownNameError: the package has no such model.
+    """
+    if name not in catalogue.names():
+        raise UnknownNameError("model", name, catalogue.names())
+    return name
 
 
-def _other(network: NetworkUse, processor: str, here: NetworkUse) -> str:
+def _opened(use: Callable[..., T], engine: Any, precision: Any) -> T:
+    """Open with the signed engine and precision; on a device that does not have them, with ONNX Runtime."""
+    if engine in ENGINES and precision in PRECISIONS:
+        with suppress(EngineError, MissingDependencyError):
+            return use(engine=engine, precision=precision)
+    return use(engine="onnxruntime")
+
+
+def _other(assertion: FacesAssertion, pipeline: Pipeline) -> str:
     """How engine, precision or processor of this machine differ from those of a signature."""
+    network, settings, detector = assertion.network, assertion.settings, pipeline.detector.session
     pairs = (
-        (_engine(network.engine), _engine(here.engine)),
-        (network.precision, here.precision),
-        (processor, this_machine().cpu),
+        (_engine(network.engine), _engine(pipeline.session.runtime)),
+        (network.precision, pipeline.session.precision),
+        (settings.get("detector_engine"), engine_name(detector.runtime)),
+        (settings.get("detector_precision"), detector.precision),
+        (settings.get("processor"), this_machine().cpu),
     )
     return ", ".join(
         f"signed on {signed or 'an unknown one'}, here {found}" for signed, found in pairs if signed != found

@@ -184,7 +184,8 @@ class Seal:
         check_signable(path.name)
         try:
             original = self._hash(frames.original)
-            ingredient = frames.original and Ingredient(frames.original, media_type(frames.original.name))
+            path_in = frames.original
+            ingredient = None if path_in is None else Ingredient(path_in, media_type(path_in.name))
             sign(
                 self.credentials,
                 media_type(path.name) or "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,7 +123,8 @@ def _checks(file: Path, options: VerifyOptions, trusted: bytes, report: Callable
     yield from _original(file, assertion, options, report)
 
 
-def _signature(signed: SignedFile) -> Iterator[CheckResult]:  # a generator that returns whether it is intact
+def _signature(signed: SignedFile) -> Generator[CheckResult, None, bool]:
+    """Yields the problems, and returns whether the signature is intact."""
     from .c2pa_library import UNTRUSTED
 
     problems = [f"{text} ({code})" for code, text in signed.failures if code != UNTRUSTED]

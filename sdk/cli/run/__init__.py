@@ -162,7 +162,7 @@ def _signed(jobs: list[Job], options: dict[str, Any], output: Path | None) -> li
         raise click.UsageError("--sign cannot be used without an output; give -o OUTPUT")
     from ...provenance.credentials import load_credentials
 
-    return with_credentials(jobs, load_credentials(*files, timestamp_url=url))
+    return with_credentials(jobs, load_credentials(files[0], files[1], url))
 
 
 def _encode_options(options: dict[str, Any], output: Path | None) -> EncodeOptions:

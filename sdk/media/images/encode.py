@@ -183,8 +183,8 @@ def encode(image: StoredImage, target: ImageFormat, options: EncodeOptions, note
         MissingDependencyError: a package that this format needs is not installed.
     """
     if target.name not in _OPENCV:
-        data = encode_pillow(image.pixels, image.metadata, target.name, options)
-        return jpeg_xl_container(data) if target.name == "JPEG XL" else data
+        file = encode_pillow(image.pixels, image.metadata, target.name, options)
+        return jpeg_xl_container(file) if target.name == "JPEG XL" else file
     data = encode_pixels(image, target, options)
     if data is None:
         return None
