@@ -118,6 +118,7 @@ def batch(
     location = str(output)
     found = find_files([str(one) for one in inputs], location, recursive)
     options = replace(options, threads=pipeline.threads)
+    scratch = None if scratch is None else str(scratch)
     _check_options(found, options, location)
     folder = open_output(location)
     with ExitStack() as stack:

@@ -15,7 +15,7 @@ from ..media.sinks import output_name
 from ..media.url import masked
 from ..pipeline.summary import Failure
 from .storage import is_url
-from .tasks import ArchiveFile
+from .tasks import ArchiveFile, Kind
 
 MANIFEST = "@"
 """Prefix of the name of a file that lists inputs."""
@@ -131,7 +131,7 @@ def _below_shared_folder(found: list[tuple[Input, int, str]]) -> list[tuple[Inpu
 
 
 def _archive_file(found: Input, size: int, version: str) -> ArchiveFile:
-    kind = "image" if found.kind == "image" else "video"
+    kind: Kind = "image" if found.kind == "image" else "video"
     return ArchiveFile(found.source, found.name, output_name(found.name, kind), kind, size, version)
 
 

@@ -108,8 +108,8 @@ class _Process:
     """A worker process with its connection and task."""
 
     def __init__(self, context: multiprocessing.context.SpawnContext, spec: WorkerSpec, name: str) -> None:
-        self.name, self.task, self.ready = name, None, False
-        self.task: Task | None
+        self.name, self.ready = name, False
+        self.task: Task | None = None
         self.active_s = time.monotonic()
         self.connection, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(theirs, spec, os.getpid()), daemon=True)

@@ -33,8 +33,8 @@ class RayActor:
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
-        self._spec, self._worker, self._frames = spec, None, 0
-        self._worker: Any
+        self._spec, self._frames = spec, 0
+        self._worker: Any = None
         self._loading = threading.Lock()
 
     def ready(self) -> Ready | str:
@@ -100,8 +100,8 @@ class RayWorkers(Workers):
         try:
             threads = spec.pipeline.threads
             # Two calls at once: a task, and the question how far it is.
-            self._class = ray.remote(num_cpus=threads, max_restarts=0, max_concurrency=2)(RayActor)
-            number = count or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
+            self._class: Any = self._ray.remote(num_cpus=threads, max_restarts=0, max_concurrency=2)(RayActor)
+            number = count or max(1, int(self._ray.cluster_resources().get("CPU", 1)) // threads)
             self._actors = [self._start(f"ray.{index + 1}") for index in range(number)]
         except BaseException:
             self.close()

@@ -28,7 +28,7 @@ _EXTRA = "archives"
 def _file_system(url: str) -> tuple[Any, str]:
     """File system and path of a URL."""
     try:
-        import fsspec
+        import fsspec  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise MissingDependencyError("fsspec", _EXTRA, f"reading or writing {masked(url)}") from error
     protocol = url.partition("://")[0]

@@ -64,7 +64,7 @@ class Schedule:
         self._running: set[Task] = set()
         self._failed: Counter[Task] = Counter()
         self._videos: dict[ArchiveFile, _Video] = {}
-        self._seconds: Counter[str] = Counter()
+        self._seconds: dict[str, float] = {}
         self._attempts: Counter[str] = Counter()
         self.retried = 0
 
@@ -96,7 +96,7 @@ class Schedule:
         if isinstance(result, Split):
             self._plan(file, result)
             return None
-        self._seconds[file.output] += result.seconds
+        self._seconds[file.output] = self._seconds.get(file.output, 0.0) + result.seconds
         if isinstance(task, PartTask):
             self._end_part(task)
             return None
@@ -107,7 +107,10 @@ class Schedule:
         there = self._parts_there(file, split)
         tasks = [task for task in split.tasks(file) if task.first not in there]
         self._videos[file] = _Video(split, {task.first for task in tasks})
-        self._waiting.extendleft(reversed(tasks or [JoinTask(file, split.firsts)]))
+        if tasks:
+            self._waiting.extendleft(reversed(tasks))
+        else:
+            self._waiting.appendleft(JoinTask(file, split.firsts))
 
     def _end_part(self, task: PartTask) -> None:
         video = self._videos.get(task.file)

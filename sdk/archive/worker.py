@@ -195,7 +195,7 @@ class Worker:
             error = ""
             with suppress(_TruncatedError), sink:
                 try:
-                    sink.join(first, [record.part for record in records])
+                    sink.join(first, [record.part for record in records], upscaled=counts.upscaled > 0)
                 except InputError as raised:
                     error = str(raised)
                     raise _TruncatedError from None

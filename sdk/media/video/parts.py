@@ -115,12 +115,13 @@ class JoinSink(VideoSink):
         super().__init__(path, source, CONTAINER_FORMATS[path.suffix.lower()], options, scale)
         self._whole = source
 
-    def join(self, first: Frame, parts: Sequence[Part]) -> None:
+    def join(self, first: Frame, parts: Sequence[Part], upscaled: bool) -> None:
         """Copy all packets, while the source is read for its other streams.
 
         Args:
             first: first frame of the source.
             parts: in order.
+            upscaled: whether a frame has upscaled faces, which is marked.
 
         Raises:
             InputError: the source is truncated.
@@ -129,6 +130,7 @@ class JoinSink(VideoSink):
         parts = [part for part in parts if part.stamps]
         if not parts:
             raise InputError(f"{self._whole.name} has no frames")
+        self._upscaled = upscaled
         self._end_s = Fraction(parts[-1].end) if parts[-1].end else None
         encoder = self._open(first, np.zeros(parts[0].shape, np.uint8))
         packets = (pair for part in parts for pair in part.packets())

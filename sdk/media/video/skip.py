@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from ....engines.errors import FacesrError, InputError
@@ -131,7 +132,7 @@ class SkippedFrames:
         self._packets = 0
         self._shown: list[int] = []
 
-    def is_decoded(self, packet: Packet[VideoStream]) -> bool:
+    def is_decoded(self, packet: Packet[Stream]) -> bool:
         """Whether the next packet, in order and on the timeline, is to be decoded."""
         insort(self._shown, packet.pts or 0)
         self._packets += 1

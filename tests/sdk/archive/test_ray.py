@@ -27,7 +27,11 @@ def test_two_actors_give_the_bytes_of_one_process_also_if_one_is_killed(cluster,
 
     def kill_once(progress):
         for process in psutil.process_iter(["cmdline"]):
-            if progress.frames > 2 and not killed and " ".join(process.info["cmdline"] or ()).startswith("ray::RayActor"):
+            if (
+                progress.frames > 2
+                and not killed
+                and " ".join(process.info["cmdline"] or ()).startswith("ray::RayActor")
+            ):
                 killed.append(process.pid)
                 process.kill()
 

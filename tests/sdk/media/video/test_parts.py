@@ -53,7 +53,7 @@ def joined(path: Path, target: Path, parts) -> Path:
     with open_source(path, threads=1) as source:
         first = next(iter(source))
         with JoinSink(target, source, OPTIONS, 2) as sink:
-            sink.join(first, parts)
+            sink.join(first, parts, upscaled=False)
     return target
 
 
