@@ -6,8 +6,9 @@
 build BUNDLE --engine tensorrt. Needs DeepStream with its Python bindings (pyds) and CuPy. pyds is compiled for NumPy 1:
 pip install 'numpy<2' 'opencv-python-headless<4.12'
 
-On a discrete GPU pyds gives the surface's address. A Jetson's surfaces are memory of its video hardware, which is
-mapped as an EGL image.
+On a discrete GPU or an ARM server pyds gives the surface's address. A Jetson's surfaces are memory of its video
+hardware, for which pyds raises an error: there the surface is mapped as an EGL image. Surfaces go back to the pipeline
+after the work on them is done.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def main(uri: str, detector: str, bundle: str) -> None:
         import pyds
 
         gi.require_version("Gst", "1.0")
-        from gi.repository import Gst
+        from gi.repository import GLib, Gst
     except (ImportError, ValueError) as error:
         sys.exit(f"this sample needs DeepStream with pyds, PyGObject and CuPy: {error}; install them first")
     Gst.init(None)
@@ -102,7 +103,12 @@ def main(uri: str, detector: str, bundle: str) -> None:
 
         def probe(pad: Any, info: Any) -> Any:
             nonlocal count
-            count += sum(1 for _ in upscale_faces(info.get_buffer(), pyds, cupy, sr.session))
+            try:
+                count += sum(1 for _ in upscale_faces(info.get_buffer(), pyds, cupy, sr.session))
+            except Exception as error:  # PyGObject would print it and go on
+                reported = GLib.Error.new_literal(Gst.resource_error_quark(), str(error), int(Gst.ResourceError.FAILED))
+                pipeline.get_bus().post(Gst.Message.new_error(pipeline, reported, ""))
+                return Gst.PadProbeReturn.REMOVE
             return Gst.PadProbeReturn.OK
 
         pipeline = Gst.parse_launch(
@@ -112,8 +118,11 @@ def main(uri: str, detector: str, bundle: str) -> None:
         )
         pipeline.get_by_name("end").get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, probe)
         pipeline.set_state(Gst.State.PLAYING)
-        pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+        end = Gst.MessageType.EOS | Gst.MessageType.ERROR
+        message = pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, end)
         pipeline.set_state(Gst.State.NULL)
+        if message.type == Gst.MessageType.ERROR:
+            sys.exit(f"DeepStream stopped: {message.parse_error()[0].message}")
     print(count, "faces")
 
 
