@@ -130,6 +130,8 @@ def batch(
         spec = WorkerSpec(decided, identity, location, options, deinterlace, chunk, scratch and str(scratch), store)
         if store is not None:
             open_store(store).close()  # a wrong one is reported once, not by each worker
+            if videos := sum(file.kind == "video" for file in found.files):
+                on_progress(BatchProgress(event=f"the store gets no faces of videos: {videos} left out of it"))
         run = _Run(folder, found, journal, retries, on_progress)
         try:
             if run.todo:

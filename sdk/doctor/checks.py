@@ -80,6 +80,9 @@ PACKAGES = (
     Package("uvicorn", "uvicorn", "the web page of live cameras", "cameras"),
     Package("prometheus_client", "prometheus_client", "metrics of live cameras", "cameras"),
     Package("paho-mqtt", "paho", "MQTT", "cameras"),
+    Package("sqlalchemy", "sqlalchemy", "stores of faces", "store"),
+    Package("pyarrow", "pyarrow", "export of stores to Parquet", "store"),
+    Package("psycopg", "psycopg", "stores in PostgreSQL", "postgresql"),
     *(TENSORRT, CUDA_PYTHON, PYCUDA),
     Package(
         *("tensorrt-rtx-cu13", "tensorrt_rtx", "engines for RTX GPUs, built on any machine", RTX),

@@ -94,13 +94,13 @@ def _postgresql(text: str) -> StoreAddress:
         raise UsageError(f"{masked(text)} has no folder for the pictures; add ?pictures=DIR")
     own = {name: pairs.pop(name) for name in OPTIONS if name in pairs}
     query = urlencode(pairs)  # options of the database's client, e.g. sslmode
-    url = parts._replace(scheme="postgresql+psycopg", query=query).geturl()
+    url = f"postgresql+psycopg://{parts.netloc}{parts.path}{'?' * bool(query)}{query}"
     return StoreAddress(None, url, Path(pictures), **_options(text, urlencode(own)))
 
 
 def _options(text: str, query: str) -> dict[str, float]:
     try:
-        pairs = dict(parse_qsl(query, strict_parsing=bool(query)))
+        pairs = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
         return {name: OPTIONS[name](value) for name, value in pairs.items()}
     except (ValueError, KeyError):
         raise UsageError(

@@ -12,12 +12,14 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ...engines.errors import InputError, MissingDependencyError, OutputError, SendError, first_line
+from ...engines.errors import InputError, MissingDependencyError, OutputError, SendError, UsageError, first_line
 from ..media.url import masked
 from .address import StoreAddress
 
 BUSY_S = 10.0
 """How long a transaction waits for that of another process, in seconds."""
+ERASE_MS = 500
+"""How long the erasure of deleted rows waits for readers, in milliseconds."""
 CONNECT_S = 5
 """Maximum wait for a connection to a server, in seconds."""
 LOCK_KEY = 0x66616365
@@ -41,6 +43,7 @@ class Database:
         address: of the store; the folder of a SQLite file must exist.
 
     Raises:
+        UsageError: the URL is not valid.
         MissingDependencyError: psycopg is not installed.
     """
 
@@ -89,8 +92,9 @@ class Database:
         with suppress(SQLAlchemyError, sqlite3.Error), self._writes:
             if self.is_sqlite:
                 with closing(self._engine.raw_connection()) as raw:  # none of SQLAlchemy's transactions
-                    for pragma in ("incremental_vacuum", "wal_checkpoint(TRUNCATE)"):
+                    for pragma in (f"busy_timeout = {ERASE_MS}", "incremental_vacuum", "wal_checkpoint(TRUNCATE)"):
                         raw.cursor().execute(f"PRAGMA {pragma}").fetchall()
+                    raw.cursor().execute(f"PRAGMA busy_timeout = {1000 * BUSY_S:.0f}").fetchall()
                 return
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text("VACUUM faces, files, tracks, pending_files"))
@@ -145,7 +149,10 @@ def _postgresql(address: StoreAddress) -> Engine:
     except ImportError:
         raise MissingDependencyError("psycopg", "postgresql", "a store in PostgreSQL") from None
     options = {"connect_timeout": CONNECT_S, "application_name": "facesr-edge"}
-    return create_engine(address.url, pool_pre_ping=True, connect_args=options)
+    try:
+        return create_engine(address.url, pool_pre_ping=True, connect_args=options)
+    except SQLAlchemyError as error:
+        raise UsageError(f"{address.name} is no address of a PostgreSQL: {_reason(error)}; check the URL") from None
 
 
 def _may_succeed_later(error: SQLAlchemyError) -> bool:

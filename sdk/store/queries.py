@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from ..live.tracks.usability import Usability
@@ -87,13 +87,12 @@ def statistics(database: Database) -> StoreStatistics:
         count, oldest, newest = connection.execute(
             select(func.count(faces.c.id), func.min(faces.c.time_s), func.max(faces.c.time_s))
         ).one()
-        numbers = [
-            int(connection.execute(select(func.count()).select_from(table)).scalar_one()) for table in (cameras, runs)
-        ]
+        camera_count = connection.execute(select(func.count(cameras.c.id))).scalar_one()
+        run_count = connection.execute(select(func.count(runs.c.id))).scalar_one()
         size = connection.execute(select(func.coalesce(func.sum(files.c.bytes), 0))).scalar_one()
         version = connection.execute(select(store.c.version)).scalar_one()
-    times = [None if time_s is None else utc(time_s) for time_s in (oldest, newest)]
-    return StoreStatistics(count, *numbers, int(size), *times, version)
+    first, last = (None if time_s is None else utc(time_s) for time_s in (oldest, newest))
+    return StoreStatistics(count, camera_count, run_count, int(size), first, last, version)
 
 
 def camera_names(database: Database) -> list[str]:
@@ -170,14 +169,14 @@ _TRACK = (
 )
 
 
-def _network(row: Row[Any]) -> NetworkUse | None:
+def _network(row: Any) -> NetworkUse | None:
     if row.networks is None or row.treatment == "bicubic":
         return None
     use = json.loads(row.networks).get("small network" if row.treatment == "small network" else "network")
     return None if use is None else NetworkUse(**use)
 
 
-def _face(row: Row[Any], pictures: Mapping[str, StoredFile]) -> StoredFace:
+def _face(row: Any, pictures: Mapping[str, StoredFile]) -> StoredFace:
     yaw = math.nan if row.yaw_deg is None else row.yaw_deg
     track = None
     if row.track_id is not None:

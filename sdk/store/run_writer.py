@@ -156,7 +156,7 @@ class RunWriter:
             return {}
         dialect = sqlite if self._database.is_sqlite else postgresql
         rows = [{"name": name} for name in names]
-        connection.execute(dialect.insert(cameras).on_conflict_do_nothing(), rows)  # type: ignore[attr-defined]
+        connection.execute(dialect.insert(cameras).on_conflict_do_nothing(), rows)
         found = connection.execute(select(cameras.c.name, cameras.c.id).where(cameras.c.name.in_(names)))
         return {row.name: int(row.id) for row in found}
 

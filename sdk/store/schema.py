@@ -21,7 +21,6 @@ VERSION = 2
 
 metadata = MetaData()
 _ID = BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER counts up in SQLite
-_NEVER_REUSED = {"sqlite_autoincrement": True}
 
 store = Table(
     "store",
@@ -39,7 +38,7 @@ runs = Table(
     Column("ended_s", Double),
     Column("networks", Text),  # JSON: treatment -> NetworkUse
     Column("about", Text, nullable=False),  # JSON
-    **_NEVER_REUSED,
+    sqlite_autoincrement=True,
 )
 cameras = Table(
     "cameras",
@@ -102,7 +101,7 @@ faces = Table(
     Index("faces_source", "source", "frame_index"),
     Index("faces_track", "track_id"),
     Index("faces_run", "run_id", "stored_s"),
-    **_NEVER_REUSED,
+    sqlite_autoincrement=True,
 )
 files = Table(
     "files",
@@ -129,7 +128,7 @@ deletions = Table(
     Column("oldest_s", Double, nullable=False),
     Column("newest_s", Double, nullable=False),
     Column("done", Boolean, nullable=False),
-    **_NEVER_REUSED,
+    sqlite_autoincrement=True,
 )
 pending_files = Table(
     "pending_files",

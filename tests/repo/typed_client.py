@@ -162,6 +162,18 @@ def record(urls: Mapping[str, str]) -> fe.SinkStatistics:
     return queue.statistics()
 
 
+def store_faces(result: fe.FrameResult, shot: fe.BestShot) -> list[fe.StoredFace]:
+    """Store the faces of a picture and of a track, and find them."""
+    store: fe.Store
+    with fe.open_store("faces", about={"client": "typed"}) as store:
+        count: int = store.add_result(result, "group.jpg")
+        store.add_shot(shot)
+        store.prune(days=30, max_gb=10)
+        large = store.faces(camera="door", min_side=48, verdict="ok", limit=count + 1)
+        print(store.count(fe.FaceFilter(source="group.jpg")), large[0].original.path if large else None)
+        return list(store.each())
+
+
 def connect(url: str) -> fe.Source | None:
     """Open a camera, with what to do for each error."""
     try:

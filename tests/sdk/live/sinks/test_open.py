@@ -14,6 +14,7 @@ from facesr_edge.sdk.live.sinks.mjpeg import MjpegSink
 from facesr_edge.sdk.live.sinks.mqtt import MqttSink
 from facesr_edge.sdk.live.sinks.open import check_live_sink, open_live_sink, open_live_sinks
 from facesr_edge.sdk.live.sinks.rtsp import RtspSink
+from facesr_edge.sdk.live.sinks.store import StoreSink
 from facesr_edge.sdk.live.sinks.video import VideoFileSink
 from facesr_edge.sdk.live.sinks.webhook import WebhookSink
 from support.sinks import make_face, make_result
@@ -30,6 +31,7 @@ KINDS = {
     "mjpeg://127.0.0.1:0": MjpegSink,
     "mqtt://127.0.0.1:9/a": MqttSink,
     "http://127.0.0.1:9/": WebhookSink,
+    "store:faces?days=3&max_gb=1": StoreSink,
 }
 
 
@@ -78,7 +80,7 @@ def test_options_reach_the_sink(tmp_path):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("faces.json", "unknown output faces.json; give one like faces.jsonl, shots/, out.mp4"),
+        ("faces.json", "unknown output faces.json; give one like faces.jsonl, shots/, evidence:cards, out.mp4"),
         ("shots", "unknown output shots"),
         ("-", "unknown output -"),
         ("out.gif", "unknown output out.gif"),
