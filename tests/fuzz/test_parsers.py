@@ -72,6 +72,12 @@ def test_missing_bytes_of_any_file(tmp_path, video, seed, other):
         assert missing_bytes(path) >= 0
 
 
+def test_a_length_beyond_any_file_is_missing(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes((16).to_bytes(4, "big") + b"ftyp" + bytes(8) + b"\0\0\0\1mdat" + b"\xff" * 8)
+    assert missing_bytes(path) > 2**62
+
+
 @FAST
 @given(st.lists(st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1, max_size=20), max_size=3))
 def test_inputs_of_any_names(names):

@@ -69,6 +69,10 @@ def _declared_length(head: bytes, file: BinaryIO, size: int) -> int:
     return size
 
 
+MAX_OFFSET = 2**62
+"""A damaged length may point further than a file can be sought."""
+
+
 def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """Name, offset and length in bytes of the top-level boxes; a length of 0 means to the end of the file."""
     offset = 0
@@ -81,9 +85,9 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         if length == 1:
             length = int.from_bytes(box[8:16], "big")
         yield box[4:8], offset, length if length >= 8 else 0
-        if length < 8:
-            return
         offset += length
+        if length < 8 or offset > MAX_OFFSET:
+            return
 
 
 def _matroska_length(head: bytes, size: int) -> int:
