@@ -2,10 +2,10 @@
 
     python -m facesr_edge.benchmarks.store_kills --kills 100
 
-A process of its own stores faces and deletes the oldest ones, in a loop, until it is killed (SIGKILL): at a random moment, or
-in one of `POINTS`. Examined are, before the store is opened again: every row has both pictures, complete. After it was
-opened: every picture has a row, every hash is right, the log of deletions is finished, nothing temporary is left, and what
-was stored before the kill is there or in the log of deletions. The store lives on over all kills.
+A process of its own stores faces and deletes the oldest ones, in a loop, until it is killed (SIGKILL): at a random
+moment, or in one of `POINTS`. Examined are, before the store is opened again: every row has both pictures, complete.
+After it was opened: every picture has a row, every hash is right, the log of deletions is finished, nothing temporary
+is left, and what was stored before the kill is there or in the log of deletions. The store lives on over all kills.
 """
 
 from __future__ import annotations

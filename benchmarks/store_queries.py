@@ -2,8 +2,8 @@
 
     python -m facesr_edge.benchmarks.store_queries --faces 1000000
 
-The rows are made up: 16 cameras, 90 days, sides of 12 to 200 px, of which large ones are rare. They have no pictures, as a
-question does not read them; each question is asked `--repeat` times with other values, and the slowest counts too.
+The rows are made up: 16 cameras, 90 days, sides of 12 to 200 px, of which large ones are rare. They have no pictures,
+as a question does not read them; each question is asked `--repeat` times with other values.
 """
 
 from __future__ import annotations

@@ -38,10 +38,22 @@ def test_options_of_a_postgresql_that_are_not_ours_go_to_its_client(text, url):
     "text",
     [
         *("", "store:", "store:?days=3", "mysql://host/db", "sqlite:///a.db", "postgresql://db/faces"),
-        *("faces?day=3", "faces?days=", "faces?days=0", "faces?max_gb=nan", "faces?max_gb=inf", "faces?days=-1", "a\0b"),
-        *("postgresql://db:port/faces?pictures=p", "postgresql://db/faces?pictures=p&days=x", "postgresql://[/x?pictures=p"),
+        *(
+            "faces?day=3",
+            "faces?days=",
+            "faces?days=0",
+            "faces?max_gb=nan",
+            "faces?max_gb=inf",
+            "faces?days=-1",
+            "a\0b",
+        ),
+        *(
+            "postgresql://db:port/faces?pictures=p",
+            "postgresql://db/faces?pictures=p&days=x",
+            "postgresql://[/x?pictures=p",
+        ),
     ],
 )
 def test_another_form_is_a_usage_error(text):
-    with pytest.raises(UsageError, match="; |expected"):
+    with pytest.raises(UsageError, match=r"; |expected"):
         parse_address(text)
