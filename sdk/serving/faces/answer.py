@@ -170,7 +170,7 @@ def _picture(
         "media_type": target.media_type,
         "width": pixels.shape[1],
         "height": pixels.shape[0],
-        "sha256": hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest(),
+        "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
     }
     if options.pictures.value == "parts":
         files.append(_File(name, target.media_type, content))
