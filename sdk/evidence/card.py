@@ -203,6 +203,7 @@ class Card:
         views: of the frames with the faces, as far as they are known.
         left_out: what was detected and is not on the card.
         notes: what else limits the card, one line each.
+        icc: ICC profile of the source's pixels, which the pictures of the card get; b"" for none.
     """
 
     source: CardSource
@@ -213,6 +214,7 @@ class Card:
     views: tuple[FrameView, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    icc: bytes = b""
 
 
 def utc(unix_s: float) -> str:

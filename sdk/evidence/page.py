@@ -252,9 +252,9 @@ def _method(card: Card) -> str:
         "Each face was detected, and the smallest square crop of the network's sizes that holds the face with a margin "
         "was copied from the frame; a crop that reaches past a small frame repeats its edge. The network enlarges the "
         "crop as it is. Its result is corrected so that, reduced to the size of the crop, it agrees with the crop "
-        "within the consistency given; networks for cameras correct only what a camera can have resolved, not its noise. "
-        "Boxes are left, top, right, bottom in the upright frame. Pixels are 8 bit. Nothing else was changed: no sharpening, no brightness, no "
-        "rotation."
+        "within the consistency given; networks for cameras correct only what a camera can have resolved, not its "
+        "noise. Boxes are left, top, right, bottom in the upright frame. Pixels are 8 bit, in the colors of the "
+        "source. Nothing else was changed: no sharpening, no brightness, no rotation."
     )
     tables = "".join(
         f'<table class="facts">{_rows(_network(treatment, use))}</table>' for treatment, use in card.networks.items()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..media.images.embed import png_with
 from ..media.images.opencv import png
-from ..pipeline.frame import Frame
+from ..pipeline.frame import Frame, ImageMetadata
 from ..pipeline.paste import enlarge
 from ..pipeline.uncertainty import legend, overlay
 from ..provenance.iptc import marked
@@ -48,22 +48,24 @@ def view_of(frame: Frame, max_px: int = MAX_VIEW_PX) -> FrameView:
     return FrameView(frame.index, np.asarray(pixels, np.uint8), (width, height))
 
 
-def view_picture(view: FrameView, number: int) -> Picture:
+def view_picture(view: FrameView, number: int, icc: bytes = b"") -> Picture:
     """File of a view.
 
     Args:
         view: of a frame.
         number: of the view on its card, from 1.
+        icc: profile of its pixels; b"" for none.
     """
-    return _picture(f"frame-{number}.png", "frame", view.pixels)
+    return _picture(f"frame-{number}.png", "frame", view.pixels, ImageMetadata(icc=icc))
 
 
-def face_pictures(item: EvidenceItem, number: int) -> dict[str, Picture]:
+def face_pictures(item: EvidenceItem, number: int, icc: bytes = b"") -> dict[str, Picture]:
     """Files of a face by their roles: the camera's crop, the same enlarged without and with a network, uncertainty.
 
     Args:
         item: the face.
         number: of the face on its card, from 1.
+        icc: profile of its pixels; b"" for none.
     """
     face = item.face
     k = face.scale
@@ -77,14 +79,15 @@ def face_pictures(item: EvidenceItem, number: int) -> dict[str, Picture]:
         heat = overlay(face.pixels, face.uncertainty)
         contents["uncertainty"] = np.vstack((heat, legend(heat.shape[1])))
         contents["uncertainty-levels"] = face.uncertainty
-    by_network = item.treatment != "bicubic"
+    plain = ImageMetadata(icc=icc)
+    metadata = dict.fromkeys(contents, plain) | {"uncertainty-levels": ImageMetadata()}
+    if item.treatment != "bicubic":
+        metadata |= {"estimate": marked(plain), "uncertainty": marked()}
     return {
-        role: _picture(f"face-{number}-{role}.png", role, pixels, by_network and role in ("estimate", "uncertainty"))
-        for role, pixels in contents.items()
+        role: _picture(f"face-{number}-{role}.png", role, pixels, metadata[role]) for role, pixels in contents.items()
     }
 
 
-def _picture(name: str, role: str, pixels: NDArray[np.uint8], by_network: bool = False) -> Picture:
+def _picture(name: str, role: str, pixels: NDArray[np.uint8], metadata: ImageMetadata) -> Picture:
     """A file; one with pixels of a network has the mark that all such pictures get."""
-    data = png_with(png(pixels), marked()) if by_network else png(pixels)
-    return Picture(name, role, data, (pixels.shape[1], pixels.shape[0]))
+    return Picture(name, role, png_with(png(pixels), metadata), (pixels.shape[1], pixels.shape[0]))

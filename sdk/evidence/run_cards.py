@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePath
 
+from ...engines.errors import FacesrError, one_line
 from ..live.sinks.safe_name import safe_name
+from ..media.images.color_profiles import RGB, color_space
 from ..media.images.sequence import SequenceSource
 from ..media.images.source import FolderSource
 from ..media.reasons import plural
 from ..media.sinks import make_writable
 from ..media.source_sink import Source
+from ..pipeline.frame import ImageMetadata
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.results import Face, FrameResult
 from ..provenance.network_use import NetworkUse
@@ -62,10 +65,21 @@ class RunCards:
         cards = SourceCards(self, source)
         try:
             yield cards
-        except BaseException:
-            cards.finish(stopped=True)
+        except BaseException as error:
+            cards.finish(one_line(error) if isinstance(error, FacesrError) else "interrupted")
             raise
-        cards.finish(stopped=not source.exhausted and source.kind != "live")
+        cards.finish("" if source.exhausted or source.kind == "live" else "stopped by the user")
+
+    def lines(self) -> list[str]:
+        """Where the cards are, and which inputs have none."""
+        lines = []
+        if self.written:
+            where = f"{self.written[0]}/card.html" if len(self.written) == 1 else str(self.folder)
+            lines.append(f"{plural(len(self.written), 'evidence card')} → {where}")
+        if names := self.without_faces:
+            rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+            lines.append(f"no evidence card without an upscaled face: {', '.join(names[:MAX_NAMES])}{rest}")
+        return lines
 
     def lines(self) -> list[str]:
         """Where the cards are, and which inputs have none."""
@@ -108,8 +122,9 @@ class SourceCards:
         self._stamps = {name: FileStamp.of(path) for name, path in paths.items()}
         self._name: str | None = None
         self._faces: VideoFaces | None = None
-        self._first: FrameResult | None = None
-        self._frames = 0
+        self._picture: FrameResult | None = None
+        self._metadata = ImageMetadata()
+        self._frames = self._damaged = 0
 
     def add(self, result: FrameResult) -> None:
         """Take the faces of the next frame."""
@@ -118,35 +133,51 @@ class SourceCards:
         if name != self._name:
             self.finish()
             self._name = name
+        if isinstance(self._source, FolderSource):  # the index of a frame in its own file
+            result = replace(result, source=replace(frame, index=self._frames))
         self._frames += 1
+        self._damaged += frame.damaged
+        self._metadata = frame.metadata or self._metadata
         if self._source.kind in ("image", "folder") and frame.pts is None:
-            self._first = result
+            self._picture = result
             return
-        self._first = self._first or replace(result, faces=(), frame=None, source=replace(frame, deep=None))
         self._faces = self._faces or self._cards.video_faces(name or self._source.name)
         self._faces.add(result)
 
-    def finish(self, stopped: bool = False) -> None:
+    def finish(self, stopped: str = "") -> None:
         """Write the card of the frames so far; nothing without frames.
 
         Args:
-            stopped: the run ended before its source.
+            stopped: why the run ended before its source; "" if it did not.
         """
-        if self._name is None or self._first is None:
+        name, picture, faces, frames = self._name, self._picture, self._faces, self._frames
+        if name is None:
             return
-        name, first, faces, frames = self._name, self._first, self._faces, self._frames
-        self._name = self._first = self._faces = None
-        self._frames = 0
-        if faces is None:
-            items, views, left_out = picture_faces(first)
-        else:
+        notes, metadata = self._notes(name, stopped), self._metadata
+        self._name = self._picture = self._faces = None
+        self._frames = self._damaged = 0
+        self._metadata = ImageMetadata()
+        if picture is not None:
+            items, views, left_out = picture_faces(picture)
+        elif faces is not None:
             items, views, left_out = faces.close()
-        notes = (f"The run was stopped after {plural(frames, 'frame')}; later frames were not searched.",) * stopped
-        source = self._card_source(name, first, "picture" if faces is None else "video")
-        card = Card(source, {}, tuple(items), time.time(), frames, tuple(views), tuple(left_out), notes)
-        self._cards.write(card, name or self._short_name())
+        else:
+            return
+        source = self._card_source(name, "video" if picture is None else "picture", metadata)
+        icc = metadata.icc if color_space(metadata.icc) == RGB else b""
+        card = Card(source, {}, tuple(items), time.time(), frames, tuple(views), tuple(left_out), notes, icc)
+        self._cards.write(card, name or (self._source.path.name if self._source.path else self._source.name))
 
-    def _card_source(self, name: str, first: FrameResult, kind: SourceKind) -> CardSource:
+    def _notes(self, name: str, stopped: str) -> tuple[str, ...]:
+        """What was lost on reading."""
+        notes = [f"Reading: {note}" for note in self._source.notes if name in note]
+        if self._damaged:
+            notes.append(f"The decoder concealed damage in {plural(self._damaged, 'frame')} of {self._frames}.")
+        if stopped and self._picture is None:
+            notes.append(f"Searched: {plural(self._frames, 'frame')}; the run ended before its source: {stopped}.")
+        return tuple(notes)
+
+    def _card_source(self, name: str, kind: SourceKind, metadata: ImageMetadata) -> CardSource:
         source = self._source
         if source.kind == "live":
             return CardSource(source.name, "camera", note="a camera: there is no file")
@@ -155,11 +186,8 @@ class SourceCards:
         path = source.images[name] if isinstance(source, FolderSource) else source.path
         if path is None:
             return CardSource(source.name, kind, note="not a file of this machine: there is no hash")
-        metadata = first.source.metadata if kind == "picture" else None
-        return file_source(path, str(path), kind, self._stamps[name], metadata)
-
-    def _short_name(self) -> str:
-        return self._source.path.name if self._source.path else self._source.name
+        title = str(path) if isinstance(source, FolderSource) else source.name
+        return file_source(path, title, kind, self._stamps[name], metadata if kind == "picture" else None)
 
 
 def picture_faces(result: FrameResult) -> tuple[list[EvidenceItem], list[FrameView], list[LeftOut]]:

@@ -53,8 +53,8 @@ def write_card(folder: Path, card: Card) -> tuple[Path, ...]:
 
 def _contents(card: Card) -> dict[str, bytes]:
     """Name of each file -> its bytes."""
-    faces = [face_pictures(item, n) for n, item in enumerate(card.items, 1)]
-    views = [view_picture(view, n) for n, view in enumerate(card.views, 1)]
+    faces = [face_pictures(item, n, card.icc) for n, item in enumerate(card.items, 1)]
+    views = [view_picture(view, n, card.icc) for n, view in enumerate(card.views, 1)]
     record = evidence_json(card, faces, views)
     page = card_html(card, faces, views, record).encode()
     files = {PAGE: page, RECORD: record, **_data(views), **{k: v for one in faces for k, v in _data(one).items()}}

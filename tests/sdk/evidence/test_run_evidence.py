@@ -11,7 +11,7 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.sdk.cli.main import main
-from PIL import Image
+from PIL import Image, ImageCms
 from support.evidence import checked_record
 
 OPTIONS = ("--model", "edge-nano-x4", "--engine", "onnxruntime", "--precision", "fp32", "--threads", "1")
@@ -93,8 +93,9 @@ def test_a_folder_gives_a_card_for_each_picture_and_video_with_faces(run, pictur
 
 def test_cards_of_an_earlier_run_stay(run, pictures, tmp_path):
     for _ in range(2):
-        assert run(pictures / "clip.mp4", "--evidence", tmp_path)[0] == 0
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["clip.mp4", "clip.mp4-2"]
+        assert run(pictures / "two <i>.png", "--evidence", tmp_path)[0] == 0
+    first, second = sorted(folder.name for folder in tmp_path.iterdir())
+    assert second == f"{first}-2"
 
 
 def test_a_picture_without_faces_has_no_card_and_is_no_error(run, pictures, tmp_path):
@@ -110,6 +111,23 @@ def test_a_video_that_breaks_off_has_a_card_of_the_frames_before(run, pictures, 
     _, err = run(tmp_path / "cut.mkv", "--evidence", tmp_path / "cards")
     record = checked_record(tmp_path / "cards" / "cut.mkv")
     assert record["faces"] and 1 <= record["frames"] < 5 and "truncated" in err
+    assert any("truncated" in note for note in record["notes"])
+
+
+def test_pages_are_counted_in_their_own_file_and_keep_the_color_profile(run, pictures, tmp_path):
+    (tmp_path / "in").mkdir()
+    page = Image.open(pictures / "two <i>.png").convert("RGB")
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    page.save(tmp_path / "in" / "a.png", icc_profile=icc)
+    page.save(tmp_path / "in" / "b.tif", save_all=True, append_images=[page.transpose(Image.Transpose.FLIP_LEFT_RIGHT)])
+    code, err = run(tmp_path / "in", "--evidence", tmp_path / "cards")
+    assert code == 0 and "2 evidence cards" in err
+    record = checked_record(tmp_path / "cards" / "b.tif")
+    assert [face["frame"]["index"] for face in record["faces"]] == [0, 0, 1, 1] and record["frames"] == 2
+    assert not any(face["track"] for face in record["faces"])
+    for name in ("face-1-original.png", "face-1-estimate.png", "frame-1.png"):
+        with Image.open(tmp_path / "cards" / "a.png" / name) as image:
+            assert image.info["icc_profile"] == icc
 
 
 def test_options_that_contradict_each_other_are_refused_before_the_work(run, pictures, tmp_path):
