@@ -113,7 +113,7 @@ def _views(card: Card, pictures: Sequence[Picture]) -> str:
 
 def _view(card: Card, view: FrameView, picture: Picture) -> str:
     width, height = picture.size_wh
-    line = max(width, height) / (480 if card.source.kind == "picture" else 240)
+    line = max(1.0, max(width, height) / (480 if card.source.kind == "picture" else 240))
     marks = "".join(
         _mark(item.face, n, view.ratio, line) for n, item in enumerate(card.items, 1) if item.frame.index == view.index
     )

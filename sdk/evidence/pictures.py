@@ -40,12 +40,20 @@ class Picture:
 
 
 def view_of(frame: Frame, max_px: int = MAX_VIEW_PX) -> FrameView:
-    """Reduce a frame by averaging, so that its longer side has at most `max_px`; a smaller one is copied."""
+    """Reduce a frame so that its longer side has at most `max_px`; a smaller one is copied.
+
+    It is reduced to twice the size first, by bilinear interpolation, and then by averaging: averaging alone would take
+    3 to 11 ms of a 1080p or 2160p frame instead of 1 to 2 ms.
+    """
     height, width = frame.pixels.shape[:2]
     ratio = min(1.0, max_px / max(height, width))
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    pixels = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA) if ratio < 1 else frame.pixels.copy()
-    return FrameView(frame.index, np.asarray(pixels, np.uint8), (width, height))
+    pixels = frame.pixels if ratio < 1 else frame.pixels.copy()
+    if ratio < 0.5:
+        pixels = np.asarray(cv2.resize(pixels, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_LINEAR), np.uint8)
+    if ratio < 1:
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return FrameView(frame.index, pixels, (width, height))
 
 
 def view_picture(view: FrameView, number: int, icc: bytes = b"") -> Picture:
