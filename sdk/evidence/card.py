@@ -218,6 +218,10 @@ class Card:
 
 
 def utc(unix_s: float) -> str:
-    """Unix time as UTC to the millisecond, e.g. "2026-11-29T17:30:00.250Z"."""
-    text = datetime.fromtimestamp(unix_s, timezone.utc).isoformat(timespec="milliseconds")
+    """Unix time as UTC to the millisecond, e.g. "2026-11-29T17:30:00.250Z"; in seconds if no calendar has it, since a
+    camera's clock may tell anything."""
+    try:
+        text = datetime.fromtimestamp(unix_s, timezone.utc).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{unix_s:.3f} s since 1970-01-01"
     return text.replace("+00:00", "Z")

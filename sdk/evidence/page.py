@@ -74,8 +74,10 @@ def shown(text: object) -> str:
 
 
 def _summary(card: Card) -> str:
-    parts = [plural(len(card.items), "face")]
-    if card.source.kind != "picture" and card.frames > 1:
+    shown_faces, left = len(card.items), sum(left.count for left in card.left_out)
+    is_picture = card.source.kind == "picture"
+    parts = [f"{shown_faces} of {shown_faces + left} faces" if is_picture and left else plural(shown_faces, "face")]
+    if not is_picture and card.frames > 1:
         parts.append(f"from {card.frames} frames")
     return shown(f"{' '.join(parts)} · created {utc(card.created_s)} · facesr-edge {__version__}")
 

@@ -31,12 +31,14 @@ class Picture:
         role: what it is: "original", "nearest", "bicubic", "estimate", "uncertainty", "uncertainty-levels" or "frame".
         data: PNG.
         size_wh: width and height, pixels.
+        by_network: whether it has pixels of a network.
     """
 
     name: str
     role: str
     data: bytes
     size_wh: tuple[int, int]
+    by_network: bool = False
 
 
 def view_of(frame: Frame, max_px: int = MAX_VIEW_PX) -> FrameView:
@@ -98,4 +100,5 @@ def face_pictures(item: EvidenceItem, number: int, icc: bytes = b"") -> dict[str
 
 def _picture(name: str, role: str, pixels: NDArray[np.uint8], metadata: ImageMetadata) -> Picture:
     """A file; one with pixels of a network has the mark that all such pictures get."""
-    return Picture(name, role, png_with(png(pixels), metadata), (pixels.shape[1], pixels.shape[0]))
+    size_wh = pixels.shape[1], pixels.shape[0]
+    return Picture(name, role, png_with(png(pixels), metadata), size_wh, by_network=bool(metadata.xmp))

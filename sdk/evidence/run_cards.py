@@ -25,7 +25,7 @@ from .items import face_usability, item_of
 from .pictures import view_of
 from .source_facts import FileStamp, file_source
 from .video_faces import VideoFaces
-from .write import remove_unfinished, write_card
+from .write import Sign, remove_unfinished, write_card
 
 MAX_FACES = 100
 """Faces on the card of a picture; of more, the most usable are shown."""
@@ -40,6 +40,7 @@ class RunCards:
     Args:
         folder: created if it is missing; cards in it stay.
         pipeline: of the run.
+        sign: see `write_card`.
 
     Attributes:
         written: folders of the cards.
@@ -49,10 +50,10 @@ class RunCards:
         OutputError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, pipeline: Pipeline) -> None:
+    def __init__(self, folder: Path, pipeline: Pipeline, sign: Sign | None = None) -> None:
         make_writable(folder)
         remove_unfinished(folder)
-        self.folder = folder
+        self.folder, self._sign = folder, sign
         self.written: list[Path] = []
         self.without_faces: list[str] = []
         self._networks = {"network": NetworkUse.of(pipeline)}
@@ -104,7 +105,8 @@ class RunCards:
             return
         card = replace(card, networks=self._networks, notes=(*self._notes, *card.notes))
         path = PurePath(name)
-        files = write_card(self.folder / safe_name(path.name if path.is_absolute() else name), card)
+        folder = self.folder / safe_name(path.name if path.is_absolute() else name)
+        files = write_card(folder, card, self._sign)
         self.written.append(files[0].parent)
 
 

@@ -7,8 +7,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -29,12 +30,17 @@ _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR, 
 """Errors of renaming a folder to a name that is there."""
 
 
-def write_card(folder: Path, card: Card) -> tuple[Path, ...]:
+Sign = Callable[[bytes, str], bytes]
+"""Makes a signed copy of a PNG file from its bytes and its name."""
+
+
+def write_card(folder: Path, card: Card, sign: Sign | None = None) -> tuple[Path, ...]:
     """Write a card into a new folder.
 
     Args:
         folder: its name; if it exists, a number is added to it. Missing parents are created.
         card: with at least one face.
+        sign: called with each file that has pixels of a network, before it is hashed; None for unsigned files.
 
     Returns:
         The files, `card.html` first; their folder is the one that was made.
@@ -42,7 +48,7 @@ def write_card(folder: Path, card: Card) -> tuple[Path, ...]:
     Raises:
         OutputError: the folder cannot be written; nothing stays of it.
     """
-    contents = _contents(card)
+    contents = _contents(card, sign)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = _written(folder, contents)
@@ -51,15 +57,24 @@ def write_card(folder: Path, card: Card) -> tuple[Path, ...]:
     return tuple(made / name for name in contents)
 
 
-def _contents(card: Card) -> dict[str, bytes]:
+def _contents(card: Card, sign: Sign | None) -> dict[str, bytes]:
     """Name of each file -> its bytes."""
-    faces = [face_pictures(item, n, card.icc) for n, item in enumerate(card.items, 1)]
+    faces = [_signed(face_pictures(item, n, card.icc), sign) for n, item in enumerate(card.items, 1)]
     views = [view_picture(view, n, card.icc) for n, view in enumerate(card.views, 1)]
     record = evidence_json(card, faces, views)
     page = card_html(card, faces, views, record).encode()
     files = {PAGE: page, RECORD: record, **_data(views), **{k: v for one in faces for k, v in _data(one).items()}}
     sums = "".join(f"{sha256(data)}  {name}\n" for name, data in files.items())
     return {**files, SUMS: sums.encode()}
+
+
+def _signed(pictures: dict[str, Picture], sign: Sign | None) -> dict[str, Picture]:
+    if sign is None:
+        return pictures
+    return {
+        role: replace(picture, data=sign(picture.data, picture.name)) if picture.by_network else picture
+        for role, picture in pictures.items()
+    }
 
 
 def _data(pictures: Mapping[str, Picture] | list[Picture]) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from facesr_edge.engines.errors import OutputError
+from facesr_edge.sdk.evidence.card import utc
 from facesr_edge.sdk.evidence.source_facts import FileStamp, file_source
 from facesr_edge.sdk.evidence.write import remove_unfinished, write_card
 from support.evidence import checked_record, evidence_card, evidence_item
@@ -36,6 +37,27 @@ def test_a_card_is_complete_and_its_hashes_hold(tmp_path):
     assert (
         subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=files[0].parent, check=False).returncode == 0
     )
+
+
+def test_only_files_with_pixels_of_a_network_are_signed_and_hashed_as_signed(tmp_path):
+    signed = []
+
+    def sign(data, name):
+        signed.append(name)
+        return data + b"signature"
+
+    card = evidence_card(evidence_item(1), evidence_item(2, treatment="bicubic"))
+    write_card(tmp_path / "card", card, sign)
+    assert signed == ["face-1-estimate.png"]
+    assert (tmp_path / "card" / "face-1-estimate.png").read_bytes().endswith(b"signature")
+    checked_record(tmp_path / "card")
+
+
+@pytest.mark.parametrize(
+    ("unix_s", "text"), [(1.8e9, "2027-01-15T08:00:00.000Z"), (1e18, "1000000000000000000.000 s since 1970-01-01")]
+)
+def test_a_clock_may_tell_anything(unix_s, text):
+    assert utc(unix_s) == text
 
 
 @pytest.mark.parametrize("kind", ["card", "file", "dangling link", "empty folder"])
