@@ -105,10 +105,7 @@ def _views(card: Card, pictures: Sequence[Picture]) -> str:
     if not card.views:
         return ""
     figures = "".join(_view(card, view, picture) for view, picture in zip(card.views, pictures, strict=True))
-    text = (
-        "Numbers are those of the faces below; the squares are the crops. The pictures are reduced; nothing is drawn "
-    )
-    text += "on their files."
+    text = "Numbers are those of the faces below, squares the crops. Large frames are reduced; the files have no marks."
     layout = "whole" if card.source.kind == "picture" else "views"
     return f'<section><h2>3&emsp;Where the faces are</h2><p>{text}</p><div class="{layout}">{figures}</div></section>'
 

@@ -34,8 +34,8 @@ POSITIVE = click.FloatRange(0, min_open=True)
     *("-o", "--output", "outputs"),
     metavar="OUTPUT",
     multiple=True,
-    help="faces.jsonl, shots/, store:DIR, 'out-{camera}.mp4', '{camera}.m3u8', or a URL of MQTT, RTSP, MJPEG, HTTP or "
-    "PostgreSQL; repeatable.",
+    help="faces.jsonl, shots/, evidence:DIR, store:DIR, 'out-{camera}.mp4', '{camera}.m3u8', or a URL of MQTT, RTSP, "
+    "MJPEG, HTTP or PostgreSQL; repeatable.",
 )
 @click.option(
     "--budget-ms",
