@@ -22,6 +22,7 @@ class Coverage:
 
     Args:
         coverage: share of the pixels within their interval.
+        coverage_p10: of the faces, sorted by their share, that which a tenth of them does not reach.
         mean_half_width: gray levels.
         constant_half_width: gray levels, the single half width that covers as many of these pixels.
         correlation: Spearman's, of half widths and absolute errors of the pixels.
@@ -30,6 +31,7 @@ class Coverage:
     """
 
     coverage: float
+    coverage_p10: float
     mean_half_width: float
     constant_half_width: float
     correlation: float
@@ -74,9 +76,11 @@ def measure(half_widths: NDArray[np.uint8], errors: Floats, quantile: float) -> 
     """Coverage and sharpness of calibrated widths, both (N, H, W), gray levels."""
     width, error = half_widths.ravel().astype(np.float64), errors.ravel().astype(np.float64)
     share = float((error <= width).mean())
+    of_faces = (errors <= half_widths).reshape(len(errors), -1).mean(1)
     best = float(np.quantile(error, quantile))
     return Coverage(
         share,
+        float(np.percentile(of_faces, 10)),
         float(width.mean()),
         float(np.quantile(error, share)),
         spearman(width, error),

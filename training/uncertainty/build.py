@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+import torch
 from numpy.typing import NDArray
 
 from ...calibration.metrics.evaluate import enlarged, lr_hr_pairs
@@ -27,6 +28,7 @@ from ..data.degrade import DEGRADATIONS
 from .export import check_parity, graph_from_head
 from .fit import FitOptions
 from .samples import CONDITIONS
+from .spread import STRIDE, coverages, map_and_log_gain, spread
 
 Images = NDArray[np.uint8]
 BATCH = 8
@@ -96,6 +98,24 @@ def coverage_of(bundle: Bundle, graph: OrtGraph, calibration: Calibration, pairs
     return results
 
 
+def spread_gain(head: Uncertainty, bundle: Bundle, pairs: Pairs, report: Callable[[str], None]) -> float:
+    """Multiply the logarithm of the gain of a head, in place, see `spread`; returns the factor."""
+    with closing(OrtSession(bundle, 1)) as session:
+        parts = {name: upscaled(session, *pair) for name, pair in pairs.items()}
+    values = {
+        name: (*map_and_log_gain(head, one.crops, one.pixels), one.errors[:, ::STRIDE, ::STRIDE])
+        for name, one in parts.items()
+    }
+    factor = spread(values)
+    with torch.no_grad():
+        head.gain.out.weight *= factor
+        head.gain.out.bias *= factor
+    for number in (1.0, factor):
+        shares = ", ".join(f"{name} {share:.3f}" for name, share in coverages(values, number).items())
+        report(f"logarithm of the gain times {number}: {shares}")
+    return factor
+
+
 def build(
     folder: Path,
     head: Uncertainty,
@@ -111,7 +131,7 @@ def build(
 
     Args:
         folder: of the bundle; an existing one is replaced.
-        head, options: trained head and its options.
+        head, options: trained head, whose gain is spread for the first network, and its options.
         networks: name -> bundle of a network of scale 4.
         calibration_faces, test_faces: pictures that neither was trained on, and held-out ones.
         training: of the card: data.
@@ -122,8 +142,9 @@ def build(
         BuildError: the head cannot be exported.
         OutputError: the bundle cannot be written.
     """
-    onnx = graph_from_head(head).SerializeToString()
     known, held_out = degraded(calibration_faces, CONDITIONS), degraded(test_faces, conditions)
+    options_of_gain = {"gain_factor": spread_gain(head, next(iter(networks.values())), known, report)}
+    onnx = graph_from_head(head).SerializeToString()
     with TemporaryDirectory() as temporary:
         graph = OrtGraph(Path(temporary) / ONNX, 1, content=onnx)
         calibrations: list[Calibration] = []
@@ -147,7 +168,7 @@ def build(
         config={"width": options.width, "depth": options.depth, "scale": head.scale},
         parity=parity,
         evaluations=tuple(evaluations),
-        training={**training, "loss": f"pinball at {COVERAGE}", **asdict(options)},
+        training={**training, "loss": f"pinball at {COVERAGE}", **asdict(options), **options_of_gain},
         licence="Apache-2.0",
         limitations=LIMITATIONS,
         build_versions={name: version(name) for name in ("torch", "onnx", "onnxsim", "onnxruntime")},
