@@ -5,12 +5,13 @@ import pytest
 import torch
 from facesr_edge.engines.errors import ParityError, TrainingError
 from facesr_edge.engines.onnxruntime.session import OrtGraph
+from facesr_edge.networks.layers.pixels import to_rgb
 from facesr_edge.networks.uncertainty import Uncertainty, luma_of
 from facesr_edge.training.uncertainty.export import check_parity, graph_from_head
 from facesr_edge.training.uncertainty.fit import FitOptions, fit
 from facesr_edge.training.uncertainty.samples import TRAINING, Samples, low, read_samples, write_samples
 
-OPTIONS = FitOptions(width=4, depth=1, steps=150, batch=4, lr=2e-2)
+OPTIONS = FitOptions(width=4, depth=1, steps=150, batch=4, lr=5e-3)
 
 
 class Enlarging:
@@ -45,12 +46,13 @@ def folder(faces, tmp_path_factory):
 
 @pytest.fixture
 def samples():
-    """Flat truth around which the upscaled pixels are off by up to 4 on the left and up to 40 on the right."""
+    """Pictures that are dark on the left and bright on the right, where the upscaled pixels are off by up to 4 and 40."""
     rng = np.random.default_rng(0)
     scale = np.repeat((4, 40), 32)
-    truth = np.full((32, 64, 64), 128, np.uint8)
+    truth = np.zeros((32, 64, 64), np.uint8) + np.repeat((50, 200), 32).astype(np.uint8)
     upscaled = (truth + np.rint(scale * rng.uniform(-1, 1, truth.shape))).astype(np.uint8)
-    return Samples(np.full((32, 16, 16, 3), 128, np.uint8), truth, np.arange(32), upscaled)
+    crops = np.ascontiguousarray(truth[:, ::4, ::4, None].repeat(3, 3))
+    return Samples(crops, truth, np.arange(32), upscaled)
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (33, 47)])
@@ -86,7 +88,7 @@ def test_head_learns_where_the_errors_are_large(samples, tmp_path):
     network = fit(samples, OPTIONS, tmp_path / "state.pt", lambda step, loss: None)
     upscaled = torch.from_numpy(samples.upscaled[:4]).float()[:, None] / 255
     with torch.inference_mode():
-        widths = network(torch.full((4, 3, 16, 16), 0.5), upscaled)
+        widths = network(to_rgb(torch.from_numpy(samples.low[:4])), upscaled)
     assert widths[..., 36:60].mean() > 2 * widths[..., 4:28].mean()
 
 
