@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...engines.errors import FacesrError, InputError, OutputError, UsageError, first_line, one_line
-from ...engines.files import read_regular
+from ...engines.files import check_regular, read_regular
 from ..media.reasons import error_reason, plural
 from .check_result import CheckResult, Verification
 from .face_records import LABEL, FacesAssertion
@@ -81,6 +81,7 @@ def _check_readable(path: Path) -> None:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder; give a file")
+        check_regular(path.stat())
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(f"{path} is empty (0 bytes)")

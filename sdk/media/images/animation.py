@@ -51,8 +51,11 @@ class FramesWriter(ABC):
             OutputError: the file cannot be written.
         """
 
-    def close(self) -> None:  # noqa: B027 (numbered files are complete)
+    def close(self, complete: bool = True) -> None:  # noqa: B027 (numbered files are complete)
         """Finish the file; without any frame, none is created.
+
+        Args:
+            complete: all frames of the source are written; a signature says it if not.
 
         Raises:
             OutputError: the file cannot be finished.
@@ -118,7 +121,7 @@ class _OneFile(FramesWriter):
         except OSError as error:
             raise OutputError(write_error(self._path, error)) from error
 
-    def close(self) -> None:
+    def close(self, complete: bool = True) -> None:
         """See `FramesWriter`."""
         file, self._file = self._file, None
         if file is None:
@@ -128,7 +131,7 @@ class _OneFile(FramesWriter):
                 self._end(file)
                 if self.seal is not None:
                     file.flush()
-                    self.seal.sign_file(Path(file.name), self._path, self._name)
+                    self.seal.sign_file(Path(file.name), self._path, self._name, complete=complete)
         except OSError as error:
             raise OutputError(write_error(self._path, error)) from error
 

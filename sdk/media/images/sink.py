@@ -55,7 +55,7 @@ class AnimationSink(Sink):
     def close(self, complete: bool = True) -> None:
         """Finish the file; it holds the frames written so far."""
         try:
-            self._frames.close()
+            self._frames.close(complete)
         finally:
             super().close(complete)
 
@@ -142,7 +142,7 @@ class FolderSink(Sink):
     def _finish(self, complete: bool = True) -> None:
         frames, self._frames = self._frames, None
         if frames:
-            frames.close()
+            frames.close(complete)
             if complete:
                 self._record(self._name, next(reversed(self._written.values())))
 

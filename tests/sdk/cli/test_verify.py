@@ -1,6 +1,7 @@
 """`run --sign` and `verify` from the command line: exit codes, lines and JSON."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -51,6 +52,7 @@ def test_a_signed_picture_is_verified_and_a_changed_one_is_not(facesr, tmp_path,
 def test_wrong_use_gets_one_line(facesr, tmp_path, image_file, credentials):
     cert, key = credentials / "cert.pem", credentials / "key.pem"
     out = ("-o", tmp_path / "out.png")
+    os.mkfifo(tmp_path / "pipe.png")
     for arguments, code, problem in (
         (("run", image_file, "-o", tmp_path / "out.bmp", "--sign", cert, key), 2, "out.bmp cannot be signed"),
         (("run", image_file, *out, "--sign", key, cert), 2, "holds no PEM certificate"),
@@ -59,6 +61,8 @@ def test_wrong_use_gets_one_line(facesr, tmp_path, image_file, credentials):
         (("run", image_file, *out, "--timestamp-url", "http://stamp"), 2, "give --sign CERT KEY too"),
         (("verify", tmp_path / "none.png"), 1, "none.png cannot be read"),
         (("verify", tmp_path), 1, "is a folder"),
+        (("verify", tmp_path / "pipe.png"), 1, "is not a regular file"),
+        (("verify", image_file, "--original", tmp_path / "pipe.png"), 1, "is not a regular file"),
         (("verify", image_file, "--cert", key), 2, "holds no PEM certificate"),
         (("verify", image_file), 1, "1 check is wrong"),
     ):
