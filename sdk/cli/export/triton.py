@@ -36,6 +36,13 @@ NO_DETECTOR = "none"
 @option(
     "--instances", type=click.IntRange(min=1), metavar="N", default=1, help="Copies of each model that run at once."
 )
+@option(
+    "--pipelines",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    help="Frames in work at once in each model that takes frames; 0: as --instances.",
+)
 @option("--max-batch", type=click.IntRange(min=1), metavar="N", default=8, help="Maximum crops of a batch.")
 @option(
     "--threads", type=click.IntRange(min=0), metavar="N", default=0, help="CPU threads of an instance; 0: one per core."
@@ -58,6 +65,7 @@ def command(
     precision: str,
     detector: str,
     instances: int,
+    pipelines: int,
     max_batch: int,
     threads: int,
     queue_delay_us: int,
@@ -81,7 +89,7 @@ def command(
         backend=cast("Backend", backend),
         precision=precision,
         max_batch=max_batch,
-        options=ServingOptions(instances, threads, queue_delay_us),
+        options=ServingOptions(instances, threads, queue_delay_us, pipelines),
         faces=FacesOptions(outscale, min_face, score),
         add_version=add_version,
     )

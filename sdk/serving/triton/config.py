@@ -27,6 +27,8 @@ class ServingOptions:
         instances: copies of each model that run at once, on each GPU or on the CPU.
         threads: CPU threads of each instance; 0 for the backend's default, one per core.
         queue_delay_us: microseconds that the dynamic batcher waits for more requests; 0 to batch what is queued.
+        pipelines: frames in work at once, instances of each model that takes frames; 0 for `instances`. With more than
+            `instances`, faces of several frames meet in the queue of the network and share its batches.
 
     Raises:
         UsageError: a value out of its range.
@@ -35,10 +37,13 @@ class ServingOptions:
     instances: int = 1
     threads: int = 0
     queue_delay_us: int = 0
+    pipelines: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.instances <= MAX_INSTANCES:
             raise UsageError(f"expected 1 to {MAX_INSTANCES} instances, got {self.instances}")
+        if not 0 <= self.pipelines <= MAX_INSTANCES:
+            raise UsageError(f"expected 0 to {MAX_INSTANCES} pipelines, got {self.pipelines}")
         if not 0 <= self.threads <= 256:
             raise UsageError(f"expected 0 to 256 threads, got {self.threads}")
         if not 0 <= self.queue_delay_us <= 10_000_000:
@@ -106,6 +111,7 @@ def pipeline_config(
         Text format of ``inference.ModelConfig``.
     """
     config = _config(name, "python", options, "KIND_CPU")
+    config.instance_group[0].count = options.pipelines or options.instances
     for spec in inputs:
         _fill(config.input.add(), spec, False)
     for spec in outputs:

@@ -172,6 +172,7 @@ def test_invalid_options_are_refused_before_anything_is_written(tmp_path, settin
     [
         (ServingOptions, {"instances": 0}),
         (ServingOptions, {"threads": -1}),
+        (ServingOptions, {"pipelines": -1}),
         (ServingOptions, {"queue_delay_us": -1}),
         (FacesOptions, {"outscale": 5}),
         (FacesOptions, {"score": 1.5}),
