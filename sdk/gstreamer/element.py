@@ -79,7 +79,7 @@ class FacesrElement(GstBase.BaseTransform):  # type: ignore[misc] # GStreamer ha
         self._pipeline: Pipeline | None = None
         self._input: Any = None
         self._output: Any = None
-        self._has_tags = False
+        self._is_marked, self._tags = False, Gst.TagList.new_empty()
 
     def do_get_property(self, spec: Any) -> Any:
         """Value of a property."""
@@ -91,7 +91,7 @@ class FacesrElement(GstBase.BaseTransform):  # type: ignore[misc] # GStreamer ha
 
     def do_start(self) -> bool:
         """Load the networks; an error is a message on the bus."""
-        self._has_tags = False
+        self._is_marked, self._tags = False, Gst.TagList.new_empty()
         try:
             self._pipeline = Settings(**self._values).open()
         except Exception as error:
@@ -128,20 +128,25 @@ class FacesrElement(GstBase.BaseTransform):  # type: ignore[misc] # GStreamer ha
         return bool(self._input and self._output)
 
     def do_sink_event(self, event: Any) -> bool:
-        """Add the comment to the tags of the stream."""
-        if event.type == Gst.EventType.TAG:
-            tags = event.parse_tag()
-            if tags.get_scope() == Gst.TagScope.STREAM:
-                self._has_tags = True
-                event = Gst.Event.new_tag(tags.merge(_tags(), Gst.TagMergeMode.APPEND))
+        """Put the mark of the stream before its comment; tags without a comment pass, see `_mark`."""
+        if event.type == Gst.EventType.TAG and event.parse_tag().get_scope() == Gst.TagScope.STREAM:
+            self._tags = event.parse_tag()
+            has_comment, comment = self._tags.get_string(Gst.TAG_COMMENT)
+            if has_comment:
+                self._is_marked = True
+                event = Gst.Event.new_tag(_marked(self._tags, comment))
         return bool(GstBase.BaseTransform.do_sink_event(self, event))
+
+    def _mark(self) -> None:
+        """Mark a stream whose tags have no comment, before its first frame: muxers write the first comment only."""
+        if not self._is_marked:
+            self._is_marked = True
+            self.srcpad.push_event(Gst.Event.new_tag(_marked(self._tags)))
 
     def do_transform(self, source: Any, target: Any) -> Any:
         """Upscale one frame; the base class copies timestamps and flags."""
         try:
-            if not self._has_tags:
-                self._has_tags = True
-                self.srcpad.push_event(Gst.Event.new_tag(_tags()))
+            self._mark()
             result = self._upscale(source)
             assert result.frame is not None  # None only with composite=False
             with target.map(Gst.MapFlags.WRITE) as mapped:
@@ -191,11 +196,12 @@ def _layout(buffer: Any, info: Any) -> Layout:
     return Layout(info.finfo.name, info.width, info.height, source.stride[0], source.offset[0])
 
 
-def _tags() -> Any:
-    """The tags that this element adds to a stream."""
-    tags = Gst.TagList.new_empty()
-    tags.add_value(Gst.TagMergeMode.REPLACE, Gst.TAG_COMMENT, f"{STATEMENT} {DIGITAL_SOURCE_TYPE}")
-    return tags
+def _marked(tags: Any, comment: str = "") -> Any:
+    """Tags of a stream with the mark as comment, and its own comment after it in the same text."""
+    marked = Gst.TagList.new_empty()
+    text = f"{STATEMENT} {DIGITAL_SOURCE_TYPE} {comment}".rstrip()
+    marked.add_value(Gst.TagMergeMode.REPLACE, Gst.TAG_COMMENT, text)
+    return marked.merge(tags, Gst.TagMergeMode.KEEP)
 
 
 def _add_regions(buffer: Any, result: FrameResult, outscale: int) -> None:

@@ -20,6 +20,8 @@ MODEL_FILES: dict[Backend, str] = {
     "tensorrt": "model.plan",
 }
 """Name of the file in a version's folder; OpenVINO's backend needs it in the configuration."""
+TASKS = ("super-resolution", "face-detection")
+"""Tasks of the bundles that are served; others, such as uncertainty heads, take the output of a network."""
 DETECTOR_WARM_UP_HW = (736, 1280)
 """Height and width that a detector of any size is warmed up with, pixels: a frame of 720 rows, padded."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -60,13 +62,15 @@ def models_of(
         max_batch: limit of the batch, 1 or more; a card with a smaller one wins.
 
     Raises:
-        UsageError: an unknown backend, an invalid limit, a precision that the engines do not have, or a name that
-            Triton cannot use.
+        UsageError: another task, an unknown backend, an invalid limit, a precision that the engines do not have, or a
+            name that Triton cannot use.
         BundleError: the bundle was altered, or has no engine of TensorRT.
         EngineError: it has no graph in this precision.
     """
     if backend not in BACKENDS:
         raise UnknownNameError("backend", str(backend), BACKENDS)
+    if (task := bundle.card.io_spec.task) not in TASKS:
+        raise UsageError(f"{bundle.card.name} is for {task}; expected a bundle for {' or '.join(TASKS)}")
     if max_batch < 1:
         raise UsageError(f"expected a maximum batch of 1 or more, got {max_batch}")
     if not _NAME.fullmatch(bundle.card.name):

@@ -109,7 +109,8 @@ def test_the_documented_line_keeps_timestamps_and_says_that_faces_are_estimates(
     line = documented_line()
     assert " facesr outscale=2 " in line and "=clip.mp4 " in line
     out = tmp_path / "out.mp4"
-    replaced = {"facesr ": f"facesr {MODEL} ", "=clip.mp4": f"={clip}", "=upscaled.mp4": f"={out}"}
+    tagged = f'taginject tags="title=hall,comment=north" ! facesr {MODEL} '
+    replaced = {"facesr ": tagged, "=clip.mp4": f"={clip}", "=upscaled.mp4": f"={out}"}
     for old, new in replaced.items():
         line = line.replace(old, new)
     done = launch(line)
@@ -119,7 +120,8 @@ def test_the_documented_line_keeps_timestamps_and_says_that_faces_are_estimates(
     with av.open(str(out)) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == (320, 256)
-        assert stream.metadata["comment"] == f"{STATEMENT} {DIGITAL_SOURCE_TYPE}"
+        assert stream.metadata["comment"] == f"{STATEMENT} {DIGITAL_SOURCE_TYPE} north"
+        assert stream.metadata["title"] == "hall"
         assert [round(float(frame.pts * frame.time_base), 3) for frame in container.decode(stream)] == [0, 0.2, 0.5]
 
 

@@ -167,6 +167,14 @@ def test_invalid_options_are_refused_before_anything_is_written(tmp_path, settin
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_bundle_for_another_task_is_refused(tmp_path):
+    bundle = catalogue.find(NETWORK)
+    object.__setattr__(bundle.card.io_spec, "task", "uncertainty")
+    with pytest.raises(UsageError, match="edge-nano-x4 is for uncertainty; expected a bundle for super-resolution or"):
+        export_repository([bundle], tmp_path / "models")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("kind", "values"),
     [
