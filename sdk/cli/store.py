@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ...engines.errors import FacesrError, UsageError
+from ..media.reasons import plural
 from .console import note, progress, put_json, results, show
 from .options import STDOUT, Command, json_option, path_option
 
@@ -117,7 +118,7 @@ def find(address: str, limit: int, json_file: str | None, **options: Any) -> Non
         return
     if found:
         results().print(_table(found))
-    show(f"{len(found)} of {total} faces" if total != len(found) else f"{total} face{'' if total == 1 else 's'}")
+    show(f"{len(found)} of {plural(total, 'face')}" if total != len(found) else plural(total, "face"))
 
 
 def _table(found: list[StoredFace]) -> Any:
@@ -197,7 +198,7 @@ def export(address: str, output: Path, **options: Any) -> None:
     with _open(address) as store, progress("faces") as bar:
         task = bar.add_task(output.name, total=store.count(query))
         count = export_faces(store.each(query), output, report=lambda done: bar.update(task, completed=done))
-    show(f"{count} face{'' if count == 1 else 's'} → {output}")
+    show(f"{plural(count, 'face')} → {output}")
 
 
 @command.command("prune", cls=Command, short_help="Delete faces, with their pictures, by age, size or condition.")
@@ -241,13 +242,13 @@ def prune(
         raise UsageError("--dry-run is for conditions such as --camera; leave it out, or give a condition")
     with _open(address) as store:
         if dry_run:
-            show(f"{store.count(query)} faces would be deleted")
+            show(f"{plural(store.count(query), 'face')} would be deleted")
             return
         if limits:
             done = store.prune(days=days, max_gb=max_gb)
         else:
             done = store.delete(query, reason or "asked for on the command line")
-    show(f"{done.faces} face{'' if done.faces == 1 else 's'} deleted, {done.bytes / 1e6:.1f} MB of pictures")
+    show(f"{plural(done.faces, 'face')} deleted, {done.bytes / 1e6:.1f} MB of pictures")
 
 
 @command.command("check", cls=Command, short_help="Compare rows and pictures; exit code 1 if they differ.")
@@ -263,7 +264,7 @@ def check(address: str, hashes: bool, repair: bool, json_file: str | None) -> No
         put_json(found.to_dict(), json_file)
     if json_file != STDOUT:
         note(_problems(found))
-        show(f"{found.faces} faces checked, {'nothing is wrong' if found.faultless else _count(found)}")
+        show(f"{plural(found.faces, 'face')} checked, {'nothing is wrong' if found.faultless else _count(found)}")
     if found.changed or found.damage or not (repair or found.faultless):
         raise FacesrError(f"the store {address} has faults, see above; --repair removes what is incomplete")
 
@@ -279,5 +280,5 @@ def _problems(found: StoreCheck) -> list[str]:
 
 
 def _count(found: StoreCheck) -> str:
-    counts = f"{len(found.missing)} pictures missing, {len(found.changed)} changed, {len(found.orphans)} without a face"
+    counts = f"{plural(len(found.missing), 'picture')} missing, {len(found.changed)} changed, {len(found.orphans)} without a face"
     return f"{counts}{'; missing and orphans removed' if found.repaired else ''}"

@@ -97,6 +97,10 @@ class PictureFolder:
         folders = set()
         for path in paths:
             file = self.root / path
+            if ".." in file.parts or not file.is_relative_to(self.root):  # rows may come from elsewhere
+                raise OutputError(
+                    f"the store names {path}, which is outside of {self.root}; run: facesr-edge store check"
+                )
             folders.add(file.parent)
             try:
                 file.unlink(missing_ok=True)

@@ -12,10 +12,11 @@ from facesr_edge.benchmarks.store_kills import (
     problems_before_opening,
     write_and_kill,
 )
-from facesr_edge.engines.errors import UsageError
+from facesr_edge.engines.errors import OutputError, UsageError
 from facesr_edge.sdk.store.address import parse_address
 from facesr_edge.sdk.store.open import open_store
 from facesr_edge.sdk.store.records import FaceFilter
+from sqlalchemy import text
 
 DAY_S = 86_400
 
@@ -71,6 +72,17 @@ def test_a_person_may_ask_for_the_deletion_of_some_faces(store):
     assert store.count() == 0 and pictures(store) == [] and not any(path.is_dir() for path in store.pictures.iterdir())
     with pytest.raises(UsageError, match="expected a condition"):
         store.delete(FaceFilter(), "all")
+
+
+def test_a_row_cannot_name_a_file_outside_of_the_folder(store, tmp_path):
+    store.add_shot(make_shot(1))
+    victim = tmp_path / "victim"
+    victim.touch()
+    with store._database.write() as connection:
+        connection.execute(text("UPDATE files SET path = '../../victim' WHERE kind = 'original'"))
+    with pytest.raises(OutputError, match="outside of"):
+        store.delete(FaceFilter(camera="door"), "test")
+    assert victim.exists()
 
 
 def test_ids_of_deleted_faces_are_not_used_again(store):

@@ -23,6 +23,7 @@ from facesr_edge.sdk.store.picture_time import time_taken
 from PIL import Image
 from support.live_results import live_result
 from support.live_runs import make_status
+from support.media import make_video
 from support.sinks import make_face, make_result, wait_until
 
 LARGE = NetworkUse("large", "1", "int8", "onnxruntime", 4, "d", "0.1.0")
@@ -98,7 +99,7 @@ def test_prune_and_check(call, tmp_path):
             store.add_shot(make_shot(number))
         first = store.faces()[-1]
     assert call("store", "check", tmp_path, "--hashes")[:2] == (0, "3 faces checked, nothing is wrong\n")
-    assert call("store", "prune", tmp_path, "--face", first.id, "--dry-run")[1] == "1 faces would be deleted\n"
+    assert call("store", "prune", tmp_path, "--face", first.id, "--dry-run")[1] == "1 face would be deleted\n"
     assert call("store", "prune", tmp_path, "--face", first.id, "--reason", "asked")[1].startswith("1 face deleted")
     assert not first.original.path.exists() and "reason asked" in call("store", "show", tmp_path)[1]
     (first.original.path.parent / "stray.png").touch()
@@ -180,12 +181,26 @@ def test_pictures_of_run_and_batch_are_stored_once_and_videos_left_out(call, tmp
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / "in" / name), frame)
+    make_video(tmp_path / "in" / "c.mp4", 2)
     options = ["--model", "edge-nano-x4-camera", "--engine", "onnxruntime", "--threads", "1"]
     code, _, err = call("run", tmp_path / "in", "--store", tmp_path / "store", *options)
-    assert code == 0 and f"2 faces → {tmp_path / 'store'}" in err
-    batch = ["batch", tmp_path / "in" / "b.png", "-o", tmp_path / "out", "--workers", "1", *options]
+    assert code == 0 and f"2 faces → {tmp_path / 'store'}" in err and "1 video left out" in err
+    batch = [
+        "batch",
+        tmp_path / "in" / "b.png",
+        tmp_path / "in" / "c.mp4",
+        "-o",
+        tmp_path / "out",
+        "--workers",
+        "1",
+        *options,
+    ]
     code, out, err = call(*batch, "--store", tmp_path / "store")
-    assert code == 0 and '"upscaled":1' in (tmp_path / "out" / "batch.jsonl").read_text(), (out, err)
+    assert (
+        code == 0
+        and "no faces of videos: 1 left out" in err
+        and '"upscaled":1' in (tmp_path / "out" / "batch.jsonl").read_text()
+    ), (out, err)
     with open_store(tmp_path / "store") as store:
         found = {face.source.rpartition("/")[2]: face for face in reversed(store.faces())}
         assert store.count() == 2, [(face.id, face.run, face.source) for face in store.faces()]
