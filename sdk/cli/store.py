@@ -280,5 +280,6 @@ def _problems(found: StoreCheck) -> list[str]:
 
 
 def _count(found: StoreCheck) -> str:
-    counts = f"{plural(len(found.missing), 'picture')} missing, {len(found.changed)} changed, {len(found.orphans)} without a face"
+    missing = f"{plural(len(found.missing), 'picture')} missing"
+    counts = f"{missing}, {len(found.changed)} changed, {len(found.orphans)} without a face"
     return f"{counts}{'; missing and orphans removed' if found.repaired else ''}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
-from ...engines.errors import OutputError
+from ...engines.errors import OutputError, one_line
 from ...engines.files import write_atomic
 from ..live.sinks.safe_name import safe_name
 from ..media.lock import OutputLock
 from ..media.reasons import write_error
 from .records import NewFace, utc
+
+_logger = logging.getLogger(__name__)
 
 ORIGINAL, ENLARGED = "original", "enlarged"
 PICTURES_OF_FILES = "pictures"
@@ -98,9 +101,8 @@ class PictureFolder:
         for path in paths:
             file = self.root / path
             if ".." in file.parts or not file.is_relative_to(self.root):  # rows may come from elsewhere
-                raise OutputError(
-                    f"the store names {path}, which is outside of {self.root}; run: facesr-edge store check"
-                )
+                _logger.warning("%s is named by the store, but outside of %s; it is left", one_line(path), self.root)
+                continue
             folders.add(file.parent)
             try:
                 file.unlink(missing_ok=True)
