@@ -100,7 +100,7 @@ class PictureFolder:
         folders = set()
         for path in paths:
             file = self.root / path
-            if ".." in file.parts or not file.is_relative_to(self.root):  # rows may come from elsewhere
+            if ".." in PurePosixPath(path).parts or not file.is_relative_to(self.root):  # rows may come from elsewhere
                 _logger.warning("%s is named by the store, but outside of %s; it is left", one_line(path), self.root)
                 continue
             folders.add(file.parent)

@@ -84,6 +84,14 @@ def test_a_row_cannot_name_a_file_outside_of_the_folder(store, tmp_path, caplog)
     assert victim.exists() and "outside of" in caplog.text and store.deletions()[0].done
 
 
+def test_a_store_may_be_named_by_a_relative_path(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with open_store("../store") as store:
+        store.add_shot(make_shot(1))
+        assert store.delete(FaceFilter(camera="door"), "test").faces == 1 and pictures(store) == []
+
+
 def test_ids_of_deleted_faces_are_not_used_again(store):
     store.add_shot(make_shot(1))
     (first,) = store.faces()

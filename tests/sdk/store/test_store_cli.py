@@ -185,22 +185,11 @@ def test_pictures_of_run_and_batch_are_stored_once_and_videos_left_out(call, tmp
     options = ["--model", "edge-nano-x4-camera", "--engine", "onnxruntime", "--threads", "1"]
     code, _, err = call("run", tmp_path / "in", "--store", tmp_path / "store", *options)
     assert code == 0 and f"2 faces → {tmp_path / 'store'}" in err and "1 video left out" in err
-    batch = [
-        "batch",
-        tmp_path / "in" / "b.png",
-        tmp_path / "in" / "c.mp4",
-        "-o",
-        tmp_path / "out",
-        "--workers",
-        "1",
-        *options,
-    ]
-    code, out, err = call(*batch, "--store", tmp_path / "store")
-    assert (
-        code == 0
-        and "no faces of videos: 1 left out" in err
-        and '"upscaled":1' in (tmp_path / "out" / "batch.jsonl").read_text()
-    ), (out, err)
+    inputs = [tmp_path / "in" / name for name in ("b.png", "c.mp4")]
+    batch = ["batch", *inputs, "-o", tmp_path / "out", "--workers", "1", *options]
+    code, _, err = call(*batch, "--store", tmp_path / "store")
+    assert code == 0 and "no faces of videos: 1 left out" in err, err
+    assert '"upscaled":1' in (tmp_path / "out" / "batch.jsonl").read_text()
     with open_store(tmp_path / "store") as store:
         found = {face.source.rpartition("/")[2]: face for face in reversed(store.faces())}
         assert store.count() == 2, [(face.id, face.run, face.source) for face in store.faces()]
