@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ def face_of_shot(shot: BestShot, time_s: float, clock: Clock, number: int) -> Ne
 
     Args:
         shot: of a camera.
-        time_s: when its frame was taken, in Unix time.
+        time_s: when its frame was taken, in Unix time; now by the host's clock if it is not finite.
         clock: of `time_s`.
         number: see `NewFace`.
     """
+    if not math.isfinite(time_s):  # a camera may tell anything
+        time_s, clock = time.time(), "host"
     face = shot.face
     return NewFace(
         face,

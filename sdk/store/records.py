@@ -137,9 +137,17 @@ class StoredFace:
     run: int
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; times in ISO 8601, paths as text."""
+        """For JSON; times in ISO 8601, paths as text, figures rounded as by `Face.to_dict`."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: _plain(value) for name, value in values.items()}
+        rounded = {
+            "box_xyxy": [round(value, 2) for value in self.box_xyxy],
+            "score": round(self.score, 4),
+            "landmarks": [[value if value is None else round(value, 2) for value in point] for point in self.landmarks],
+            "window_xyxy": list(self.window_xyxy),
+        }
+        for name in ("consistency_db", "uncertainty_mean", "uncertainty_p90"):
+            rounded[name] = values[name] if values[name] is None else round(values[name], 2)
+        return {name: rounded[name] if name in rounded else _plain(value) for name, value in values.items()}
 
 
 def _plain(value: Any) -> Any:

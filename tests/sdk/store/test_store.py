@@ -132,7 +132,7 @@ def test_any_name_of_a_camera_or_file_is_stored_inside_the_folder(store, name):
         assert one.original.path.resolve().is_relative_to(store.pictures.resolve()) and one.original.path.exists()
 
 
-@pytest.mark.parametrize("time_s", [-1e9, 0.0, 4e9, 3e11])
+@pytest.mark.parametrize("time_s", [-1e9, 0.0, 3e11, math.inf, math.nan])
 def test_the_clock_of_a_camera_may_be_wrong_by_any_amount(store, time_s):
     store.add_shot(shot(), time=time_s, clock="camera")
     assert len(store.faces()) == 1 and store.check().faultless
