@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...engines.errors import UsageError
+from ...engines.errors import OutputError, UsageError
 from .console import Stop, Stopped, say, show
 from .options import (
     Command,
@@ -125,4 +125,6 @@ def _run(server: FaceServer) -> None:
         except KeyboardInterrupt:
             server.abort()
             raise Stopped("stopped at once; running requests got no answer") from None
+    if not stop.requested:
+        raise OutputError("the server stopped by itself; see the log of uvicorn")
     say("stopped")

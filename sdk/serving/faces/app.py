@@ -24,6 +24,7 @@ from .admission import Admission
 from .answer import Answer, answer
 from .body import read_picture
 from .docs_page import docs_page
+from .gate import Gate
 from .metrics import Metrics
 from .problem import STATUSES, Problem
 from .schema import FaceOptions, FacesAnswer, HealthAnswer, ProblemAnswer
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 OPEN = frozenset({"/healthz", "/openapi.json", "/docs"})
 """Paths that need no token: they hold no data; without the token /healthz says only whether all is well."""
+CLIENT_LEFT = 499
+"""Status in the metrics of a request whose client has left; as in nginx."""
 _BINARY = {"type": "string", "format": "binary"}
 _BODY = {
     "required": True,
@@ -87,12 +90,13 @@ def application(pool: Pool, limits: Limits, access: Access) -> ASGIApp:
         response_class=PlainTextResponse,
         responses={200: {"description": "The metrics."}, **_problems(401, 421)},
         openapi_extra={"security": _SECURITY},
-    )(service.metrics)
+    )(service.metrics_page)
     app.get("/docs", include_in_schema=False)(partial(_docs, app))
     app.openapi()["components"]["securitySchemes"] = _SCHEMES  # the document is made once
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
-    return Guard(app, access, OPEN, lambda path, status, text: _problem(Problem(status, text)))
+    gate = Gate(app, "/faces", service.admission, _problem, service.metrics.responded)
+    return Guard(gate, access, OPEN, lambda path, status, text: _problem(Problem(status, text)))
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -106,31 +110,32 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 class _Service:
-    """The routes."""
+    """The routes, and what they share.
+
+    Attributes:
+        admission: of requests with pictures.
+        metrics: of the service.
+    """
 
     def __init__(self, pool: Pool, limits: Limits, access: Access) -> None:
         self._pool, self._limits, self._access = pool, limits, access
-        self._admission = Admission(limits)
-        self._metrics = Metrics(lambda: self._admission.count, lambda: pool.busy, len(pool.pipelines))
+        self.admission = Admission(limits)
+        self.metrics = Metrics(lambda: self.admission.count, lambda: pool.busy, len(pool.pipelines))
 
     async def faces(self, request: Request, options: Annotated[FaceOptions, Query()]) -> Response:
         """The file of a picture is the body, or the one file of a form. Options are in the query."""
         start = time.perf_counter()
         try:
-            with self._admission.enter(request.client.host if request.client else ""):
-                done = await self._answer(request, options)
-            self._metrics.done(time.perf_counter() - start, done.timings_s, done.verdicts)
-            response = Response(done.content, media_type=done.media_type)
+            done = await self._answer(request, options)
         except ClientDisconnect:
-            self._metrics.left()
-            return Response(status_code=400)  # nobody reads it
+            return Response(status_code=CLIENT_LEFT)
         except Problem as problem:
-            response = _problem(problem)
+            return _problem(problem)
         except Exception as error:  # its message may hold what is in the picture
             _log.error("a request failed: %s", error if isinstance(error, FacesrError) else type(error).__name__)
-            response = _problem(Problem(500, f"unexpected {type(error).__name__}; the log of the service has more"))
-        self._metrics.responded(response.status_code)
-        return response
+            return _problem(Problem(500, f"unexpected {type(error).__name__}; the log of the service has more"))
+        self.metrics.done(time.perf_counter() - start, done.timings_s, done.verdicts)
+        return Response(done.content, media_type=done.media_type)
 
     async def _answer(self, request: Request, options: FaceOptions) -> Answer:
         data = await read_picture(request, self._limits)
@@ -154,9 +159,9 @@ class _Service:
             document["why"] = why
         return JSONResponse(document, 503 if why else 200)
 
-    def metrics(self, request: Request) -> Response:
+    def metrics_page(self, request: Request) -> Response:
         """In the text format of Prometheus, or that of OpenMetrics where it is asked for."""
-        content, media_type = self._metrics.page(request.headers.get("accept", ""))
+        content, media_type = self.metrics.page(request.headers.get("accept", ""))
         return Response(content, headers={"Content-Type": media_type})
 
 

@@ -24,8 +24,8 @@ class Limits:
         body_s: seconds until the whole body has arrived.
         wait_s: seconds that a request waits for the network before it is refused.
 
-    The largest answer has about `max_faces` pictures of 512 px, the bodies take at most `max_requests` times
-    `max_bytes`, and decoded pictures 3 bytes a pixel for each worker.
+    Bodies take at most `max_requests` times `max_bytes`; answers, which keep the place of their request until they are
+    sent, up to 0.4 MB a face; decoded pictures 3 bytes a pixel for each worker.
 
     Raises:
         UsageError: a limit that is not positive, or too large.

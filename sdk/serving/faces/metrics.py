@@ -27,10 +27,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._responses = Counter(
-            f"{PREFIX}responses", "Responses to pictures by status.", ("status",), registry=self._registry
-        )
-        self._disconnects = Counter(
-            f"{PREFIX}disconnects", "Requests whose client left before the response.", registry=self._registry
+            f"{PREFIX}responses", "Responses by status; 499: the client left.", ("status",), registry=self._registry
         )
         self._seconds = Histogram(
             f"{PREFIX}request_seconds",
@@ -55,10 +52,6 @@ class Metrics:
     def responded(self, status: int) -> None:
         """A request got a response."""
         self._responses.labels(str(status)).inc()
-
-    def left(self) -> None:
-        """A client left before its response."""
-        self._disconnects.inc()
 
     def done(self, seconds: float, stages_s: Mapping[str, float], verdicts: Iterable[str]) -> None:
         """A request got its faces."""

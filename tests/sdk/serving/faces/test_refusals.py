@@ -194,7 +194,7 @@ def test_work_whose_client_has_left_is_not_done(serving, picture):
         while _metric(client, "facesr_edge_service_requests ") and time.monotonic() < end_s:
             time.sleep(0.02)
         assert _metric(client, "facesr_edge_service_requests ") == 0
-        left = _metric(client, "facesr_edge_service_disconnects_total ")
+        left = _metric(client, 'facesr_edge_service_responses_total{status="499"} ')
         done = _metric(client, 'facesr_edge_service_responses_total{status="200"} ')
         assert left + done == 10 and left >= 5
 
