@@ -51,8 +51,10 @@ class EvidenceSink(BestShotsSink):
         UsageError: a limit that is not positive.
     """
 
-    queue_size = 64
-    close_s = 5.0
+    drain_s = (
+        10.0  # the cards of all tracks that are open at the end of a run; one takes 50 to 200 ms, to be on the disk
+    )
+    close_s = 1.0
 
     def __init__(
         self,

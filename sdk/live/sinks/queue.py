@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..results import LiveResult
 
 DRAIN_S, DRAIN_ALL_S = 0.5, 60.0
-"""How long `close` waits for the items in the queue, in seconds: if older items are dropped, and if none is."""
+"""How long `close` waits, in seconds: for a batch that is retried, and for items in the queue if none is dropped."""
 FIRST_RETRY_S = 0.25
 """Delay before the first retry, which doubles with each, in seconds."""
 MAX_WAIT_S = 30.0
@@ -66,12 +66,13 @@ class SinkQueue(Observer):
     Args:
         sink: it is closed by the queue.
         wait: nothing is dropped: the scheduler waits for the sink. For videos and images, never for cameras.
-        drain_s: how long `close` waits for the items in the queue, in seconds; None for the default.
+        drain_s: how long `close` waits for the items in the queue, in seconds; None for the default, see
+            `LiveSink.drain_s`.
     """
 
     def __init__(self, sink: LiveSink[Any], *, wait: bool = False, drain_s: float | None = None) -> None:
         self.sink, self._wait = sink, wait
-        self._drain_s = drain_s if drain_s is not None else DRAIN_ALL_S if wait else DRAIN_S
+        self._drain_s = drain_s if drain_s is not None else DRAIN_ALL_S if wait else sink.drain_s
         self._items: deque[Any] = deque()
         self._changed = threading.Condition(threading.RLock())
         self._written = self._dropped = self._failed = self._in_flight = 0

@@ -31,6 +31,7 @@ class LiveSink(ABC, Generic[Item]):
         retry_s: how long a batch is retried after a `SendError`, in seconds.
         max_delay_s: maximum delay between two retries, in seconds.
         idle_s: time without items after which `idle` is called, again and again; None for never.
+        drain_s: how long the end of a run of cameras waits for the items in the queue, in seconds.
         close_s: what `close` takes at most, in seconds.
     """
 
@@ -39,6 +40,7 @@ class LiveSink(ABC, Generic[Item]):
     retry_s = 30.0
     max_delay_s = 10.0
     idle_s: float | None = None
+    drain_s = 0.5
     close_s = 0.4
 
     def __init__(self, name: str) -> None:

@@ -75,6 +75,14 @@ def test_a_camera_that_goes_off_and_the_end_of_the_run_end_tracks(tmp_path):
     assert [checked_record(folder)["faces"][0]["track"]["ended"] for folder in cards(tmp_path)] == [False] * 3
 
 
+def test_a_run_that_ends_waits_for_the_cards_of_its_open_tracks(tmp_path, monkeypatch):
+    monkeypatch.setattr(EvidenceSink, "drain_s", 60.0)
+    queue = SinkQueue(EvidenceSink(tmp_path, ABOUT))
+    queue.done(make_result(0, faces=tuple(make_face(number) for number in range(1, 25))))
+    queue.close()
+    assert queue.statistics().written == 24 == len(cards(tmp_path))
+
+
 def test_the_name_of_a_camera_is_neither_a_path_nor_markup(tmp_path):
     name = "../../<script>alert(1)</script>"
     sink = EvidenceSink(tmp_path / "cards", ABOUT)
