@@ -11,8 +11,10 @@ import facesr_edge
 import numpy as np
 import pytest
 from facesr_edge.sdk.cli.main import main
+from facesr_edge.sdk.evidence import run_cards
+from facesr_edge.sdk.evidence.run_cards import RunCards
 from PIL import Image, ImageCms
-from support.evidence import checked_record
+from support.evidence import checked_record, face_at, result_of
 
 OPTIONS = ("--model", "edge-nano-x4", "--engine", "onnxruntime", "--precision", "fp32", "--threads", "1")
 
@@ -128,6 +130,29 @@ def test_pages_are_counted_in_their_own_file_and_keep_the_color_profile(run, pic
     for name in ("face-1-original.png", "face-1-estimate.png", "frame-1.png"):
         with Image.open(tmp_path / "cards" / "a.png" / name) as image:
             assert image.info["icc_profile"] == icc
+
+
+def test_a_run_that_is_stopped_has_a_card_of_the_frames_before(pictures, tmp_path):
+    with facesr_edge.load("edge-nano-x4", engine="onnxruntime", precision="fp32", threads=1) as sr:
+        cards = RunCards(tmp_path, sr)
+        with facesr_edge.open_source(pictures / "clip.mp4") as source, cards.of(source) as card:
+            for result in sr.stream(source, overlap=False):
+                card.add(result)
+                if result.source.index == 1:
+                    source.close()
+    assert cards.written == [tmp_path / "clip.mp4"] and cards.without_faces == []
+    record = checked_record(tmp_path / "clip.mp4")
+    assert record["frames"] == 2 and "stopped by the user" in record["notes"][0]
+
+
+def test_of_many_faces_the_most_usable_are_shown_and_all_others_are_listed(monkeypatch):
+    monkeypatch.setattr(run_cards, "MAX_FACES", 2)
+    large = (10, 10, 300, 300)
+    faces = [face_at(100 * n, 50, side=20 + 10 * n) for n in range(1, 5)]
+    items, views, left_out = run_cards.picture_faces(result_of(0, *faces, large=[large]))
+    assert [item.face.box_xyxy[0] for item in items] == [300, 400] and len(views) == 1
+    assert [left.count for left in left_out] == [2, 1]
+    assert {box[0] for box in left_out[0].boxes_xyxy} == {100, 200} and left_out[1].boxes_xyxy == (large,)
 
 
 def test_options_that_contradict_each_other_are_refused_before_the_work(run, pictures, tmp_path):

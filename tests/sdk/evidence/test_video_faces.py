@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from facesr_edge.engines.postprocess import Detections
 from facesr_edge.sdk.evidence import video_faces
 from facesr_edge.sdk.evidence.video_faces import VideoFaces
-from facesr_edge.sdk.pipeline.frame import Frame
-from facesr_edge.sdk.pipeline.results import Face, FrameResult
-from support.evidence import noisy
+from support.evidence import face_at, result_of
 
 SIDES = (32, 48, 64, 96, 128)
-
-
-def face_at(x, y, side=40, score=0.9, sharp=True):
-    box = np.array([x, y, x + side, y + side], np.float32)
-    points = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]
-    landmarks = np.array([(x + u * side, y + v * side) for u, v in points], np.float32)
-    original = noisy(64) if sharp else np.full((64, 64, 3), 90, np.uint8)
-    window = (int(x) - 12, int(y) - 12, int(x) + 52, int(y) + 52)
-    return Face(box, score, landmarks, window, original, np.zeros((128, 128, 3), np.uint8), 40.0)
-
-
-def result_of(index, *faces, large=(), damaged=False):
-    frame = Frame(np.full((360, 640, 3), 90, np.uint8), index, index / 10, pts=index, damaged=damaged)
-    boxes = np.array(large, np.float32).reshape(-1, 4)
-    too_large = Detections(boxes, np.full(len(boxes), 0.9, np.float32), np.zeros((len(boxes), 5, 2), np.float32))
-    return FrameResult(frame, None, faces, too_large)
 
 
 def collected(*results, **options):
