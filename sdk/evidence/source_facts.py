@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import av
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
@@ -16,6 +17,15 @@ from ..pipeline.frame import ImageMetadata
 from .card import CardSource, SourceKind
 
 _CAMERA = {"camera, maker (EXIF)": Base.Make, "camera, model (EXIF)": Base.Model, "software (EXIF)": Base.Software}
+_TAGS = {
+    "com.apple.quicktime.make": "camera, maker (container)",
+    "com.apple.quicktime.model": "camera, model (container)",
+    "com.android.version": "Android (container)",
+    "com.apple.quicktime.creationdate": "recorded (container)",
+    "creation_time": "created (container)",
+    "date": "date (container)",
+    "encoder": "written by (container)",
+}
 MAX_DETAIL = 200
 """Characters of a detail; more are cut."""
 
@@ -54,7 +64,8 @@ def file_source(
         before: of the file when its first frame was read.
         metadata: of a picture.
     """
-    source = CardSource(name, kind, details=details_of(metadata) if metadata else {})
+    details = details_of_video(path) if kind == "video" else details_of(metadata or ImageMetadata())
+    source = CardSource(name, kind, details=details)
     stamp = FileStamp.of(path)
     if stamp is None or before is None:
         return replace(source, note="not a regular file, or gone since it was read: there is no hash")
@@ -89,6 +100,14 @@ def details_of(metadata: ImageMetadata) -> Mapping[str, str]:
             values["capture time (EXIF)"] = f"{taken}, {f'UTC{zone}' if zone else 'no time zone given'}"
         found = {name: _text(value) for name, value in values.items() if value}
     return {name: text for name, text in found.items() if text}
+
+
+def details_of_video(path: Path) -> Mapping[str, str]:
+    """What the container of a video states about its camera and the time of recording; unverified, any text."""
+    tags: dict[str, str] = {}
+    with suppress(av.FFmpegError, OSError, ValueError), av.open(str(path.absolute())) as container:
+        tags = {key.lower(): value for key, value in container.metadata.items()}
+    return {name: _text(tags[key]) for key, name in _TAGS.items() if tags.get(key)}
 
 
 def _text(value: object) -> str:

@@ -35,6 +35,7 @@ def run(capfd):
 
 def write_clip(path, frames, gop_size=12):
     with av.open(str(path), "w") as container:
+        container.metadata["creation_time"] = "2026-11-29T17:30:00Z"
         stream = container.add_stream("libx264", rate=10)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.codec_context.gop_size = "yuv420p", gop_size
@@ -89,6 +90,7 @@ def test_a_folder_gives_a_card_for_each_picture_and_video_with_faces(run, pictur
     assert "2 evidence cards" in err and f"without an upscaled face: {pictures / 'empty.png'}" in err
     record = checked_record(tmp_path / "cards" / "clip.mp4")
     assert record["frames"] == 5 and record["source"]["kind"] == "video" and not record["notes"]
+    assert record["source"]["details"]["created (container)"].startswith("2026-11-29T17:30:00")
     assert [face["track"]["frames"] for face in record["faces"]] == [5, 5]
     assert all(face["frame"]["time_s"] == pytest.approx(face["frame"]["index"] / 10) for face in record["faces"])
 
