@@ -82,17 +82,6 @@ class RunCards:
             lines.append(f"no evidence card without an upscaled face: {', '.join(names[:MAX_NAMES])}{rest}")
         return lines
 
-    def lines(self) -> list[str]:
-        """Where the cards are, and which inputs have none."""
-        lines = []
-        if self.written:
-            where = f"{self.written[0]}/card.html" if len(self.written) == 1 else str(self.folder)
-            lines.append(f"{plural(len(self.written), 'evidence card')} → {where}")
-        if names := self.without_faces:
-            rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-            lines.append(f"no evidence card without an upscaled face: {', '.join(names[:MAX_NAMES])}{rest}")
-        return lines
-
     def video_faces(self, name: str) -> VideoFaces:
         """For a video of this name, or the pages of a TIFF."""
         tracked = PurePath(name).suffix.lower() not in (".tif", ".tiff")
