@@ -65,6 +65,8 @@ def test_the_wheel_has_every_module_and_data_file_and_nothing_else(wheel, files)
         "zoo/idrn-x4/weights.safetensors",
         "zoo/detector/card.json",
         "zoo/detector/model.onnx",
+        "zoo/uncertainty-x4/model.onnx",
+        "zoo/uncertainty-x4/calibration.json",
     ],
 )
 def test_the_wheel_has_the_file(wheel, name):
