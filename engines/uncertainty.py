@@ -61,7 +61,7 @@ class Calibration:
     def apply(self, half_widths: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
         """Calibrated widths of the head's output, of its shape, rounded to gray levels; 255 stands for 255 or more."""
         widths = np.interp(half_widths, self.raw, self.calibrated)
-        return np.clip(np.rint(widths), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(widths), 0, 255), np.uint8)
 
 
 class UncertaintySession:

@@ -50,7 +50,8 @@ def uncertainty_of(face: Upscaled, session: UncertaintySession) -> NDArray[np.ui
     treatment = getattr(face, "treatment", "network")
     if treatment != "network":
         raise UsageError(f"the face is {treatment!r}, not upscaled by the network from this crop; take another shot")
-    return session.infer(face.original[None], face.pixels[None])[0]
+    own: NDArray[np.uint8] = session.infer(face.original[None], face.pixels[None])[0]
+    return own
 
 
 def with_uncertainty(faces: Sequence[Face], session: UncertaintySession) -> tuple[Face, ...]:
@@ -103,7 +104,7 @@ def overlay(pixels: NDArray[np.uint8], uncertainty: NDArray[np.uint8]) -> NDArra
             f"got {uncertainty.shape} {uncertainty.dtype}; take both from the same face"
         )
     gray: Any = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)[..., None].astype(np.float32)
-    share = np.minimum(uncertainty, FULL_SCALE).astype(np.float32) / FULL_SCALE
+    share = np.asarray(np.minimum(uncertainty, FULL_SCALE) / FULL_SCALE, np.float32)
     opacity = OPACITY * share[..., None]
     return np.asarray(np.rint(gray + opacity * (_colors(share) - gray)), np.uint8)
 
