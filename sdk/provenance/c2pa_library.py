@@ -195,7 +195,9 @@ def _signed_file(store: Mapping[str, Any]) -> SignedFile:
     manifests = store["manifests"]
     active = manifests[store["active_manifest"]]
     results = store.get("validation_results", {}).get("activeManifest", {})
-    generators = [f"{one.get('name', '')} {one.get('version', '')}".strip() for one in active["claim_generator_info"]]
+    generators = [
+        f"{one.get('name', '')}/{one.get('version', '')}".strip("/") for one in active["claim_generator_info"]
+    ]
     earlier = {
         str(assertion["label"])
         for label, manifest in manifests.items()

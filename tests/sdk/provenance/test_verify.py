@@ -223,7 +223,7 @@ def test_a_signature_of_other_software_says_nothing_about_faces(tmp_path, identi
         sign(credentials, "image/png", source, target, manifest, None)
     ok, found = checks(tmp_path / "x.png")
     assert not ok
-    assert "the signature of Editor 1" in found["faces", "wrong"]
+    assert "the signature of Editor/1" in found["faces", "wrong"]
 
 
 def test_the_original_s_hash_is_that_of_its_bytes(originals):
