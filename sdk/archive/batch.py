@@ -9,30 +9,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...engines.cpu import usable_cores
-from ...engines.errors import EngineError, UsageError
+from ...engines.errors import EngineError, OutputError, UsageError
 from ..media.encode_options import EncodeOptions
 from ..media.journal_file import JournalFile
 from ..media.sinks import make_writable, output_options
-from ..media.video.parts import check_chunk
+from ..media.url import masked
+from ..media.video.splitting.parts import check_chunk
 from ..pipeline.chunks import CHUNK_FRAMES
 from ..pipeline.summary import Failure
 from ..store.open import open_store
 from .inputs import ArchiveInputs, find_files
-from .journal import BatchJournal, FileRecord, begin
+from .journal import BatchJournal, FileRecord, begin, earlier_identity
 from .local_workers import LocalWorkers
-from .parts import part_folder, part_names, remove_parts
+from .parts import PARTS, part_folder, part_names, remove_parts
 from .pipeline_spec import PipelineSpec
 from .report import write_report
 from .schedule import Finished, Schedule, as_failure
-from .storage import STATE, LocalFolder, OutputFolder, open_output
+from .storage import STATE, LocalFolder, OutputFolder, is_url, open_output
 from .summary import BatchSummary
-from .tasks import ArchiveFile, Done, PartTask, Ready, Split, TaskError, WorkerSpec
+from .tasks import ArchiveFile, Done, Outcome, PartTask, Ready, Split, TaskError, WorkerSpec
 from .workers import Workers
 
 DEFAULT_CHUNK = 4 * CHUNK_FRAMES
 DEFAULT_RETRIES = 1
 DEFAULT_STALL_S = 600.0
 _WAIT_S = 0.2
+_MAX_ENGINE_ERRORS = 4
+"""Tasks in a row that fail because of an engine; then the others would fail, too."""
 _DEFAULT_PIPELINE = PipelineSpec()
 _DEFAULT_OPTIONS = EncodeOptions()
 
@@ -115,17 +118,18 @@ def batch(
     start = time.perf_counter()
     _check(workers, retries, stall_s, pipeline)
     check_chunk(chunk)
-    location = str(output)
+    location = str(output) if is_url(str(output)) else str(Path(str(output).removeprefix("file://")).absolute())
     found = find_files([str(one) for one in inputs], location, recursive)
     options = replace(options, threads=pipeline.threads)
-    scratch = None if scratch is None else str(scratch)
+    scratch = None if scratch is None else str(Path(scratch).absolute())
     _check_options(found, options, location)
     folder = open_output(location)
     with ExitStack() as stack:
         stack.enter_context(_locked(folder))
-        decided = pipeline.decided()
+        earlier = earlier_identity(folder)
+        decided = pipeline.as_before(earlier).decided()
         identity = decided.identity()
-        begin(folder, {**identity, **vars(options), "deinterlace": deinterlace, "chunk": chunk})
+        begin(folder, earlier, {**identity, **vars(options), "deinterlace": deinterlace, "chunk": chunk})
         journal = BatchJournal(folder)
         spec = WorkerSpec(decided, identity, location, options, deinterlace, chunk, scratch and str(scratch), store)
         if store is not None:
@@ -205,6 +209,7 @@ class _Run:
         self._progress = BatchProgress(len(self.todo), bytes=sum(file.bytes for file in self.todo))
         self._part_bytes: dict[str, float] = {}
         self._bytes_done = 0
+        self._engine_errors = 0
         self._counts = BatchSummary(
             files=len(found.files) + len(found.failures),
             earlier=len(self._records),
@@ -237,8 +242,7 @@ class _Run:
             while workers.free and (task := self._schedule.next()):
                 workers.submit(task)
             for outcome in workers.wait(_WAIT_S):
-                if isinstance(outcome.result, TaskError) and outcome.result.kind == "fatal":
-                    raise EngineError(outcome.result.reason)
+                self._check(outcome)
                 before = self._schedule.retried
                 finished = self._schedule.end(outcome)
                 if isinstance(outcome.result, TaskError) and self._schedule.retried > before:
@@ -247,6 +251,19 @@ class _Run:
                     self._add_part(outcome.task)
                 if finished:
                     self._finish(finished)
+        if not self._schedule.left:
+            self._folder.remove(PARTS)  # also those of videos that have changed or are gone
+
+    def _check(self, outcome: Outcome) -> None:
+        """Give up where the other tasks would fail, too."""
+        if not isinstance(outcome.result, TaskError):
+            self._engine_errors = 0
+        elif outcome.result.kind == "full":
+            raise OutputError(outcome.result.reason)
+        elif outcome.result.kind == "engine":
+            self._engine_errors += 1
+            if self._engine_errors >= _MAX_ENGINE_ERRORS:
+                raise EngineError(outcome.result.reason)
 
     def _parts_there(self, file: ArchiveFile, split: Split) -> Collection[int]:
         """Parts that earlier calls have finished."""
@@ -277,7 +294,7 @@ class _Run:
         done = finished.result if isinstance(finished.result, Done) else None
         summary = done.summary if done else None
         record = FileRecord(
-            file.source,
+            masked(file.source),
             file.output,
             file.version,
             error.reason if error else "",
@@ -293,10 +310,11 @@ class _Run:
         )
         self._journal.add(record)
         self._records[file.output] = record
-        remove_parts(self._folder, file)
+        if file.kind == "video":
+            remove_parts(self._folder, file)
         counts = self._counts
         if error:
-            counts = replace(counts, failures=(*counts.failures, Failure(file.source, error.reason)))
+            counts = replace(counts, failures=(*counts.failures, Failure(masked(file.source), error.reason)))
         self._counts = replace(
             counts,
             done=counts.done + (error is None),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from ...engines.errors import InputError, UsageError
+from ..media.images.formats import IMAGE_SUFFIXES
 from ..media.images.sequence import is_sequence
 from ..media.inputs import Input, expand_inputs
 from ..media.reasons import error_reason
 from ..media.sinks import output_name
 from ..media.url import masked
+from ..media.video.containers import CONTAINER_FORMATS
 from ..pipeline.summary import Failure
 from .storage import is_url
 from .tasks import ArchiveFile, Kind
@@ -52,6 +54,8 @@ def find_files(arguments: Sequence[str], output: str, recursive: bool = False) -
         UsageError: an input is no file, or two inputs have the same output.
         MissingDependencyError: fsspec, or the package for a kind of URL, is not installed.
     """
+    if PurePosixPath(output).suffix.lower() in IMAGE_SUFFIXES | frozenset(CONTAINER_FORMATS):
+        raise UsageError(f"{masked(output)} is the name of a file; give a folder")
     found: list[tuple[Input, int, str]] = []
     skipped: list[str] = []
     failures: list[Failure] = []
@@ -61,6 +65,8 @@ def find_files(arguments: Sequence[str], output: str, recursive: bool = False) -
         inputs = _expanded(group, output, recursive, skipped, failures)
         found += _below_shared_folder(inputs) if shared else inputs
     files = [_archive_file(*one) for one in dict.fromkeys(found)]
+    if not files and failures:
+        raise InputError(failures[0].reason)
     if not files:
         raise InputError(f"no images or videos in {', '.join(arguments)}; give files, folders or patterns")
     _check_outputs(files, output)
@@ -97,7 +103,8 @@ def _expanded(
             except OSError as error:
                 failures.append(Failure(one.source, f"{one.source} cannot be read: {error_reason(error)}"))
                 continue
-            found.append((one, status.st_size, f"{status.st_size}-{status.st_mtime_ns}"))
+            absolute = replace(one, source=str(Path(one.source).absolute()))  # workers may have another folder
+            found.append((absolute, status.st_size, f"{status.st_size}-{status.st_mtime_ns}"))
     if len(local) < len(arguments):
         from .remote_storage import list_remote
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...engines.errors import OutputError, UsageError
+from ..media.url import masked
+from .parts import PARTS
 from .storage import STATE, OutputFolder
 from .tasks import ArchiveFile
 
@@ -18,6 +20,7 @@ JOURNAL = f"{STATE}/journal"
 FORMAT = 1
 _FLUSH_S = 5.0
 _FLUSH_RECORDS = 1000
+_MAX_SEGMENTS = 100
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,21 @@ class BatchJournal:
         self._count = 0
         self._waiting: list[str] = []
         self._flushed_s = time.monotonic()
-        self.earlier = {record.output: record for record in self._read()}
+        segments = sorted(output.sizes(JOURNAL))
+        self.earlier = {record.output: record for record in self._read(segments)}
+        if len(segments) > _MAX_SEGMENTS:
+            self._merge(segments)
 
-    def _read(self) -> Iterator[FileRecord]:
-        for name in sorted(self._output.sizes(JOURNAL)):
+    def _merge(self, segments: Sequence[str]) -> None:
+        """Write the records of many segments into one; the same record may be read twice if this is interrupted."""
+        for record in self.earlier.values():
+            self._waiting.append(_line(record))
+        self.flush()
+        for name in segments:
+            self._output.remove(name)
+
+    def _read(self, segments: Sequence[str]) -> Iterator[FileRecord]:
+        for name in segments:
             for line in (self._output.read(name) or b"").splitlines():
                 try:
                     yield FileRecord.from_dict(json.loads(line))
@@ -101,13 +115,13 @@ class BatchJournal:
         return (
             record is not None
             and not record.error
-            and (record.source, record.version) == (file.source, file.version)
+            and (record.source, record.version) == (masked(file.source), file.version)
             and sizes.get(file.output) == record.bytes
         )
 
     def add(self, record: FileRecord) -> None:
         """Add a record; it is written within a few seconds, or when `flush` is called."""
-        self._waiting.append(json.dumps(record.to_dict(), separators=(",", ":")))
+        self._waiting.append(_line(record))
         if len(self._waiting) >= _FLUSH_RECORDS or time.monotonic() - self._flushed_s >= _FLUSH_S:
             self.flush()
 
@@ -122,25 +136,45 @@ class BatchJournal:
         self._flushed_s = time.monotonic()
 
 
-def begin(output: OutputFolder, identity: Mapping[str, Any]) -> None:
+def _line(record: FileRecord) -> str:
+    return json.dumps(record.to_dict(), separators=(",", ":"))
+
+
+def earlier_identity(output: OutputFolder) -> dict[str, Any]:
+    """Options, networks and versions of the batch in a folder; empty if there is none that has done anything.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
+    data = output.read(IDENTITY)
+    if data is None or not (output.sizes(JOURNAL) or output.sizes(PARTS)):
+        return {}
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise OutputError(f"{masked(output.location)}/{IDENTITY} is damaged; remove it to start anew") from error
+    return document if isinstance(document, dict) else {}
+
+
+def begin(output: OutputFolder, earlier: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
     """Begin a batch in a folder, or go on with one.
+
+    Args:
+        output: folder.
+        earlier: see `earlier_identity`.
+        identity: of this batch.
 
     Raises:
         UsageError: the folder holds a batch with other options, networks or versions.
         OutputError: it cannot be written.
     """
     now = json.loads(json.dumps({"format": FORMAT, **identity}))
-    data = output.read(IDENTITY)
-    if data is None:
+    if not earlier:
         output.write(IDENTITY, json.dumps(now, indent=2).encode())
         return
-    try:
-        earlier = json.loads(data)
-    except ValueError as error:
-        raise OutputError(f"{output.location}/{IDENTITY} is damaged; remove it to start anew") from error
     for name in {**earlier, **now}:
         if earlier.get(name) != now.get(name):
             raise UsageError(
-                f"{output.location} holds a batch with {name} {earlier.get(name)}, now it is {now.get(name)}; "
+                f"{masked(output.location)} holds a batch with {name} {earlier.get(name)}, now it is {now.get(name)}; "
                 "repeat the earlier options, or give another output folder"
             )

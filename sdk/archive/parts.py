@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..media.video.parts import Part, PartsError
+from ..media.video.splitting.parts import Part, PartsError
 from ..pipeline.summary import RunSummary
 from .storage import STATE, OutputFolder
 from .tasks import ArchiveFile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import av
 
 from ... import __version__
 from ...engines.errors import InputError
+from ...engines.references.library import MANIFEST
 from ...engines.references.session import MAX_REFERENCES
 from ...engines.registry import choose_engine
 from ...zoo import catalogue
+from ..media.reasons import error_reason
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.redetect import DetectEvery
 from ..pipeline.tiling import MIN_FACE
@@ -57,6 +59,16 @@ class PipelineSpec:
     references: str | None = None
     max_references: int = MAX_REFERENCES
 
+    def as_before(self, earlier: Mapping[str, Any]) -> PipelineSpec:
+        """The same with the engines and precisions of an earlier batch where they are "auto".
+
+        Args:
+            earlier: identity of that batch; empty without one.
+        """
+        names = ("engine", "precision", "detector_engine", "detector_precision")
+        kept = {name: earlier[name] for name in names if name in earlier and getattr(self, name) == "auto"}
+        return replace(self, **kept)
+
     def decided(self, report: Callable[[str], None] = lambda line: None) -> PipelineSpec:
         """The same with the engines and precisions that this machine selects.
 
@@ -67,7 +79,14 @@ class PipelineSpec:
             UnknownNameError, BundleError, UsageError: the message says what to do.
         """
         network = choose_engine(catalogue.find(self.model), self.engine, self.threads, self.precision, report=report)
-        spec = replace(self, engine=network.engine, precision=network.precision)
+        spec = replace(
+            self,
+            model=_absolute(self.model),
+            detector=_absolute(self.detector),
+            references=str(Path(self.references).absolute()) if self.references else None,
+            engine=network.engine,
+            precision=network.precision,
+        )
         if Path(self.detector).suffix.lower() == _ONNX:
             return spec
         found = catalogue.find(self.detector)
@@ -86,6 +105,8 @@ class PipelineSpec:
             values["files of the detector"] = _file_hash(Path(self.detector))
         else:
             values["files of the detector"] = catalogue.find(self.detector).card.fingerprint
+        if self.references:
+            values["files of the references"] = _file_hash(Path(self.references) / MANIFEST)
         values["facesr-edge"] = __version__
         values["PyAV"] = f"{av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
         return values
@@ -120,8 +141,13 @@ class PipelineSpec:
         return pipeline
 
 
+def _absolute(model: str) -> str:
+    """A name of the zoo, or an absolute path, as workers may have another current folder."""
+    return model if model in catalogue.names() else str(Path(model).absolute())
+
+
 def _file_hash(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise InputError(f"{path} cannot be read; give a YuNet ONNX file or a bundle, or omit --detector") from error
+        raise InputError(f"{path} cannot be read: {error_reason(error)}; check --detector and --references") from error

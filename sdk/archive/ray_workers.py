@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,8 @@ LOCAL = "local"
 """Address for a Ray instance that is started on this machine, and ends with the batch."""
 START_S = 300.0
 """Maximum wait for the first actor: Ray waits forever for processors that a cluster does not have."""
-_POLL_S = 2.0
+_CONNECT_S = 10.0
+_POLL_S = 1.0
 _MIN_OBJECT_STORE = 80 << 20
 
 
@@ -33,7 +35,7 @@ class RayActor:
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
-        self._spec, self._frames = spec, 0
+        self._spec, self._frames, self._steps = spec, 0, 0
         self._worker: Any = None
         self._loading = threading.Lock()
 
@@ -59,9 +61,9 @@ class RayActor:
         result: Done | Split | TaskError = self._worker.run(task, self._add)
         return result
 
-    def frames(self) -> int:
-        """Number of frames that were finished so far."""
-        return self._frames
+    def advance(self) -> tuple[int, int]:
+        """Number of frames, and of steps of any kind, that were finished so far."""
+        return self._frames, self._steps
 
     def close(self) -> None:
         """Remove temporary files."""
@@ -69,7 +71,7 @@ class RayActor:
             self._worker.close()
 
     def _add(self, frames: int) -> None:
-        self._frames += frames
+        self._frames, self._steps = self._frames + frames, self._steps + 1
 
 
 class RayWorkers(Workers):
@@ -146,7 +148,7 @@ class RayWorkers(Workers):
     def _received(self, actor: _Actor, reference: object, value: object) -> list[Outcome]:
         if reference == actor.poll:
             actor.poll = None
-            self._count(actor, int(value))  # type: ignore[call-overload]
+            self._count(actor, *value)  # type: ignore[misc]
             return []
         actor.call = None
         if isinstance(value, str):
@@ -158,10 +160,12 @@ class RayWorkers(Workers):
         task, actor.task = actor.task, None
         return [Outcome(task, actor.name, value)] if task is not None else []  # type: ignore[arg-type]
 
-    def _count(self, actor: _Actor, frames: int) -> None:
+    def _count(self, actor: _Actor, frames: int, steps: int) -> None:
+        if steps > actor.steps:
+            actor.steps, actor.active_s = steps, time.monotonic()
         if frames > actor.frames:
             self.on_frames(frames - actor.frames)
-            actor.frames, actor.active_s = frames, time.monotonic()
+            actor.frames = frames
 
     def _poll(self) -> list[Outcome]:
         """Ask busy actors how far they are, and replace those that do not advance."""
@@ -173,7 +177,7 @@ class RayWorkers(Workers):
             if now - actor.active_s > self._stall_s:
                 outcomes += self._replace(actor, f"no frame was finished in {self._stall_s:g} s")
             elif actor.poll is None and now - actor.polled_s > _POLL_S:
-                actor.poll, actor.polled_s = actor.actor.frames.remote(), now
+                actor.poll, actor.polled_s = actor.actor.advance.remote(), now
         return outcomes
 
     def _replace(self, actor: _Actor, reason: str) -> list[Outcome]:
@@ -215,7 +219,7 @@ class _Actor:
 
     Attributes:
         call: reference to the result of `ready` or of the task; None without.
-        poll: reference to the number of frames; None if it is not asked for.
+        poll: reference to the result of `advance`; None if it is not asked for.
     """
 
     name: str
@@ -225,6 +229,7 @@ class _Actor:
     task: Task | None = None
     ready: bool = False
     frames: int = 0
+    steps: int = 0
     active_s: float = field(default_factory=time.monotonic)
     polled_s: float = field(default_factory=time.monotonic)
 
@@ -239,6 +244,7 @@ def _connect(ray: Any, address: str, processors: int) -> bool:
         settings |= {"num_cpus": processors, "include_dashboard": False, "object_store_memory": _MIN_OBJECT_STORE}
         settings["address"] = LOCAL  # not a cluster that runs here already
     else:
+        _check_reachable(address)
         settings["address"] = address
     try:
         with _own_signals():
@@ -246,6 +252,17 @@ def _connect(ray: Any, address: str, processors: int) -> bool:
     except Exception as error:  # ConnectionError, and Ray's own
         raise EngineError(f"there is no Ray cluster at {address}: {first_line(error)}; start one: ray start") from error
     return True
+
+
+def _check_reachable(address: str) -> None:
+    """Raise an EngineError unless something listens at an address: Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(f"there is no Ray cluster at {address}: {first_line(error)}; start one: ray start") from error
 
 
 @contextmanager

@@ -43,7 +43,8 @@ def _file_system(url: str) -> tuple[Any, str]:
             _package(error, protocol), _EXTRA, f"{protocol}://", f"pip install {_package(error, protocol)}"
         ) from error
     except Exception as error:  # each file system has exceptions of its own
-        raise UsageError(f"{masked(url)} cannot be opened: {first_line(error)}; see docs/batch.md") from error
+        reason = first_line(error)
+        raise UsageError(f"{masked(url)} cannot be opened: {reason}; give a file, or a URL of fsspec") from error
 
 
 def _package(error: ImportError, protocol: str) -> str:

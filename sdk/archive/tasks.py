@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..media.encode_options import EncodeOptions
-from ..media.video.skip import Skip
+from ..media.video.splitting.skip import Skip
 from ..pipeline.summary import RunSummary
 from .pipeline_spec import PipelineSpec
 
@@ -153,11 +153,11 @@ class TaskError:
     Args:
         reason: in one line.
         kind: "input" of one file; "parts" if those of a video do not fit to each other; "worker" if the worker died;
-            "fatal" if the other tasks would fail, too.
+            "engine" if a network failed; "full" if a disk is, so that the other tasks would fail, too.
     """
 
     reason: str
-    kind: Literal["input", "parts", "worker", "fatal"] = "input"
+    kind: Literal["input", "parts", "worker", "engine", "full"] = "input"
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,16 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ...engines.errors import BundleError, EngineError, FacesrError, InputError, OutputError, one_line
+from ...engines.errors import BundleError, EngineError, FacesrError, InputError, OutputError, first_line, one_line
 from ..media.encode_options import EncodeOptions
 from ..media.reasons import error_reason, is_full, write_error
 from ..media.sinks import open_sink, output_options
 from ..media.source_sink import Sink, Source
 from ..media.sources import open_source
 from ..media.url import masked
-from ..media.video.parts import JoinSink, PartsError, PartSink, is_splittable
 from ..media.video.reader import VideoSource
-from ..media.video.skip import Skip, SkipError, index_video
+from ..media.video.splitting.parts import JoinSink, PartsError, PartSink, is_splittable
+from ..media.video.splitting.skip import Skip, SkipError, index_video
 from ..pipeline.run import run
 from ..pipeline.summary import RunSummary
 from ..provenance.network_use import NetworkUse
@@ -76,7 +76,7 @@ class Worker:
 
         Args:
             task: to run.
-            progress: see `Progress`.
+            progress: see `Progress`; 0 frames tell that the task advances.
         """
         start = time.perf_counter()
         try:
@@ -84,11 +84,14 @@ class Worker:
         except PartsError as error:
             return TaskError(self._text(error, task.file), "parts")
         except (EngineError, BundleError) as error:
-            return TaskError(self._text(error, task.file), "fatal")
+            return TaskError(self._text(error, task.file), "engine")
         except (FacesrError, OSError) as error:
-            return TaskError(self._text(error, task.file), "fatal" if is_full(error) else "input")
+            return TaskError(self._text(error, task.file), "full" if is_full(error) else "input")
         except MemoryError:
-            return TaskError("out of memory", "worker")
+            return TaskError(f"{masked(task.file.source)}: out of memory; use a smaller outscale or fewer workers")
+        except Exception as error:  # of a library, on a damaged file: it must not stop the other files
+            reason = f"{masked(task.file.source)}: unexpected {type(error).__name__}: {first_line(error)}"
+            return TaskError(one_line(reason))
         finally:
             self._clear()
         return replace(result, seconds=time.perf_counter() - start) if isinstance(result, Done) else result
@@ -99,7 +102,7 @@ class Worker:
         if isinstance(task, PartTask):
             return self._encode_part(task, path, progress)
         if isinstance(task, JoinTask):
-            return self._join(task, path)
+            return self._join(task, path, progress)
         if self._spec.chunk and not task.whole and (split := self._split(file, path)):
             return split
         return self._process(file, path, progress)
@@ -180,7 +183,7 @@ class Worker:
         self._output.write(record, PartRecord(sink.part, results.summary).to_json())
         return Done(results.summary.frames)
 
-    def _join(self, task: JoinTask, path: Path) -> Done:
+    def _join(self, task: JoinTask, path: Path, progress: Progress) -> Done:
         """Join the parts of a video, publish the output and remove the parts."""
         file, target = task.file, self._target(task.file)
         records = [read_part(self._output, file, first, self._scratch / "parts") for first in task.firsts]
@@ -195,7 +198,9 @@ class Worker:
             error = ""
             with suppress(_TruncatedError), sink:
                 try:
-                    sink.join(first, [record.part for record in records], upscaled=counts.upscaled > 0)
+                    parts = [record.part for record in records]
+                    for _ in sink.join(first, parts, upscaled=counts.upscaled > 0):
+                        progress(0)
                 except InputError as raised:
                     error = str(raised)
                     raise _TruncatedError from None
@@ -244,7 +249,7 @@ class Worker:
     def _replaced(self, text: str, file: ArchiveFile) -> str:
         """Names of temporary files replaced by those of the input and the output."""
         text = text.replace(str(self._target(file)), file.output)
-        return text.replace(str(self._scratch / "in"), str(PurePosixPath(file.source).parent))
+        return masked(text.replace(str(self._scratch / "in"), file.source.rpartition("/")[0]))
 
     def close(self) -> None:
         """Release the engines and remove the temporary files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from ..media.url import masked
 from .tasks import Outcome, Ready, Task, TaskError
 
 MAX_START_FAILURES = 3
@@ -58,4 +59,4 @@ class Workers(ABC):
 
 def lost(task: Task, worker: str, reason: str) -> Outcome:
     """Outcome of a task whose worker died."""
-    return Outcome(task, worker, TaskError(f"{task.file.source}: {reason}", "worker"))
+    return Outcome(task, worker, TaskError(f"{masked(task.file.source)}: {reason}", "worker"))

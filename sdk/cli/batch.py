@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..archive.summary import BatchSummary
 
 LOCAL_RAY = "local"
+_LINE_S = 60.0
 
 
 class _BatchCommand(Command):
@@ -159,11 +160,19 @@ def _pipeline(options: dict[str, Any]) -> PipelineSpec:
 
 
 def _show_progress(bar: Progress, task: TaskID, progress: BatchProgress) -> None:
+    """Show how far a batch is: a bar on a terminal, else a line a minute, for logs; and its events."""
     if progress.event:
         with paused(bar):
             say(progress.event)
-    text = f"{progress.done}/{progress.files} files, {progress.frames} frames"
+    elapsed_s = bar.tasks[task].elapsed or 0.0
+    rate = f" ({progress.frames / elapsed_s:.1f}/s)" if progress.frames and elapsed_s else ""
+    text = f"{progress.done}/{progress.files} files, {progress.frames} frames{rate}"
     bar.update(task, description=text, total=progress.bytes or None, completed=progress.bytes_done)
+    if bar.disable and elapsed_s - bar.tasks[task].fields.get("said_s", 0.0) >= _LINE_S:
+        bar.update(task, said_s=elapsed_s)
+        share = progress.bytes_done / progress.bytes if progress.bytes else 0.0
+        left = f", about {elapsed_s * (1 / share - 1) / 60:.0f} min left" if share else ""
+        say(f"{text}, {share:.0%}{left}")
 
 
 def _done(summary: BatchSummary) -> str:

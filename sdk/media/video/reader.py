@@ -27,7 +27,7 @@ from .left_out import left_out
 from .packet_queue import PacketQueue
 from .pipe import Pipe
 from .repetitions import gif_repetitions
-from .skip import Skip
+from .splitting.skip import Skip
 from .truncation import has_index, missing_bytes, missing_of_pipe
 from .video_input import VideoInput
 

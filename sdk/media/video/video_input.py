@@ -19,7 +19,7 @@ from .damage import DamageTracker, MarkedFrame
 from .decoding import Decoding
 from .input_container import alpha_decoder, video_stream
 from .packet_queue import PacketQueue
-from .skip import Skip, SkippedFrames
+from .splitting.skip import Skip, SkippedFrames
 from .timeline import Timeline
 
 _LOOKAHEAD = 3  # packets

@@ -12,17 +12,17 @@ import numpy as np
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from ....engines.errors import InputError, OutputError, UsageError
-from ...pipeline.chunks import CHUNK_FRAMES
-from ...pipeline.frame import Frame
-from ..encode_options import EncodeOptions
-from ..source_sink import Source
-from .containers import CONTAINER_FORMATS
-from .earlier_video import EarlierVideo
-from .encoding.encoder import VideoEncoder
-from .encoding.frame_clock import FrameClock
-from .reader import VideoSource
-from .writer import VideoSink
+from .....engines.errors import InputError, OutputError, UsageError
+from ....pipeline.chunks import CHUNK_FRAMES
+from ....pipeline.frame import Frame
+from ...encode_options import EncodeOptions
+from ...source_sink import Source
+from ..containers import CONTAINER_FORMATS
+from ..earlier_video import EarlierVideo
+from ..encoding.encoder import VideoEncoder
+from ..encoding.frame_clock import FrameClock
+from ..reader import VideoSource
+from ..writer import VideoSink
 
 
 def is_splittable(source: Source, output: Path) -> bool:
@@ -115,8 +115,8 @@ class JoinSink(VideoSink):
         super().__init__(path, source, CONTAINER_FORMATS[path.suffix.lower()], options, scale)
         self._whole = source
 
-    def join(self, first: Frame, parts: Sequence[Part], upscaled: bool) -> None:
-        """Copy all packets, while the source is read for its other streams.
+    def join(self, first: Frame, parts: Sequence[Part], upscaled: bool) -> Iterator[None]:
+        """Copy all packets, while the source is read for its other streams; yields after each frame.
 
         Args:
             first: first frame of the source.
@@ -143,6 +143,7 @@ class JoinSink(VideoSink):
             self.frames_written += 1
             if self._copy:
                 self._copy.copy_until(encoder.container, shown_s)
+            yield
         if next(packets, None) is not None:
             raise PartsError(f"the parts have more frames than {self._whole.name}, {self.frames_written}")
 

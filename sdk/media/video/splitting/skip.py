@@ -13,10 +13,10 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from ....engines.errors import FacesrError, InputError
-from ..reasons import error_reason
-from .deinterlace import container_field_order
-from .input_container import has_side_alpha, video_stream
+from .....engines.errors import FacesrError, InputError
+from ...reasons import error_reason
+from ..deinterlace import container_field_order
+from ..input_container import has_side_alpha, video_stream
 
 _CONTAINERS = ("mov", "matroska")
 """Beginnings of FFmpeg's names of containers whose timestamps neither jump nor are guessed."""

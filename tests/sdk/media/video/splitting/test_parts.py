@@ -13,8 +13,8 @@ from facesr_edge.engines.errors import InputError, UsageError
 from facesr_edge.sdk.media.encode_options import EncodeOptions
 from facesr_edge.sdk.media.sinks import open_sink
 from facesr_edge.sdk.media.sources import open_source
-from facesr_edge.sdk.media.video.parts import JoinSink, PartsError, PartSink, check_chunk, is_splittable
-from facesr_edge.sdk.media.video.skip import Skip, SkipError, index_video
+from facesr_edge.sdk.media.video.splitting.parts import JoinSink, PartsError, PartSink, check_chunk, is_splittable
+from facesr_edge.sdk.media.video.splitting.skip import Skip, SkipError, index_video
 from facesr_edge.sdk.pipeline.chunks import CHUNK_FRAMES
 from support.archives import packets, write_video
 
@@ -53,7 +53,7 @@ def joined(path: Path, target: Path, parts) -> Path:
     with open_source(path, threads=1) as source:
         first = next(iter(source))
         with JoinSink(target, source, OPTIONS, 2) as sink:
-            sink.join(first, parts, upscaled=False)
+            list(sink.join(first, parts, upscaled=False))
     return target
 
 

@@ -1,0 +1,57 @@
+"""What `facesr-edge batch` refuses, in one line, before any work."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+from facesr_edge.sdk.archive.inputs import find_files
+from facesr_edge.sdk.cli.batch import command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.jpg"], "missing.jpg cannot be read: no such file or directory"),
+        (["0"], "0 is a live source"),
+        (["rtsp://camera/stream"], "rtsp://camera/stream cannot be opened"),
+        (["@missing.txt"], "the manifest missing.txt cannot be read"),
+        (["a.png", "b.png", "-o", "out.mp4"], "out.mp4 is the name of a file; give a folder"),
+        (["a.png", "--chunk", "300"], "a multiple of 250 frames"),
+        (["frames/%05d.png"], "a video of numbered images"),
+        (["a.png", "--codec", "h264"], "codec cannot be used for"),
+        (["a.png", "b/a.png"], "would both be written to a.png"),
+        (["a.png", "-o", "."], "is an input and would be overwritten"),
+        (["a.png", "--model", "nothing"], "unknown model 'nothing'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b").mkdir()
+    for name in ("a.png", "b.png", "b/a.png"):
+        (tmp_path / name).write_bytes(b"not read")
+    output = [] if "-o" in arguments else ["-o", "out"]
+    result = CliRunner().invoke(command, [*arguments, *output])
+    assert result.exit_code != 0
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+def test_ray_takes_an_address_but_no_input():
+    for arguments, expected in (
+        (["--ray", "in"], ("local", ("in",))),
+        (["--ray", "auto", "in"], ("auto", ("in",))),
+        (["--ray", "ray://head:10001", "in"], ("ray://head:10001", ("in",))),
+        (["in", "--ray"], ("local", ("in",))),
+    ):
+        context = command.make_context("batch", [*arguments, "-o", "out"])
+        assert (context.params["ray"], context.params["inputs"]) == expected
+
+
+def test_files_of_a_manifest_keep_their_path_below_the_folder_that_they_share(tmp_path):
+    for name in ("2024/may/a.png", "2024/june/a.png", "clip.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"not read")
+    manifest = tmp_path / "files.txt"
+    manifest.write_text(f"# may first\n{tmp_path}/2024/may/a.png\n\n{tmp_path}/2024/june/*.png\n")
+    found = find_files([f"@{manifest}", str(tmp_path / "clip.mp4")], str(tmp_path / "out"))
+    assert {file.output for file in found.files} == {"clip.mp4", "may/a.png", "june/a.png"}
