@@ -90,7 +90,7 @@ def running(package: Path, repository: Path, log: Path) -> Iterator[Any]:
     for path in (program, folder / "backends" / "python" / STUB):
         path.chmod(0o755)
     options = [f"--grpc-port={GRPC_PORT}", "--allow-http=false", "--allow-metrics=false"]
-    command = [program, f"--model-repository={repository}", f"--backend-directory={folder / 'backends'}", *options]
+    command = [str(program), f"--model-repository={repository}", f"--backend-directory={folder / 'backends'}", *options]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
         client = InferenceServerClient(f"127.0.0.1:{GRPC_PORT}")
         try:
@@ -161,6 +161,7 @@ def main() -> None:
             statistics = client.get_inference_statistics(arguments.model, as_json=True)
     equal = sum(
         np.array_equal(pixels, np.concatenate([face.pixels.reshape(-1) for face in result.faces]))
+        and result.frame is not None
         and np.array_equal(composite, result.frame)
         for (pixels, composite, _), result in zip(answers, expected, strict=True)
     )

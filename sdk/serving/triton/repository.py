@@ -103,11 +103,11 @@ def export_repository(
         backend, precision, max_batch: see `models_of`. With "auto" the detector gets its card's precision too.
         options: how Triton runs the models.
         faces: of the models that take frames.
-        add_version: add a version to models that the repository has already, of the same inputs and outputs; otherwise
-            they are an error.
+        add_version: add a version to models that the repository has already, of the same inputs and outputs, unless
+            their newest version is the same; otherwise they are an error.
 
     Returns:
-        The models, in the order in which they were written.
+        The models, in the order of writing, with their newest version.
 
     Raises:
         UsageError: no bundle, the same name twice, or see `models_of`.
@@ -122,8 +122,11 @@ def export_repository(
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{repeated[0]} is exported twice; give bundles of different names")
     versions = [_next_version(folder / draft.name, draft, add_version) for draft in drafts]
+    written = [
+        pair for pair in zip(drafts, versions, strict=True) if not (folder / pair[0].name / str(pair[1])).exists()
+    ]
     try:
-        _write(folder, drafts, versions)
+        _write(folder, written)
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(
@@ -195,7 +198,7 @@ def _faces_draft(
 
 
 def _next_version(folder: Path, draft: _Draft, add_version: bool) -> int:
-    """Number of the version to write.
+    """Number of the version to write, or of the newest one if it is the same.
 
     Raises:
         OutputError: the model exists and no version may be added, or it has other inputs or outputs.
@@ -214,16 +217,24 @@ def _next_version(folder: Path, draft: _Draft, add_version: bool) -> int:
             f"{folder} has other inputs, outputs, batches or another backend, on which its clients depend; "
             "choose another folder with -o"
         )
-    return 1 + max((int(path.name) for path in folder.iterdir() if path.name.isdecimal()), default=0)
+    newest = max((int(path.name) for path in folder.iterdir() if path.name.isdecimal()), default=0)
+    return newest if newest and _is_same(folder, newest, draft) else newest + 1
 
 
-def _write(folder: Path, drafts: Sequence[_Draft], versions: Sequence[int]) -> None:
-    """Complete all models in a temporary folder beside the repository and move them into it."""
+def _is_same(folder: Path, version: int, draft: _Draft) -> bool:
+    """Whether a version has the files and the configuration of a draft."""
+    files = {folder / str(version) / name: content for name, content in draft.files.items()}
+    files[folder / CONFIG] = draft.config.encode()
+    return all(path.is_file() and path.read_bytes() == content for path, content in files.items())
+
+
+def _write(folder: Path, drafts: Sequence[tuple[_Draft, int]]) -> None:
+    """Complete all models, with their versions, in a temporary folder beside the repository and move them into it."""
     is_new = not folder.exists()
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder.parent))
     try:
-        for draft, version in zip(drafts, versions, strict=True):
+        for draft, version in drafts:
             model = temporary / draft.name
             (model / str(version)).mkdir(parents=True)
             for name, content in draft.files.items():
@@ -235,7 +246,7 @@ def _write(folder: Path, drafts: Sequence[_Draft], versions: Sequence[int]) -> N
             sync(folder.parent)
             return
         with _undone_on_error() as moved:
-            for draft, version in zip(drafts, versions, strict=True):
+            for draft, version in drafts:
                 _move(temporary / draft.name, folder / draft.name, version, moved)
         sync(folder)
     finally:

@@ -220,6 +220,21 @@ def test_a_version_is_added_beside_the_old_one(tmp_path):
     assert config_of(folder / "edge-tiny-x4").name == "edge-tiny-x4"
 
 
+def test_a_model_is_added_to_a_repository_whose_detector_stays_as_it_is(tmp_path):
+    detector, folder = catalogue.find("detector"), tmp_path / "models"
+    export_repository([catalogue.find(NETWORK)], folder, detector=detector)
+    before = files_of(folder)
+    exported = export_repository([catalogue.find("edge-tiny-x4")], folder, detector=detector, add_version=True)
+    assert [(one.name, one.version) for one in exported] == [
+        ("edge-tiny-x4", 1),
+        ("detector", 1),
+        ("edge-tiny-x4-faces", 1),
+    ]
+    added = files_of(folder)
+    assert before.items() <= added.items()
+    assert {path.parts[0] for path in added.keys() - before.keys()} == {"edge-tiny-x4", "edge-tiny-x4-faces"}
+
+
 def test_a_version_that_would_break_clients_is_refused(tmp_path):
     folder = tmp_path / "models"
     export_repository([catalogue.find(NETWORK)], folder)
