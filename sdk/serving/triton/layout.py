@@ -102,7 +102,7 @@ def _engine_models(bundle: Bundle, precision: str, max_batch: int) -> list[Trito
         found = f"engines of {info.runtime}" if info else "no engine"
         raise BundleError(
             f"the TensorRT backend needs a bundle with one TensorRT engine for each size, {card.name} has {found}; "
-            f"compile it on the server: facesr-edge build {bundle.folder} --engine tensorrt"
+            f"compile it on the server: facesr-edge build {bundle.folder} -o FOLDER --engine tensorrt"
         )
     if precision not in ("auto", card.precision):
         raise UsageError(f"the engines of {card.name} are {card.precision}; omit --precision")
