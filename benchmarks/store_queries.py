@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from ..sdk.store.address import parse_address
 from ..sdk.store.database import Database
@@ -51,6 +51,13 @@ def fill(database: Database, count: int) -> None:
             connection.execute(insert(faces), [_face(number, count, rng) for number in numbers])
             connection.execute(insert(files), [row for number in numbers for row in _files(number)])
         print(f"{numbers[-1]} of {count} faces", end="\r", file=sys.stderr, flush=True)
+    if not database.is_sqlite:  # the rows brought ids of their own
+        with database.write() as connection:
+            for table in (runs, cameras, tracks, faces):
+                last = (
+                    f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), (SELECT max(id) FROM {table.name}))"
+                )
+                connection.execute(text(last))
 
 
 def _track(number: int) -> dict[str, Any]:

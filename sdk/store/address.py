@@ -37,7 +37,7 @@ class StoreAddress:
     @property
     def name(self) -> str:
         """For messages, without the password."""
-        return masked(self.url) if self.database is None else str(self.database.parent)
+        return masked(self.url).replace("+psycopg", "", 1) if self.database is None else str(self.database.parent)
 
 
 def _positive(text: str) -> float:

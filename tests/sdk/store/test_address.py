@@ -31,7 +31,7 @@ def test_limits_follow_the_folder():
 def test_options_of_a_postgresql_that_are_not_ours_go_to_its_client(text, url):
     address = parse_address(text)
     assert address.url == f"postgresql+psycopg:{url}" and address.pictures == Path("/p") and address.database is None
-    assert "pass" not in address.name and "pass" not in repr(address)
+    assert address.name.startswith("postgresql://") and "pass" not in address.name and "pass" not in repr(address)
 
 
 @pytest.mark.parametrize(
