@@ -53,11 +53,26 @@ class UpscaledFace:
         )
 
 
+@dataclass(frozen=True)
+class PictureFaces:
+    """The faces of a picture.
+
+    Args:
+        faces: best first.
+        too_large: number of faces that are larger than what is upscaled.
+        left_out: number of faces beyond the limit of the service.
+    """
+
+    faces: tuple[UpscaledFace, ...]
+    too_large: int
+    left_out: int
+
+
 class ServiceError(Exception):
     """The service refused a picture; the message is its reason."""
 
 
-def faces_of(picture: bytes, url: str, token: str | None = None, **options: object) -> list[UpscaledFace]:
+def faces_of(picture: bytes, url: str, token: str | None = None, **options: object) -> PictureFaces:
     """Send a picture; a busy service is asked again when it says so.
 
     Args:
@@ -78,7 +93,9 @@ def faces_of(picture: bytes, url: str, token: str | None = None, **options: obje
     for remaining in reversed(range(TRIES)):
         try:
             with urlopen(request, timeout=120) as response:
-                return [UpscaledFace.of(face) for face in json.load(response)["faces"]]
+                answer = json.load(response)
+                faces = tuple(UpscaledFace.of(face) for face in answer["faces"])
+                return PictureFaces(faces, len(answer["too_large"]), answer["left_out"])
         except HTTPError as error:
             if error.code not in (429, 503) or not remaining:
                 raise ServiceError(f"{error.code}: {json.load(error)['detail']}") from None
@@ -99,15 +116,16 @@ def main() -> int:
     failed = 0
     for path in arguments.pictures:
         try:
-            faces = faces_of(path.read_bytes(), arguments.url, token)
+            found = faces_of(path.read_bytes(), arguments.url, token)
         except (ServiceError, OSError) as error:
             print(f"{path}: {error}", file=sys.stderr)
             failed += 1
             continue
-        for n, face in enumerate(faces):
+        print(f"{path}: {len(found.faces)} faces, {found.too_large} too large, {found.left_out} left out")
+        for n, face in enumerate(found.faces):
             (arguments.output / f"{path.stem}-{n}.png").write_bytes(face.pixels)
             (arguments.output / f"{path.stem}-{n}-original.png").write_bytes(face.original)
-            print(f"{path}: face {n} at {face.box_xyxy}, {face.usability}")
+            print(f"  {n}: at {face.box_xyxy}, {face.usability}")
     return 1 if failed else 0
 
 

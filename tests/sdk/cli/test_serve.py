@@ -34,7 +34,9 @@ def test_the_sample_client_gets_faces_until_the_service_is_stopped(served, image
     process, url, token_file = served
     token = token_file.read_text().strip()
     assert stat.S_IMODE(token_file.stat().st_mode) == 0o600 and len(token) >= 16
-    (face,) = faces_of(image_file.read_bytes(), url, token, format="png")
+    found = faces_of(image_file.read_bytes(), url, token, format="png")
+    (face,), others = found.faces, (found.too_large, found.left_out)
+    assert others == (0, 0)
     assert face.pixels.startswith(b"\x89PNG") and face.original.startswith(b"\x89PNG") and face.score > 0.6
     with pytest.raises(ServiceError, match="401: expected the token"):
         faces_of(image_file.read_bytes(), url)
