@@ -18,6 +18,10 @@ class Connection(H11Protocol):
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
         self._before: Any = (None, 0)
+        self._check_later()
+
+    def _check_later(self) -> None:
+        self._due_s = self.loop.time() + IDLE_S
         self.loop.call_later(IDLE_S, self._check)
 
     def progress(self) -> Any:
@@ -29,8 +33,9 @@ class Connection(H11Protocol):
         unread, cycle = self.transport.get_write_buffer_size(), self.cycle
         waits = unread > 0 or cycle is None or cycle.response_complete or cycle.more_body
         now = self.progress()
-        if waits and self._before == now:
+        is_late = self.loop.time() - self._due_s > IDLE_S / 10  # this side may be what did not go on
+        if waits and self._before == now and not is_late:
             self.transport.abort()
         elif self in self.connections:
             self._before = now
-            self.loop.call_later(IDLE_S, self._check)
+            self._check_later()

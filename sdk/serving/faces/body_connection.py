@@ -23,5 +23,5 @@ class BodyConnection(Connection):
         super().data_received(data)
 
     def progress(self) -> Any:
-        """See `Connection`."""
-        return super().progress(), self._received
+        """See `Connection`; a body that is not read at present is not the other side's fault."""
+        return object() if self.flow.read_paused else (super().progress(), self._received)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.media.images.embed import png_chunk
+from facesr_edge.sdk.serving import connection
 from facesr_edge.sdk.serving.faces.limits import Limits
 from facesr_edge.sdk.serving.faces.problem import STATUSES
 from hypothesis import HealthCheck, given, settings
@@ -176,9 +177,25 @@ def test_a_body_that_does_not_arrive_is_given_up(serving, picture):
         assert client.post(picture)[0] == 200
 
 
-def _response(connection):
+def test_a_body_that_goes_on_is_not_idle_and_one_that_stops_is(serving, picture, monkeypatch):
+    monkeypatch.setattr(connection, "IDLE_S", 0.4)
+    head = f"POST /faces HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
+    with serving() as client:
+        with socket.create_connection(client.address, timeout=20) as slow:
+            slow.sendall(head)
+            for n in range(20):  # 2 s
+                slow.sendall(picture[n * len(picture) // 20 : (n + 1) * len(picture) // 20])
+                time.sleep(0.1)
+            assert b" 200 " in _response(slow)[0].splitlines()[0]
+        with socket.create_connection(client.address, timeout=20) as stopped:
+            stopped.sendall(head + picture[:100])
+            with suppress(ConnectionResetError):
+                assert stopped.recv(1) == b""
+
+
+def _response(client):
     """Head and body of a response with a length."""
-    file = connection.makefile("rb")
+    file = client.makefile("rb")
     head = b"".join(iter(file.readline, b"\r\n"))
     length = next(int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-length"))
     return head, file.read(length)
