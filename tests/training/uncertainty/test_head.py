@@ -46,7 +46,7 @@ def folder(faces, tmp_path_factory):
 
 @pytest.fixture
 def samples():
-    """Pictures, dark on the left and bright on the right, where the upscaled pixels are off by up to 4 and 40."""
+    """Pictures, dark on the left and bright on the right, whose upscaled pixels are off by up to 4 and up to 40."""
     rng = np.random.default_rng(0)
     scale = np.repeat((4, 40), 32)
     truth = np.zeros((32, 64, 64), np.uint8) + np.repeat((50, 200), 32).astype(np.uint8)
