@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from .json_input import parse_json
 from .onnxruntime.session import OrtGraph, version
 from .session import CLOSED
 
-TASK = "uncertainty"
+TASK: Final = "uncertainty"
 """Task of the bundle's I/O specification."""
 COVERAGE = 0.9
 """Share of the pixels whose luma lies within the interval."""

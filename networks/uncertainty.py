@@ -67,7 +67,8 @@ class Gain(nn.Module):
 
     def statistics(self, crop: Tensor, luma: Tensor) -> Tensor:
         """(N, `STATISTICS`) of crops (N, 3, H, W), RGB in [0, 1], and the luma (N, 1, k·H, k·W) of their pixels."""
-        planes = F.conv2d(255 * crop, self.get_buffer("ycc")).split(1, 1)
+        ycc = F.conv2d(255 * crop, self.get_buffer("ycc"))
+        planes = torch.split(ycc, 1, 1)
         return torch.cat([self._of_plane(plane) for plane in (*planes, 255 * luma)], 1)
 
     def _of_plane(self, plane: Tensor) -> Tensor:
@@ -108,7 +109,8 @@ class Uncertainty(nn.Module):
         Returns:
             (N, 1, scale·H, scale·W), gray levels, positive.
         """
-        return self.map(crop, luma) * self.gain(self.gain.statistics(crop, luma))
+        result: Tensor = self.map(crop, luma) * self.gain(self.gain.statistics(crop, luma))
+        return result
 
     def map(self, crop: Tensor, luma: Tensor) -> Tensor:
         """The output of `forward` without the gain."""

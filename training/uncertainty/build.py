@@ -108,8 +108,8 @@ def spread_gain(head: Uncertainty, bundle: Bundle, pairs: Pairs, report: Callabl
     }
     factor = spread(values)
     with torch.no_grad():
-        head.gain.out.weight *= factor
-        head.gain.out.bias *= factor
+        head.gain.out.weight.mul_(factor)
+        head.gain.out.bias.mul_(factor)
     for number in (1.0, factor):
         shares = ", ".join(f"{name} {share:.3f}" for name, share in coverages(values, number).items())
         report(f"logarithm of the gain times {number}: {shares}")

@@ -159,8 +159,8 @@ def fit_gain(network: Uncertainty, samples: Samples, seed: int, report: Callable
     with torch.no_grad():
         errors = torch.log(gain(standard))[:, 0, 0, 0] - target
         explained = [1 - float(errors[part].var() / target[part].var()) for part in (~held, held)]
-        gain.hidden.weight /= deviation
-        gain.hidden.bias -= gain.hidden.weight @ mean
+        gain.hidden.weight.div_(deviation)
+        gain.hidden.bias.sub_(gain.hidden.weight @ mean)
     gain.requires_grad_(False)
     report(f"gain: R² {explained[0]:.3f}, {explained[1]:.3f} on samples that were left out")
 
