@@ -134,8 +134,9 @@ def test_the_documented_line_keeps_timestamps_and_says_that_faces_are_estimates(
 )
 def test_a_wrong_property_is_an_error_message_of_the_element(launch, properties, expected):
     done = launch(f"videotestsrc num-buffers=1 ! video/x-raw,width=64,height=48 ! facesr {properties} ! fakesink")
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("ERROR: from element")]
-    assert done.returncode != 0 and expected in line and "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: from element")]
+    assert len(lines) == 1 and done.returncode != 0, done.stderr
+    assert expected in lines[0] and "Traceback" not in done.stderr
 
 
 PROGRAM = """
