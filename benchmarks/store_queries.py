@@ -58,6 +58,7 @@ def fill(database: Database, count: int) -> None:
                     f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), (SELECT max(id) FROM {table.name}))"
                 )
                 connection.execute(text(last))
+        database.erase()  # with statistics, as its own service would gather them within a minute
 
 
 def _track(number: int) -> dict[str, Any]:

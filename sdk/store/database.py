@@ -97,7 +97,7 @@ class Database:
                     raw.cursor().execute(f"PRAGMA busy_timeout = {1000 * BUSY_S:.0f}").fetchall()
                 return
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(text("VACUUM faces, files, tracks, pending_files"))
+                connection.execute(text("VACUUM (ANALYZE) faces, files, tracks, pending_files"))
 
     def damage(self) -> list[str]:
         """What SQLite's own check reports; nothing of PostgreSQL, which checks its pages as it reads them."""

@@ -34,7 +34,8 @@ def find_faces(database: Database, pictures: Path, query: FaceFilter, limit: int
         camera_id = _camera_id(connection, query.camera)
         if query.camera is not None and camera_id is None:
             return []
-        few = query.min_side is not None and _few_of_size(connection, query.min_side)
+        # PostgreSQL has statistics of the sizes, and plans by them.
+        few = database.is_sqlite and query.min_side is not None and _few_of_size(connection, query.min_side)
         time_s = faces.c.time_s + 0.0 if few else faces.c.time_s
         wanted = _where(select(faces.c.id), query, camera_id, by_side=few)
         wanted = wanted.order_by(time_s.desc(), faces.c.id.desc()).limit(limit)
