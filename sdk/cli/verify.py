@@ -45,4 +45,6 @@ def command(
             show(f"{_WORDS[check.state]}: {check.check}: {check.text}")
     if not found.ok:
         wrong = sum(check.state == "wrong" for check in found.checks)
+        if not wrong:
+            raise FacesrError(f"{file} is not verified: nothing could be checked")
         raise FacesrError(f"{file} is not verified: {wrong} check{'s are' if wrong > 1 else ' is'} wrong")

@@ -101,6 +101,31 @@ def _parsed(certificate: str | Path, key: str | Path, chain: bytes, key_pem: byt
         raise UsageError(f"{key} holds no PEM private key ({first_line(error)}); give CERT, then KEY") from error
 
 
+def check_issuers(pem: bytes, path: str | Path) -> None:
+    """Check certificates of issuers that somebody trusts.
+
+    Args:
+        pem: content of the file.
+        path: of it, for messages.
+
+    Raises:
+        UsageError: a certificate is damaged, or none is of an issuer.
+        MissingDependencyError: cryptography is not installed.
+    """
+    try:
+        from cryptography.x509 import BasicConstraints, load_pem_x509_certificates
+    except ImportError:
+        raise MissingDependencyError("cryptography", "evidence", "verifying") from None
+    try:
+        certificates = load_pem_x509_certificates(pem)
+        extensions = [certificate.extensions for certificate in certificates]
+    except Exception as error:  # of the parser, of any type
+        raise UsageError(f"{path} holds no PEM certificate ({first_line(error)}); give that of the issuer") from error
+    if not any(found.value.ca for one in extensions for found in one if isinstance(found.value, BasicConstraints)):
+        names = ", ".join(_subject(certificate) for certificate in certificates)
+        raise UsageError(f"{path} is of {names}, which issues no certificates; give that of the issuer (CA)")
+
+
 def _algorithm(path: str | Path, key: Any) -> str:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 

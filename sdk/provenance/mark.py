@@ -7,10 +7,10 @@ from pathlib import Path
 import av
 
 from ...engines.errors import FacesrError
-from ..media.images.formats import image_format
 from ..media.images.image_file import ImageFile
 from .check_result import CheckResult
 from .iptc import source_type
+from .signable import content_of
 from .video_mark import TAG, read_xmp
 
 
@@ -28,7 +28,7 @@ def mark_of(file: Path) -> CheckResult:
 
 
 def _term(file: Path) -> str:
-    if image_format(file) is not None:
+    if (content := content_of(file)) and content.is_image:
         return source_type(ImageFile(file).metadata.xmp)
     if term := source_type(read_xmp(file)):
         return term

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engines.errors import EngineError, FacesrError, MissingDependencyError, UnknownNameError
 from ...engines.padding import copy_window
@@ -19,13 +17,12 @@ from ...engines.registry import ENGINES, PRECISIONS
 from ...zoo import catalogue
 from ..doctor.machine import this_machine
 from ..load import load, load_detector
-from ..media.images.formats import image_format
-from ..media.images.header import image_header
 from ..media.reasons import plural
 from ..media.sources import open_source
 from ..media.video.reader import VideoSource
 from ..pipeline.results import FrameResult
 from .check_result import CheckResult, State
+from .comparison import Comparison, compare
 from .face_records import Chunks, FaceRecord, FacesAssertion, FrameRecord, pixels_sha256, without_figures
 from .network_use import NetworkUse
 from .seal import engine_name
@@ -38,6 +35,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_LINES = 10
 """Faces or chunks that differ, each with a line of its own."""
+WRONG_DB, ALIKE_DB = 20.0, 30.0
+"""PSNR of encoded pictures: below the first they are others, below the second it cannot be decided."""
 MAX_SIDE = 4096
 """Of a window that a signature may name, in pixels."""
 
@@ -246,66 +245,46 @@ def _composite(loaded: _Loaded, file: Path, result: FrameResult, signed: FrameRe
     if equal:
         yield CheckResult("right", "composite", "the picture before encoding was recomputed, equal bit for bit")
     try:
-        written = _written(file)
-    except FacesrError as error:
+        comparison = compare(file, result, loaded.pipeline.outscale)
+    except (FacesrError, OSError, StopIteration) as error:
         yield CheckResult("unchecked", "file", f"its picture cannot be read: {error}")
         return
-    if written.shape != composite.shape:
-        yield CheckResult("wrong", "file", f"its picture is {_size(written)}, the recomputed one {_size(composite)}")
-        return
-    differences = np.abs(written.astype(np.int16) - composite).max(axis=2)
-    if not _is_lossless(file, result):
-        mse = float(np.mean((written.astype(np.float64) - composite) ** 2))
-        figure = "inf" if mse == 0 else f"{10 * math.log10(255**2 / mse):.1f}"
-        text = f"PSNR of its picture and the recomputed one {figure} dB: the format is not lossless or converts colors"
-        yield CheckResult("note", "file", text)
-        if not equal:
-            yield loaded.differing(f"the picture before encoding differs ({figure} dB after it)")
-        return
-    yield from _lossless(loaded, differences, result, equal)
+    if isinstance(comparison, str):
+        yield CheckResult("wrong", "file", comparison)
+    elif comparison.lossless:
+        yield from _lossless(loaded, comparison, equal)
+    else:
+        yield from _lossy(loaded, comparison, equal)
 
 
-def _lossless(
-    loaded: _Loaded, differences: NDArray[np.int16], result: FrameResult, equal: bool
-) -> Iterator[CheckResult]:
-    count, largest = int(np.count_nonzero(differences)), int(differences.max(initial=0))
+def _lossy(loaded: _Loaded, comparison: Comparison, equal: bool) -> Iterator[CheckResult]:
+    lowest = min(comparison.psnr_db, comparison.face_psnr_db)
+    text = (
+        f"PSNR of its picture and the recomputed one {comparison.psnr_db:.1f} dB, lowest of a face "
+        f"{comparison.face_psnr_db:.1f} dB"
+    )
+    if lowest < WRONG_DB:
+        yield CheckResult("wrong", "file", f"{text}: another picture than the recomputed one")
+    elif lowest < ALIKE_DB:
+        yield CheckResult("unchecked", "file", f"{text}: too low to tell losses of encoding from changes")
+    else:
+        yield CheckResult("note", "file", f"{text}: the format is not lossless or converts colors")
+    if not equal:
+        yield loaded.differing(f"the picture before encoding differs ({comparison.psnr_db:.1f} dB after it)")
+
+
+def _lossless(loaded: _Loaded, comparison: Comparison, equal: bool) -> Iterator[CheckResult]:
+    count, outside = comparison.count, comparison.outside
     if count == 0:
         yield CheckResult("right", "file", "its pixels are those of the recomputed picture, bit for bit")
         if not equal:
             yield CheckResult("wrong", "composite", "the signature has the hash of another picture than the file")
         return
-    inside = np.zeros(differences.shape, bool)
-    scale = loaded.pipeline.outscale
-    for face in result.faces:
-        x0, y0, x1, y1 = (max(0, scale * side) for side in face.window_xyxy)
-        inside[y0:y1, x0:x1] = True
-    outside = int(np.count_nonzero(differences[~inside]))
     text = (
-        f"{count:,} pixels differ from the recomputed picture, by up to {largest} of 255; {outside:,} outside of faces"
+        f"{count:,} pixels differ from the recomputed picture, by up to {comparison.largest} of 255; "
+        f"{outside:,} outside of faces"
     )
     yield CheckResult("wrong", "file", text) if equal or outside else loaded.differing(text)
-
-
-def _size(pixels: NDArray[np.uint8]) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
-
-
-def _written(file: Path) -> NDArray[np.uint8]:
-    with open_source(file) as source:
-        return next(iter(source)).pixels
-
-
-def _is_lossless(file: Path, result: FrameResult) -> bool:
-    """Whether a file holds the composite as it is: lossless, of 8 bits, in colors that were not converted."""
-    target = image_format(file)
-    if target is None or result.source.deep is not None:
-        return False
-    if result.source.metadata and result.source.metadata.icc and not target.icc:
-        return False
-    if target.name == "WebP":
-        head = file.open("rb").read(1 << 16)
-        return b"VP8L" in head and image_header(head) is not None
-    return target.name in ("PNG", "TIFF")
 
 
 def _chunks(loaded: _Loaded, source: Source, assertion: FacesAssertion) -> Iterator[CheckResult]:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...engines.errors import FacesrError, InputError, OutputError, UsageError, first_line, one_line
+from ...engines.errors import FacesrError, InputError, OutputError, first_line, one_line
 from ...engines.files import check_regular, read_regular
 from ..media.reasons import error_reason, plural
 from .check_result import CheckResult, Verification
+from .credentials import check_issuers
 from .face_records import LABEL, FacesAssertion
 from .mark import mark_of
 from .seal import original_of
-from .signable import media_type
+from .signable import content_of
 
 if TYPE_CHECKING:
     from .c2pa_library import SignedFile
@@ -72,8 +73,7 @@ def _certificates(path: Path | None) -> bytes:
     except (OSError, ValueError) as error:
         reason = error_reason(error) if isinstance(error, OSError) else first_line(error)
         raise InputError(f"{path} cannot be read: {reason}") from error
-    if b"-----BEGIN CERTIFICATE-----" not in data:
-        raise UsageError(f"{path} holds no PEM certificate; give that of the issuer")
+    check_issuers(data, path)
     return data
 
 
@@ -92,11 +92,16 @@ def _check_readable(path: Path) -> None:
 def _checks(file: Path, options: VerifyOptions, trusted: bytes, report: Callable[[str], None]) -> Iterator[CheckResult]:
     from .c2pa_library import read
 
-    kind, signed = media_type(file.name), None
-    if kind is not None:
+    content, signed = content_of(file), None
+    if content is None:
+        text = "its format is not known: whether it is signed cannot be decided; give a picture or video"
+        yield CheckResult("unchecked", "signature", text)
+        yield mark_of(file)
+        return
+    if content.media_type is not None:
         try:
             with file.open("rb") as stream:
-                signed = read(stream, kind, str(file), trusted)
+                signed = read(stream, content.media_type, str(file), trusted)
         except InputError as error:
             yield CheckResult("wrong", "signature", str(error))
             yield mark_of(file)
@@ -106,7 +111,7 @@ def _checks(file: Path, options: VerifyOptions, trusted: bytes, report: Callable
         yield mark_of(file)
         return
     intact = yield from _signature(signed)
-    yield from _signer(signed, bool(trusted))
+    yield from _signer(signed, bool(trusted), intact)
     yield mark_of(file)
     if LABEL not in signed.assertions:
         where = "; that of facesr-edge is in an earlier signature" if LABEL in signed.earlier else ""
@@ -136,15 +141,22 @@ def _signature(signed: SignedFile) -> Generator[CheckResult, None, bool]:
         yield CheckResult("wrong", "signature", problems[0])
     if not problems:
         when = f", at {signed.time}" if signed.time else ", without a time stamp"
-        yield CheckResult("right", "signature", f"valid: the file is as it was signed with {signed.generator}{when}")
+        yield CheckResult(
+            "right", "signature", f"valid: pictures, sound and metadata are as signed with {signed.generator}{when}"
+        )
     return not problems
 
 
-def _signer(signed: SignedFile, trusted: bool) -> Iterator[CheckResult]:
-    if not trusted:
+def _signer(signed: SignedFile, trusted: bool, intact: bool) -> Iterator[CheckResult]:
+    from .c2pa_library import UNTRUSTED
+
+    if not intact:
+        text = f"the signature is not valid, so that it is not established that {signed.signer} made it"
+        yield CheckResult("unchecked", "signer", text)
+    elif not trusted:
         text = f"signed by {signed.signer}; whether this can be trusted was not checked: give --cert"
         yield CheckResult("unchecked", "signer", text)
-    elif signed.state == "Trusted":
+    elif UNTRUSTED not in (code for code, _ in signed.failures):
         yield CheckResult("right", "signer", f"signed by {signed.signer}, whom the given certificates vouch for")
     else:
         yield CheckResult("wrong", "signer", f"signed by {signed.signer}, whom the given certificates do not vouch for")
