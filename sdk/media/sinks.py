@@ -95,7 +95,7 @@ def _sign(sink: Sink, source: Source, credentials: Credentials) -> None:
     if not isinstance(sink, ImageStreamSink):
         for name in signed_names(sink.path, source):
             check_signable(name)
-    sink.seal = Seal(credentials, source)
+    sink.seal = Seal(credentials, source, sink.notes.append)
     sink.identity["signed by"] = credentials.fingerprint
     sink.resumable = sink.resumable and isinstance(sink, FolderSink)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from ...engines.errors import InputError, MissingDependencyError, OutputError, UsageError, first_line, one_line
 from .credentials import Credentials
+from .signable import utf8
 
 SETTINGS: dict[str, Any] = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
@@ -18,6 +19,7 @@ SETTINGS: dict[str, Any] = {
 }
 """A file may name any address; thumbnails of faces belong into no manifest."""
 UNTRUSTED = "signingCredential.untrusted"
+EXPIRED = "signingCredential.expired"
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,17 @@ class Ingredient:
 
     Args:
         path: of the file.
-        media_type: None if C2PA does not know its format: then only its name stands in the manifest.
+        media_type: None if C2PA does not know its format, or if its content must not be read: then only its name stands
+            in the manifest.
     """
 
     path: Path
     media_type: str | None
+
+    @property
+    def title(self) -> str:
+        """Its name, as it can be written in UTF-8."""
+        return utf8(self.path.name)
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class SignedFile:
         generator: software that signed.
         assertions: label → content.
         earlier: labels of the assertions of earlier manifests.
+        original_failures: checks of the original's own signature that failed, one line each.
     """
 
     state: str
@@ -56,6 +65,7 @@ class SignedFile:
     generator: str
     assertions: Mapping[str, Any]
     earlier: frozenset[str]
+    original_failures: tuple[str, ...] = ()
 
     @property
     def signer(self) -> str:
@@ -80,6 +90,7 @@ def sign(
     target: IO[bytes],
     manifest: Mapping[str, Any],
     ingredient: Ingredient | None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Write a signed copy of a file.
 
@@ -90,6 +101,7 @@ def sign(
         target: the copy, open for reading and writing.
         manifest: definition, without ingredients.
         ingredient: what the file was made of; None for a live source.
+        note: called with what is not right of the ingredient.
 
     Raises:
         OutputError: it cannot be signed; one line without the name of the file.
@@ -101,25 +113,33 @@ def sign(
             library.Context(library.Settings.from_dict(SETTINGS)) as context,
             library.Builder(dict(manifest), context=context) as builder,
         ):
-            _add_ingredient(library, builder, ingredient)
+            _add_ingredient(library, builder, ingredient, note)
             with library.Signer.from_info(_signer_info(library, credentials)) as signer:
                 builder.sign(signer, media_type, source, target)
     except library.C2paError as error:
         raise OutputError(f"cannot be signed: {one_line(first_line(error))}") from error
 
 
-def _add_ingredient(library: Any, builder: Any, ingredient: Ingredient | None) -> None:
+def _add_ingredient(library: Any, builder: Any, ingredient: Ingredient | None, note: Callable[[str], None]) -> None:
     if ingredient is None:
         intent, kind = library.C2paBuilderIntent, library.C2paDigitalSourceType
         builder.set_intent(intent.CREATE, kind.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA)
         return
     builder.set_intent(library.C2paBuilderIntent.EDIT)
-    about = {"title": ingredient.path.name, "relationship": "parentOf"}
-    if ingredient.media_type is None:
-        builder.add_ingredient(about, "application/octet-stream", io.BytesIO())
-        return
-    with ingredient.path.open("rb") as file:
-        builder.add_ingredient(about, ingredient.media_type, file)
+    about = {"title": ingredient.title, "relationship": "parentOf"}
+    if ingredient.media_type is not None:
+        try:
+            with ingredient.path.open("rb") as file:
+                own = read(file, ingredient.media_type, ingredient.title)
+                if own is not None and (problems := [text for code, text in own.failures if code != UNTRUSTED]):
+                    note(f"{ingredient.title}: its own signature is not valid: {problems[0]}")
+                file.seek(0)
+                builder.add_ingredient(about, ingredient.media_type, file)
+                return
+        except (library.C2paError, InputError) as error:
+            reason = one_line(first_line(error))
+            note(f"{ingredient.title}: only its name and hash are signed: C2PA cannot read it ({reason})")
+    builder.add_ingredient(about, "application/octet-stream", io.BytesIO())
 
 
 def _signer_info(library: Any, credentials: Credentials) -> Any:
@@ -217,4 +237,15 @@ def _signed_file(store: Mapping[str, Any]) -> SignedFile:
         generator=one_line(", ".join(generators)),
         assertions={str(found["label"]): found["data"] for found in active.get("assertions", ())},
         earlier=frozenset(earlier),
+        original_failures=tuple(dict.fromkeys(_original_failures(store, active))),
     )
+
+
+def _original_failures(store: Mapping[str, Any], active: Mapping[str, Any]) -> Iterator[str]:
+    """What was wrong with the signatures of the ingredients when they were added, and what is wrong now."""
+    results = [(one.get("validation_results") or {}).get("activeManifest") for one in active.get("ingredients", ())]
+    deltas = store.get("validation_results", {}).get("ingredientDeltas") or ()
+    for result in (*results, *(one.get("validationDeltas") for one in deltas)):
+        for found in (result or {}).get("failure", ()):
+            if found["code"] != UNTRUSTED:
+                yield f"{one_line(found.get('explanation', found['code']))} ({found['code']})"

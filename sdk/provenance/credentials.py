@@ -30,6 +30,7 @@ class Credentials:
         subject: whom the certificate names.
         fingerprint: SHA-256 of the signer's certificate, in hexadecimal.
         timestamp_url: of a time-stamp authority (RFC 3161); None for no time stamp.
+        expires: day on which the first of the certificates does, YYYY-MM-DD; "" if it is not known.
     """
 
     certificates: bytes = field(repr=False)
@@ -38,6 +39,7 @@ class Credentials:
     subject: str
     fingerprint: str
     timestamp_url: str | None = None
+    expires: str = ""
 
 
 def load_credentials(certificate: str | Path, key: str | Path, timestamp_url: str | None = None) -> Credentials:
@@ -66,7 +68,10 @@ def load_credentials(certificate: str | Path, key: str | Path, timestamp_url: st
         begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
         raise UsageError(f"{certificate} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d} only; get another one")
     algorithm = _algorithm(key, private_key)
-    credentials = Credentials(chain_pem, key_pem, algorithm, _subject(leaf), _fingerprint(leaf), timestamp_url)
+    expires = min(one.not_valid_after_utc for one in chain)
+    credentials = Credentials(
+        chain_pem, key_pem, algorithm, _subject(leaf), _fingerprint(leaf), timestamp_url, f"{expires:%Y-%m-%d}"
+    )
     from .c2pa_library import check_credentials
 
     check_credentials(credentials, str(certificate))

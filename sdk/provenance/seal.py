@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +19,13 @@ from ...engines.registry import NAMES
 from ..doctor.machine import this_machine
 from ..media.images.sequence import SequenceSource
 from ..media.images.source import FolderSource
-from ..media.reasons import write_error
+from ..media.reasons import error_reason, write_error
 from ..media.video.reader import VideoSource
 from .credentials import Credentials
 from .face_records import LABEL, Chunks, FacesAssertion, FrameRecord, Original
 from .iptc import SYSTEM
 from .network_use import NetworkUse
-from .signable import check_signable, media_type
+from .signable import check_signable, content_of, media_type, utf8
 from .statement import DIGITAL_SOURCE_TYPE, STATEMENT
 
 if TYPE_CHECKING:
@@ -79,19 +79,28 @@ class Seal:
 
     Args:
         credentials: that sign.
-        source: of the frames.
+        source: of the frames, just opened.
+        note: called with what does not get into the signature.
     """
 
-    def __init__(self, credentials: Credentials, source: Source) -> None:
-        self.credentials, self._source = credentials, source
+    def __init__(
+        self, credentials: Credentials, source: Source, note: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.credentials, self._source, self._note = credentials, source, note
+        self._stamps = {path: _stamp(path) for path in _files_of(source)}
         self._network: NetworkUse | None = None
         self._settings: Mapping[str, Any] = {}
         self._files: dict[str, _Frames] = {}
         self._last: tuple[str, int] = ("", 0)
-        self._hashed: tuple[Path, Original] | None = None
+        self._hashed: tuple[Path, Original | None] | None = None
 
     def begin(self, pipeline: Pipeline) -> None:
         """Take the facts of the pipeline that is going to run."""
+        if self._network is None and self.credentials.timestamp_url is None and self.credentials.expires:
+            self._note(
+                f"signed without a time stamp: verifiable until {self.credentials.expires}, when the certificate "
+                "expires; give --timestamp-url URL for longer"
+            )
         self._network, self._settings = NetworkUse.of(pipeline), settings_of(pipeline, self._source)
 
     def add(self, result: FrameResult) -> None:
@@ -184,8 +193,10 @@ class Seal:
         check_signable(path.name)
         try:
             original = self._hash(frames.original)
-            path_in = frames.original
-            ingredient = None if path_in is None else Ingredient(path_in, media_type(path_in.name))
+            ingredient = None
+            if frames.original is not None:
+                content = content_of(frames.original) if original else None
+                ingredient = Ingredient(frames.original, content.media_type if content else None)
             sign(
                 self.credentials,
                 media_type(path.name) or "",
@@ -193,9 +204,12 @@ class Seal:
                 target,
                 self._manifest(path, frames, original, complete),
                 ingredient,
+                self._note,
             )
         except OutputError as error:
             raise OutputError(f"{path} {error}") from error
+        except OSError as error:
+            raise OutputError(write_error(path, error)) from error
 
     def _manifest(self, path: Path, frames: _Frames, original: Original | None, complete: bool) -> dict[str, Any]:
         assert self._network is not None
@@ -210,7 +224,7 @@ class Seal:
         )
         return {
             "claim_generator_info": [{"name": SYSTEM, "version": __version__}],
-            "title": path.name,
+            "title": utf8(path.name),
             "assertions": [
                 {"label": "c2pa.actions.v2", "data": {"actions": self._actions(frames.upscaled)}},
                 {"label": LABEL, "data": assertion.to_dict()},
@@ -231,8 +245,37 @@ class Seal:
         if path is None:
             return None
         if self._hashed is None or self._hashed[0] != path:
-            self._hashed = path, original_of(path)
+            self._hashed = path, self._unchanged(path)
         return self._hashed[1]
+
+    def _unchanged(self, path: Path) -> Original | None:
+        """The file that was opened; None if there is another one now, which nobody has read."""
+        try:
+            original = original_of(path)
+            if _stamp(path) == self._stamps.get(path):
+                return original
+            reason = "has changed since it was opened"
+        except OutputError as error:
+            reason = str(error)
+        self._note(f"{path.name}: {reason}: it is not signed as the original")
+        return None
+
+
+def _files_of(source: Source) -> Iterable[Path]:
+    if isinstance(source, FolderSource):
+        return source.images.values()
+    if isinstance(source, SequenceSource):
+        return source.files
+    return [] if source.path is None else [source.path]
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """Changes with the content of a file; None if there is no file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def original_of(path: Path) -> Original:
@@ -248,5 +291,5 @@ def original_of(path: Path) -> Original:
                 digest.update(block)
                 size += len(block)
     except OSError as error:
-        raise OutputError(f"cannot be signed: {write_error(path, error)}") from error
-    return Original(path.name, size, digest.hexdigest())
+        raise OutputError(f"cannot be read: {error_reason(error)}") from error
+    return Original(utf8(path.name), size, digest.hexdigest())

@@ -78,6 +78,11 @@ def content_of(file: Path) -> Content | None:
     return Content("Matroska", None) if head.startswith(b"\x1a\x45\xdf\xa3") else None
 
 
+def utf8(name: str) -> str:
+    """A file name that a manifest can hold: bytes that are not UTF-8 become question marks."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def check_signable(name: str) -> None:
     """Check that an output can be signed.
 

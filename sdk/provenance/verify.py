@@ -126,6 +126,8 @@ def _checks(file: Path, options: VerifyOptions, trusted: bytes, report: Callable
     if not intact:
         yield CheckResult("unchecked", "original", "what the signature says is not valid: nothing is compared with it")
         return
+    for failure in signed.original_failures:
+        yield CheckResult("note", "original", f"the original's own signature is not valid: {failure}")
     yield from _original(file, assertion, options, report)
 
 
@@ -133,7 +135,7 @@ def _signature(signed: SignedFile) -> Generator[CheckResult, None, bool]:
     """Yields the problems, and returns whether the signature is intact."""
     from .c2pa_library import UNTRUSTED
 
-    problems = [f"{text} ({code})" for code, text in signed.failures if code != UNTRUSTED]
+    problems = [f"{_problem(code, text, signed)} ({code})" for code, text in signed.failures if code != UNTRUSTED]
     for problem in problems:
         yield CheckResult("wrong", "signature", problem)
     if not problems and signed.state not in ("Valid", "Trusted"):
@@ -145,6 +147,14 @@ def _signature(signed: SignedFile) -> Generator[CheckResult, None, bool]:
             "right", "signature", f"valid: pictures, sound and metadata are as signed with {signed.generator}{when}"
         )
     return not problems
+
+
+def _problem(code: str, text: str, signed: SignedFile) -> str:
+    from .c2pa_library import EXPIRED
+
+    if code != EXPIRED or signed.time:
+        return text
+    return "the signer's certificate has expired, and no time stamp shows that it was valid when it signed"
 
 
 def _signer(signed: SignedFile, trusted: bool, intact: bool) -> Iterator[CheckResult]:
@@ -175,7 +185,8 @@ def _original(
 ) -> Iterator[CheckResult]:
     signed, path = assertion.original, options.original
     if signed is None:
-        yield CheckResult("unchecked", "original", "the source was live or several files: no original is signed")
+        text = "no original is signed: the source was live, several files, or a file that changed during the run"
+        yield CheckResult("unchecked", "original", text)
         return
     if path is None:
         text = f"not given: {signed.name}, {signed.bytes:,} bytes, SHA-256 {signed.sha256}; give --original"

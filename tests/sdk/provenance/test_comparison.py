@@ -10,13 +10,7 @@ from facesr_edge import UsageError
 from facesr_edge.sdk.provenance.c2pa_library import Ingredient, read, sign
 from facesr_edge.sdk.provenance.credentials import load_credentials
 from facesr_edge.sdk.provenance.face_records import LABEL
-from facesr_edge.sdk.provenance.verify import VerifyOptions, verify
-
-
-def checks(file, **options):
-    """Whether all is right; and check and state -> text."""
-    found = verify(file, VerifyOptions(**options))
-    return found.ok, {(one.check, one.state): one.text for one in found.checks}
+from support.verification import checks
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from facesr_edge.sdk.provenance.c2pa_library import Ingredient, sign
 from facesr_edge.sdk.provenance.credentials import load_credentials
 from facesr_edge.sdk.provenance.face_records import LABEL, FacesAssertion
 from facesr_edge.sdk.provenance.seal import Seal, original_of
-from facesr_edge.sdk.provenance.verify import VerifyOptions, verify
+from support.verification import checks
 
 OUTPUTS = [("face.png", "out.png"), ("face.png", "out.jpg"), ("clip.mp4", "out.mp4"), ("pages.tif", "out.tif")]
 
@@ -28,12 +28,6 @@ def signed(tmp_path_factory, write, originals, identity):
         return path
 
     return make
-
-
-def checks(file, **options):
-    """Check -> state and text, of the checks that decide; and whether all is right."""
-    found = verify(file, VerifyOptions(**options))
-    return found.ok, {(one.check, one.state): one.text for one in found.checks}
 
 
 def assertion_of(file):
