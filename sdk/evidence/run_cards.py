@@ -161,7 +161,9 @@ class SourceCards:
 
     def _notes(self, name: str, stopped: str) -> tuple[str, ...]:
         """What was lost on reading."""
-        notes = [f"Reading: {note}" for note in self._source.notes if name in note]
+        source = self._source
+        lost = source.notes_of(name) if isinstance(source, FolderSource) else source.notes
+        notes = [f"Reading: {note}" for note in lost]
         if self._damaged:
             notes.append(f"The decoder concealed damage in {plural(self._damaged, 'frame')} of {self._frames}.")
         if stopped and self._picture is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from ..tracks.best_shot import BestShot, BestShots
@@ -59,6 +60,15 @@ class ShotSink(LiveSink[DatedShot]):
         return [self._dated(shot) for shot in self._shots.close()]
 
     def _dated(self, shot: BestShot) -> DatedShot:
-        if shot.clock_s is not None:
+        if shot.clock_s is not None and in_calendar(shot.clock_s):
             return DatedShot(shot, shot.clock_s, "camera")
         return DatedShot(shot, shot.time_s + self._offsets_s[shot.camera], "host")
+
+
+def in_calendar(unix_s: float) -> bool:
+    """Whether a Unix time has a date, years 1 to 9999: the clock of a camera may tell anything."""
+    try:
+        datetime.fromtimestamp(unix_s, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return False
+    return True

@@ -126,6 +126,7 @@ class FolderSource(Source):
         self.loops: dict[str, int] = {}
         self.refuse: Callable[[str, tuple[int, int]], str | None] = lambda name, size_wh: None
         self._file_notes = FileNotes(self.notes)
+        self._notes_of: dict[str, tuple[str, ...]] = {}
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames of each image, with its name."""
@@ -147,6 +148,10 @@ class FolderSource(Source):
                 self.failures.append(Failure(name, str(error)))
         self.exhausted = True
 
+    def notes_of(self, name: str) -> tuple[str, ...]:
+        """What is lost or converted on reading one image, one line each; `notes` has one line for all images."""
+        return self._notes_of.get(name, ())
+
     def _frames(self, name: str, path: Path, index: int) -> Iterator[Frame]:
         file = ImageFile(path)
         if reason := self.refuse(name, file.size_wh):
@@ -154,6 +159,8 @@ class FolderSource(Source):
         if file.loop is not None:
             self.loops[name] = file.loop
         for frame in file.frames(index, name):
+            if file.notes:
+                self._notes_of[name] = tuple(file.notes)
             for note in file.notes:
                 self._file_notes.add(note, name)
             yield frame

@@ -134,6 +134,19 @@ def test_pages_are_counted_in_their_own_file_and_keep_the_color_profile(run, pic
             assert image.info["icc_profile"] == icc
 
 
+def test_a_card_of_a_folder_has_the_notes_of_its_own_picture_only(run, pictures, tmp_path):
+    (tmp_path / "in").mkdir()
+    image = Image.open(pictures / "two <i>.png").convert("RGB")
+    image.save(tmp_path / "in" / "a.jpg", quality=95)
+    for name in ("aa.jpg", "b.jpg"):
+        image.convert("CMYK").save(tmp_path / "in" / name, quality=95)
+    code, err = run(tmp_path / "in", "--evidence", tmp_path / "cards")
+    assert code == 0 and "and 1 more" in err
+    notes = {name: checked_record(tmp_path / "cards" / name)["notes"] for name in ("a.jpg", "aa.jpg", "b.jpg")}
+    assert notes["a.jpg"] == [] and len(notes["aa.jpg"]) == 1 and notes["aa.jpg"] == notes["b.jpg"]
+    assert notes["b.jpg"][0].startswith("Reading: CMYK converted to sRGB")
+
+
 def test_a_run_that_is_stopped_has_a_card_of_the_frames_before(pictures, tmp_path):
     with facesr_edge.load("edge-nano-x4", engine="onnxruntime", precision="fp32", threads=1) as sr:
         cards = RunCards(tmp_path, sr)

@@ -13,6 +13,7 @@ import pytest
 from facesr_edge.engines.errors import OutputError, UsageError
 from facesr_edge.sdk.live.results import FrameTimes
 from facesr_edge.sdk.live.sinks.best_shots import BestShotsSink
+from facesr_edge.sdk.live.sinks.evidence import EvidenceSink
 from facesr_edge.sdk.live.sinks.queue import SinkQueue
 from support.live_results import live_result
 from support.live_runs import make_status
@@ -175,3 +176,14 @@ def test_a_camera_that_is_off_leaves_what_it_has(tmp_path, state):
     figures = record(tmp_path / "shots")
     assert not figures["ended"]
     assert sink.select_rest() == []
+
+
+@pytest.mark.parametrize("clock_s", [1e12, -1e12, float("nan")])
+def test_a_clock_outside_of_the_calendar_loses_no_shot(tmp_path, clock_s):
+    for kind, found in ((BestShotsSink, "*.json"), (EvidenceSink, "*/card.html")):
+        sink = kind(tmp_path / kind.__name__, ABOUT)
+        sink.select(live_result(make_face(1), times=FrameTimes(0, 0, 0, clock_s, time.time())))
+        sink.write(sink.select_rest())
+        assert len(list((tmp_path / kind.__name__ / "door").glob(found))) == 1
+    figures = record(tmp_path / "BestShotsSink")
+    assert figures["clock"] == "host" and datetime.fromisoformat(figures["time"]).year == datetime.now().year
