@@ -125,6 +125,7 @@ def command(
             jobs.process(pipeline, opened)
         except BaseException as error:
             print_details(jobs.summary, pipeline, error)
+            _say_outputs(jobs)
             raise
     summary = jobs.summary
     line = summary_line(summary, time.perf_counter() - start, jobs.full)
@@ -133,10 +134,15 @@ def command(
     print_line = say if STDOUT in (str(output), json_file, jsonl_file) else show
     print_line(f"{line} → {target}" if target else line)
     print_details(summary, pipeline)
-    for face_output in jobs.outputs:
-        for detail in face_output.lines():
-            say(detail)
+    _say_outputs(jobs)
     check(summary, strict)
+
+
+def _say_outputs(jobs: Jobs) -> None:
+    """Say what was written of the faces, also by a run that was stopped or failed."""
+    for face_output in jobs.outputs:
+        for line in face_output.lines():
+            say(line)
 
 
 def _with_decode_options(jobs: list[Job], options: dict[str, Any]) -> list[Job]:
