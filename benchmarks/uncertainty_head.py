@@ -47,6 +47,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="bundle to write; without it, an existing one is measured")
     parser.add_argument("--steps", type=int, default=FitOptions.steps)
     parser.add_argument("--others", action="store_true", help="measure conditions that are not calibrated")
+    parser.add_argument("--precision", help="in which the networks are measured, e.g. int8; else that of their card")
+    parser.add_argument("--every", type=int, default=1, help="measure every such face of --test")
     parser.add_argument("--networks", nargs="*", default=CALIBRATED)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -94,13 +96,14 @@ def train_and_build(arguments: argparse.Namespace) -> None:
 def measure_others(arguments: argparse.Namespace) -> None:
     """Print the coverage of the shipped head under `OTHERS`, as JSON lines."""
     head = find(arguments.output or "uncertainty-x4")
-    pairs = degraded(read_faces(arguments.test), (*CONDITIONS, *OTHERS))
+    pairs = degraded(read_faces(arguments.test)[:: arguments.every], (*CONDITIONS, *OTHERS))
     with closing(OrtGraph(head.onnx, 1)) as graph:
         for name in arguments.networks:
             bundle = find(name)
-            results = coverage_of(bundle, graph, calibration_for(head, bundle.card), pairs)
+            results = coverage_of(bundle, graph, calibration_for(head, bundle.card), pairs, arguments.precision)
+            of = {"network": name, "precision": arguments.precision or bundle.card.precision}
             for condition, one in results.items():
-                print(json.dumps({"network": name, "condition": condition, **one.to_dict()}), flush=True)
+                print(json.dumps({**of, "condition": condition, **one.to_dict()}), flush=True)
 
 
 def _open(name: str) -> OrtSession:

@@ -88,10 +88,20 @@ def calibrated_for(bundle: Bundle, graph: OrtGraph, pairs: Pairs) -> Calibration
     return Calibration(bundle.card.name, bundle.card.files[WEIGHTS], *rows)
 
 
-def coverage_of(bundle: Bundle, graph: OrtGraph, calibration: Calibration, pairs: Pairs) -> dict[str, Coverage]:
-    """Condition -> coverage and sharpness of a network's calibrated intervals."""
+def coverage_of(
+    bundle: Bundle, graph: OrtGraph, calibration: Calibration, pairs: Pairs, precision: str | None = None
+) -> dict[str, Coverage]:
+    """Condition -> coverage and sharpness of a network's calibrated intervals; the network in its card's precision.
+
+    Args:
+        bundle: of the network.
+        graph: of the head.
+        calibration: of the head for the network.
+        pairs: see `degraded`.
+        precision: in which the network runs; None for its card's.
+    """
     results = {}
-    with closing(OrtSession(bundle, 1)) as session:
+    with closing(OrtSession(bundle, 1, precision)) as session:
         for condition, pair in pairs.items():
             one = upscaled(session, *pair)
             results[condition] = measure(calibration.apply(raw_widths(graph, one)), one.errors, COVERAGE)
