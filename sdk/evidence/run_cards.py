@@ -19,13 +19,16 @@ from ..media.source_sink import Source
 from ..pipeline.frame import ImageMetadata
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.results import Face, FrameResult
+from ..provenance.credentials import Credentials
 from ..provenance.network_use import NetworkUse
+from ..provenance.seal import settings_of
 from .card import Card, CardSource, EvidenceItem, FrameView, LeftOut, SourceKind
 from .items import face_usability, item_of
 from .pictures import view_of
+from .signed_pictures import picture_signer
 from .source_facts import FileStamp, file_source
 from .video_faces import VideoFaces
-from .write import Sign, remove_unfinished, write_card
+from .write import remove_unfinished, write_card
 
 MAX_FACES = 100
 """Faces on the card of a picture; of more, the most usable are shown."""
@@ -40,7 +43,7 @@ class RunCards:
     Args:
         folder: created if it is missing; cards in it stay.
         pipeline: of the run.
-        sign: see `write_card`.
+        credentials: sign the pictures with pixels of a network; None for unsigned ones.
 
     Attributes:
         written: folders of the cards.
@@ -50,10 +53,10 @@ class RunCards:
         OutputError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, pipeline: Pipeline, sign: Sign | None = None) -> None:
+    def __init__(self, folder: Path, pipeline: Pipeline, credentials: Credentials | None = None) -> None:
         make_writable(folder)
         remove_unfinished(folder)
-        self.folder, self._sign = folder, sign
+        self.folder, self._pipeline, self._credentials = folder, pipeline, credentials
         self.written: list[Path] = []
         self.without_faces: list[str] = []
         self._networks = {"network": NetworkUse.of(pipeline)}
@@ -76,7 +79,8 @@ class RunCards:
         lines = []
         if self.written:
             where = f"{self.written[0]}/card.html" if len(self.written) == 1 else str(self.folder)
-            lines.append(f"{plural(len(self.written), 'evidence card')} → {where}")
+            signed = ", pictures of the network signed" if self._credentials else ""
+            lines.append(f"{plural(len(self.written), 'evidence card')} → {where}{signed}")
         if names := self.without_faces:
             rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
             lines.append(f"no evidence card without an upscaled face: {', '.join(names[:MAX_NAMES])}{rest}")
@@ -87,15 +91,26 @@ class RunCards:
         tracked = PurePath(name).suffix.lower() not in (".tif", ".tiff")
         return VideoFaces(self._sides, self._min_score, tracked)
 
-    def write(self, card: Card, name: str) -> None:
-        """Write a card; one without faces is only counted."""
+    def write(self, card: Card, name: str, source: Source, file: Path | None) -> None:
+        """Write a card; one without faces is only counted.
+
+        Args:
+            card: without networks.
+            name: of its folder.
+            source: of its frames.
+            file: of its frames; None if there is no single one.
+        """
         if not card.items:
             self.without_faces.append(card.source.name)
             return
         card = replace(card, networks=self._networks, notes=(*self._notes, *card.notes))
         path = PurePath(name)
         folder = self.folder / safe_name(path.name if path.is_absolute() else name)
-        files = write_card(folder, card, self._sign)
+        sign = None
+        if self._credentials is not None:
+            settings = settings_of(self._pipeline, source)
+            sign = picture_signer(self._credentials, self._networks["network"], settings, card.source, file)
+        files = write_card(folder, card, sign)
         self.written.append(files[0].parent)
 
 
@@ -157,7 +172,9 @@ class SourceCards:
         source = self._card_source(name, "video" if picture is None else "picture", metadata)
         icc = metadata.icc if color_space(metadata.icc) == RGB else b""
         card = Card(source, {}, tuple(items), time.time(), frames, tuple(views), tuple(left_out), notes, icc)
-        self._cards.write(card, name or (self._source.path.name if self._source.path else self._source.name))
+        file = self._file(name)
+        title = name or (self._source.path.name if self._source.path else self._source.name)
+        self._cards.write(card, title, self._source, file if file and file.is_file() else None)
 
     def _notes(self, name: str, stopped: str) -> tuple[str, ...]:
         """What was lost on reading."""
@@ -170,13 +187,17 @@ class SourceCards:
             notes.append(f"Searched: {plural(self._frames, 'frame')}; the run ended before its source: {stopped}.")
         return tuple(notes)
 
+    def _file(self, name: str) -> Path | None:
+        source = self._source
+        return source.images[name] if isinstance(source, FolderSource) else source.path
+
     def _card_source(self, name: str, kind: SourceKind, metadata: ImageMetadata) -> CardSource:
         source = self._source
         if source.kind == "live":
             return CardSource(source.name, "camera", note="a camera: there is no file")
         if isinstance(source, SequenceSource):
             return CardSource(source.name, "video", note="numbered pictures: there is no single file")
-        path = source.images[name] if isinstance(source, FolderSource) else source.path
+        path = self._file(name)
         if path is None:
             return CardSource(source.name, kind, note="not a file of this machine: there is no hash")
         title = str(path) if isinstance(source, FolderSource) else source.name

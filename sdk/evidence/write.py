@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -16,10 +16,11 @@ from pathlib import Path
 from ...engines.errors import OutputError
 from ...engines.files import sync
 from ..media.reasons import write_error
-from .card import Card
+from .card import Card, EvidenceItem
 from .page import RECORD, card_html
 from .pictures import Picture, face_pictures, view_picture
 from .record import evidence_json, sha256
+from .signed_pictures import Sign
 
 PAGE, SUMS = "card.html", "SHA256SUMS"
 PREFIX, SUFFIX = ".card-", ".part"
@@ -28,10 +29,6 @@ STALE_S = 3600.0
 """Age from which on an unfinished folder belongs to a killed run, in seconds."""
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR, errno.EACCES})
 """Errors of renaming a folder to a name that is there."""
-
-
-Sign = Callable[[bytes, str], bytes]
-"""Makes a signed copy of a PNG file from its bytes and its name."""
 
 
 def write_card(folder: Path, card: Card, sign: Sign | None = None) -> tuple[Path, ...]:
@@ -59,7 +56,7 @@ def write_card(folder: Path, card: Card, sign: Sign | None = None) -> tuple[Path
 
 def _contents(card: Card, sign: Sign | None) -> dict[str, bytes]:
     """Name of each file -> its bytes."""
-    faces = [_signed(face_pictures(item, n, card.icc), sign) for n, item in enumerate(card.items, 1)]
+    faces = [_signed(face_pictures(item, n, card.icc), item, sign) for n, item in enumerate(card.items, 1)]
     views = [view_picture(view, n, card.icc) for n, view in enumerate(card.views, 1)]
     record = evidence_json(card, faces, views)
     page = card_html(card, faces, views, record).encode()
@@ -68,11 +65,11 @@ def _contents(card: Card, sign: Sign | None) -> dict[str, bytes]:
     return {**files, SUMS: sums.encode()}
 
 
-def _signed(pictures: dict[str, Picture], sign: Sign | None) -> dict[str, Picture]:
+def _signed(pictures: dict[str, Picture], item: EvidenceItem, sign: Sign | None) -> dict[str, Picture]:
     if sign is None:
         return pictures
     return {
-        role: replace(picture, data=sign(picture.data, picture.name)) if picture.by_network else picture
+        role: replace(picture, data=sign(picture.data, picture.name, item)) if picture.by_network else picture
         for role, picture in pictures.items()
     }
 

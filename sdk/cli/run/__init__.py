@@ -30,6 +30,7 @@ from ..options import (
 if TYPE_CHECKING:
     from ...media.encode_options import EncodeOptions
     from ...pipeline.pipeline import Pipeline
+    from ...provenance.credentials import Credentials
     from .jobs import Jobs, Writer
     from .plan import Job
 
@@ -73,7 +74,7 @@ def command(
       facesr-edge run clip.mp4 -o upscaled.mp4 --resume
       facesr-edge run group.jpg -o upscaled.jpg --uncertainty sheets --evidence cards
     """
-    from .face_outputs import check_face_outputs, face_output_folders, open_face_outputs
+    from .face_outputs import check_face_outputs, face_output_folders, open_face_outputs, unsigned
 
     folders = face_output_folders(options)
     if output is None and json_file is None and jsonl_file is None and not folders:
@@ -97,7 +98,7 @@ def command(
     files += folders.values()
     inputs = expand_inputs(sources, recursive, files)
     planned = _with_decode_options(plan_jobs(inputs, output, _encode_options(options, output)), options)
-    planned = _signed(planned, options, output)
+    planned, credentials = _signed(planned, options, output)
     labeled = not inputs.single and (len(planned) > 1 or inputs.folder is None)
     jobs = Jobs(planned, inputs.skipped, inputs.failures, labeled, resume)
     with ExitStack() as stack:
@@ -110,7 +111,9 @@ def command(
             say(f"{output or results[0]} is complete; leave out --resume to run again")
             return
         pipeline = stack.enter_context(load_pipeline(options, output is not None, "uncertainty" in folders))
-        jobs.outputs += open_face_outputs(folders, pipeline, options["store"], stack)
+        jobs.outputs += open_face_outputs(folders, pipeline, options["store"], stack, credentials)
+        for line in unsigned(folders) if credentials else ():
+            say(line)
         start = time.perf_counter()
         jobs.journal = stack.enter_context(lock_results(results, resume))
         try:
@@ -156,19 +159,21 @@ def _with_decode_options(jobs: list[Job], options: dict[str, Any]) -> list[Job]:
     return [replace(job, deinterlace=deinterlace, rate=rate or DEFAULT_RATE, transport=transport) for job in jobs]
 
 
-def _signed(jobs: list[Job], options: dict[str, Any], output: Path | None) -> list[Job]:
+def _signed(jobs: list[Job], options: dict[str, Any], output: Path | None) -> tuple[list[Job], Credentials | None]:
+    """The jobs with what signs their outputs, and that."""
     from .plan import with_credentials
 
     files, url = options["sign"], options["timestamp_url"]
     if files is None:
         if url is not None:
             raise click.UsageError("--timestamp-url is of signatures; give --sign CERT KEY too")
-        return jobs
-    if output is None:
-        raise click.UsageError("--sign cannot be used without an output; give -o OUTPUT")
+        return jobs, None
+    if output is None and options["evidence"] is None:
+        raise click.UsageError("--sign cannot be used without an output; give -o OUTPUT or --evidence DIR")
     from ...provenance.credentials import load_credentials
 
-    return with_credentials(jobs, load_credentials(files[0], files[1], url))
+    credentials = load_credentials(files[0], files[1], url)
+    return (with_credentials(jobs, credentials) if output is not None else jobs), credentials
 
 
 def _encode_options(options: dict[str, Any], output: Path | None) -> EncodeOptions:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ...media.source_sink import Source
     from ...pipeline.pipeline import Pipeline
     from ...pipeline.results import FrameResult
+    from ...provenance.credentials import Credentials
 
 FACE_OUTPUTS = ("evidence", "uncertainty", "store")
 """Names of the options, each the folder of an output; a store may have an address instead."""
@@ -55,7 +56,11 @@ def check_face_outputs(folders: Mapping[str, Path], resume: bool) -> None:
 
 
 def open_face_outputs(
-    folders: Mapping[str, Path], pipeline: Pipeline, store: str | None, stack: ExitStack
+    folders: Mapping[str, Path],
+    pipeline: Pipeline,
+    store: str | None,
+    stack: ExitStack,
+    credentials: Credentials | None = None,
 ) -> list[FaceOutput]:
     """Open the outputs.
 
@@ -64,6 +69,7 @@ def open_face_outputs(
         pipeline: that upscales the faces.
         store: address; None without a store.
         stack: closes the store.
+        credentials: sign the pictures of evidence cards; None for unsigned ones.
 
     Raises:
         OutputError: a folder or the store cannot be written.
@@ -73,7 +79,7 @@ def open_face_outputs(
     if "evidence" in folders:
         from ...evidence.run_cards import RunCards
 
-        outputs.append(RunCards(folders["evidence"], pipeline))
+        outputs.append(RunCards(folders["evidence"], pipeline, credentials))
     if "uncertainty" in folders:
         from .uncertainty import UncertaintyFolder
 
@@ -86,3 +92,10 @@ def open_face_outputs(
 
         outputs.append(StoreOutput(opened, pipeline))
     return outputs
+
+
+def unsigned(folders: Mapping[str, Path]) -> list[str]:
+    """What a run that signs leaves unsigned, for the user."""
+    names = [name for name in ("uncertainty", "store") if name in folders]
+    what = " and ".join(f"the pictures of --{name}" for name in names)
+    return [f"not signed: {what}; only outputs and evidence cards are"] if names else []

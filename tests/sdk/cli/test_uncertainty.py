@@ -57,7 +57,15 @@ def test_inputs_of_one_name_and_pages_lose_no_sheet(facesr, clips, small_frame, 
     result = facesr("run", *inputs, "--json", tmp_path / "j.json", "--uncertainty", tmp_path / "u", *MODEL)
     assert result.code == 0 and "7 sheets" in result.err and f"c.mp4-2 is {inputs[1]}" in result.err
     written = {path.name for path in (tmp_path / "u").rglob("*.png")}
-    stems = {"c.mp4-000000", "c.mp4-000001", "c.mp4-2-000000", "c.mp4-2-000001", "p.tif-000000", "p.tif-000001", "p.png"}
+    stems = {
+        "c.mp4-000000",
+        "c.mp4-000001",
+        "c.mp4-2-000000",
+        "c.mp4-2-000001",
+        "p.tif-000000",
+        "p.tif-000001",
+        "p.png",
+    }
     assert written == {f"{stem}-face-1.png" for stem in stems}
 
 

@@ -42,7 +42,7 @@ def test_a_card_is_complete_and_its_hashes_hold(tmp_path):
 def test_only_files_with_pixels_of_a_network_are_signed_and_hashed_as_signed(tmp_path):
     signed = []
 
-    def sign(data, name):
+    def sign(data, name, item):
         signed.append(name)
         return data + b"signature"
 
