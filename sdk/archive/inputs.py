@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +16,7 @@ from ..media.sinks import output_name
 from ..media.url import masked
 from ..media.video.containers import CONTAINER_FORMATS
 from ..pipeline.summary import Failure
-from .storage import is_url
+from .storage import Place, find_place, is_url
 from .tasks import ArchiveFile, Kind
 
 MANIFEST = "@"
@@ -56,20 +56,21 @@ def find_files(arguments: Sequence[str], output: str, recursive: bool = False) -
     """
     if PurePosixPath(output).suffix.lower() in IMAGE_SUFFIXES | frozenset(CONTAINER_FORMATS):
         raise UsageError(f"{masked(output)} is the name of a file; give a folder")
+    root = find_place(output)
     found: list[tuple[Input, int, str]] = []
     skipped: list[str] = []
     failures: list[Failure] = []
     plain = [argument for argument in arguments if not argument.startswith(MANIFEST) or Path(argument).exists()]
     manifests = [argument for argument in arguments if argument not in plain]
     for group, shared in [(plain, False), *((_listed(Path(name[1:])), True) for name in manifests)]:
-        inputs = _expanded(group, output, recursive, skipped, failures)
+        inputs = _expanded(group, root, recursive, skipped, failures)
         found += _below_shared_folder(inputs) if shared else inputs
     files = [_archive_file(*one) for one in dict.fromkeys(found)]
     if not files and failures:
         raise InputError(failures[0].reason)
     if not files:
-        raise InputError(f"no images or videos in {', '.join(arguments)}; give files, folders or patterns")
-    _check_outputs(files, output)
+        raise InputError(f"no images or videos in {', '.join(map(masked, arguments))}; give files, folders or patterns")
+    _check_outputs(files, output, root)
     return ArchiveInputs(tuple(files), tuple(skipped), tuple(failures))
 
 
@@ -86,13 +87,13 @@ def _listed(manifest: Path) -> list[str]:
 
 
 def _expanded(
-    arguments: Sequence[str], output: str, recursive: bool, skipped: list[str], failures: list[Failure]
+    arguments: Sequence[str], root: Place, recursive: bool, skipped: list[str], failures: list[Failure]
 ) -> list[tuple[Input, int, str]]:
     """Sources with their size and version."""
     local = [argument.removeprefix("file://") for argument in arguments if not is_url(argument)]
     found: list[tuple[Input, int, str]] = []
     if local:
-        outputs = [] if is_url(output) else [Path(output.removeprefix("file://"))]
+        outputs = [Path(root.path)] if root.system == "file" else []
         inputs = expand_inputs(local, recursive, outputs)
         skipped += inputs.skipped
         failures += inputs.failures
@@ -110,7 +111,7 @@ def _expanded(
 
         for argument in arguments:
             if is_url(argument):
-                found += list_remote(argument, recursive, skipped)
+                found += list_remote(argument, recursive, root, skipped)
     return found
 
 
@@ -124,14 +125,14 @@ def _check_is_file(found: Input) -> None:
 
 
 def _below_shared_folder(found: list[tuple[Input, int, str]]) -> list[tuple[Input, int, str]]:
-    folders = {str(Path(one.source).parent) for one, _, _ in found if not is_url(one.source)}
+    paths = {one.source: os.path.normpath(one.source) for one, _, _ in found if not is_url(one.source)}
     try:
-        shared = os.path.commonpath(folders) if folders else ""
-    except ValueError:  # absolute and relative ones
+        shared = os.path.commonpath({os.path.dirname(path) for path in paths.values()}) if paths else ""
+    except ValueError:  # several drives of Windows
         return found
     return [
-        (Input(one.source, os.path.relpath(one.source, shared).replace(os.sep, "/"), one.kind), size, version)
-        if not is_url(one.source)
+        (replace(one, name=os.path.relpath(paths[one.source], shared).replace(os.sep, "/")), size, version)
+        if one.source in paths
         else (one, size, version)
         for one, size, version in found
     ]
@@ -142,23 +143,23 @@ def _archive_file(found: Input, size: int, version: str) -> ArchiveFile:
     return ArchiveFile(found.source, found.name, output_name(found.name, kind), kind, size, version)
 
 
-def _check_outputs(files: Sequence[ArchiveFile], output: str) -> None:
-    local = {} if is_url(output) else dict(_local_sources(files))
+def _check_outputs(files: Sequence[ArchiveFile], output: str, root: Place) -> None:
+    """Refuse outputs outside of the folder, two of one name, and those that replace an input."""
+    sources = {find_place(file.source) for file in files if is_url(file.source) or root.system == "file"}
     written: dict[str, str] = {}
     for file in files:
-        other = written.setdefault(file.output, file.source)
+        name = PurePosixPath(file.output)
+        if name.is_absolute() or ".." in name.parts:
+            raise UsageError(
+                f"{masked(file.source)} would be written to {file.output}, outside of {masked(output)}; "
+                "give it without .. in its name"
+            )
+        other = written.setdefault(str(name), file.source)
         if other != file.source:
             raise UsageError(f"{masked(other)} and {masked(file.source)} would both be written to {file.output}")
-        if local:
-            path = Path(output.removeprefix("file://")) / file.output
-            if path.resolve() in local:
-                raise UsageError(f"{path} is an input and would be overwritten; give another output folder")
-
-
-def _local_sources(files: Sequence[ArchiveFile]) -> Iterator[tuple[Path, ArchiveFile]]:
-    for file in files:
-        if not is_url(file.source):
-            yield Path(file.source).resolve(), file
+        if root.below(file.output) in sources:
+            path = f"{masked(output).removeprefix('file://').rstrip('/')}/{file.output}"
+            raise UsageError(f"{path} is an input and would be overwritten; give another output folder")
 
 
 def fetch_input(file: ArchiveFile, scratch: Path) -> Path:

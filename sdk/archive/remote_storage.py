@@ -6,21 +6,23 @@ import posixpath
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from ...engines.errors import FacesrError, InputError, MissingDependencyError, OutputError, UsageError, first_line
 from ..media.images.formats import IMAGE_SUFFIXES
 from ..media.inputs import VIDEO_FILE_SUFFIXES, Input
 from ..media.url import masked
-from .storage import STATE, OutputFolder
+from .storage import STATE, OutputFolder, Place, local_place
 from .tasks import ArchiveFile
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "ocilake"})
 """Protocols whose files appear complete or not at all."""
 _WILDCARDS = re.compile(r"[*?\[]")
+_HTTP = ("http://", "https://")
 _VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
 _EXTRA = "archives"
 
@@ -45,6 +47,28 @@ def _file_system(url: str) -> tuple[Any, str]:
     except Exception as error:  # each file system has exceptions of its own
         reason = first_line(error)
         raise UsageError(f"{masked(url)} cannot be opened: {reason}; give a file, or a URL of fsspec") from error
+
+
+def _protocols(fs: Any) -> set[str]:
+    return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+
+
+def remote_place(url: str) -> Place:
+    """Place of a file or folder behind a URL.
+
+    Raises:
+        MissingDependencyError, UsageError: as of `RemoteFolder`.
+    """
+    return _place(*_file_system(url))
+
+
+def _place(fs: Any, path: str) -> Place:
+    protocols = _protocols(fs)
+    if "file" in protocols:
+        return local_place(Path(path))
+    host = str(fs.storage_options.get("host") or "").lower()  # elsewhere the path has it
+    path = path.partition("?")[0] if path.startswith(_HTTP) else path
+    return Place(f"{min(protocols)}://{host}", PurePosixPath(posixpath.normpath(f"/{path.lstrip('/')}")))
 
 
 def _package(error: ImportError, protocol: str) -> str:
@@ -81,9 +105,7 @@ class RemoteFolder(OutputFolder):
         self.location = location.rstrip("/")
         self._fs, root = _file_system(self.location)
         self._root = root.rstrip("/")
-        protocol = self._fs.protocol
-        names = {protocol} if isinstance(protocol, str) else set(protocol)
-        self._atomic = bool(names & _OBJECT_STORES)
+        self._atomic = bool(_protocols(self._fs) & _OBJECT_STORES)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -157,12 +179,13 @@ class RemoteFolder(OutputFolder):
         return None
 
 
-def list_remote(url: str, recursive: bool, skipped: list[str]) -> list[tuple[Input, int, str]]:
+def list_remote(url: str, recursive: bool, output: Place, skipped: list[str]) -> list[tuple[Input, int, str]]:
     """Files behind a URL with their size and version, sorted by name.
 
     Args:
         url: file, folder or pattern.
         recursive: read subfolders.
+        output: folder of the outputs, which is not read where it is below the folder or pattern.
         skipped: gets the names of files of other kinds.
 
     Raises:
@@ -173,10 +196,13 @@ def list_remote(url: str, recursive: bool, skipped: list[str]) -> list[tuple[Inp
     with _errors(InputError, url, "listed"):
         fs.invalidate_cache()
         base, infos = _infos(fs, path, url, recursive)
+    is_output = _outputs_below(_place(fs, base), output) if base else None
     found: list[tuple[Input, int, str]] = []
     for name, info in sorted(infos.items()):
-        relative = posixpath.relpath(name, base) if base else posixpath.basename(name)
-        suffix = PurePosixPath(name).suffix.lower()
+        if is_output and is_output(_place(fs, name)):
+            continue
+        relative = posixpath.relpath(name, base) if base else _file_name(name)
+        suffix = PurePosixPath(relative).suffix.lower()
         if (suffix not in IMAGE_SUFFIXES and suffix not in VIDEO_FILE_SUFFIXES) or _is_hidden(relative):
             skipped.append(relative)
             continue
@@ -188,6 +214,18 @@ def list_remote(url: str, recursive: bool, skipped: list[str]) -> list[tuple[Inp
     return found
 
 
+def _outputs_below(folder: Place, output: Place) -> Callable[[Place], bool] | None:
+    """Whether a file of a folder is an output; None if the outputs are elsewhere, or the folder is theirs."""
+    if folder.system != output.system or folder == output or not output.path.is_relative_to(folder.path):
+        return None
+    return lambda file: file.path.is_relative_to(output.path)
+
+
+def _file_name(path: str) -> str:
+    """Name of a file, of a URL without its query."""
+    return posixpath.basename(unquote(urlsplit(path).path) if path.startswith(_HTTP) else path)
+
+
 def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
@@ -195,12 +233,14 @@ def _is_hidden(name: str) -> bool:
 def _infos(fs: Any, path: str, url: str, recursive: bool) -> tuple[str, dict[str, Any]]:
     """The folder of a listing, "" for one file; and path → facts of each file."""
     depth = None if recursive else 1
+    if path.startswith(_HTTP) and not _WILDCARDS.search(path.partition("?")[0]):
+        return "", {path: fs.info(path)}
     if _WILDCARDS.search(path) and not fs.exists(path):
         infos = fs.glob(path, detail=True)
         files = {name: info for name, info in infos.items() if info.get("type") == "file"}
         base = path[: next(_WILDCARDS.finditer(path)).start()].rpartition("/")[0]
         what = f"no file matches {masked(url)}; check the pattern and quote it"
-    elif url.startswith(("http://", "https://")) or fs.isfile(path):
+    elif path.startswith(_HTTP) or fs.isfile(path):
         return "", {path: fs.info(path)}
     else:
         files = fs.find(path, maxdepth=depth, detail=True)

@@ -7,7 +7,8 @@ import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from ...engines.errors import OutputError
 from ...engines.files import sync, write_atomic
@@ -20,6 +21,41 @@ STATE = ".facesr-batch"
 def is_url(location: str) -> bool:
     """Whether a location is behind fsspec, and not a path."""
     return "://" in location and not location.startswith("file://")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file or folder is; equal for all names of it.
+
+    Args:
+        system: protocol and host of the file system; "file" for paths.
+        path: normalized and absolute; of a local file, without symbolic links.
+    """
+
+    system: str
+    path: PurePosixPath
+
+    def below(self, name: str) -> Place:
+        """Place of a file, given its path below this folder."""
+        return local_place(Path(self.path / name)) if self.system == "file" else Place(self.system, self.path / name)
+
+
+def local_place(path: Path) -> Place:
+    """Place of a local file or folder."""
+    return Place("file", PurePosixPath(path.resolve().as_posix()))
+
+
+def find_place(location: str) -> Place:
+    """Place of a path or fsspec URL.
+
+    Raises:
+        MissingDependencyError, UsageError: as of `open_output`.
+    """
+    if not is_url(location):
+        return local_place(Path(location.removeprefix("file://")))
+    from .remote_storage import remote_place
+
+    return remote_place(location)
 
 
 class OutputFolder(ABC):

@@ -55,3 +55,13 @@ def test_files_of_a_manifest_keep_their_path_below_the_folder_that_they_share(tm
     manifest.write_text(f"# may first\n{tmp_path}/2024/may/a.png\n\n{tmp_path}/2024/june/*.png\n")
     found = find_files([f"@{manifest}", str(tmp_path / "clip.mp4")], str(tmp_path / "out"))
     assert {file.output for file in found.files} == {"clip.mp4", "may/a.png", "june/a.png"}
+
+
+def test_no_line_of_a_manifest_writes_outside_of_the_output_folder(tmp_path, monkeypatch):
+    (tmp_path / "work" / "a").mkdir(parents=True)
+    for name in ("z.png", "work/b.png", "work/a/c.png"):
+        (tmp_path / name).write_bytes(b"not read")
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "files.txt").write_text("a/../../z.png\nb.png\na/./c.png\n")
+    found = find_files([f"@{tmp_path / 'files.txt'}"], str(tmp_path / "out"))
+    assert [file.output for file in found.files] == ["z.png", "work/b.png", "work/a/c.png"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from facesr_edge.engines.errors import InputError, MissingDependencyError, UsageError
 from facesr_edge.sdk.archive.batch import batch
+from facesr_edge.sdk.archive.inputs import find_files
 from facesr_edge.sdk.archive.storage import STATE
 from support.archives import CHUNK, SPEC
 
@@ -68,3 +69,47 @@ def test_urls_that_cannot_be_used_are_told(bucket, tmp_path):
     ):
         with pytest.raises(error, match=message):
             batch([url], tmp_path, pipeline=SPEC)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("s3://archive/own", "s3://archive/own"),
+        ("s3://archive/own", "s3://archive/own/"),
+        ("s3://archive//own/", "s3a://archive/own"),
+        ("s3://archive/own/a.png", "s3://archive/own"),
+        ("s3://archive/own/*.png", "s3://archive/own"),
+        ("@{folder}/files.txt", "s3://archive/own"),
+        ("{folder}/in", "local://{folder}/in"),
+        ("local://{folder}/in", "{folder}/link"),
+    ],
+)
+def test_inputs_are_never_overwritten(bucket, tmp_path, source, output):
+    bucket.pipe("archive/own/a.png", b"not read")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "a.png").write_bytes(b"not read")
+    (tmp_path / "files.txt").write_text("s3://archive/own/a.png\n")
+    with pytest.raises(UsageError, match=r"/a\.png is an input and would be overwritten; give another output folder"):
+        find_files([source.format(folder=tmp_path)], output.format(folder=tmp_path))
+
+
+def test_outputs_below_the_input_are_no_inputs(bucket):
+    for name in ("tree/a.png", "tree/door/b.png", "tree/out/a.png", "tree/out/door/b.png", "tree/outer/c.png"):
+        bucket.pipe(f"archive/{name}", b"not read")
+    for source in ("s3://archive/tree", "s3://archive/tree/**/*.png"):
+        found = find_files([source], "s3://archive/tree/out", recursive=True)
+        assert [file.name for file in found.files] == ["a.png", "door/b.png", "outer/c.png"]
+
+
+def test_a_presigned_url_is_read_and_its_signature_is_in_no_message(bucket, tmp_path):
+    bucket.pipe("archive/own/a b.png", b"not read")
+    url = bucket.url("archive/own/a b.png")
+    assert "Signature=" in url
+    (found,) = find_files([url], str(tmp_path)).files
+    assert (found.source, found.name, found.output) == (url, "a b.png", "a b.png")
+    bucket.pipe("archive/own/notes.txt", b"no picture")
+    with pytest.raises(InputError) as raised:
+        find_files([bucket.url("archive/own/notes.txt")], str(tmp_path))
+    assert "notes.txt" in str(raised.value)
+    assert "Signature=***" in str(raised.value)
