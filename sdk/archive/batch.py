@@ -12,11 +12,13 @@ from ...engines.cpu import usable_cores
 from ...engines.errors import EngineError, OutputError, UsageError
 from ..media.encode_options import EncodeOptions
 from ..media.journal_file import JournalFile
+from ..media.reasons import plural
 from ..media.sinks import make_writable, output_options
 from ..media.url import masked
 from ..media.video.splitting.parts import check_chunk
 from ..pipeline.chunks import CHUNK_FRAMES
 from ..pipeline.summary import Failure
+from ..store.address import parse_address
 from ..store.open import open_store
 from .inputs import ArchiveInputs, find_files
 from .journal import BatchJournal, FileRecord, begin, earlier_identity
@@ -136,7 +138,7 @@ def batch(
             open_store(store).close()  # a wrong one is reported once, not by each worker
             if videos := sum(file.kind == "video" for file in found.files):
                 on_progress(BatchProgress(event=f"the store gets no faces of videos: {videos} left out of it"))
-        run = _Run(folder, found, journal, retries, on_progress)
+        run = _Run(folder, found, journal, retries, on_progress, "" if store is None else _store_name(store))
         try:
             if run.todo:
                 pool = stack.enter_context(_open_workers(spec, workers, ray, stall_s))
@@ -157,6 +159,12 @@ def _check(workers: int, retries: int, stall_s: float, pipeline: PipelineSpec) -
         raise UsageError(f"expected a stall_s above 0 seconds, got {stall_s:g}")
     if pipeline.threads < 1:
         raise UsageError(f"expected threads of 1 or more for each worker, got {pipeline.threads}")
+
+
+def _store_name(store: str) -> str:
+    """Name of a store for the records, alike for all its relative paths."""
+    address = parse_address(store)
+    return address.name if address.database is None else str(address.database.parent.resolve())
 
 
 def _check_options(found: ArchiveInputs, options: EncodeOptions, output: str) -> None:
@@ -199,10 +207,14 @@ class _Run:
         journal: BatchJournal,
         retries: int,
         on_progress: Callable[[BatchProgress], None],
+        store: str,
     ) -> None:
         self._folder, self._found, self._journal, self._on_progress = folder, found, journal, on_progress
+        self._stores = {"image": store, "video": ""}
         sizes = folder.sizes()
-        self.todo = [file for file in found.files if not journal.is_done(file, sizes)]
+        self.todo = [file for file in found.files if not journal.is_done(file, sizes, self._stores[file.kind])]
+        if again := sum(journal.is_done(file, sizes) for file in self.todo):
+            on_progress(BatchProgress(event=f"{plural(again, 'picture')} done again, as the store lacks their faces"))
         left = {file.output for file in self.todo}
         self._records = {file.output: journal.earlier[file.output] for file in found.files if file.output not in left}
         self._schedule = Schedule(self.todo, retries, self._parts_there)
@@ -303,10 +315,12 @@ class _Run:
             summary.frames if summary else 0,
             summary.faces if summary else 0,
             summary.upscaled if summary else 0,
+            summary.too_large if summary else 0,
             finished.seconds,
             finished.attempts,
             finished.worker,
             summary.notes if summary else (),
+            self._stores[file.kind] if done else "",
         )
         self._journal.add(record)
         self._records[file.output] = record
@@ -321,6 +335,7 @@ class _Run:
             frames=counts.frames + record.frames,
             faces=counts.faces + record.faces,
             upscaled=counts.upscaled + record.upscaled,
+            too_large=counts.too_large + record.too_large,
             notes=counts.notes + bool(record.notes),
         )
         self._part_bytes.pop(file.output, None)

@@ -127,7 +127,7 @@ def _check_is_file(found: Input) -> None:
 def _below_shared_folder(found: list[tuple[Input, int, str]]) -> list[tuple[Input, int, str]]:
     paths = {one.source: os.path.normpath(one.source) for one, _, _ in found if not is_url(one.source)}
     try:
-        shared = os.path.commonpath({os.path.dirname(path) for path in paths.values()}) if paths else ""
+        shared = os.path.commonpath({str(Path(path).parent) for path in paths.values()}) if paths else ""
     except ValueError:  # several drives of Windows
         return found
     return [

@@ -37,10 +37,12 @@ class FileRecord:
         frames: that were processed.
         faces: detected faces.
         upscaled: upscaled faces.
+        too_large: faces that are too large and left alone.
         seconds: time of the workers.
         attempts: how often its tasks were started, less those of its first successful pass.
         worker: that finished it.
         notes: what was lost or converted, one line each.
+        store: that got the faces, without a password; "" for none.
     """
 
     source: str
@@ -52,10 +54,12 @@ class FileRecord:
     frames: int = 0
     faces: int = 0
     upscaled: int = 0
+    too_large: int = 0
     seconds: float = 0.0
     attempts: int = 0
     worker: str = ""
     notes: tuple[str, ...] = ()
+    store: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -104,12 +108,13 @@ class BatchJournal:
                 except (ValueError, TypeError, KeyError):  # damaged: the file is processed again
                     continue
 
-    def is_done(self, file: ArchiveFile, sizes: Mapping[str, int]) -> bool:
+    def is_done(self, file: ArchiveFile, sizes: Mapping[str, int], store: str = "") -> bool:
         """Whether an earlier call finished a file.
 
         Args:
             file: input, as it is now.
             sizes: of the files in the output folder.
+            store: that has to have its faces; "" for none.
         """
         record = self.earlier.get(file.output)
         return (
@@ -117,6 +122,7 @@ class BatchJournal:
             and not record.error
             and (record.source, record.version) == (masked(file.source), file.version)
             and sizes.get(file.output) == record.bytes
+            and (not store or record.store == store)
         )
 
     def add(self, record: FileRecord) -> None:

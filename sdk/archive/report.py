@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from ..media.url import masked
 from .journal import FileRecord
 from .storage import OutputFolder
 from .summary import BatchSummary
@@ -21,7 +22,9 @@ def write_report(output: OutputFolder, spec: WorkerSpec, records: Iterable[FileR
     Raises:
         OutputError: it cannot be written.
     """
-    lines: list[dict[str, Any]] = [{"type": "batch", **spec.identity, "output": spec.output, "chunk": spec.chunk}]
+    lines: list[dict[str, Any]] = [
+        {"type": "batch", **spec.identity, "output": masked(spec.output), "chunk": spec.chunk}
+    ]
     lines += ({"type": "file", **record.to_dict()} for record in records)
     lines.append({"type": "summary", **summary.to_dict()})
     output.write(REPORT, "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode())

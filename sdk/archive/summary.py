@@ -21,6 +21,7 @@ class BatchSummary:
         frames: frames of the files that this call finished.
         faces: detected faces in them.
         upscaled: upscaled faces in them.
+        too_large: faces in them that are too large and left alone.
         notes: files for which something was lost or converted; the report names what.
         retries: tasks that were started again.
         seconds: duration of the call.
@@ -36,6 +37,7 @@ class BatchSummary:
     frames: int = 0
     faces: int = 0
     upscaled: int = 0
+    too_large: int = 0
     notes: int = 0
     retries: int = 0
     seconds: float = 0.0

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...engines.errors import FacesrError
+from ..media.reasons import plural
+from ..media.url import masked
 from .console import Stop, Stopped, bytes_progress, paused, print_failures, say, show
 from .options import (
     Command,
@@ -132,7 +134,7 @@ def command(inputs: tuple[str, ...], output: str, **options: Any) -> None:
             on_progress=partial(_show_progress, bar, bar.add_task("", total=None)),
             stopped=lambda: stop.requested,
         )
-    _print(summary, output)
+    print_summary(summary, output)
     if stop.requested and not summary.complete:
         raise Stopped(f"stopped; {_done(summary)}; the same command goes on")
     if summary.failures:
@@ -179,9 +181,17 @@ def _done(summary: BatchSummary) -> str:
     return f"{summary.done + summary.earlier} of {summary.files} files are done"
 
 
-def _print(summary: BatchSummary, output: str) -> None:
+def _faces(summary: BatchSummary) -> str:
+    faces = plural(summary.faces, "face")
+    if not summary.too_large:
+        return faces
+    return f"{faces} ({summary.upscaled} upscaled, {summary.too_large} too large, left alone)"
+
+
+def print_summary(summary: BatchSummary, output: str) -> None:
+    """Print what became of a batch, where its outputs are, and what failed."""
     rate = f" ({summary.frames / summary.seconds:.1f} frames/s)" if summary.frames else ""
-    parts = [_done(summary), f"{summary.frames} frames, {summary.faces} faces in {summary.seconds:.1f} s{rate}"]
+    parts = [_done(summary), f"{plural(summary.frames, 'frame')}, {_faces(summary)} in {summary.seconds:.1f} s{rate}"]
     counts = {
         "{} from earlier calls": summary.earlier,
         "{} tasks tried again": summary.retries,
@@ -189,7 +199,7 @@ def _print(summary: BatchSummary, output: str) -> None:
         "{} failed": len(summary.failures),
         "{} with notes, see batch.jsonl": summary.notes,
     }
-    show(f"{', '.join([*parts, *(text.format(count) for text, count in counts.items() if count)])} → {output}")
+    show(f"{', '.join([*parts, *(text.format(count) for text, count in counts.items() if count)])} → {masked(output)}")
     for line in summary.workers:
         say(line)
     print_failures(summary.skipped, summary.failures)

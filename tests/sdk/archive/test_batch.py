@@ -17,6 +17,7 @@ import pytest
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.archive.batch import batch
 from facesr_edge.sdk.archive.storage import STATE
+from facesr_edge.sdk.store.open import open_store
 from support.archives import CHUNK, FRAMES, SPEC, packets
 
 OUTPUTS = ("lobby.png", "door/night.jpg", "door/clip.mp4")
@@ -127,3 +128,21 @@ def test_after_the_driver_is_killed_the_same_command_goes_on(archive, finished, 
     assert f"{FRAMES + 1} frames" in again.stdout or "1 from earlier calls" in again.stdout
     assert (tmp_path / "clip.mp4").read_bytes() == (finished[0] / "door" / "clip.mp4").read_bytes()
     assert not list(parts.rglob("*.*"))
+
+
+def test_pictures_that_are_done_without_a_store_are_stored_by_a_later_call_and_once(archive, finished, tmp_path):
+    output, store = tmp_path / "out", str(tmp_path / "store")
+    shutil.copytree(finished[0], output)
+    events: list[str] = []
+    options = {"workers": 1, "store": store, "on_progress": lambda progress: events.append(progress.event)}
+    summary = run_batch(archive, output, **options)
+    assert (summary.done, summary.earlier) == (2, 1)  # the video has no faces to store
+    assert "2 pictures done again, as the store lacks their faces" in events
+    with open_store(store, create=False) as opened:
+        faces = opened.statistics().faces
+    assert faces == summary.upscaled > 0
+    (output / "lobby.png").unlink()
+    summary = run_batch(archive, output, **options)
+    assert (summary.done, summary.earlier) == (1, 2)
+    with open_store(store, create=False) as opened:
+        assert opened.statistics().faces == faces

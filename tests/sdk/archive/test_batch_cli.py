@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 from facesr_edge.sdk.archive.inputs import find_files
-from facesr_edge.sdk.cli.batch import command
+from facesr_edge.sdk.archive.summary import BatchSummary
+from facesr_edge.sdk.cli.batch import command, print_summary
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,12 @@ def test_no_line_of_a_manifest_writes_outside_of_the_output_folder(tmp_path, mon
     (tmp_path / "files.txt").write_text("a/../../z.png\nb.png\na/./c.png\n")
     found = find_files([f"@{tmp_path / 'files.txt'}"], str(tmp_path / "out"))
     assert [file.output for file in found.files] == ["z.png", "work/b.png", "work/a/c.png"]
+
+
+def test_the_last_line_tells_of_large_faces_as_run_does_and_masks_the_output(capsys):
+    summary = BatchSummary(files=2, done=2, frames=1, faces=143, upscaled=127, too_large=16, seconds=2)
+    print_summary(summary, "s3://key:secret@archive/out")
+    assert capsys.readouterr().out == (
+        "2 of 2 files are done, 1 frame, 143 faces (127 upscaled, 16 too large, left alone) in 2.0 s (0.5 frames/s) "
+        "→ s3://key:***@archive/out\n"
+    )
