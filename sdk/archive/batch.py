@@ -263,6 +263,7 @@ class _Run:
                     self._add_part(outcome.task)
                 if finished:
                     self._finish(finished)
+            self._journal.flush_due()
         if not self._schedule.left:
             self._folder.remove(PARTS)  # also those of videos that have changed or are gone
 
@@ -280,7 +281,7 @@ class _Run:
     def _parts_there(self, file: ArchiveFile, split: Split) -> Collection[int]:
         """Parts that earlier calls have finished."""
         there = self._folder.sizes(part_folder(file))
-        return {first for first in split.firsts if part_names(file, first)[1] in there}
+        return {first for first in split.firsts if all(name in there for name in part_names(file, first))}
 
     def _add_frames(self, frames: int) -> None:
         self._tell(frames=frames)

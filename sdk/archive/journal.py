@@ -126,8 +126,11 @@ class BatchJournal:
         )
 
     def add(self, record: FileRecord) -> None:
-        """Add a record; it is written within a few seconds, or when `flush` is called."""
+        """Add a record; it is written by `flush_due`, or when `flush` is called."""
         self._waiting.append(_line(record))
+
+    def flush_due(self) -> None:
+        """Write the records that wait if they are many, or the last ones were written some seconds ago."""
         if len(self._waiting) >= _FLUSH_RECORDS or time.monotonic() - self._flushed_s >= _FLUSH_S:
             self.flush()
 

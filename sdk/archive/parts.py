@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ...engines.errors import OutputError
+from ..media.reasons import is_full
 from ..media.video.splitting.parts import Part, PartsError
 from ..pipeline.summary import RunSummary
 from .storage import STATE, OutputFolder
@@ -50,17 +52,18 @@ def read_part(output: OutputFolder, file: ArchiveFile, first: int, scratch: Path
 
     Raises:
         PartsError: it is missing or damaged.
-        OutputError: it cannot be read.
+        OutputError: the disk is full.
     """
     video, record = part_names(file, first)
-    data = output.read(record)
     try:
-        document = json.loads(data or b"")
+        document = json.loads(output.read(record) or b"")
         stamps = document["part"]["stamps"]
         path = output.fetch(video, scratch) if stamps else None
         part = Part.from_dict(document["part"], path)
         return PartRecord(part, RunSummary.from_dict(document["summary"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OutputError, OSError) as error:
+        if is_full(error):
+            raise
         raise PartsError(f"the part of {file.source} from frame {first} on is damaged or missing") from error
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from facesr_edge.engines.errors import OutputError, UsageError
+from facesr_edge.sdk.archive.batch import _Run
+from facesr_edge.sdk.archive.inputs import ArchiveInputs
 from facesr_edge.sdk.archive.journal import BatchJournal, FileRecord, begin, earlier_identity
+from facesr_edge.sdk.archive.parts import PartRecord, part_names, read_part
 from facesr_edge.sdk.archive.schedule import Schedule, as_failure
 from facesr_edge.sdk.archive.storage import STATE, LocalFolder
 from facesr_edge.sdk.archive.tasks import (
@@ -19,6 +23,8 @@ from facesr_edge.sdk.archive.tasks import (
     Split,
     TaskError,
 )
+from facesr_edge.sdk.archive.workers import Workers
+from facesr_edge.sdk.media.video.splitting.parts import Part, PartsError
 from facesr_edge.sdk.pipeline.summary import RunSummary
 
 VIDEO = ArchiveFile("/in/a.mp4", "a.mp4", "a.mp4", "video", 10, "1")
@@ -120,3 +126,44 @@ def test_other_options_are_refused_once_something_is_done(tmp_path):
     (tmp_path / STATE / "batch.json").write_text("{")
     with pytest.raises(OutputError, match=r"batch\.json is damaged"):
         earlier_identity(folder)
+
+
+class _IdleWorkers(Workers):
+    """Finish one picture, and then nothing."""
+
+    free, closed = 1, False
+
+    def __init__(self):
+        self.tasks = []
+
+    def submit(self, task):
+        self.tasks.append(task)
+
+    def wait(self, timeout_s):
+        time.sleep(0.01)
+        return [Outcome(self.tasks.pop(0), "1", FINISHED)] if self.tasks[0].file == PICTURE else []
+
+    def close(self):
+        self.closed = True
+
+
+def test_records_are_written_while_the_batch_waits(tmp_path, monkeypatch):
+    monkeypatch.setattr("facesr_edge.sdk.archive.journal._FLUSH_S", 0.1)
+    folder = LocalFolder(str(tmp_path))
+    run = _Run(folder, ArchiveInputs((PICTURE, VIDEO), (), ()), BatchJournal(folder), 0, lambda progress: None, "")
+    waits = iter(range(300))
+    journal = tmp_path / STATE / "journal"
+    run.process(_IdleWorkers(), lambda: journal.exists() or next(waits, None) is None)
+    assert list(journal.iterdir())
+
+
+def test_a_part_without_its_packets_is_encoded_again_and_not_joined(tmp_path):
+    folder = LocalFolder(str(tmp_path))
+    part = Part(tmp_path / "not written", (0, 40), (8, 8, 3), "")
+    folder.write(part_names(VIDEO, 0)[1], PartRecord(part, RunSummary()).to_json())
+    run = _Run(folder, ArchiveInputs((VIDEO,), (), ()), BatchJournal(folder), 0, lambda progress: None, "")
+    assert not run._parts_there(VIDEO, PLAN)
+    with pytest.raises(PartsError, match="from frame 0 on is damaged or missing"):
+        read_part(folder, VIDEO, 0, tmp_path)
+    folder.write(part_names(VIDEO, 0)[0], b"packets")
+    assert run._parts_there(VIDEO, PLAN) == {0}

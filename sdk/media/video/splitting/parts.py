@@ -8,11 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from .....engines.errors import InputError, OutputError, UsageError
+from .....engines.errors import InputError, OutputError, UsageError, first_line
 from ....pipeline.chunks import CHUNK_FRAMES
 from ....pipeline.frame import Frame
 from ...encode_options import EncodeOptions
@@ -57,8 +58,15 @@ class Part:
     end: str
 
     def packets(self) -> Iterator[tuple[int, Packet[VideoStream]]]:
-        """Timestamp and packet of each frame; errors as of `EarlierVideo.packets`."""
-        return iter(()) if self.path is None else EarlierVideo(self.path, self.stamps).packets()
+        """Yield timestamp and packet of each frame.
+
+        Raises:
+            PartsError: the file is damaged, missing or too short.
+        """
+        try:
+            yield from EarlierVideo(self.path, self.stamps).packets() if self.path else ()
+        except (av.FFmpegError, OSError, IndexError, OutputError) as error:  # IndexError: no video stream
+            raise PartsError(f"a part of the video cannot be read: {first_line(error)}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without the path."""

@@ -92,6 +92,22 @@ def test_joined_parts_equal_the_whole_video_with_its_sound(video, tmp_path):
         joined(video, tmp_path / f"order{video.suffix}", parts[1:])
 
 
+def test_a_part_that_cannot_be_read_does_not_fit(video, tmp_path):
+    one = part(video, tmp_path / f"whole{video.suffix}", 0, 20)
+    data = one.path.read_bytes()
+    sound = tmp_path / "sound.mka"
+    with av.open(str(sound), "w") as container:
+        container.add_stream("pcm_s16le", rate=8000)
+        container.start_encoding()
+    for content in (b"", b"garbage" * 99, data[: len(data) // 2], sound.read_bytes(), None):
+        one.path.unlink()
+        if content is not None:
+            one.path.write_bytes(content)
+        with pytest.raises(PartsError, match="a part of the video cannot be read"):
+            list(one.packets())
+        one.path.touch()
+
+
 def test_a_wrong_plan_of_the_packets_is_noticed(video, tmp_path):
     first = index_video(video).skip_to(CHUNK_FRAMES)
     assert first is not None
