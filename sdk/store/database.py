@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -20,6 +20,10 @@ BUSY_S = 10.0
 """How long a transaction waits for that of another process, in seconds."""
 ERASE_MS = 500
 """How long the erasure of deleted rows waits for readers, in milliseconds."""
+READERS = 8
+"""Threads that read at the same time; further ones wait."""
+WAIT_S = 30.0
+"""Maximum wait of a thread for a connection, in seconds."""
 CONNECT_S = 5
 """Maximum wait for a connection to a server, in seconds."""
 LOCK_KEY = 0x66616365
@@ -49,7 +53,10 @@ class Database:
 
     def __init__(self, address: StoreAddress) -> None:
         self.name, self.is_sqlite = address.name, address.database is not None
-        self._engine = _sqlite(address) if self.is_sqlite else _postgresql(address)
+        make = _sqlite if self.is_sqlite else _postgresql
+        self._reader, self._writer = make(address, READERS), make(address, 1)  # who writes does not wait for readers
+        if not self.is_sqlite:  # every transaction of SQLite reads one state
+            self._reader = self._reader.execution_options(isolation_level="REPEATABLE READ")
         self._writes = threading.RLock()  # the threads of a process take turns without SQLite's polling
 
     @contextmanager
@@ -60,7 +67,7 @@ class Database:
             InputError: the database cannot be read.
         """
         try:
-            with self._engine.connect() as connection, connection.begin():
+            with self._reader.connect() as connection, connection.begin():
                 yield connection
         except SQLAlchemyError as error:
             raise InputError(f"cannot read the store {self.name}: {_reason(error)}; {_remedy(error)}") from error
@@ -74,7 +81,7 @@ class Database:
             OutputError: it cannot be written, and nothing was.
         """
         try:
-            with self._writes, self._engine.connect() as connection:
+            with self._writes, self._writer.connect() as connection:
                 connection.execution_options(immediate=True)
                 with connection.begin():
                     yield connection
@@ -91,12 +98,14 @@ class Database:
         """Give the pages of deleted rows back, as far as nobody else reads or writes at the moment."""
         with suppress(SQLAlchemyError, sqlite3.Error), self._writes:
             if self.is_sqlite:
-                with closing(self._engine.raw_connection()) as raw:  # none of SQLAlchemy's transactions
-                    for pragma in (f"busy_timeout = {ERASE_MS}", "incremental_vacuum", "wal_checkpoint(TRUNCATE)"):
-                        raw.cursor().execute(f"PRAGMA {pragma}").fetchall()
-                    raw.cursor().execute(f"PRAGMA busy_timeout = {1000 * BUSY_S:.0f}").fetchall()
+                with closing(self._writer.raw_connection()) as raw:  # none of SQLAlchemy's transactions
+                    try:
+                        for pragma in (f"busy_timeout = {ERASE_MS}", "incremental_vacuum", "wal_checkpoint(TRUNCATE)"):
+                            raw.cursor().execute(f"PRAGMA {pragma}").fetchall()
+                    finally:  # the connection is used again
+                        raw.cursor().execute(f"PRAGMA busy_timeout = {1000 * BUSY_S:.0f}").fetchall()
                 return
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with self._writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text("VACUUM (ANALYZE) faces, files, tracks, pending_files"))
 
     def damage(self) -> list[str]:
@@ -113,15 +122,22 @@ class Database:
 
     def close(self) -> None:
         """Close the connections; idempotent."""
-        self._engine.dispose()
+        self._reader.dispose()
+        self._writer.dispose()
 
 
-def _sqlite(address: StoreAddress) -> Engine:
+def _pool(connections: int) -> dict[str, Any]:
+    return {"pool_size": connections, "max_overflow": 0, "pool_timeout": WAIT_S}
+
+
+def _sqlite(address: StoreAddress, connections: int) -> Engine:
     assert address.database is not None
     engine = create_engine(
         "sqlite+pysqlite://",
         creator=lambda: _connect_sqlite(str(address.database)),
+        poolclass=QueuePool,  # an engine without the name of a file shares few connections among all threads
         pool_reset_on_return="rollback",
+        **_pool(connections),
     )
 
     @event.listens_for(engine, "begin")
@@ -143,14 +159,14 @@ def _connect_sqlite(path: str) -> Any:
     return connection
 
 
-def _postgresql(address: StoreAddress) -> Engine:
+def _postgresql(address: StoreAddress, connections: int) -> Engine:
     try:
         import psycopg  # noqa: F401
     except ImportError:
         raise MissingDependencyError("psycopg", "postgresql", "a store in PostgreSQL") from None
     options = {"connect_timeout": CONNECT_S, "application_name": "facesr-edge"}
     try:
-        return create_engine(address.url, pool_pre_ping=True, connect_args=options)
+        return create_engine(address.url, pool_pre_ping=True, connect_args=options, **_pool(connections))
     except SQLAlchemyError as error:
         raise UsageError(f"{address.name} is no address of a PostgreSQL: {_reason(error)}; check the URL") from None
 

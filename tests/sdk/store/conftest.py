@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from itertools import count
 
 import pytest
@@ -36,3 +38,14 @@ def address(request, tmp_path):
 def store(address):
     with open_store(address) as store:
         yield store
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """A file system without locks."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
