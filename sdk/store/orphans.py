@@ -73,9 +73,10 @@ def end_killed_runs(database: Database, pictures: PictureFolder) -> None:
                 remove_orphans(database, pictures, token, started_s)
                 end_run(database, run_id, "killed")
             finally:
-                lock.release(remove=True)
+                lock.release(remove=not lock.notes)
     tokens = {row.token for row in running}
     for token in pictures.lock_tokens():
         if token not in tokens:  # killed before it had a row, or before it could remove the lock
             with suppress(OutputError):
-                pictures.lock(token).release(remove=True)
+                lock = pictures.lock(token)
+                lock.release(remove=not lock.notes)  # without locks it may be that of a run that begins
