@@ -53,6 +53,12 @@ RATE_OF_OTHERS = 10.0
 @option("--max-faces", type=click.IntRange(min=1), metavar="N", default=100, help="Of a picture that are upscaled.")
 @option("--max-requests", type=click.IntRange(min=1), metavar="N", default=64, help="At once, with those that wait.")
 @click.option(
+    "--max-of-client",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Requests of one client at once.  [any number; a quarter of --max-requests if other machines reach it]",
+)
+@click.option(
     "--rate",
     type=POSITIVE,
     metavar="N",
@@ -95,12 +101,15 @@ def _limits(host: str, options: dict[str, Any]) -> Limits:
     from ..serving.access import is_local
     from ..serving.faces.limits import Limits
 
-    rate = options["rate"] or (math.inf if is_local(host) else RATE_OF_OTHERS)
+    of_others, max_requests = not is_local(host) or options["proxy"] is not None, options["max_requests"]
+    rate = options["rate"] or (RATE_OF_OTHERS if of_others else math.inf)
+    max_of_client = options["max_of_client"] or (max(1, max_requests // 4) if of_others else math.inf)
     return Limits(
         max_bytes=round(options["max_mb"] * 1024**2),
         max_megapixels=options["max_megapixels"],
         max_faces=options["max_faces"],
-        max_requests=options["max_requests"],
+        max_requests=max_requests,
+        max_of_client=max_of_client,
         rate=rate,
         burst=max(1, round(2 * min(rate, 1e6))),
     )

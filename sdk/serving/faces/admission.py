@@ -1,10 +1,10 @@
-"""Which requests get in: a maximum at once, and a rate for each client."""
+"""Which requests get in: a maximum at once, in all and of each client, and a rate for each client."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
@@ -55,6 +55,7 @@ class Admission:
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits, self._clock = limits, clock
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._counts: Counter[str] = Counter()
         self.count = 0
 
     @contextmanager
@@ -65,16 +66,24 @@ class Admission:
             client: its IP address, or another name.
 
         Raises:
-            Problem: 429 the client's rate is too high, 503 too many requests are in.
+            Problem: 429 the client's rate is too high, or too many of its requests are in; 503 too many of all are in.
         """
-        self._check_rate(_network(client))
+        own = network(client)
+        self._check_rate(own)
+        if self._counts[own] >= self._limits.max_of_client:
+            count = self._counts[own]
+            raise Problem(429, f"the service has {count} requests of this client, its limit; wait for answers", RETRY_S)
         if self.count >= self._limits.max_requests:
             raise Problem(503, f"the service has {self.count} requests, its limit; try again later", RETRY_S)
         self.count += 1
+        self._counts[own] += 1
         try:
             yield
         finally:
             self.count -= 1
+            self._counts[own] -= 1
+            if not self._counts[own]:
+                del self._counts[own]
 
     def _check_rate(self, client: str) -> None:
         limits, now_s = self._limits, self._clock()
@@ -90,8 +99,8 @@ class Admission:
             )
 
 
-def _network(client: str) -> str:
-    """An IPv4 address, or the first 64 bits of an IPv6 address: one client has all that follow."""
+def network(client: str) -> str:
+    """What stands for a client: its IPv4 address, or the first 64 bits of an IPv6 address: it has all that follow."""
     try:
         address = ip_address(client)
     except ValueError:

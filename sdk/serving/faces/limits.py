@@ -19,6 +19,7 @@ class Limits:
         max_detector_megapixels: of the detector's input for a picture, which grows with a smaller min_face.
         max_faces: of a picture that are upscaled, the best first.
         max_requests: at once, with those that wait for the network and those whose body arrives.
+        max_of_client: requests of one client at once, so that it does not take the places of all; inf for any number.
         rate: requests/s of each client, averaged; inf for any.
         burst: requests that a client may send at once after a pause.
         body_s: seconds until the whole body has arrived.
@@ -36,6 +37,7 @@ class Limits:
     max_detector_megapixels: float = 50.0
     max_faces: int = 100
     max_requests: int = 64
+    max_of_client: float = math.inf
     rate: float = math.inf
     burst: int = 20
     body_s: float = 30.0

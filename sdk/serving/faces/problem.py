@@ -14,7 +14,7 @@ STATUSES: Mapping[int, str] = {
     415: "The body is not a picture of a format that the service reads.",
     421: "The host name of the request is not one of this server, or the request comes from a page of another site.",
     422: "An option is not valid, or the picture is truncated, damaged or of an unsupported layout.",
-    429: "The client sends more requests than it may; see the header Retry-After.",
+    429: "The client sends more requests than it may, or has too many in; see the header Retry-After.",
     500: "An unexpected error; the log of the service has its type.",
     503: "The service is busy or stops; see the header Retry-After.",
 }

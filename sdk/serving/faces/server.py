@@ -31,6 +31,8 @@ GPU_WORKERS = 2
 """While the GPU works on a picture, another is decoded."""
 SPARE_CONNECTIONS = 64
 """Connections above the maximum of requests: idle ones, and those of /healthz and /metrics."""
+SPARE_OF_CLIENT = SPARE_CONNECTIONS // 4
+"""Connections of one client above the maximum of its requests."""
 
 
 class FaceServer:
@@ -126,7 +128,7 @@ def serve_faces(
         import uvicorn
 
         from .app import application
-        from .body_connection import BodyConnection
+        from .body_connection import connections_of
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "fastapi", "service", "the face service") from None
     if proxy is not None and not is_address(proxy):
@@ -142,7 +144,7 @@ def serve_faces(
         raise
     config = uvicorn.Config(
         application(pool, limits, access),
-        http=BodyConnection,
+        http=connections_of(limits.max_of_client + SPARE_OF_CLIENT, proxy),
         limit_concurrency=limits.max_requests + SPARE_CONNECTIONS,
         timeout_graceful_shutdown=STOP_S,
         proxy_headers=proxy is not None,

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.media.images.embed import png_chunk
 from facesr_edge.sdk.serving import connection
+from facesr_edge.sdk.serving.faces import body_connection, server
 from facesr_edge.sdk.serving.faces.limits import Limits
 from facesr_edge.sdk.serving.faces.problem import STATUSES
 from hypothesis import HealthCheck, given, settings
@@ -193,6 +194,69 @@ def test_a_body_that_goes_on_is_not_idle_and_one_that_stops_is(serving, picture,
                 assert stopped.recv(1) == b""
 
 
+def test_the_rest_of_a_body_that_is_not_read_does_not_keep_its_connection(serving, picture, monkeypatch):
+    monkeypatch.setattr(connection, "IDLE_S", 0.4)
+    head = b"POST /faces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+    with serving(token=TOKEN) as client, socket.create_connection(client.address, timeout=5) as slow:
+        slow.sendall(head)
+        assert b" 401 " in _response(slow)[0].splitlines()[0]
+        assert client.post(picture)[0] == 401  # in spite of a body that is sent
+        start_s = time.monotonic()
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            while time.monotonic() < start_s + 4:
+                slow.sendall(b"x")
+                time.sleep(0.05)
+
+
+def test_a_request_that_goes_on_for_too_long_is_ended(serving, monkeypatch):
+    monkeypatch.setattr(connection, "IDLE_S", 0.3)
+    monkeypatch.setattr(body_connection, "REQUEST_S", 0.5)
+    head = b"POST /faces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    with serving() as client, socket.create_connection(client.address, timeout=5) as slow:
+        slow.sendall(head)
+        start_s = time.monotonic()
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            while time.monotonic() < start_s + 4:
+                slow.sendall(b"x")
+                time.sleep(0.05)
+
+
+def test_one_client_does_not_take_the_connections_of_all(serving, picture):
+    with serving(Limits(max_of_client=1)) as client, ExitStack() as opened:
+        most = 1 + server.SPARE_OF_CLIENT
+        for _ in range(most - 1):
+            opened.enter_context(socket.create_connection(client.address))
+        assert client.post(picture)[0] == 200
+        opened.enter_context(socket.create_connection(client.address))
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            client("GET", "/healthz")
+    with serving(Limits(max_of_client=1), proxy="127.0.0.1") as client, ExitStack() as opened:
+        for _ in range(most):
+            opened.enter_context(socket.create_connection(client.address))
+        assert client("GET", "/healthz")[0] == 200
+
+
+def test_one_client_does_not_take_the_places_of_all(serving, picture):
+    with (
+        serving(Limits(max_of_client=1), proxy="127.0.0.1") as client,
+        socket.create_connection(client.address) as slow,
+    ):
+        slow.sendall(
+            b"POST /faces HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 10\r\n\r\n123"
+        )
+        end_s = time.monotonic() + 10
+        while (got := client.post(picture, x_forwarded_for="192.0.2.1"))[0] == 200 and time.monotonic() < end_s:
+            time.sleep(0.01)
+        status, headers, answer = got
+        assert status == 429 and int(headers["retry-after"]) >= 1
+        check_line(answer, "1 requests of this client")
+        assert client.post(picture, x_forwarded_for="192.0.2.2")[0] == 200
+        slow.close()
+        while (got := client.post(picture, x_forwarded_for="192.0.2.1"))[0] == 429 and time.monotonic() < end_s:
+            time.sleep(0.01)
+        assert got[0] == 200
+
+
 def _response(client):
     """Head and body of a response with a length."""
     file = client.makefile("rb")
@@ -254,7 +318,9 @@ def test_pages_of_other_sites_are_refused(client, picture):
         check_line(answer, "IP address")
 
 
-@pytest.mark.parametrize("name", ["max_bytes", "max_megapixels", "max_faces", "rate", "burst", "body_s"])
+@pytest.mark.parametrize(
+    "name", ["max_bytes", "max_megapixels", "max_faces", "max_of_client", "rate", "burst", "body_s"]
+)
 def test_a_limit_is_positive(name):
     for value in (0, -1, math.nan):
         with pytest.raises(UsageError, match=f"positive {name}"):
