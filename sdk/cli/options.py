@@ -237,7 +237,7 @@ sign_option = click.option(
     nargs=2,
     metavar="CERT KEY",
     type=click.Path(path_type=Path),
-    help="Sign the outputs and evidence cards by C2PA with a certificate and its private key (PEM); see facesr-edge verify.",
+    help="Sign outputs and evidence cards by C2PA: certificate and private key (PEM); see facesr-edge verify.",
 )
 timestamp_url_option = click.option(
     "--timestamp-url", metavar="URL", help="Time-stamp authority (RFC 3161) for the signatures."
