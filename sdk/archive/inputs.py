@@ -16,7 +16,7 @@ from ..media.sinks import output_name
 from ..media.url import masked
 from ..media.video.containers import CONTAINER_FORMATS
 from ..pipeline.summary import Failure
-from .storage import Place, find_place, is_url
+from .storage import Advance, Place, find_place, idle, is_url
 from .tasks import ArchiveFile, Kind
 
 MANIFEST = "@"
@@ -162,8 +162,13 @@ def _check_outputs(files: Sequence[ArchiveFile], output: str, root: Place) -> No
             raise UsageError(f"{path} is an input and would be overwritten; give another output folder")
 
 
-def fetch_input(file: ArchiveFile, scratch: Path) -> Path:
+def fetch_input(file: ArchiveFile, scratch: Path, advance: Advance = idle) -> Path:
     """Local path of an input; a file behind a URL is copied to `scratch`, where the last one is kept.
+
+    Args:
+        file: input.
+        scratch: folder for copies.
+        advance: called while it is copied.
 
     Raises:
         InputError: it cannot be copied.
@@ -172,4 +177,4 @@ def fetch_input(file: ArchiveFile, scratch: Path) -> Path:
         return Path(file.source)
     from .remote_storage import fetch_remote
 
-    return fetch_remote(file, scratch)
+    return fetch_remote(file, scratch, advance)

@@ -11,7 +11,7 @@ from ...engines.errors import OutputError
 from ..media.reasons import is_full
 from ..media.video.splitting.parts import Part, PartsError
 from ..pipeline.summary import RunSummary
-from .storage import STATE, OutputFolder
+from .storage import STATE, Advance, OutputFolder, idle
 from .tasks import ArchiveFile
 
 PARTS = f"{STATE}/parts"
@@ -47,8 +47,17 @@ def part_names(file: ArchiveFile, first: int) -> tuple[str, str]:
     return f"{name}{PurePosixPath(file.output).suffix.lower()}", f"{name}.json"
 
 
-def read_part(output: OutputFolder, file: ArchiveFile, first: int, scratch: Path) -> PartRecord:
+def read_part(
+    output: OutputFolder, file: ArchiveFile, first: int, scratch: Path, advance: Advance = idle
+) -> PartRecord:
     """Read a part with a local copy of its packets.
+
+    Args:
+        output: folder.
+        file: the video.
+        first: first frame of the part.
+        scratch: folder for the copy.
+        advance: called while it is copied.
 
     Raises:
         PartsError: it is missing or damaged.
@@ -58,7 +67,7 @@ def read_part(output: OutputFolder, file: ArchiveFile, first: int, scratch: Path
     try:
         document = json.loads(output.read(record) or b"")
         stamps = document["part"]["stamps"]
-        path = output.fetch(video, scratch) if stamps else None
+        path = output.fetch(video, scratch, advance) if stamps else None
         part = Part.from_dict(document["part"], path)
         return PartRecord(part, RunSummary.from_dict(document["summary"]))
     except (ValueError, KeyError, TypeError, OutputError, OSError) as error:

@@ -16,7 +16,7 @@ from ...engines.errors import FacesrError, InputError, MissingDependencyError, O
 from ..media.images.formats import IMAGE_SUFFIXES
 from ..media.inputs import VIDEO_FILE_SUFFIXES, Input
 from ..media.url import masked
-from .storage import STATE, OutputFolder, Place, local_place
+from .storage import STATE, Advance, OutputFolder, Place, copy_blocks, idle, local_place
 from .tasks import ArchiveFile
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "ocilake"})
@@ -110,25 +110,26 @@ class RemoteFolder(OutputFolder):
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def publish(self, file: Path, name: str) -> None:
+    def publish(self, file: Path, name: str, advance: Advance = idle) -> None:
         """See `OutputFolder`."""
         with _errors(OutputError, f"{self.location}/{name}", "written"):
             if self._atomic:
-                self._fs.put_file(str(file), self._path(name))
+                self._fs.put_file(str(file), self._path(name), callback=_callback(advance))
             else:
                 temporary = self._path(f"{STATE}/work/{secrets.token_hex(8)}")
                 self._fs.makedirs(posixpath.dirname(temporary), exist_ok=True)
                 self._fs.makedirs(posixpath.dirname(self._path(name)), exist_ok=True)
-                self._fs.put_file(str(file), temporary)
+                with file.open("rb") as source, self._fs.open(temporary, "wb") as target:
+                    copy_blocks(source, target, advance)
                 self._fs.mv(temporary, self._path(name))
         file.unlink(missing_ok=True)
 
-    def fetch(self, name: str, scratch: Path) -> Path:
+    def fetch(self, name: str, scratch: Path, advance: Advance = idle) -> Path:
         """See `OutputFolder`."""
         scratch.mkdir(parents=True, exist_ok=True)
         path = scratch / PurePosixPath(name).name
         with _errors(OutputError, f"{self.location}/{name}", "read"):
-            self._fs.get_file(self._path(name), str(path))
+            _get(self._fs, self._path(name), path, advance)
         return path
 
     def write(self, name: str, data: bytes) -> None:
@@ -250,8 +251,32 @@ def _infos(fs: Any, path: str, url: str, recursive: bool) -> tuple[str, dict[str
     return base.rstrip("/"), files
 
 
-def fetch_remote(file: ArchiveFile, scratch: Path) -> Path:
+def _callback(advance: Advance) -> Any:
+    from fsspec.callbacks import Callback
+
+    return Callback(hooks={"advance": lambda size, value, **more: advance()})
+
+
+def _get(fs: Any, name: str, path: Path, advance: Advance) -> None:
+    """Copy a file to this machine; blocks one after another, as many at once would all end late."""
+    protocols = _protocols(fs)
+    if protocols & {"http", "https"}:
+        fs.get_file(name, str(path), callback=_callback(advance))
+    elif protocols & _OBJECT_STORES:
+        one = {"max_concurrency": 1} if "s3" in protocols else {}
+        fs.get_file(name, str(path), callback=_callback(advance), **one)
+    else:
+        with fs.open(name, "rb") as source, path.open("wb") as target:
+            copy_blocks(source, target, advance)
+
+
+def fetch_remote(file: ArchiveFile, scratch: Path, advance: Advance = idle) -> Path:
     """Copy a file to a folder, which holds the last one only, as the parts of a video are often read one by one.
+
+    Args:
+        file: behind a URL.
+        scratch: folder for the copy.
+        advance: called while it is copied.
 
     Raises:
         InputError: it cannot be copied, or has changed since it was listed.
@@ -266,7 +291,7 @@ def fetch_remote(file: ArchiveFile, scratch: Path) -> Path:
     scratch.mkdir(parents=True)
     fs, remote = _file_system(file.source)
     with _errors(InputError, file.source, "read"):
-        fs.get_file(remote, str(path))
+        _get(fs, remote, path, advance)
     if file.bytes and path.stat().st_size != file.bytes:
         raise InputError(f"{masked(file.source)} has changed while it was read; run the command again")
     stamp.write_text(identity, "utf-8")

@@ -6,9 +6,10 @@ import os
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from ...engines.errors import OutputError
 from ...engines.files import sync, write_atomic
@@ -16,6 +17,15 @@ from ..media.reasons import error_reason, write_error
 
 STATE = ".facesr-batch"
 """Folder below the output folder for what is not finished: journal, parts of videos, temporary files."""
+
+
+Advance = Callable[[], None]
+"""Called while something is copied: it advances."""
+_BLOCK = 1 << 20
+
+
+def idle() -> None:
+    """An `Advance` that nobody asks for."""
 
 
 def is_url(location: str) -> bool:
@@ -65,16 +75,26 @@ class OutputFolder(ABC):
     """As the user gave it."""
 
     @abstractmethod
-    def publish(self, file: Path, name: str) -> None:
+    def publish(self, file: Path, name: str, advance: Advance = idle) -> None:
         """Move a finished local file to its name; it appears complete or not at all.
+
+        Args:
+            file: on this machine.
+            name: of the output.
+            advance: called while it is copied.
 
         Raises:
             OutputError: it cannot be written.
         """
 
     @abstractmethod
-    def fetch(self, name: str, scratch: Path) -> Path:
+    def fetch(self, name: str, scratch: Path, advance: Advance = idle) -> Path:
         """Local copy of a file, in `scratch` unless the folder is local.
+
+        Args:
+            name: of the file.
+            scratch: folder for the copy.
+            advance: called while it is copied.
 
         Raises:
             OutputError: it is missing or cannot be read.
@@ -120,7 +140,7 @@ class LocalFolder(OutputFolder):
         self.location = location
         self._path = Path(location.removeprefix("file://")).absolute()
 
-    def publish(self, file: Path, name: str) -> None:
+    def publish(self, file: Path, name: str, advance: Advance = idle) -> None:
         """See `OutputFolder`."""
         target = self._path / name
         try:
@@ -131,23 +151,24 @@ class LocalFolder(OutputFolder):
             except OSError as error:
                 if error.errno != 18:  # EXDEV: the scratch folder is on another file system
                     raise
-                self._copy(file, target)
+                self._copy(file, target, advance)
             sync(target.parent)
         except OSError as error:
             raise OutputError(write_error(target, error)) from error
 
-    def _copy(self, file: Path, target: Path) -> None:
+    def _copy(self, file: Path, target: Path, advance: Advance) -> None:
         near = self._path / STATE / "work" / f"{secrets.token_hex(4)}{target.suffix}"
         near.parent.mkdir(parents=True, exist_ok=True)
         try:
-            shutil.copyfile(file, near)
+            with file.open("rb") as source, near.open("wb") as copy:
+                copy_blocks(source, copy, advance)
             sync(near)
             near.replace(target)
         finally:
             near.unlink(missing_ok=True)
         file.unlink(missing_ok=True)
 
-    def fetch(self, name: str, scratch: Path) -> Path:
+    def fetch(self, name: str, scratch: Path, advance: Advance = idle) -> Path:
         """See `OutputFolder`."""
         path = self._path / name
         if not path.is_file():
@@ -198,6 +219,13 @@ class LocalFolder(OutputFolder):
     def scratch(self) -> Path | None:
         """See `OutputFolder`."""
         return self._path / STATE / "work"
+
+
+def copy_blocks(source: BinaryIO, target: BinaryIO, advance: Advance) -> None:
+    """Copy what is left of a file to another one, and call `advance` for every block."""
+    while block := source.read(_BLOCK):
+        target.write(block)
+        advance()
 
 
 def open_output(location: str) -> OutputFolder:

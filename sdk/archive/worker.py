@@ -31,7 +31,7 @@ from ..store.open import open_store
 from ..store.run_output import add_picture
 from .inputs import fetch_input
 from .parts import PartRecord, part_names, read_part
-from .storage import open_output
+from .storage import Advance, open_output
 from .tasks import ArchiveFile, Done, JoinTask, PartTask, Ready, Split, Task, TaskError, WorkerSpec
 
 if TYPE_CHECKING:
@@ -98,23 +98,23 @@ class Worker:
 
     def _run(self, task: Task, progress: Progress) -> Done | Split:
         file = task.file
-        path = fetch_input(file, self._scratch / "in")
+        path = fetch_input(file, self._scratch / "in", lambda: progress(0))
         if isinstance(task, PartTask):
             return self._encode_part(task, path, progress)
         if isinstance(task, JoinTask):
             return self._join(task, path, progress)
-        if self._spec.chunk and not task.whole and (split := self._split(file, path)):
+        if self._spec.chunk and not task.whole and (split := self._split(file, path, progress)):
             return split
         return self._process(file, path, progress)
 
-    def _split(self, file: ArchiveFile, path: Path) -> Split | None:
+    def _split(self, file: ArchiveFile, path: Path, progress: Progress) -> Split | None:
         """Plan of a video that is longer than a part."""
         if file.kind != "video":
             return None
         with self._open(path, file) as source:
             if not is_splittable(source, Path(file.output)):
                 return None
-        index = index_video(path)
+        index = index_video(path, lambda: progress(0))
         if index.frames <= self._spec.chunk:
             return None
         firsts = tuple(range(0, index.frames, self._spec.chunk))
@@ -127,7 +127,7 @@ class Worker:
         with self._open(path, file) as source:
             sink = open_sink(target, source, outscale=self._pipeline.outscale, options=options)
             summary, error = self._write(source, sink, progress, file)
-        return self._publish(file, target, summary, error)
+        return self._publish(file, target, summary, error, progress)
 
     def _write(self, source: Source, sink: Sink, progress: Progress, file: ArchiveFile) -> tuple[RunSummary, str]:
         """Run the pipeline without overlap, so that packets of all streams are written in the same order every time.
@@ -151,11 +151,11 @@ class Worker:
             counts = results.summary
         return replace(counts, notes=tuple(dict.fromkeys([*counts.notes, *source.notes, *sink.notes]))), error
 
-    def _publish(self, file: ArchiveFile, target: Path, summary: RunSummary, error: str) -> Done:
+    def _publish(self, file: ArchiveFile, target: Path, summary: RunSummary, error: str, progress: Progress) -> Done:
         if not target.is_file():
             raise InputError(error or f"{file.source} has no frames")
-        size, digest = target.stat().st_size, _sha256(target)
-        self._output.publish(target, file.output)
+        size, digest = target.stat().st_size, _sha256(target, lambda: progress(0))
+        self._output.publish(target, file.output, lambda: progress(0))
         notes = tuple(self._replaced(line, file) for line in summary.notes)
         error = self._replaced(error, file)
         return Done(summary.frames, replace(summary, notes=notes), size, digest, error=error)
@@ -173,20 +173,22 @@ class Worker:
             if not isinstance(source, VideoSource):
                 raise InputError(f"{file.source} is no video any more; run the command again")
             source.first_index, source.end_index, source.skip = task.first, task.end, skip
+            source.on_skipped = lambda: progress(0)
             sink = PartSink(target, source, self._options(file), self._pipeline.outscale)
             with sink, run(self._pipeline, source, sink, overlap=False) as results, suppress(InputError):
                 for _ in results:  # a video that is cut short ends here, and the join says so
                     progress(1)
         video, record = part_names(file, task.first)
         if sink.part.path is not None:
-            self._output.publish(target, video)
+            self._output.publish(target, video, lambda: progress(0))
         self._output.write(record, PartRecord(sink.part, results.summary).to_json())
         return Done(results.summary.frames)
 
     def _join(self, task: JoinTask, path: Path, progress: Progress) -> Done:
         """Join the parts of a video, publish the output and remove the parts."""
         file, target = task.file, self._target(task.file)
-        records = [read_part(self._output, file, first, self._scratch / "parts") for first in task.firsts]
+        folder = self._scratch / "parts"
+        records = [read_part(self._output, file, first, folder, lambda: progress(0)) for first in task.firsts]
         with self._open(path, file) as source:
             if not isinstance(source, VideoSource):
                 raise InputError(f"{file.source} is no video any more; run the command again")
@@ -206,7 +208,7 @@ class Worker:
                     raise _TruncatedError from None
         notes = tuple(dict.fromkeys([*source.notes, *sink.notes]))
         summary = replace(counts, notes=notes, damaged_packets=source.damaged_packets, complete=not error)
-        return self._publish(file, target, summary, error)
+        return self._publish(file, target, summary, error, progress)
 
     def _open(self, path: Path, file: ArchiveFile) -> Source:
         options = self._spec.options
@@ -283,11 +285,12 @@ def _check_identity(spec: WorkerSpec) -> None:
             )
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, advance: Advance) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
+            advance()
     return digest.hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -51,6 +51,7 @@ class VideoSource(Source):
         base_rate: rate in frames/s at which all frames lie on a grid, according to FFmpeg; None if unknown.
         deinterlace: whether interlaced frames are deinterlaced.
         first_index: frames before this one are decoded, but neither converted nor yielded.
+        on_skipped: called for each frame before `first_index` that was decoded.
         end_index: the iteration ends before this frame, and `exhausted` stays False; None to read to the end.
         skip: begin to decode at a key frame up to `first_index`, see `index_video`; the iteration raises a `SkipError`
             if the frames are not the expected ones. None to decode from the start.
@@ -79,6 +80,7 @@ class VideoSource(Source):
         super().__init__()
         self._location, self.path, self.name = location, path, name
         self.first_index = 0
+        self.on_skipped: Callable[[], None] = lambda: None
         self.end_index: int | None = None
         self.skip: Skip | None = None
         self.deinterlace = decoding.deinterlace
@@ -231,6 +233,8 @@ class VideoSource(Source):
             pts = times.next(decoded)
             if index >= self.first_index:
                 yield self._frame(convert(decoded), index, pts, times.duration(decoded)), marks
+            else:
+                self.on_skipped()
 
     def _settled(self, reading: VideoInput, frames: Iterator[tuple[Frame, tuple[Mark, ...]]]) -> Iterator[Frame]:
         """Frames, each when the time of the next one is known, and whether it is damaged."""

@@ -9,7 +9,7 @@ import pytest
 from facesr_edge.engines.errors import InputError, MissingDependencyError, UsageError
 from facesr_edge.sdk.archive.batch import batch
 from facesr_edge.sdk.archive.inputs import find_files
-from facesr_edge.sdk.archive.storage import STATE
+from facesr_edge.sdk.archive.storage import STATE, open_output
 from support.archives import CHUNK, SPEC
 
 s3fs = pytest.importorskip("s3fs")
@@ -113,3 +113,14 @@ def test_a_presigned_url_is_read_and_its_signature_is_in_no_message(bucket, tmp_
         find_files([bucket.url("archive/own/notes.txt")], str(tmp_path))
     assert "notes.txt" in str(raised.value)
     assert "Signature=***" in str(raised.value)
+
+
+def test_copies_from_and_to_s3_are_progress(bucket, tmp_path):
+    blocks: list[None] = []
+    folder = open_output("s3://archive/progress")
+    (tmp_path / "a.png").write_bytes(bytes(3 << 20))
+    folder.publish(tmp_path / "a.png", "a.png", lambda: blocks.append(None))
+    assert blocks
+    blocks.clear()
+    assert folder.fetch("a.png", tmp_path / "fetched", lambda: blocks.append(None)).stat().st_size == 3 << 20
+    assert len(blocks) > 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +61,12 @@ class VideoIndex:
         return self.keys[number - 1] if number and self.keys[number - 1].index else None
 
 
-def index_video(path: Path) -> VideoIndex:
+def index_video(path: Path, advance: Callable[[], None] = lambda: None) -> VideoIndex:
     """Read the packets of a video file.
+
+    Args:
+        path: of the file.
+        advance: called for every packet.
 
     Raises:
         InputError: the file cannot be read.
@@ -74,6 +78,7 @@ def index_video(path: Path) -> VideoIndex:
             stamps: list[int] = []
             keys: list[int] = []
             for packet in container.demux(stream):
+                advance()
                 if not packet.size:
                     continue
                 exact = exact and packet.pts is not None and not packet.is_corrupt and not packet.is_discard
