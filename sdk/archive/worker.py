@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -31,6 +29,7 @@ from ..store.open import open_store
 from ..store.run_output import add_picture
 from .inputs import fetch_input
 from .parts import PartRecord, part_names, read_part
+from .scratch import Scratch
 from .storage import Advance, open_output
 from .tasks import ArchiveFile, Done, JoinTask, PartTask, Ready, Split, Task, TaskError, WorkerSpec
 
@@ -61,7 +60,7 @@ class Worker:
         try:
             if spec.store is not None:
                 self._store = open_store(spec.store, about={"command": "batch"})
-            self._scratch = self._make_scratch()
+            self._folder = Scratch(Path(spec.scratch) if spec.scratch else self._output.scratch())
         except BaseException:
             self._close()
             raise
@@ -98,7 +97,7 @@ class Worker:
 
     def _run(self, task: Task, progress: Progress) -> Done | Split:
         file = task.file
-        path = fetch_input(file, self._scratch / "in", lambda: progress(0))
+        path = fetch_input(file, self._folder.path / "in", lambda: progress(0))
         if isinstance(task, PartTask):
             return self._encode_part(task, path, progress)
         if isinstance(task, JoinTask):
@@ -187,7 +186,7 @@ class Worker:
     def _join(self, task: JoinTask, path: Path, progress: Progress) -> Done:
         """Join the parts of a video, publish the output and remove the parts."""
         file, target = task.file, self._target(task.file)
-        folder = self._scratch / "parts"
+        folder = self._folder.path / "parts"
         records = [read_part(self._output, file, first, folder, lambda: progress(0)) for first in task.firsts]
         with self._open(path, file) as source:
             if not isinstance(source, VideoSource):
@@ -221,28 +220,17 @@ class Worker:
 
     def _target(self, file: ArchiveFile) -> Path:
         """Temporary file of an output."""
-        folder = self._scratch / "out"
+        folder = self._folder.path / "out"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(write_error(folder, error)) from error
         return folder / f"output{PurePosixPath(file.output).suffix}"
 
-    def _make_scratch(self) -> Path:
-        folder = Path(self._spec.scratch) if self._spec.scratch else self._output.scratch()
-        try:
-            if folder is None:
-                return Path(tempfile.mkdtemp(prefix="facesr-batch-"))
-            path = folder / f"{platform.node()[:40]}-{secrets.token_hex(4)}"
-            path.mkdir(parents=True)
-        except OSError as error:
-            raise OutputError(write_error(folder or Path(tempfile.gettempdir()), error)) from error
-        return path
-
     def _clear(self) -> None:
         """Remove temporary files, but a copy of the input, which the next task may need."""
         for name in ("out", "parts"):
-            shutil.rmtree(self._scratch / name, ignore_errors=True)
+            shutil.rmtree(self._folder.path / name, ignore_errors=True)
 
     def _text(self, error: Exception, file: ArchiveFile) -> str:
         reason = str(error) if isinstance(error, FacesrError) else error_reason(error)
@@ -251,12 +239,12 @@ class Worker:
     def _replaced(self, text: str, file: ArchiveFile) -> str:
         """Names of temporary files replaced by those of the input and the output."""
         text = text.replace(str(self._target(file)), file.output)
-        return masked(text.replace(str(self._scratch / "in"), file.source.rpartition("/")[0]))
+        return masked(text.replace(str(self._folder.path / "in"), file.source.rpartition("/")[0]))
 
     def close(self) -> None:
         """Release the engines and remove the temporary files."""
         self._close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._folder.close()
 
     def _close(self) -> None:
         self._pipeline.close()

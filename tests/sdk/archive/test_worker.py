@@ -1,9 +1,13 @@
-"""A worker in this process: what it reports while it works."""
+"""A worker in this process: what it reports while it works, and its temporary files."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from facesr_edge.sdk.archive.inputs import find_files
+from facesr_edge.sdk.archive.scratch import Scratch
 from facesr_edge.sdk.archive.storage import LocalFolder, open_output
 from facesr_edge.sdk.archive.tasks import Done, FileTask, PartTask, Split, WorkerSpec
 from facesr_edge.sdk.archive.worker import Worker
@@ -49,3 +53,24 @@ def test_every_copied_block_is_progress(tmp_path):
         assert path.read_bytes() == content
     folder.fetch("a.png", tmp_path / "fetched", lambda: blocks.append(None))
     assert len(blocks) == 9
+
+
+def test_the_scratch_folders_of_killed_workers_are_removed_by_the_next_one(tmp_path):
+    (tmp_path / "own").mkdir()
+    alive = Scratch(tmp_path)
+    code = f"""
+import os, signal
+from pathlib import Path
+from facesr_edge.sdk.archive.scratch import Scratch
+folder = Scratch(Path({str(tmp_path)!r}))
+(folder.path / "in").mkdir()
+(folder.path / "in" / "clip.mp4").write_bytes(b"copy")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert len(list(tmp_path.glob("*/in/clip.mp4"))) == 1
+    later = Scratch(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"own", alive.path.name, later.path.name}
+    alive.close()
+    later.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
