@@ -5,25 +5,35 @@ from __future__ import annotations
 import csv
 import json
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
+from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pyarrow.parquet
 import pytest
 from facesr_edge.benchmarks.store_kills import make_shot
+from facesr_edge.engines.postprocess import Detections
 from facesr_edge.sdk.cli.main import main
 from facesr_edge.sdk.live.results import FrameTimes
 from facesr_edge.sdk.live.sinks.open import open_live_sink
+from facesr_edge.sdk.media.images.source import open_image
+from facesr_edge.sdk.media.sources import open_source
+from facesr_edge.sdk.media.video.pipe import STDIN_NAME
 from facesr_edge.sdk.pipeline.frame import Frame, ImageMetadata
+from facesr_edge.sdk.pipeline.results import Face, FrameResult
 from facesr_edge.sdk.provenance.network_use import NetworkUse
 from facesr_edge.sdk.store.open import open_store
 from facesr_edge.sdk.store.picture_time import time_taken
+from facesr_edge.sdk.store.run_output import StoreOutput
 from PIL import Image
 from support.live_results import live_result
 from support.live_runs import make_status
 from support.media import make_video
+from support.postgresql import create_schema
 from support.sinks import make_face, make_result, wait_until
 
 LARGE = NetworkUse("large", "1", "int8", "onnxruntime", 4, "d", "0.1.0")
@@ -64,6 +74,27 @@ def test_find_prints_a_table_and_json(call, filled):
     assert found["usability"]["side_px"] == 60 and found["network"]["name"] == "large"
     assert call("store", "find", filled, "--limit", 2)[1].endswith("2 of 3 faces\n")
     assert call("store", "find", filled, "--until", "2020-01-01")[1] == "0 faces\n"
+
+
+def test_a_name_is_printed_as_it_is(call, tmp_path):
+    names = ("a[/b]", "[red]door[/red]", ":door:", "two\nlines", "bell\a", "ein[")
+    with open_store(tmp_path) as store:
+        for number, name in enumerate(names):
+            store.add_shot(make_shot(number, name))
+    code, out, _ = call("store", "find", tmp_path)
+    assert code == 0 and out.endswith("6 faces\n") and out.count("\n") == 8 and "\a" not in out
+    assert all(text in out for text in ("a[/b] ", "[red]door[/red] ", ":door: ", "two lines ", "bell\\x07 ", "ein[ "))
+
+
+def test_faults_of_a_store_are_told_without_its_password(call, tmp_path, postgresql):
+    create_schema(postgresql, "faults")
+    options = f"host={postgresql}&options=-csearch_path%3Dfaults&pictures={tmp_path}"
+    address = f"postgresql://postgres:secret@/postgres?{options}"
+    with open_store(address) as store:
+        store.add_shot(make_shot(1))
+        store.faces()[0].original.path.unlink()
+    code, out, err = call("store", "check", address)
+    assert code == 1 and "has faults" in err and "postgres:***@" in err and "secret" not in out + err
 
 
 def test_show_prints_a_face_or_the_store(call, filled):
@@ -119,6 +150,10 @@ def test_prune_and_check(call, tmp_path):
         (["find", "postgresql://u:secret@127.0.0.1:9/db"], 2, "add ?pictures=DIR"),
         (["find", "postgresql://u:secret@127.0.0.1:9/db?pictures={}"], 1, "check the database"),
         (["find", "{}?days=x"], 2, "wrong options"),
+        (["find", "{}", "--limit", "99999999999999999999"], 2, "is not in the range"),
+        (["prune", "{}", "--face", "99999999999999999999", "--dry-run"], 2, "is not in the range"),
+        (["prune", "{}", "--max-gb", "1e300"], 2, "at most 1e+12"),
+        (["show", "{}", "99999999999999999999"], 1, "has no face"),
         (["prune", "{}"], 2, "got none"),
         (["prune", "{}", "--older-than", "30"], 2, "expected a duration"),
         (["prune", "{}", "--older-than", "1d", "--camera", "door"], 2, "one of the two kinds"),
@@ -198,6 +233,42 @@ def test_pictures_of_run_and_batch_are_stored_once_and_videos_left_out(call, tmp
         np.testing.assert_array_equal(*(cv2.imread(str(face.enlarged.path)) for face in found.values()))
         assert store.check(hashes=True).faultless
     assert call("run", tmp_path / "in", "--store", tmp_path / "store", "--resume", *options)[0] == 2
+
+
+def add_all(output, source):
+    """Give a result of one face for each picture of a source to an output of run."""
+    none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+    pixels, points = np.zeros((32, 32, 3), np.uint8), np.full((5, 2), np.nan, np.float32)
+    face = Face(np.array([4, 4, 28, 28], np.float32), 0.8, points, (0, 0, 32, 32), pixels, pixels, 48.0)
+    with open_source(source) if isinstance(source, str) else source as opened, output.of(opened):
+        for frame in opened:
+            output.add(FrameResult(frame, None, (face,), none))
+
+
+def test_pictures_of_the_same_name_do_not_replace_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("facesr_edge.sdk.store.run_output.NetworkUse.of", lambda pipeline: LARGE)
+    pages = [Image.new("RGB", (64, 48), color) for color in ("gray", "white", "black")]
+    with open_store(tmp_path / "store") as store:
+        for folder in ("one", "two"):
+            (tmp_path / folder).mkdir()
+            monkeypatch.chdir(tmp_path / folder)
+            pages[0].save("a.png")
+            pages[0].save("pages.tif", save_all=True, append_images=pages[1:])
+            for source in ("a.png", str(tmp_path / folder / "a.png"), "."):
+                add_all(StoreOutput(store, None), source)
+        found = Counter((face.source, face.frame_index) for face in store.faces())
+        places = [("a.png", 0), *(("pages.tif", page) for page in range(3))]
+        assert found == {(str(tmp_path / folder / name), at): 1 for folder in ("one", "two") for name, at in places}
+
+
+def test_pictures_of_standard_input_do_not_replace_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("facesr_edge.sdk.store.run_output.NetworkUse.of", lambda pipeline: LARGE)
+    with open_store(tmp_path / "store") as store:
+        for color in ("gray", "white", "gray"):
+            data = BytesIO()
+            Image.new("RGB", (64, 48), color).save(data, "PNG")
+            add_all(StoreOutput(store, None), open_image(Path(STDIN_NAME), data.getvalue()))
+        assert [face.source.rpartition(" ")[0] for face in store.faces()] == ["standard input"] * 2
 
 
 def test_the_time_of_a_picture_is_that_of_its_exif():
