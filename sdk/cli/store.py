@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ...engines.errors import FacesrError, UsageError
+from ...engines.errors import FacesrError, UsageError, one_line
 from ..media.reasons import plural
 from .console import note, progress, put_json, results, show
 from .options import STDOUT, Command, json_option, path_option
@@ -25,6 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 VERDICTS = ("ok", "too small", "too dark", "too blurred", "profile")
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _MAX_LISTED = 20
+_NUMBER = click.IntRange(min=1, max=2**63 - 1)  # what a database takes
 
 
 def _duration_s(text: str) -> float | None:
@@ -65,7 +66,7 @@ def filter_options(function: F) -> F:
         click.option("--min-side", type=click.FloatRange(min=0), metavar="PX", help="Faces of at least this size."),
         click.option("--until", metavar="TIME", callback=_time, help="Taken before this time."),
         click.option("--since", metavar="TIME", callback=_time, help="Taken at or after this time (UTC), or 12h, 30d."),
-        click.option("--source", metavar="FILE", help="Name of a picture, as it was stored."),
+        click.option("--source", metavar="FILE", help="Picture: its absolute path, or its URL."),
         click.option("--camera", metavar="NAME", help="Name of a camera."),
     ):
         function = one(function)
@@ -96,9 +97,7 @@ def command() -> None:
 @command.command("find", cls=Command, short_help="List the newest faces.")
 @click.argument("address", metavar="STORE")
 @filter_options
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="At most N faces."
-)
+@click.option("--limit", type=_NUMBER, default=20, show_default=True, metavar="N", help="At most N faces.")
 @json_option("The faces")
 def find(address: str, limit: int, json_file: str | None, **options: Any) -> None:
     """List the newest faces that fulfil all conditions.
@@ -123,6 +122,7 @@ def find(address: str, limit: int, json_file: str | None, **options: Any) -> Non
 
 def _table(found: list[StoredFace]) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in (
@@ -139,12 +139,13 @@ def _table(found: list[StoredFace]) -> Any:
         table.add_column(name, justify="right" if name in ("id", "track", "side", "score", "consistency") else "left")
     for face in found:
         consistency = "" if face.consistency_db is None else f"{face.consistency_db:.1f} dB"
-        table.add_row(
-            *(str(face.id), face.time.strftime("%Y-%m-%d %H:%M:%S"), face.camera or face.source or ""),
+        cells = (
+            *(str(face.id), face.time.strftime("%Y-%m-%d %H:%M:%S"), one_line(face.camera or face.source or "")),
             str(face.track.number) if face.track else "",
             *(f"{face.usability.side_px:.0f} px", face.usability.verdict, f"{face.usability.score:.2f}"),
             *(consistency, face.treatment),
         )
+        table.add_row(*map(Text, cells))  # none of which is rich's markup
     return table
 
 
@@ -210,7 +211,7 @@ def export(address: str, output: Path, **options: Any) -> None:
     metavar="GB",
     help="The oldest, until the pictures of all have at most GB (10⁹ bytes).",
 )
-@click.option("--face", "ids", type=click.IntRange(min=1), metavar="ID", multiple=True, help="This face; repeatable.")
+@click.option("--face", "ids", type=_NUMBER, metavar="ID", multiple=True, help="This face; repeatable.")
 @filter_options
 @click.option("--reason", metavar="TEXT", help="For the log of deletions.  [asked for on the command line]")
 @click.option("--dry-run", is_flag=True, help="Count, and delete nothing.")
@@ -259,14 +260,14 @@ def prune(
 def check(address: str, hashes: bool, repair: bool, json_file: str | None) -> None:
     """Check that every face has its pictures, every picture its face, and that the database is not damaged."""
     with _open(address) as store:
-        found = store.check(hashes=hashes, repair=repair)
+        found, name = store.check(hashes=hashes, repair=repair), store.name
     if json_file is not None:
         put_json(found.to_dict(), json_file)
     if json_file != STDOUT:
         note(_problems(found))
         show(f"{plural(found.faces, 'face')} checked, {'nothing is wrong' if found.faultless else _count(found)}")
     if found.changed or found.damage or not (repair or found.faultless):
-        raise FacesrError(f"the store {address} has faults, see above; --repair removes what is incomplete")
+        raise FacesrError(f"the store {name} has faults, see above; --repair removes what is incomplete")
 
 
 def _problems(found: StoreCheck) -> list[str]:

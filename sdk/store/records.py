@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Clock = Literal["camera", "host"]
 Time = datetime | float | int
 """A moment: a `datetime`, in UTC if it has no time zone, or Unix time in seconds."""
+MAX_INTEGER = 2**63 - 1
+"""Largest that a database takes."""
 
 
 @dataclass(frozen=True)
@@ -166,14 +168,14 @@ class FaceFilter:
 
     Args:
         camera: exact name.
-        source: exact name of the picture.
+        source: exact name of the picture: its absolute path or its URL for those that `run` and `batch` store.
         since, until: bounds of `StoredFace.time`, the first included, the second not.
         min_side: longer side of the box, in pixels, at least.
         verdict: of the usability.
         ids: of the faces.
 
     Raises:
-        UsageError: a bound that is not finite, or `since` after `until`.
+        UsageError: a bound that is not finite, `since` after `until`, or an id below 1 or above `MAX_INTEGER`.
         UnknownNameError: no such verdict.
     """
 
@@ -193,6 +195,8 @@ class FaceFilter:
         for name, value in (("since", self.since_s), ("until", self.until_s), ("min_side", self.min_side)):
             if value is not None and not math.isfinite(value):
                 raise UsageError(f"expected a finite {name}, got {value}")
+        for one in self.ids or ():
+            check_integer("id", one)
         if self.since_s is not None and self.until_s is not None and self.since_s > self.until_s:
             raise UsageError(f"since ({self.since}) is after until ({self.until}); exchange them")
 
@@ -290,6 +294,12 @@ class StoreCheck:
         """For JSON."""
         paths = {name: [str(one) for one in getattr(self, name)] for name in ("missing", "changed", "orphans")}
         return {"faces": self.faces, **paths, "damage": list(self.damage), "repaired": self.repaired}
+
+
+def check_integer(name: str, value: int) -> None:
+    """Raise UsageError if a limit or an id is below 1 or above `MAX_INTEGER`."""
+    if not 1 <= value <= MAX_INTEGER:
+        raise UsageError(f"expected {'an' if name == 'id' else 'a'} {name} of at least 1 and below 2⁶³, got {value}")
 
 
 def unix_s(time: Time) -> float:

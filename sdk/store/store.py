@@ -15,14 +15,26 @@ from ...engines.errors import FacesrError, InputError, UsageError
 from ..media.sinks import make_writable
 from . import check as checks
 from . import queries, retention
-from .address import StoreAddress
+from .address import MAX_NUMBER, StoreAddress
 from .database import Database
 from .deletion import finish_deletions
 from .migrations import prepare
 from .new_faces import face_of_shot, faces_of_result
 from .orphans import end_killed_runs
 from .pictures import PictureFolder
-from .records import Clock, Deletion, FaceFilter, StoreCheck, StoredFace, StoreStatistics, Time, unix_s, utc
+from .records import (
+    MAX_INTEGER,
+    Clock,
+    Deletion,
+    FaceFilter,
+    StoreCheck,
+    StoredFace,
+    StoreStatistics,
+    Time,
+    check_integer,
+    unix_s,
+    utc,
+)
 from .retention import Pruned
 from .run_writer import RunWriter
 from .schema import deletions
@@ -156,11 +168,10 @@ class Store:
             limit: maximum number.
 
         Raises:
-            UsageError: see `FaceFilter`; or a limit below 1.
+            UsageError: see `FaceFilter`; or a limit below 1 or above `MAX_INTEGER`.
             InputError: the store cannot be read.
         """
-        if limit < 1:
-            raise UsageError(f"expected a limit of at least 1, got {limit}")
+        check_integer("limit", limit)
         query = FaceFilter(camera, source, since, until, min_side, verdict)
         return queries.find_faces(self._database, self.pictures, query, limit)
 
@@ -170,7 +181,7 @@ class Store:
         Raises:
             InputError: there is none with this id, or the store cannot be read.
         """
-        if not 0 < id < 1 << 63 or not (found := self._find(id)):
+        if not 0 < id <= MAX_INTEGER or not (found := self._find(id)):
             raise InputError(f"the store {self.name} has no face {id}; list them: facesr-edge store find")
         return found[0]
 
@@ -219,14 +230,14 @@ class Store:
             max_gb: size of all pictures, in 10⁹ bytes.
 
         Raises:
-            UsageError: no limit, or one that is not positive.
+            UsageError: no limit, or one that is not positive, or above 10¹².
             OutputError: the store cannot be written, or a picture not removed.
         """
         if days is None and max_gb is None:
             raise UsageError("expected days or max_gb, got none; give a limit")
         for name, limit in (("days", days), ("max_gb", max_gb)):
-            if limit is not None and not limit > 0:
-                raise UsageError(f"expected {name} above 0, got {limit:g}")
+            if limit is not None and not 0 < limit <= MAX_NUMBER:
+                raise UsageError(f"expected {name} above 0 and at most {MAX_NUMBER:g}, got {limit:g}")
         return retention.prune(
             self._database,
             self._folder,
@@ -253,8 +264,10 @@ class Store:
         """The log of deletions, newest first.
 
         Raises:
+            UsageError: a limit below 1 or above `MAX_INTEGER`.
             InputError: the store cannot be read.
         """
+        check_integer("limit", limit)
         with self._database.read() as connection:
             rows = connection.execute(select(deletions).order_by(deletions.c.id.desc()).limit(limit)).all()
         return [

@@ -100,7 +100,9 @@ def test_ids_of_deleted_faces_are_not_used_again(store):
     assert store.faces()[0].id > first.id
 
 
-@pytest.mark.parametrize("limits", [{}, {"days": 0}, {"max_gb": -1}, {"days": float("nan")}])
+@pytest.mark.parametrize(
+    "limits", [{}, {"days": 0}, {"max_gb": -1}, {"days": float("nan")}, {"days": 1e300}, {"max_gb": 1e300}]
+)
 def test_wrong_limits_are_usage_errors(store, limits):
     with pytest.raises(UsageError, match="expected"):
         store.prune(**limits)

@@ -103,8 +103,14 @@ def test_wrong_questions_are_usage_errors(store):
         store.faces(since=NOON, until=NOON - timedelta(1))
     with pytest.raises(UsageError, match="finite"):
         store.faces(since=math.nan)
-    with pytest.raises(UsageError, match="limit of at least 1"):
-        store.faces(limit=0)
+    for limit in (0, 1 << 63):
+        with pytest.raises(UsageError, match="limit of at least 1"):
+            store.faces(limit=limit)
+        with pytest.raises(UsageError, match="limit of at least 1"):
+            store.deletions(limit)
+        with pytest.raises(UsageError, match="id of at least 1"):
+            store.delete(FaceFilter(ids=(1, limit)), "test")
+    assert store.faces(limit=(1 << 63) - 1) == store.deletions((1 << 63) - 1) == []
     for number in (0, -1, 1, 1 << 70):
         with pytest.raises(InputError, match=f"no face {number}"):
             store.face(number)
