@@ -329,5 +329,5 @@ def _options(text: str, kind: SinkKind, query: str) -> dict[str, Any]:
 
 
 def _unknown(text: str) -> UsageError:
-    examples = ", ".join(kind.example for kind in (JSONL, SHOTS, VIDEO, HLS, RTSP, MJPEG, MQTT, WEBHOOK, STORE))
+    examples = ", ".join(kind.example for kind in (JSONL, SHOTS, EVIDENCE, STORE, VIDEO, HLS, RTSP, MJPEG, MQTT, WEBHOOK))
     return UsageError(f"unknown output {masked(text)}; give one like {examples}")
