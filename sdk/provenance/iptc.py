@@ -26,6 +26,8 @@ _TAIL = '<?xpacket end="w"?>'
 _EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
 _WHOLLY_SYNTHETIC = "trainedAlgorithmicMedia"
 """Says more than the term of upscaled faces: a picture that has it keeps it."""
+MAX_PACKET, MAX_MARKUP = 1 << 20, 10_000
+"""Bytes, and tags and attributes, of a packet that is read; larger ones would take seconds."""
 
 
 def marked(metadata: ImageMetadata | None = None) -> ImageMetadata:
@@ -38,12 +40,12 @@ def marked(metadata: ImageMetadata | None = None) -> ImageMetadata:
         metadata: of the picture without the mark; None for a picture without metadata.
     """
     metadata = metadata or ImageMetadata()
-    return replace(metadata, xmp=_marked_packet(metadata.xmp))
+    return replace(metadata, xmp=_marked_packet(metadata.xmp) or _marked_packet(b"") or b"")
 
 
 def is_packet(xmp: bytes) -> bool:
-    """Whether a block is an XMP packet that can be read; so is an empty one."""
-    return not xmp or _parsed(xmp) is not None
+    """Whether a block is an XMP packet that can be read, of at most `MAX_PACKET` bytes; so is an empty one."""
+    return _marked_packet(xmp) is not None
 
 
 def source_type(xmp: bytes) -> str:
@@ -54,8 +56,10 @@ def source_type(xmp: bytes) -> str:
 
 
 @lru_cache(maxsize=16)  # the frames of a video have one packet
-def _marked_packet(xmp: bytes) -> bytes:
-    document = _parsed(xmp) or minidom.parseString(_EMPTY)
+def _marked_packet(xmp: bytes) -> bytes | None:
+    document = _parsed(xmp or _EMPTY.encode())
+    if document is None:
+        return None
     rdf = _rdf(document)
     term = next((value for value in _values(rdf, _IPTC, "DigitalSourceType") if _is_synthetic(value)), "")
     instructions = next(iter(_values(rdf, _PHOTOSHOP, "Instructions")), "").replace(STATEMENT, "").strip()
@@ -79,9 +83,11 @@ def _is_synthetic(term: str) -> bool:
 
 
 def _parsed(xmp: bytes) -> minidom.Document | None:
-    """The document of a packet; None if it cannot be read or declares entities, which XMP does not have."""
+    """The document of a packet; None if it cannot be read, is too large, or declares entities, as XMP never does."""
     try:
-        if not xmp or "<!" in xmp.decode().replace("<![CDATA[", "").replace("<!--", ""):
+        if not xmp or len(xmp) > MAX_PACKET or xmp.count(b"<") + xmp.count(b"=") > MAX_MARKUP:
+            return None
+        if "<!" in xmp.decode().replace("<![CDATA[", "").replace("<!--", ""):
             return None
         document = minidom.parseString(xmp.strip(b"\0 \r\n\t"))
         document.toxml()  # nested too deeply to be written
@@ -124,18 +130,26 @@ def _elements(description: minidom.Element, namespace: str, name: str) -> list[m
 
 
 def _remove(rdf: minidom.Element, namespace: str, name: str) -> None:
+    empty = []
     for description in _descriptions(rdf):
         if description.hasAttributeNS(namespace, name):
             description.removeAttributeNS(namespace, name)
-        for element in _elements(description, namespace, name):
-            description.removeChild(element)
+        _remove_children(description, _elements(description, namespace, name))
         if not description.childNodes and not _attributes(description):
-            rdf.removeChild(description)
+            empty.append(description)
+    _remove_children(rdf, empty)
+
+
+def _remove_children(parent: minidom.Element, removed: list[minidom.Element]) -> None:
+    """At once: `removeChild` searches the list for each."""
+    if removed:
+        gone = {id(node) for node in removed}
+        parent.childNodes[:] = [node for node in parent.childNodes if id(node) not in gone]
 
 
 def _attributes(description: minidom.Element) -> list[minidom.Attr]:
     """Properties that are attributes: not those of namespaces, nor the subject."""
-    attributes = [description.attributes.item(index) for index in range(description.attributes.length)]
+    attributes = description.attributes.values()
     return [
         found for found in attributes if isinstance(found, minidom.Attr) and found.namespaceURI not in (_XMLNS, _RDF)
     ]

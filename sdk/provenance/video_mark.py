@@ -21,6 +21,7 @@ VIDEO_STATEMENT = (
 """The header of a video is written before it is known whether there are faces: it holds for any number."""
 LIVE_STATEMENT = "faces may be enlarged by a neural network: estimates, do not identify anybody by them"
 """For fields of few bytes."""
+STATEMENTS = (VIDEO_STATEMENT, LIVE_STATEMENT)
 _UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _TEXT_TAGS = {
     "mp4": ("comment", "description", "synopsis"),

@@ -114,7 +114,7 @@ def with_mark(metadata: ImageMetadata, target: ImageFormat, note: Note) -> Image
         note(f"the mark of upscaled faces dropped: {target.name} files have no XMP; use .png or .jpg")
         return metadata
     if not is_packet(metadata.xmp):
-        note("XMP dropped: it is damaged")
+        note("XMP dropped: it is damaged or too large")
         metadata = replace(metadata, xmp=b"")
     with_packet = marked(metadata)
     if target.name == "JPEG" and len(with_packet.xmp) > MAX_JPEG_XMP:

@@ -216,6 +216,23 @@ def _jpeg_xl(data: bytes) -> ImageHeader:
     return ImageHeader("JPEG XL", size_wh, True, alpha=True, bits=depth, animated=animated)
 
 
+def jpeg_xl_xmp(data: bytes) -> bytes:
+    """XMP of a JPEG XL, of its box "xml "; b"" if it has none, or a compressed one."""
+    at = 0
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        head = 8
+        if length == 1 and at + 16 <= len(data):
+            length, head = int(struct.unpack_from(">Q", data, at + 8)[0]), 16
+        end = at + length if length else len(data)
+        if end < at + head or end > len(data):
+            break
+        if kind == b"xml ":
+            return data[at + head : end]
+        at = end
+    return b""
+
+
 class _Bits:
     """Reads bits, the least significant first."""
 

@@ -21,7 +21,7 @@ from .decode import DAMAGED, DecodedImage, decode_image, finish, turned_by_exif
 from .encode import write_frame
 from .exif import orientation
 from .formats import IMAGE_FORMATS, IMAGE_SUFFIXES, PAGE_S
-from .header import ImageHeader, image_header, tiff_pages
+from .header import ImageHeader, image_header, jpeg_xl_xmp, tiff_pages
 from .left_out import left_out, png_stub
 from .pillow import open_pillow, pixels_of, read_metadata
 
@@ -97,7 +97,10 @@ class ImageFile:
             return ImageMetadata()
         if self.header.format == "PNG" and self.header.animated:  # Pillow would read what follows the frames too late
             return read_metadata(open_pillow(png_stub(self._data), "PNG"))
-        return read_metadata(self._image)
+        metadata = read_metadata(self._image)
+        if self.header.format == "JPEG XL" and not metadata.xmp:  # which its plugin does not read
+            return replace(metadata, xmp=jpeg_xl_xmp(self._data).rstrip(b"\0"))
+        return metadata
 
     def _frames(self) -> tuple[int, Fraction, int | None]:
         """Number of frames, their time base and the loop count."""

@@ -110,8 +110,8 @@ def _avif(data: bytes, header: ImageHeader, image: Image.Image, metadata: ImageM
 
 def _jpeg_xl(data: bytes, header: ImageHeader, image: Image.Image, metadata: ImageMetadata) -> list[str]:
     notes = ["frames after the first of a JPEG XL animation dropped"] if header.animated else []
-    if b"xml " in data[:65_536] and not metadata.xmp:
-        notes.append("XMP of JPEG XL dropped")
+    if b"brobxml " in data[:65_536] and not metadata.xmp:
+        notes.append("compressed XMP of JPEG XL dropped")
     return notes
 
 

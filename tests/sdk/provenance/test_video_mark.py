@@ -59,6 +59,7 @@ def test_videos_without_faces_do_not_name_the_term_and_keep_their_tags(tmp_path,
 def test_an_avi_states_it_in_its_comment(tmp_path, write, originals):
     write(originals("clip.mp4"), tmp_path / "out.avi")
     assert tags(tmp_path / "out.avi")["comment"] == VIDEO_STATEMENT
+    assert "the statement on upscaled faces" in mark_of(tmp_path / "out.avi").text
 
 
 def test_no_provenance_leaves_the_mark_out(tmp_path, write, originals):
