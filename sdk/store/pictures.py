@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from .records import NewFace, utc
 _logger = logging.getLogger(__name__)
 
 ORIGINAL, ENLARGED = "original", "enlarged"
-PICTURES_OF_FILES = "pictures"
-"""Folder of the faces that come from pictures, in the place of the name of a camera."""
+EARLIER_FOLDER = "pictures"
+"""Of the days with faces of pictures, in stores that were written before these stood in the root."""
+_DAY = re.compile(r"\d{1,6}-\d\d-\d\d")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class WrittenFile:
 class PictureFolder:
     """Writes and removes pictures.
 
-    CAMERA/DAY/TIME-rTOKEN-NUMBER-KIND.png: DAY is that of storing by the host's clock, TIME that of the frame.
+    CAMERA/DAY/TIME-rTOKEN-NUMBER-KIND.png: DAY is that of storing by the host's clock, TIME that of the frame. Faces of
+    pictures have no CAMERA.
 
     Args:
         root: the folder.
@@ -66,7 +69,7 @@ class PictureFolder:
         Raises:
             OutputError: a file cannot be written; none of the face stays.
         """
-        folder = PurePosixPath(_folder_name(face), day(stored_s))
+        folder = PurePosixPath(_camera_folder(face), day(stored_s))
         stem = f"{utc(face.time_s).strftime('%Y%m%dT%H%M%S.%f')[:-3]}Z-r{token}-{face.number:06d}"
         written: list[WrittenFile] = []
         try:
@@ -121,14 +124,18 @@ class PictureFolder:
             token: only those of this run.
             since_day: only those in folders of this day and later.
         """
-        for camera in _folders(self.root):
-            for one in _folders(camera):
+        for folder in _folders(self.root):
+            if _DAY.fullmatch(folder.name):
+                days = [folder]
+            else:
+                days = _folders(folder)
+            for one in days:
                 if one.name < since_day:
                     continue
                 with suppress(FileNotFoundError), os.scandir(one) as entries:
                     for entry in entries:
                         if token is None or f"-r{token}-" in entry.name:
-                            yield f"{camera.name}/{one.name}/{entry.name}"
+                            yield (one / entry.name).relative_to(self.root).as_posix()
 
     def lock(self, token: str) -> OutputLock:
         """Hold the lock of a run, so that nobody takes its newest files for those of a killed run.
@@ -152,11 +159,11 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _folder_name(face: NewFace) -> str:
+def _camera_folder(face: NewFace) -> str:
     if face.camera is None:
-        return PICTURES_OF_FILES
+        return ""
     name = safe_name(face.camera)
-    return f"{name}_" if name == PICTURES_OF_FILES else name
+    return f"{name}_" if name == EARLIER_FOLDER or _DAY.fullmatch(name) else name
 
 
 def day(time_s: float) -> str:

@@ -127,8 +127,26 @@ def test_faces_of_a_picture_that_is_stored_again_are_replaced(store):
     assert [one.source for one in store.faces()] == ["b.jpg"]
 
 
+def test_faces_of_pictures_are_in_a_folder_of_their_day(store, monkeypatch):
+    with monkeypatch.context() as patch:  # as stores had them before
+        patch.setattr("facesr_edge.sdk.store.pictures._camera_folder", lambda face: "pictures")
+        store.add_result(result(face()), "earlier.jpg")
+    store.add_result(result(face()), "now.jpg")
+    now, earlier = store.faces()
+    day = now.stored.strftime("%Y-%m-%d")
+    assert now.original.path.parent == store.pictures / day
+    assert earlier.original.path.parent == store.pictures / "pictures" / day
+    for one in (now, earlier):
+        one.original.path.with_name("stray.png").touch()
+    found = store.check(hashes=True, repair=True)
+    assert len(found.orphans) == 2 and not found.missing and store.check(hashes=True).faultless
+    store.delete(FaceFilter(since=0), "test")
+    assert [path.name for path in store.pictures.iterdir() if path.is_dir()] == []
+
+
 @pytest.mark.parametrize(
-    "name", ["../../etc", "", "pictures", "ein\0ende", "\udcff.jpg", "'; DROP TABLE faces;--", "日本" * 200]
+    "name",
+    ["../../etc", "", "2026-11-29", "pictures", "ein\0ende", "\udcff.jpg", "'; DROP TABLE faces;--", "日本" * 200],
 )
 def test_any_name_of_a_camera_or_file_is_stored_inside_the_folder(store, name):
     store.add_shot(shot(camera=name))
