@@ -9,6 +9,7 @@ from ...media.images.formats import IMAGE_FORMATS
 from ...media.images.header import image_header
 from ...media.images.image_file import ImageFile
 from ...pipeline.frame import Frame
+from .jpeg_scans import MAX_SCANS, MAX_SEGMENTS, has_too_many_scans
 from .limits import Limits
 from .problem import Problem
 
@@ -27,8 +28,12 @@ def open_picture(data: bytes, limits: Limits) -> tuple[Frame, tuple[str, ...]]:
         The frame, and what was converted or not read, one line each.
 
     Raises:
-        Problem: 413 too many pixels, 415 not a picture, 422 truncated, damaged or of an unsupported layout.
+        Problem: 413 too many pixels, 415 not a picture, 422 truncated, damaged, of an unsupported layout, or a
+            JPEG of too many scans.
     """
+    if has_too_many_scans(data):
+        text = f"the picture has more than {MAX_SCANS} scans or {MAX_SEGMENTS:,} segments"
+        raise Problem(422, f"{text}; save it again as an ordinary JPEG")
     header = image_header(data)
     if header is None:
         raise Problem(415, f"the body is not a picture; expected a file of {', '.join(IMAGE_FORMATS)}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
-from typing import TypeVar
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from ...pipeline.pipeline import Pipeline
 from .problem import Problem
@@ -22,8 +24,8 @@ class Pool:
     """Runs work in threads, one for each pipeline, in the order in which it comes; a context manager.
 
     A pipeline for each core, of one thread each, answers more requests/s than one pipeline that uses all cores, since
-    only the networks use several: a third more on two cores. To run the faces of several requests in one call does not
-    pay on a CPU, see `worker_calls`. Pipelines with engines on a GPU may be the same one several times.
+    only the networks use several. To run the faces of several requests in one call does not pay on a CPU, see
+    docs/service.md. Pipelines with engines on a GPU may be the same one several times.
 
     Args:
         pipelines: at least one; closed with the pool, with their detectors.
@@ -36,11 +38,15 @@ class Pool:
     ) -> None:
         self.pipelines = tuple(pipelines)
         self._max_wait_s, self._clock = max_wait_s, clock
-        self._free: SimpleQueue[Pipeline] = SimpleQueue()
-        for pipeline in pipelines:
-            self._free.put(pipeline)
         self._started_s: dict[int, float] = {}
-        self._executor = ThreadPoolExecutor(len(self.pipelines), "faces")
+        self._work: SimpleQueue[tuple[Future[Any], Callable[[Pipeline], Any]] | None] = SimpleQueue()
+        self._is_closed = False
+        self._threads = [  # daemons: the process ends without one that does not
+            threading.Thread(target=self._serve, args=(pipeline,), name=f"faces-{number}", daemon=True)
+            for number, pipeline in enumerate(self.pipelines)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, work: Callable[[Pipeline, float], T]) -> Future[T]:
         """Queue work; it is called with a pipeline that nobody else uses, and the seconds that it waited.
@@ -48,20 +54,33 @@ class Pool:
         The future raises what the work raises, or a Problem, 503, if it waited too long. It can be cancelled while it
         waits.
         """
-        return self._executor.submit(self._run, work, self._clock())
+        future: Future[T] = Future()
+        queued_s = self._clock()
+        self._work.put((future, lambda pipeline: self._run(work, pipeline, queued_s)))
+        if self._is_closed:
+            self._cancel()
+        return future
 
-    def _run(self, work: Callable[[Pipeline, float], T], queued_s: float) -> T:
+    def _serve(self, pipeline: Pipeline) -> None:
+        while (taken := self._work.get()) is not None:
+            future, work = taken
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work(pipeline))
+                except BaseException as error:
+                    future.set_exception(error)
+            del taken, future, work  # the picture and its answer
+
+    def _run(self, work: Callable[[Pipeline, float], T], pipeline: Pipeline, queued_s: float) -> T:
         waited_s = self._clock() - queued_s
         if waited_s > self._max_wait_s:
             raise Problem(503, f"the service is busy: the request waited {waited_s:.0f} s; try again later", RETRY_S)
-        pipeline = self._free.get()
         thread = threading.get_ident()
         self._started_s[thread] = self._clock()
         try:
             return work(pipeline, waited_s)
         finally:
             del self._started_s[thread]
-            self._free.put(pipeline)
 
     @property
     def busy(self) -> int:
@@ -74,12 +93,32 @@ class Pool:
         longest_s = max((now_s - start_s for start_s in list(self._started_s.values())), default=0.0)
         return f"a worker has been working for {longest_s:.0f} s" if longest_s > MAX_WORK_S else None
 
-    def close(self) -> None:
-        """Finish the running work, cancel what waits, and close the pipelines. Idempotent."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+    def close(self, timeout_s: float = math.inf) -> None:
+        """Cancel what waits, finish the running work, and close the pipelines. Idempotent.
+
+        Args:
+            timeout_s: time that the running work gets; the pipelines of work that does not end stay open.
+        """
+        self._is_closed = True
+        self._cancel()
+        end_s = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(None if math.isinf(end_s) else max(0.0, end_s - time.monotonic()))
+        pairs = list(zip(self._threads, self.pipelines, strict=True))
+        in_use = {id(pipeline) for thread, pipeline in pairs if thread.is_alive()}
         for pipeline in self.pipelines:
-            pipeline.close()
-            pipeline.detector.close()
+            if id(pipeline) not in in_use:
+                pipeline.close()
+                pipeline.detector.close()
+
+    def _cancel(self) -> None:
+        """Cancel what waits, and end the threads."""
+        with suppress(Empty):
+            while True:
+                if (taken := self._work.get_nowait()) is not None:
+                    taken[0].cancel()
+        for _ in self._threads:
+            self._work.put(None)
 
     def __enter__(self) -> Pool:
         return self

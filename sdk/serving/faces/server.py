@@ -27,6 +27,8 @@ START_S = 10.0
 """Maximum time until the server answers."""
 STOP_S = 30
 """Maximum time that running requests get to end."""
+LAST_S = 1.0
+"""Time that work without a client gets after that."""
 GPU_WORKERS = 2
 """While the GPU works on a picture, another is decoded."""
 SPARE_CONNECTIONS = 64
@@ -56,6 +58,7 @@ class FaceServer:
         self.url = f"http://{name}:{listener.getsockname()[1]}"
         self.token, self.pool = access.token, pool
         self._server, self._listener = server, listener
+        self._end_s: float | None = None
         self._thread = threading.Thread(target=server.run, args=([listener],), name="face service", daemon=True)
         self._thread.start()
 
@@ -71,10 +74,13 @@ class FaceServer:
     def stop(self) -> None:
         """Accept no more requests; those that are in get their answers."""
         self._server.should_exit = True
+        if self._end_s is None:
+            self._end_s = time.monotonic() + STOP_S
 
     def abort(self) -> None:
         """Stop at once: requests that are in get no answer."""
         self._server.should_exit = self._server.force_exit = True
+        self._end_s = time.monotonic()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end; returns whether it has come."""
@@ -82,12 +88,16 @@ class FaceServer:
         return not self._thread.is_alive()
 
     def close(self) -> None:
-        """Stop, wait for running requests for at most 30 s, and release the networks. Idempotent."""
+        """Stop, wait for running requests for at most 30 s, and release the networks, except of work that does not end.
+
+        Idempotent.
+        """
         self.stop()
-        self._thread.join(STOP_S + 1)
+        end_s = self._end_s or 0.0
+        self._thread.join(max(0.0, end_s - time.monotonic()) + LAST_S)
         self._server.force_exit = True
         self._listener.close()
-        self.pool.close()
+        self.pool.close(max(LAST_S, end_s - time.monotonic()))
 
     def __enter__(self) -> FaceServer:
         return self

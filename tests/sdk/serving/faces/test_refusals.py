@@ -15,8 +15,10 @@ from facesr_edge.engines.errors import UsageError
 from facesr_edge.sdk.media.images.embed import png_chunk
 from facesr_edge.sdk.serving import connection
 from facesr_edge.sdk.serving.faces import body_connection, server
+from facesr_edge.sdk.serving.faces.jpeg_scans import has_too_many_scans
 from facesr_edge.sdk.serving.faces.limits import Limits
-from facesr_edge.sdk.serving.faces.problem import STATUSES
+from facesr_edge.sdk.serving.faces.picture import open_picture
+from facesr_edge.sdk.serving.faces.problem import STATUSES, Problem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -135,6 +137,19 @@ def test_a_small_min_face_in_a_large_picture_is_refused(client):
     status, _, answer = client.post(png(1000, 999), "?min_face=4")
     assert status == 413
     check_line(answer, "megapixels of detection", "raise min_face")
+
+
+@pytest.mark.parametrize("between", [b"", b"\0", b"\xff", b"\xff\x01"])
+def test_a_jpeg_of_very_many_scans_is_refused(between):
+    """Each takes as long as a decoding; a decoder skips what is between."""
+    ok, file = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    data = file.tobytes()
+    assert ok and not has_too_many_scans(data)
+    scan = between + data[data.rindex(b"\xff\xda") : -2]
+    assert not has_too_many_scans(data[:-2] + 20 * scan + data[-2:])
+    with pytest.raises(Problem, match="more than 40 scans") as raised:
+        open_picture(data[:-2] + 41 * scan + data[-2:], Limits())
+    assert raised.value.status == 422
 
 
 def test_unknown_paths_and_methods_are_refused_in_one_line(client):
