@@ -154,7 +154,8 @@ class RayWorkers(Workers):
         if isinstance(value, str):
             raise EngineError(value)
         if isinstance(value, Ready):
-            actor.ready, self._start_failures = True, 0
+            actor.ready = actor.loaded = True
+            self._start_failures = 0
             self.on_ready(actor.name, value)
             return []
         task, actor.task = actor.task, None
@@ -181,13 +182,20 @@ class RayWorkers(Workers):
         return outcomes
 
     def _replace(self, actor: _Actor, reason: str) -> list[Outcome]:
-        self._start_failures += not actor.ready
+        self._start_failures += not actor.loaded
         with suppress(Exception):
             self._ray.kill(actor.actor, no_restart=True)
         if self._start_failures >= MAX_START_FAILURES:
             raise EngineError(f"{self._start_failures} Ray actors ended while they loaded the pipeline: {reason}")
         self._actors[self._actors.index(actor)] = self._start(actor.name)
+        self._check_idle()
         return [lost(actor.task, actor.name, reason)] if actor.task is not None else []
+
+    def _check_idle(self) -> None:
+        """Ask idle actors whether they live, before one that died with its machine gets a task and fails it."""
+        for actor in self._actors:
+            if actor.ready and actor.task is None:
+                actor.ready, actor.call = False, actor.actor.ready.remote()
 
     def _check_start(self) -> None:
         if any(actor.ready for actor in self._actors):
@@ -220,6 +228,8 @@ class _Actor:
     Attributes:
         call: reference to the result of `ready` or of the task; None without.
         poll: reference to the result of `advance`; None if it is not asked for.
+        ready: takes a task.
+        loaded: has been ready before.
     """
 
     name: str
@@ -228,6 +238,7 @@ class _Actor:
     poll: Any = None
     task: Task | None = None
     ready: bool = False
+    loaded: bool = False
     frames: int = 0
     steps: int = 0
     active_s: float = field(default_factory=time.monotonic)
