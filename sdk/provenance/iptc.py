@@ -48,6 +48,11 @@ def is_packet(xmp: bytes) -> bool:
     return _marked_packet(xmp) is not None
 
 
+def is_of_network(term: str) -> bool:
+    """Whether a term says that a network made a picture or parts of it."""
+    return term == DIGITAL_SOURCE_TYPE or _is_synthetic(term)
+
+
 def source_type(xmp: bytes) -> str:
     """IPTC's digital source type of a packet, a URI; "" if it has none."""
     document = _parsed(xmp)
@@ -79,6 +84,7 @@ def _marked_packet(xmp: bytes) -> bytes | None:
 
 
 def _is_synthetic(term: str) -> bool:
+    """Only as IPTC writes it: a video keeps it as it is."""
     return term.rstrip("/").rpartition("/")[2] == _WHOLLY_SYNTHETIC
 
 

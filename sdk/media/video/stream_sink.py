@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ....engines.errors import OutputError
+from ...provenance.iptc import is_of_network
 from ...provenance.video_mark import mark_end
 from ..encode_options import EncodeOptions
 from ..reasons import write_error
@@ -61,8 +62,8 @@ class StreamSink(VideoSink):
 
     def _publish(self, encoder: VideoEncoder, whole: bool) -> None:
         if self._stream is not None:
-            if self._marks and self._upscaled:
-                self._stream.write(mark_end(self._format.container))
+            if self._marks and (self._upscaled or is_of_network(self._term)):
+                self._stream.write(mark_end(self._format.container, self._term))
             self._stream.close()
 
     def _discard(self) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ....engines.errors import OutputError, UsageError
 from ....engines.files import sync
 from ...pipeline.frame import Frame
-from ...provenance.video_mark import mark_file, mark_tags
+from ...provenance.video_mark import mark_file, mark_tags, source_term
 from ..encode_options import EncodeOptions
 from ..journal import Progress
 from ..reasons import error_reason, plural, write_error
@@ -83,6 +83,7 @@ class VideoSink(Sink):
         self._opaque_noted = False
         self._marks = not options.no_provenance and (scale > 1 or source.kind == "live")
         self._upscaled = False
+        self._term = source_term(source.path, self._video.tags) if self._video and self._marks else ""
         if self._video and self._video.pixel_aspect != 1 and format.container == "gif":
             aspect = self._video.pixel_aspect
             self.notes.append(f"pixels of {aspect.numerator}:{aspect.denominator} shown square: .gif holds no other")
@@ -176,7 +177,7 @@ class VideoSink(Sink):
             self._copy.open(encoder.container, streams)
         if self._marks:
             tags = encoder.container.metadata
-            tags.update(mark_tags(self._format.container, tags))
+            tags.update(mark_tags(self._format.container, tags, self._term))
         encoder.container.start_encoding()
         self.notes += encoder.notes
         return encoder
@@ -292,7 +293,7 @@ class VideoSink(Sink):
             self._copy.check(self.partial)
         if self._marks:
             with self.partial.open("r+b") as file:
-                mark_file(file, self._format.container, self._upscaled)
+                mark_file(file, self._format.container, self._upscaled, self._term)
         sync(self.partial)
         if self.seal is not None:
             try:
