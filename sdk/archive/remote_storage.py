@@ -252,7 +252,7 @@ def _infos(fs: Any, path: str, url: str, recursive: bool) -> tuple[str, dict[str
 
 
 def _callback(advance: Advance) -> Any:
-    from fsspec.callbacks import Callback
+    from fsspec.callbacks import Callback  # type: ignore[import-untyped]
 
     return Callback(hooks={"advance": lambda size, value, **more: advance()})
 
