@@ -27,8 +27,8 @@ START_S = 10.0
 """Maximum time until the server answers."""
 STOP_S = 30
 """Maximum time that running requests get to end."""
-LAST_S = 1.0
-"""Time that work without a client gets after that."""
+LAST_S = 3.0
+"""Maximum time that work gets after that: its client is gone."""
 GPU_WORKERS = 2
 """While the GPU works on a picture, another is decoded."""
 SPARE_CONNECTIONS = 64
@@ -97,7 +97,7 @@ class FaceServer:
         self._thread.join(max(0.0, end_s - time.monotonic()) + LAST_S)
         self._server.force_exit = True
         self._listener.close()
-        self.pool.close(max(LAST_S, end_s - time.monotonic()))
+        self.pool.close(LAST_S)
 
     def __enter__(self) -> FaceServer:
         return self
