@@ -125,10 +125,7 @@ class PictureFolder:
             since_day: only those in folders of this day and later.
         """
         for folder in _folders(self.root):
-            if _DAY.fullmatch(folder.name):
-                days = [folder]
-            else:
-                days = _folders(folder)
+            days = [folder] if _DAY.fullmatch(folder.name) else _folders(folder)
             for one in days:
                 if one.name < since_day:
                     continue

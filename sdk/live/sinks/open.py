@@ -329,5 +329,6 @@ def _options(text: str, kind: SinkKind, query: str) -> dict[str, Any]:
 
 
 def _unknown(text: str) -> UsageError:
-    examples = ", ".join(kind.example for kind in (JSONL, SHOTS, EVIDENCE, STORE, VIDEO, HLS, RTSP, MJPEG, MQTT, WEBHOOK))
+    kinds = (JSONL, SHOTS, EVIDENCE, STORE, VIDEO, HLS, RTSP, MJPEG, MQTT, WEBHOOK)
+    examples = ", ".join(kind.example for kind in kinds)
     return UsageError(f"unknown output {masked(text)}; give one like {examples}")

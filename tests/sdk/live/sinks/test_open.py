@@ -80,7 +80,7 @@ def test_options_reach_the_sink(tmp_path):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("faces.json", "unknown output faces.json; give one like faces.jsonl, shots/, evidence:cards, store:DIR, out.mp4"),
+        ("faces.json", "unknown output faces.json; give one like faces.jsonl, shots/, evidence:cards, store:DIR"),
         ("shots", "unknown output shots"),
         ("-", "unknown output -"),
         ("out.gif", "unknown output out.gif"),
