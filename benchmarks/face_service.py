@@ -69,7 +69,7 @@ class Load:
 
 
 def run_clients(url: str, bodies: Sequence[bytes], clients: int, seconds: float, process: int, query: str = "") -> Load:
-    """Send pictures until the time is over; each client waits for its last answer.
+    """Send pictures until the time is over, at least one by each client, which waits for its last answer.
 
     Args:
         url: of the service.
@@ -85,9 +85,9 @@ def run_clients(url: str, bodies: Sequence[bytes], clients: int, seconds: float,
 
     def client(number: int) -> None:
         connection = HTTPConnection(str(address.hostname), address.port, timeout=120)
-        picture = number
-        while time.perf_counter() - start_s < seconds:
-            picture = (picture + 1) % len(bodies)
+        picture, begun = number, False
+        while not begun or time.perf_counter() - start_s < seconds:
+            picture, begun = (picture + 1) % len(bodies), True
             sent_s, status, key = time.perf_counter(), 0, ""
             try:
                 connection.request("POST", f"/faces{query}", bodies[picture])

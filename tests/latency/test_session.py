@@ -13,8 +13,8 @@ from facesr_edge.calibration.timing import interleaved
 from facesr_edge.engines.onnxruntime.session import OrtSession
 from facesr_edge.engines.openvino.session import SETTINGS, OvSession
 
-MAX_OVERHEAD_SHARE, MAX_OVERHEAD_MS = 0.03, 0.05
-"""Largest overhead: 3 %, or 50 µs where 3 % is below the measurement noise."""
+MAX_OVERHEAD_SHARE, MAX_OVERHEAD_MS = 0.03, 0.1
+"""Largest overhead: 3 %, or 100 µs where 3 % is below the measurement noise, which is 60 µs on a shared machine."""
 PAIRS = 6
 """Attempts: two sessions of the same kind differ by up to 10 %, depending on their memory addresses."""
 
