@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import psutil
 import pytest
 from facesr_edge.engines.errors import EngineError
@@ -27,20 +29,33 @@ def test_an_address_without_a_cluster_is_told_at_once(archive, tmp_path):
         batch([archive], tmp_path, pipeline=SPEC, ray="localhost:9", recursive=True)
 
 
+def title(process):
+    return " ".join(process.info["cmdline"] or ())
+
+
 def test_two_actors_give_the_bytes_of_one_process_also_if_they_are_killed(cluster, archive, tmp_path):
     options = {"pipeline": SPEC, "chunk": CHUNK, "recursive": True}
     alone = batch([archive], tmp_path / "alone", workers=1, **options)
     killed: list[int] = []
+    stop = threading.Event()
 
-    def kill_all_once(progress):
-        if progress.frames < 2 or killed:
-            return
-        for process in psutil.process_iter(["cmdline"]):
-            if " ".join(process.info["cmdline"] or ()).startswith("ray::RayActor"):
-                killed.append(process.pid)
-                process.kill()
+    def kill_all_once():
+        """All actors while one of them works, however quickly it does."""
+        while not killed and not stop.wait(0.01):
+            processes = list(psutil.process_iter(["cmdline"]))
+            actors = [process for process in processes if title(process).startswith("ray::RayActor")]
+            if any(title(process).startswith("ray::RayActor.run") for process in actors):
+                killed.extend(process.pid for process in actors)
+                for process in actors:
+                    process.kill()
 
-    shared = batch([archive], tmp_path / "ray", workers=2, ray="local", on_progress=kill_all_once, **options)
+    killer = threading.Thread(target=kill_all_once)
+    killer.start()
+    try:
+        shared = batch([archive], tmp_path / "ray", workers=2, ray="local", **options)
+    finally:
+        stop.set()
+        killer.join()
     assert killed
     assert (shared.done, shared.complete) == (alone.done, True)
     assert shared.retries >= 1
