@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
+import time
+from typing import Any
 
 from ...engines.errors import OutputError, UsageError, first_line
+
+START_S = 10.0
+"""Maximum time until a server answers."""
 
 
 def is_no_stop(record: logging.LogRecord) -> bool:
@@ -46,3 +52,22 @@ def own_address(host: str) -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return socket.gethostname()
+
+
+def url_of(listener: socket.socket, host: str) -> str:
+    """URL of what listens, without a path."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+def wait_until_started(server: Any, thread: threading.Thread, url: str) -> None:
+    """Wait for a server of uvicorn that runs in a thread.
+
+    Raises:
+        OutputError: it ended, or does not answer within `START_S`.
+    """
+    end_s = time.monotonic() + START_S
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > end_s:
+            raise OutputError(f"the server of {url} does not start; see the log of uvicorn")
+        time.sleep(0.01)

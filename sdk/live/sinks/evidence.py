@@ -51,9 +51,7 @@ class EvidenceSink(BestShotsSink):
         UsageError: a limit that is not positive.
     """
 
-    drain_s = (
-        10.0  # the cards of all tracks that are open at the end of a run; one takes 50 to 200 ms, to be on the disk
-    )
+    drain_s = 10.0  # cards of the tracks that are open at the end of a run; one takes 50 to 200 ms, to be on the disk
     close_s = 1.0
 
     def __init__(

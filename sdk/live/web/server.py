@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ....engines.errors import MissingDependencyError, OutputError
 from ...serving.access import Access, access_for, is_local
-from ...serving.listener import is_no_stop, listen, own_address
+from ...serving.listener import is_no_stop, listen, own_address, url_of, wait_until_started
 
 if TYPE_CHECKING:
     from ..monitoring.observed import ObservedRun
 
-START_S = 10.0
-"""Maximum time until the server answers."""
 STOP_S = 0.8
 """Maximum time to wait for its end."""
 MAX_CONNECTIONS = 64
@@ -38,8 +35,7 @@ class PageServer:
     """
 
     def __init__(self, server: Any, listener: socket.socket, host: str, access: Access) -> None:
-        name = f"[{host}]" if ":" in host else host
-        self.url = f"http://{name}:{listener.getsockname()[1]}/"
+        self.url = f"{url_of(listener, host)}/"
         self.token = access.token
         self._server, self._listener = server, listener
         self._thread = threading.Thread(target=server.run, args=([listener],), name="live page", daemon=True)
@@ -64,12 +60,11 @@ class PageServer:
 
     def wait_until_started(self) -> None:
         """Raises OutputError if the server does not start."""
-        end_s = time.monotonic() + START_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > end_s:
-                self.close()
-                raise OutputError(f"the server of {self.url} does not start; see the log of uvicorn")
-            time.sleep(0.01)
+        try:
+            wait_until_started(self._server, self._thread, self.url)
+        except OutputError:
+            self.close()
+            raise
 
 
 def serve(

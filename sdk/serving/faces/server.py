@@ -19,12 +19,10 @@ from ...load import load, load_detector
 from ...pipeline.pipeline import Pipeline
 from ...pipeline.tiling import MIN_FACE
 from ..access import Access, access_for, is_address, is_local
-from ..listener import is_no_stop, listen, own_address
+from ..listener import is_no_stop, listen, own_address, url_of, wait_until_started
 from .limits import Limits
 from .pool import Pool
 
-START_S = 10.0
-"""Maximum time until the server answers."""
 STOP_S = 30
 """Maximum time that running requests get to end."""
 LAST_S = 3.0
@@ -54,8 +52,7 @@ class FaceServer:
     """
 
     def __init__(self, server: Any, listener: socket.socket, pool: Pool, host: str, access: Access) -> None:
-        name = f"[{host}]" if ":" in host else host
-        self.url = f"http://{name}:{listener.getsockname()[1]}"
+        self.url = url_of(listener, host)
         self.token, self.pool = access.token, pool
         self._server, self._listener = server, listener
         self._end_s: float | None = None
@@ -64,12 +61,11 @@ class FaceServer:
 
     def wait_until_started(self) -> None:
         """Raises OutputError if the server does not start."""
-        end_s = time.monotonic() + START_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > end_s:
-                self.close()
-                raise OutputError(f"the server of {self.url} does not start; see the log of uvicorn")
-            time.sleep(0.01)
+        try:
+            wait_until_started(self._server, self._thread, self.url)
+        except OutputError:
+            self.close()
+            raise
 
     def stop(self) -> None:
         """Accept no more requests; those that are in get their answers."""
