@@ -75,13 +75,13 @@ MAX_NOISE = 8.0
 """Standard deviation of the noise of the worst camera, in gray levels."""
 
 
-def random_chain(rng: np.random.Generator) -> Chain:
-    """A chain for training.
+def random_chain(rng: np.random.Generator, kinds: Mapping[str, float] = KINDS) -> Chain:
+    """A chain for training, of one of the kinds, which have probabilities.
 
     Most have a codec and little else: with several strong degradations at once nothing is left to learn, and such pairs
     cost quality on the others.
     """
-    kind = _choice(KINDS, rng)
+    kind = _choice(kinds, rng)
     pixel_filter = _choice(PIXEL_FILTERS, rng)
     if kind == "clean":
         nearly_lossless = (_h264(int(rng.integers(2, 10))),) if rng.random() < 0.3 else ()

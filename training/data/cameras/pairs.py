@@ -54,10 +54,10 @@ def draw_pairs(
     chain = random_chain(rng)
     from_large = len(large) > 0 and (not len(portraits) or rng.random() < LARGE_PROBABILITY)
     pool = large if from_large else portraits
-    face_side = _face_side(pool, scale, from_large, rng)
+    face_side = face_side(pool, scale, from_large, rng)
     pool = [picture for picture in pool if min(picture.shape[:2]) >= face_side] or pool
     cells = cells_for(face_side // scale, rng)
-    pictures = [_resized(pool[int(i)], face_side, rng) for i in rng.integers(len(pool), size=len(cells))]
+    pictures = [resized(pool[int(i)], face_side, rng) for i in rng.integers(len(pool), size=len(cells))]
     motions = [motion_in(cell, scale, chain.frames, rng) for cell in cells]
     first = chain.frames // 3
     keep = np.sort(rng.choice(np.arange(first, chain.frames), min(KEPT_FRAMES, chain.frames - first), replace=False))
@@ -65,7 +65,7 @@ def draw_pairs(
     return _windows(recording, side, rng)
 
 
-def _face_side(pool: Sequence[Images], scale: int, from_large: bool, rng: np.random.Generator) -> int:
+def face_side(pool: Sequence[Images], scale: int, from_large: bool, rng: np.random.Generator) -> int:
     """Side of the faces of a sequence in high-resolution pixels, a multiple of the scale."""
     largest = min(max(min(picture.shape[:2]) for picture in pool), MAX_FACE)
     if from_large:
@@ -75,7 +75,7 @@ def _face_side(pool: Sequence[Images], scale: int, from_large: bool, rng: np.ran
     return int(side) // scale * scale
 
 
-def _resized(picture: Images, side: int, rng: np.random.Generator) -> Images:
+def resized(picture: Images, side: int, rng: np.random.Generator) -> Images:
     """Resize a face to a side, mirrored with a probability of 50 %."""
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
