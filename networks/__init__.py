@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NETWORKS: dict[str, str] = {
     "crl": "crl:CRL",
     "edge": "edge.network:Edge",
+    "edge-track": "edge.track:EdgeTrack",
     "idrn": "idrn:IDRN",
     "mffcn": "mffcn:MFFCN",
     "msrnet": "msrnet.network:MSRNet",

@@ -161,6 +161,7 @@ def _edge(shapes: Shapes) -> dict[str, Any]:
 _OPTIONS: dict[str, Callable[[Shapes], dict[str, Any]]] = {
     "crl": _residual("head.weight", r"blocks\.\d+\.first\.weight"),
     "edge": _edge,
+    "edge-track": _edge,
     "idrn": _residual("head.weight", r"units\.\d+\.first\.weight"),
     "mffcn": lambda shapes: {"width": _channels(shapes, "tail.weight", 1)},
     "sisn": _groups,

@@ -13,22 +13,26 @@ from torch import Tensor
 
 from .network import Edge
 
+SAMPLES_WEIGHT = "seen.weight"
+"""Kernel that an `EdgeTrack` has besides those of an `Edge`."""
+
 
 def net2net_expand(network: Edge, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Expand weights of a narrower or shallower network to the size of this one, without branches.
 
     Weights from new channels to trained ones are zero, and new layers pass the trained channels through, which is exact
-    after a ReLU. Inputs of new channels keep this network's random weights.
+    after a ReLU. Inputs of new channels keep this network's random weights. An `EdgeTrack` of the same scale keeps the
+    trained weights of its samples; where there are none they stay zero.
 
     Args:
         network: larger network with its initial weights.
-        trained: weights of a fused `Edge`.
+        trained: weights of a fused `Edge` or `EdgeTrack`.
 
     Returns:
         All weights of ``network.fused()``, without the last convolution if the scales differ; ``trained`` unchanged if
         it is not a smaller edge network.
     """
-    width, depth, scale = _sizes_of(trained)
+    width, depth, scale = _sizes_of({name: weight for name, weight in trained.items() if name != SAMPLES_WEIGHT})
     size = (network.head.out_channels, len(network.body))
     if not (0 < width <= size[0] and depth <= size[1]) or (width, depth) == size:
         return dict(trained)
@@ -45,6 +49,8 @@ def net2net_expand(network: Edge, trained: Mapping[str, Tensor]) -> dict[str, Te
     expanded["head.bias"][:width] = trained["head.bias"]
     if scale != network.scale:
         return {key: value for key, value in expanded.items() if not key.startswith("tail.")}
+    if SAMPLES_WEIGHT in expanded and SAMPLES_WEIGHT in trained:
+        expanded[SAMPLES_WEIGHT][:width] = trained[SAMPLES_WEIGHT]
     expanded["tail.weight"][:, width:] = 0
     expanded["tail.weight"][:, :width] = trained["tail.weight"]
     return expanded | {"tail.bias": trained["tail.bias"].float()}

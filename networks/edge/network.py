@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ from torch.nn import functional as F
 
 from ..layers.resample import enlarge
 from ..layers.sub_pixel import check_scale, check_sizes, init_residual
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 EXPANSION = 2
 """Channels inside the wide branch, as a multiple of the width."""
@@ -91,13 +95,17 @@ class Edge(nn.Module):
 
     def sub_pixels(self, x: Tensor) -> Tensor:
         """Residual to the bicubic image before the pixel shuffle: (N, 3, H, W) -> (N, 3·scale², H, W)."""
-        feature = F.relu(self.head(x))
+        return self.after_head(self.head(x))
+
+    def after_head(self, first: Tensor) -> Tensor:
+        """Output of the first convolution, (N, width, H, W) -> residual, (N, 3·scale², H, W)."""
+        feature = F.relu(first)
         for layer in self.body:
             feature = F.relu(layer(feature))
         sub_pixels: Tensor = self.tail(feature)
         return sub_pixels
 
-    def in_bgr(self) -> Edge:
+    def in_bgr(self) -> Self:
         """A copy with BGR input, whose sub-pixels are in the order (row, column, color BGR) of a pixel's block.
 
         The channels of the first and the last convolution are permuted, so neither colors nor blocks are reordered at
@@ -130,7 +138,7 @@ class Edge(nn.Module):
                 del weights[f"body.{index}.weight"], weights[f"body.{index}.bias"]
         return weights
 
-    def fused(self) -> Edge:
+    def fused(self) -> Self:
         """An equivalent copy without branches."""
         network = copy.deepcopy(self)
         for index, layer in enumerate(self.body):

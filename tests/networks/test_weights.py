@@ -169,6 +169,7 @@ def test_fp64_weights_beyond_fp32_raise(state):
 SIZES = {
     "crl": {"depth": 2, "width": 8, "scale": 8},
     "edge": {"width": 12, "depth": 3, "scale": 3, "branches": True},
+    "edge-track": {"width": 12, "depth": 3, "scale": 2, "branches": False},
     "idrn": {"depth": 3, "width": 8, "scale": 3},
     "mffcn": {"width": 8},
     "msrnet": {},
