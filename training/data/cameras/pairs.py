@@ -52,12 +52,7 @@ def draw_pairs(
         (n, side, side, 3) and (n, scale·side, scale·side, 3) uint8 BGR.
     """
     chain = random_chain(rng)
-    from_large = len(large) > 0 and (not len(portraits) or rng.random() < LARGE_PROBABILITY)
-    pool = large if from_large else portraits
-    face_side = face_side(pool, scale, from_large, rng)
-    pool = [picture for picture in pool if min(picture.shape[:2]) >= face_side] or pool
-    cells = cells_for(face_side // scale, rng)
-    pictures = [resized(pool[int(i)], face_side, rng) for i in rng.integers(len(pool), size=len(cells))]
+    cells, pictures = random_pictures(portraits, large, scale, rng)
     motions = [motion_in(cell, scale, chain.frames, rng) for cell in cells]
     first = chain.frames // 3
     keep = np.sort(rng.choice(np.arange(first, chain.frames), min(KEPT_FRAMES, chain.frames - first), replace=False))
@@ -65,7 +60,19 @@ def draw_pairs(
     return _windows(recording, side, rng)
 
 
-def face_side(pool: Sequence[Images], scale: int, from_large: bool, rng: np.random.Generator) -> int:
+def random_pictures(
+    portraits: Sequence[Images], large: Sequence[Images], scale: int, rng: np.random.Generator
+) -> tuple[list[Cell], list[Images]]:
+    """Random faces of one size, and the cells that they fill; arguments as in `draw_pairs`."""
+    from_large = len(large) > 0 and (not len(portraits) or rng.random() < LARGE_PROBABILITY)
+    pool = large if from_large else portraits
+    side = _face_side(pool, scale, from_large, rng)
+    pool = [picture for picture in pool if min(picture.shape[:2]) >= side] or pool
+    cells = cells_for(side // scale, rng)
+    return cells, [resized(pool[int(i)], side, rng) for i in rng.integers(len(pool), size=len(cells))]
+
+
+def _face_side(pool: Sequence[Images], scale: int, from_large: bool, rng: np.random.Generator) -> int:
     """Side of the faces of a sequence in high-resolution pixels, a multiple of the scale."""
     largest = min(max(min(picture.shape[:2]) for picture in pool), MAX_FACE)
     if from_large:
@@ -102,8 +109,9 @@ def _windows(recording: Recording, side: int, rng: np.random.Generator) -> tuple
 def _window_origin(
     recording: Recording, number: int, face: int, side: int, rng: np.random.Generator
 ) -> tuple[int, int]:
-    cell, shown = recording.cells[face], recording.faces[face]
-    matrix = shown.place(recording.times[number])
+    cell, time = recording.cells[face], recording.times[number]
+    shown = recording.faces[face].at(time)
+    matrix = shown.place(time)
     half = np.array(shown.sharp.shape[1::-1]) / 2
     center = (matrix @ np.array((*half, 1))) / recording.scale
     spread = np.maximum(half / recording.scale - side / 2, 0) + 5

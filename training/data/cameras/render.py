@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..optics import Kernel
+from .head_motion import HeadMotion
 from .motion import Matrix, Motion
 
 Picture = NDArray[np.uint8]
@@ -39,14 +40,40 @@ class FilteredFace:
     filtered: NDArray[np.float32]
     border: int
     offset: float
-    motion: Motion
+    motion: Motion | HeadMotion
+
+    def at(self, time: int) -> FilteredFace:
+        """The face as it looks in a frame: always the same."""
+        return self
 
     def place(self, time: float) -> Matrix:
         """Map of the pixels of `sharp` to high-resolution positions in the frame."""
         return self.motion.at(time, *self.sharp.shape[1::-1])
 
 
-def filter_face(picture: Picture, motion: Motion, pixel_kernel: Kernel, lens: Kernel | None) -> FilteredFace:
+@dataclass(frozen=True, eq=False)
+class LivingFace:
+    """A face whose expression changes.
+
+    Args:
+        stages: the face at rest, and further stages of the expression, all with the same motion.
+        at_time: index of the stage in each frame.
+    """
+
+    stages: tuple[FilteredFace, ...]
+    at_time: tuple[int, ...]
+
+    def at(self, time: int) -> FilteredFace:
+        """The face as it looks in a frame."""
+        return self.stages[self.at_time[time]]
+
+
+Face = FilteredFace | LivingFace
+
+
+def filter_face(
+    picture: Picture, motion: Motion | HeadMotion, pixel_kernel: Kernel, lens: Kernel | None
+) -> FilteredFace:
     """Filter a face for all frames of a sequence.
 
     Args:

@@ -13,7 +13,7 @@ from .background import Background, Backgrounds
 from .chain import Chain
 from .codec import recode
 from .motion import Motion, random_motion
-from .render import FilteredFace, Picture, draw_low, draw_truth, filter_face, pixel_kernel
+from .render import Face, Picture, draw_low, draw_truth, filter_face, pixel_kernel
 from .sensor import expose, rounded
 
 Images = NDArray[np.uint8]
@@ -57,7 +57,7 @@ class Recording:
     times: tuple[int, ...]
     gains: tuple[float, ...]
     cells: tuple[Cell, ...]
-    faces: tuple[FilteredFace, ...]
+    faces: tuple[Face, ...]
     background: Background
     scale: int
 
@@ -70,7 +70,8 @@ class Recording:
             x, y, side: of the window in low-resolution pixels.
         """
         window = self.background.window(self.scale * x, self.scale * y, self.scale * side)
-        draw_truth(window, self.faces[face], self.times[number], (self.scale * x, self.scale * y))
+        time = self.times[number]
+        draw_truth(window, self.faces[face].at(time), time, (self.scale * x, self.scale * y))
         return rounded(np.float32(self.gains[number]) * window)
 
 
@@ -105,6 +106,19 @@ def record(
     for picture, motion in zip(pictures, motions, strict=True):
         lens = random_blur_kernel(scale, chain.blur, rng) if chain.blur else None
         faces.append(filter_face(picture, motion, taps, lens))
+    return record_faces(faces, cells, chain, backgrounds, scale, keep, rng)
+
+
+def record_faces(
+    faces: Sequence[Face],
+    cells: Sequence[Cell],
+    chain: Chain,
+    backgrounds: Backgrounds,
+    scale: int,
+    keep: Sequence[int],
+    rng: np.random.Generator,
+) -> Recording:
+    """Record faces behind a lens, one in each cell; see `record`."""
     background = backgrounds.draw(*FRAME_WH, scale, LENS_SIGMA * chain.blur, rng)
     coded = _expose_all(faces, cells, background, chain, rng)
     for generation, codec in enumerate(chain.codecs, 1):
@@ -115,7 +129,7 @@ def record(
 
 
 def _expose_all(
-    faces: Sequence[FilteredFace], cells: Sequence[Cell], background: Background, chain: Chain, rng: np.random.Generator
+    faces: Sequence[Face], cells: Sequence[Cell], background: Background, chain: Chain, rng: np.random.Generator
 ) -> Images:
     """(T, H, W, 3) frames before the codec."""
     frames = np.empty((chain.frames, *background.low.shape), np.uint8)
@@ -123,7 +137,7 @@ def _expose_all(
     for time in range(chain.frames):
         light = background.low.copy()
         for face, cell in zip(faces, cells, strict=True):
-            draw_low(light, face, time, background.scale, cell.xywh)
+            draw_low(light, face.at(time), time, background.scale, cell.xywh)
         if chain.drift:
             light *= np.float32(1 + chain.drift * time)
         previous = expose(light, chain.sensor, previous, rng)
