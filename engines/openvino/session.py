@@ -165,9 +165,10 @@ class CompiledGraph:
         """
         request, tensor = self._requests[worker], self._ov.Tensor
         try:
-            for index, array in enumerate(tensors):
-                writable = np.require(array, requirements=["C", "W"])  # the runtime accepts no other arrays
-                request.set_input_tensor(index, tensor(writable, shared_memory=True))
+            # The runtime accepts no other arrays; it does not keep copies alive, which `arrays` does until the result.
+            arrays = [np.require(array, requirements=["C", "W"]) for array in tensors]
+            for index, array in enumerate(arrays):
+                request.set_input_tensor(index, tensor(array, shared_memory=True))
             if out is not None:
                 request.set_output_tensor(0, tensor(out.tensor, shared_memory=True))
                 if out.residual is not None:

@@ -178,6 +178,15 @@ def test_named_inputs_agree_with_one_call_of_the_graph(msrnet, references, crops
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_faces_between_others_in_memory_give_the_same_result(opened, msrnet, references, crops, engine):
+    session, faces = opened(msrnet, engine, 1), np.repeat(crops(16, 4)[:, None], 3, 1)[:, 1]  # not contiguous
+    for _ in range(3):
+        (output,) = session.infer_batches([faces], [references(4)])
+        (expected,) = session.infer_batches([faces.copy()], [references(4)])
+        assert np.array_equal(output.tensor, expected.tensor)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_slots_without_a_reference_have_no_effect(opened, msrnet, references, crops, engine):
     session, batch = opened(msrnet, engine, 1), crops(16, 1)
     absent = {**references(1), "present": np.zeros((1, 3), np.float32)}
