@@ -1,4 +1,4 @@
-"""Inputs of a graph besides the pixels, such as the features of reference faces."""
+"""Inputs of a graph besides the pixels: the features of reference faces, or the samples of a track."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ Inputs = Mapping[str, NDArray[Any]]
 NO_INPUTS: Inputs = MappingProxyType({})
 PRESENT = "present"
 """Name of the input of (N, R) float32 that is 1 for a reference and 0 for an empty slot, see `IOSpec`."""
+REFERENCE_INPUTS = ("keys", "values", PRESENT)
+"""Names of the inputs for references, in the order of the graph."""
+SAMPLES = "samples"
+"""Name of the input of (N, 2·k², S, S) float32 that holds the samples of earlier crops, see `IOSpec`."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class InputSpec:
 
     Args:
         name: in the graph.
-        shape: (N, R, …); its first two dimensions are dynamic, whatever their value here.
+        shape: (N, R, …) for references, (N, 2·k², S, S) for samples; N, R and S depend on the call, whatever their
+            value here.
         dtype: of its values.
     """
 
@@ -33,18 +38,21 @@ class InputSpec:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    def sized(self, count: int, slots: int) -> tuple[int, ...]:
-        """Its shape for a batch of `count` faces of `slots` slots."""
-        return (count, slots, *self.shape[2:])
+    def sized(self, pixels: Sequence[int], slots: int) -> tuple[int, ...]:
+        """Its shape for pixels of this shape, (N, H, W, 3), and faces of `slots` slots for references."""
+        if self.name == SAMPLES:
+            return (pixels[0], self.shape[1], *pixels[1:3])
+        return (pixels[0], slots, *self.shape[2:])
 
 
-def complete(specs: Sequence[InputSpec], count: int, given: Inputs = NO_INPUTS) -> list[NDArray[Any]]:
+def complete(specs: Sequence[InputSpec], pixels: Sequence[int], given: Inputs = NO_INPUTS) -> list[NDArray[Any]]:
     """The inputs of a call, in the order of the graph.
 
     Args:
         specs: of every input besides the pixels.
-        count: N, faces of the call.
-        given: inputs of the call, of the same number of slots R; others are zero. Without any, R is 1.
+        pixels: shape of the pixels of the call, (N, H, W, 3).
+        given: inputs of the call, those for references of the same number of slots R; others are zero. Without any, R
+            is 1.
 
     Raises:
         EngineError: an input that the graph does not have, or one of another shape or dtype.
@@ -58,7 +66,7 @@ def complete(specs: Sequence[InputSpec], count: int, given: Inputs = NO_INPUTS) 
         raise EngineError(f"expected inputs besides the pixels among {known}, got {', '.join(unknown)}")
     arrays = []
     for spec in specs:
-        shape = spec.sized(count, slots)
+        shape = spec.sized(pixels, slots)
         array = given.get(spec.name)
         if array is not None and (array.shape != shape or array.dtype != spec.dtype):
             raise EngineError(f"expected {spec.name} of {shape} {spec.dtype}, got {array.shape} {array.dtype}")
@@ -67,8 +75,8 @@ def complete(specs: Sequence[InputSpec], count: int, given: Inputs = NO_INPUTS) 
 
 
 def slot_count(given: Inputs) -> int:
-    """The number of slots R of the inputs of a call; 1 if none is given."""
-    return next((array.shape[1] for array in given.values() if array.ndim > 1), 1)
+    """The number of slots R for references of the inputs of a call; 1 if none is given."""
+    return next((array.shape[1] for name, array in given.items() if name != SAMPLES and array.ndim > 1), 1)
 
 
 def rows_of(inputs: Inputs, rows: slice) -> Inputs:

@@ -116,9 +116,9 @@ class Session(Protocol):
 
 
 class MultiInputSession(Session, Protocol):
-    """A session that also takes the graph's inputs besides the pixels by name, such as the features of references.
+    """A session that also takes the graph's inputs besides the pixels by name: features of references, or samples.
 
-    Without them it runs a network that takes references with empty slots.
+    Without them it runs a network that takes references with empty slots, and one of several frames with one.
     """
 
     def infer_batches(self, batches: Sequence[NDArray[np.uint8]], inputs: Sequence[Inputs] = ()) -> list[Output]:

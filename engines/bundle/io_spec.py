@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError, EngineError
+from ..inputs import REFERENCE_INPUTS, SAMPLES
 
 STRIDES = (8, 16, 32)
 """Of a detector's output maps, in pixels."""
@@ -29,6 +30,8 @@ activations: 8 crops of 128 px take gigabytes in a network of 64 channels."""
 MAX_VALUES = {"scale": 16, "crop_sizes": 1024, "batches": 1024, "multiple": 1024, "sizes_hw": 16384}
 """Limits of an I/O spec, so that no input or output that an engine is checked with needs more than 1 GB."""
 MAX_REFERENCES = 64
+FRAMES, MAX_FRAMES = 7, 64
+"""Crops of a track that multi-frame networks are trained with, and the largest number that a card may state."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class IOSpec:
         references: maximum number of reference faces per face, for reference-based super-resolution; 0 for other
             networks. The graph then has more inputs: keys (N, R, L, P) and values (N, R, L, V) float16, and present
             (N, R) float32, 1 for a reference, 0 for an empty slot; 1 <= R <= `references`.
+        frames: maximum number of crops of a track that a multi-frame network reads, the newest included; 1 for other
+            networks. With more, the graph has another input, samples (N, 2·k², S, S) float32, k being the scale, see
+            `multiframe.accumulation`; without it every face is made from its newest crop alone.
     """
 
     task: Task
@@ -60,6 +66,7 @@ class IOSpec:
     multiple: int = 1
     sizes_hw: tuple[tuple[int, int], ...] = ()
     references: int = 0
+    frames: int = 1
 
     def __post_init__(self) -> None:
         if self.task not in get_args(Task):
@@ -69,6 +76,8 @@ class IOSpec:
             raise BundleError("the batches of an I/O spec must include 1, or some batches could not be split")
         if self.task != "face-detection" and (self.scale < 2 or not self.crop_sizes):
             raise BundleError(f"the I/O spec of {self.task} needs a scale of 2 or more, and crop sizes")
+        if self.frames > 1 and (self.task != "super-resolution" or self.references):
+            raise BundleError("only super-resolution without references reads several frames; set frames to 1")
 
     def _check_values(self) -> None:
         if any(len(size) != 2 for size in self.sizes_hw):
@@ -80,6 +89,15 @@ class IOSpec:
                     raise BundleError(f"{name} of an I/O spec: expected integers from 1 to {limit}, got {value!r}")
         if not isinstance(self.references, int) or not 0 <= self.references <= MAX_REFERENCES:
             raise BundleError(f"references of an I/O spec must be 0 to {MAX_REFERENCES}, got {self.references!r}")
+        if not isinstance(self.frames, int) or isinstance(self.frames, bool) or not 1 <= self.frames <= MAX_FRAMES:
+            raise BundleError(f"frames of an I/O spec must be 1 to {MAX_FRAMES}, got {self.frames!r}")
+
+    @property
+    def other_inputs(self) -> tuple[str, ...]:
+        """Names of the graph's inputs besides the pixels, of references or of the samples of a track."""
+        if self.references:
+            return REFERENCE_INPUTS
+        return (SAMPLES,) if self.frames > 1 else ()
 
     def batches_of(self, height: int, width: int) -> tuple[int, ...]:
         """Batch sizes allowed for images of this height and width, in pixels."""
@@ -129,13 +147,16 @@ class IOSpec:
             )
 
 
-def super_resolution(scale: int, crop_sizes: tuple[int, ...] = (), references: int = 0) -> IOSpec:
+def super_resolution(scale: int, crop_sizes: tuple[int, ...] = (), references: int = 0, frames: int = 1) -> IOSpec:
     """The I/O spec of a super-resolution network.
 
     Args:
         scale: upscaling factor.
         crop_sizes: sides of the crops, in pixels; empty for the default of the scale.
         references: maximum number of reference faces per face.
+        frames: maximum number of crops of a track, see `IOSpec`.
     """
     crop_sizes = crop_sizes or (SMALL_CROP_SIZES if scale >= 8 else CROP_SIZES)
-    return IOSpec("super-resolution", scale=scale, crop_sizes=crop_sizes, batches=BATCHES, references=references)
+    return IOSpec(
+        "super-resolution", scale=scale, crop_sizes=crop_sizes, batches=BATCHES, references=references, frames=frames
+    )

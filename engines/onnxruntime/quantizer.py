@@ -31,7 +31,7 @@ class _CalibrationReader:
         batch = next(self._batches, None)
         if batch is None:
             return None
-        return dict(zip(self._graph.inputs, (batch, *complete(self._graph.others, len(batch))), strict=True))
+        return dict(zip(self._graph.inputs, (batch, *complete(self._graph.others, batch.shape)), strict=True))
 
 
 def measured_ranges(

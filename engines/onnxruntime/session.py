@@ -89,7 +89,7 @@ class OrtGraph:
         if session is None:
             raise EngineError(CLOSED)
         if len(tensors) <= len(self.others):
-            tensors = *tensors, *complete(self.others[len(tensors) - 1 :], len(tensors[0]))
+            tensors = *tensors, *complete(self.others[len(tensors) - 1 :], tensors[0].shape)
         try:
             return list(session.run(None, dict(zip(self.inputs, tensors, strict=True))))
         except Exception as error:
@@ -98,7 +98,7 @@ class OrtGraph:
 
     def infer(self, pixels: NDArray[Any], inputs: Inputs = NO_INPUTS) -> Output:
         """Run the graph on pixels and other inputs; returns its first output, and the residual if it has one."""
-        outputs = self.run(pixels, *complete(self.others, len(pixels), inputs))
+        outputs = self.run(pixels, *complete(self.others, pixels.shape, inputs))
         residual = outputs[self.outputs.index(RESIDUAL)] if RESIDUAL in self.outputs else None
         return Output(outputs[0], residual)
 

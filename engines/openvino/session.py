@@ -226,7 +226,7 @@ class OvSession:
         self._threads, self._workers = threads, Workers(workers)
         at_once = f", {workers} calls at once" if workers > 1 else ""
         self.runtime = f"OpenVINO {version()} (CPU, {threads or usable_cores()} threads{at_once})"
-        content, several = bundle.read_graph(self._path.name), bool(self.io_spec.references)
+        content, several = bundle.read_graph(self._path.name), bool(self.io_spec.other_inputs)
         self._model: _Model | None = _read(self._path, content, several)
         self._lock = Lock()
         # In bfloat16 the residual of the graph is wrong by up to 3.5 dB: the host computes it from the pixels.
@@ -260,7 +260,7 @@ class OvSession:
 
     def _tensors(self, pixels: NDArray[np.uint8], inputs: Inputs) -> list[NDArray[Any]]:
         """Every input of a call."""
-        return [pixels, *complete(self._open_model().others, len(pixels), inputs)]
+        return [pixels, *complete(self._open_model().others, pixels.shape, inputs)]
 
     def _empty(self, batch: NDArray[np.uint8]) -> Output | None:
         """Arrays for the result of super-resolution, whose shape is known."""

@@ -191,7 +191,7 @@ class _Build:
         for index in range(network.num_inputs):
             tensor = network.get_input(index)
             shape = tuple(tensor.shape)
-            shapes = profile_of(self.io_spec, size, self.options, shape, first=index == 0)
+            shapes = profile_of(self.io_spec, size, self.options, shape, tensor.name if index else "")
             try:
                 profile.set_shape(tensor.name, *shapes)
             except ValueError as error:
@@ -263,7 +263,7 @@ def _parse(trt: Any, product: Product, network: Any, parser: Any, onnx: bytes, i
     if not parser.parse(onnx):  # bytes: the parser would follow external data of a file to other files
         raise BuildError(parser_problem(trt, product, parser, log))
     outputs = [str(network.get_output(index).name) for index in range(network.num_outputs)]
-    inputs = 4 if io_spec.references else 1
+    inputs = 1 + len(io_spec.other_inputs)
     if network.num_inputs != inputs or not in_order(outputs):
         raise BuildError(
             f"expected a graph of {inputs} inputs and one output (besides '{RESIDUAL}'), the graph has "

@@ -109,9 +109,7 @@ class ExecutionSlot:
         """Why no CUDA graph is used; "" if one is or will be captured."""
         self.loaded = loaded
         self._graph: CudaGraph | None = None
-        self._shapes = {loaded.pixels: shape} | {
-            spec.name: spec.sized(self.count, references) for spec in loaded.others
-        }
+        self._shapes = {loaded.pixels: shape} | {spec.name: spec.sized(shape, references) for spec in loaded.others}
         self._context = loaded.context(profile, self._shapes)
         layouts = [self._layout(name) for name in loaded.results]
         self.input, self.host_in = gpu.empty(shape, np.uint8), gpu.pinned(shape, np.uint8)
@@ -147,7 +145,7 @@ class ExecutionSlot:
         Raises:
             EngineError: an input that the engine does not have, or one of another shape or dtype.
         """
-        arrays = complete(self.loaded.others, self.count, given)
+        arrays = complete(self.loaded.others, self.input.shape, given)
         if self._zero and not given:
             return
         host = self.loaded.host

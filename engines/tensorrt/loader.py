@@ -131,8 +131,9 @@ def _io_tensors(trt: Any, engine: Any, bundle: Bundle) -> tuple[str, tuple[Input
     outputs = in_order(name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT)
     pixels = [name for name in inputs if engine.get_tensor_dtype(name) == trt.DataType.UINT8]
     others = tuple(_input_spec(trt, engine, name) for name in inputs if name not in pixels)
-    if len(pixels) != 1 or not outputs or bool(others) != bool(bundle.card.io_spec.references):
-        further = "with inputs for references" if bundle.card.io_spec.references else "without others"
+    wanted = bundle.card.io_spec.other_inputs
+    if len(pixels) != 1 or not outputs or {spec.name for spec in others} != {*wanted}:
+        further = ", ".join(wanted) or "no others"
         raise EngineError(
             f"expected an engine of one uint8 input, {further}, and one output (besides '{RESIDUAL}'), {bundle.folder} "
             f"has {', '.join(names)}; compile it again: facesr-edge build {bundle.folder}"

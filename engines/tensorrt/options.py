@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..bundle.bundle import Size
 from ..bundle.engine_info import RTX_CAPABILITIES
 from ..bundle.io_spec import IOSpec
 from ..errors import UsageError
+from ..inputs import InputSpec
 from .api import RTX, TENSORRT, Product
 
 LEVELS = range(6)
@@ -109,19 +112,22 @@ def sizes_of(io_spec: IOSpec, options: CompileOptions) -> tuple[Size, ...]:
     return tuple(dict.fromkeys(sizes))
 
 
-def profile_of(io_spec: IOSpec, size: Size, options: CompileOptions, shape: Shape, first: bool = True) -> Profile:
+def profile_of(io_spec: IOSpec, size: Size, options: CompileOptions, shape: Shape, name: str = "") -> Profile:
     """Optimization profile of an input of a network.
 
     Args:
         io_spec, options: of the build.
         size: height and width of the pixels.
-        shape: of the input, -1 for dynamic sizes: (N, H, W, 3) for the pixels, (N, R, …) for references.
-        first: whether it is the input of the pixels.
+        shape: of the input, -1 for dynamic sizes: (N, H, W, 3) for the pixels, (N, R, …) for references,
+            (N, 2·k², H, W) for samples.
+        name: of the input; "" for the pixels.
     """
     max_batch = max(io_spec.batches_of(*size)) if io_spec.crop_sizes and options.dla is None else 1
 
     def filled(count: int, references: int) -> Shape:
-        dynamic = (count, *size, 3) if first else (count, references, *shape[2:])
+        dynamic: Shape = (count, *size, 3)
+        if name:
+            dynamic = InputSpec(name, shape, np.dtype(np.float32)).sized(dynamic, references)
         return tuple(value if known == -1 else known for value, known in zip(dynamic, shape, strict=True))
 
     references = max(io_spec.references, 1)

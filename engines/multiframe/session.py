@@ -1,0 +1,135 @@
+"""Super-resolution of tracks: a network that reads several crops of a face, and one for faces with a single crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EngineError
+from ..inputs import SAMPLES
+from ..session import CLOSED, MultiInputSession, Output, Session
+from .accumulation import channels
+from .history import History
+
+MIN_FRAMES = 3
+"""Crops from which on the multi-frame network is better than the single-frame one."""
+Histories = Sequence[History | None]
+"""History of each face of a batch; None for a face without one."""
+
+
+class TrackOutput(NamedTuple):
+    """Output for a batch of faces of tracks.
+
+    Args:
+        output: as of a session.
+        frames: number of crops that each face was made from, 1 for the single-frame network.
+    """
+
+    output: Output
+    frames: tuple[int, ...]
+
+
+class MultiFrameSession:
+    """Upscales faces with the crops of their tracks. Thread-safe, as the sessions are.
+
+    Args:
+        single: network for faces with fewer than `MIN_FRAMES` crops; not closed with this one.
+        session: multi-frame network, of the same scale; closed with this one.
+        frames: maximum number of crops of a face, 2 or more.
+
+    Raises:
+        EngineError: the networks do not fit together, or the second one does not read as many frames.
+    """
+
+    def __init__(self, single: Session, session: MultiInputSession, frames: int) -> None:
+        io_spec = session.io_spec
+        if io_spec.scale != single.io_spec.scale:
+            raise EngineError(
+                f"the multi-frame network upscales by {io_spec.scale}, the other one by {single.io_spec.scale}; "
+                "load networks of the same scale"
+            )
+        if not 2 <= frames <= io_spec.frames:
+            limits = f"2 to {io_spec.frames} frames" if io_spec.frames > 1 else "one frame; load a multi-frame network"
+            raise EngineError(f"expected a network of {frames} frames, this one reads {limits}")
+        self.single, self.session, self.frames = single, session, frames
+        self._closed = False
+
+    def infer_batches(self, batches: Sequence[NDArray[np.uint8]], histories: Sequence[Histories]) -> list[TrackOutput]:
+        """Upscale batches of faces.
+
+        Args:
+            batches: crops, as for `Session.infer_batches`.
+            histories: for each batch those of its faces, whose newest crop is that of the batch.
+
+        Returns:
+            For each batch its output, and the number of crops behind each face.
+
+        Raises:
+            EngineError: as `Session.infer_batches`, or a history is of another crop or has more than `frames` crops.
+        """
+        if self._closed:
+            raise EngineError(CLOSED)
+        several = [self._with_several(*one) for one in zip(batches, histories, strict=True)]
+        parts = [(batch[~rows], batch[rows]) for batch, rows in zip(batches, several, strict=True)]
+        singles = [one for one, _ in parts if len(one)]
+        multiples = [one for _, one in parts if len(one)]
+        samples = [
+            {SAMPLES: self._samples(batch.shape[1], [one for one, row in zip(known, rows, strict=True) if row])}
+            for batch, known, rows in zip(batches, histories, several, strict=True)
+            if rows.any()
+        ]
+        from_one = iter(self.single.infer_batches(singles) if singles else [])
+        from_several = iter(self.session.infer_batches(multiples, samples) if multiples else [])
+        results = []
+        for known, rows in zip(histories, several, strict=True):
+            one = None if rows.all() else next(from_one)
+            more = next(from_several) if rows.any() else None
+            frames = tuple(entry.frames if row and entry else 1 for entry, row in zip(known, rows, strict=True))
+            results.append(TrackOutput(_merged(one, more, rows), frames))
+        return results
+
+    def _with_several(self, batch: NDArray[np.uint8], histories: Histories) -> NDArray[np.bool_]:
+        """Which faces of a batch the multi-frame network upscales, (N,)."""
+        if len(histories) != len(batch):
+            raise EngineError(f"expected a history, or None, for each of {len(batch)} faces, got {len(histories)}")
+        for history in histories:
+            if history and history.newest.shape != batch.shape[1:3]:
+                shape = "x".join(map(str, history.newest.shape[::-1]))
+                raise EngineError(f"the newest crop of a history is {shape} px, that of the batch {batch.shape[2]} px")
+            if history and history.frames > self.frames:
+                raise EngineError(f"expected histories of at most {self.frames} crops, got {history.frames}")
+        return np.array([history is not None and history.frames >= MIN_FRAMES for history in histories], bool)
+
+    def _samples(self, side: int, histories: Histories) -> NDArray[np.float32]:
+        """Samples of faces with a history, (N, 2·k², S, S)."""
+        scale = self.session.io_spec.scale
+        samples = np.empty((len(histories), channels(scale), side, side), np.float32)
+        for history, row in zip(histories, samples, strict=True):
+            assert history is not None
+            history.samples(scale, row)
+        return samples
+
+    def warm_up(self) -> None:
+        """Run every shape of the multi-frame network once, see `Session.warm_up`."""
+        self.session.warm_up()
+
+    def close(self) -> None:
+        """Release the multi-frame network; later calls raise an EngineError. Idempotent."""
+        self._closed = True
+        self.session.close()
+
+
+def _merged(one: Output | None, several: Output | None, rows: NDArray[np.bool_]) -> Output:
+    """The output of a batch from those of its faces with a single crop and with several, which `rows` selects."""
+    if one is None or several is None:
+        return several or one or Output(np.empty(0, np.uint8))
+    tensor = np.empty((len(rows), *one.tensor.shape[1:]), one.tensor.dtype)
+    tensor[~rows], tensor[rows] = one.tensor, several.tensor
+    if one.residual is None or several.residual is None:
+        return Output(tensor)
+    residual = np.empty(len(rows), np.float32)
+    residual[~rows], residual[rows] = one.residual, several.residual
+    return Output(tensor, residual)
