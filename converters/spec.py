@@ -10,9 +10,10 @@ from typing import Any
 
 from ..engines.bundle.bundle import WEIGHTS, open_bundle, read_card
 from ..engines.bundle.card import Card
-from ..engines.bundle.io_spec import IOSpec, super_resolution
+from ..engines.bundle.io_spec import FRAMES, IOSpec, super_resolution
 from ..engines.errors import BuildError, UnknownNameError, UsageError
 from ..networks import NETWORKS, defaults, network_class
+from ..networks.edge.track import EdgeTrack
 from ..networks.fit import check_config
 from ..networks.msrnet.network import REFERENCES, MSRNet
 from ..networks.weights import Weights, read_weights
@@ -50,7 +51,8 @@ def io_spec_of(name: str, config: Mapping[str, Any]) -> IOSpec:
     scale, max_crop = int(config["scale"]), getattr(network, "max_crop", sys.maxsize)
     if "side" in config:
         return super_resolution(scale, (int(config["side"]),), REFERENCES if issubclass(network, MSRNet) else 0)
-    return super_resolution(scale, tuple(size for size in super_resolution(scale).crop_sizes if size <= max_crop))
+    crop_sizes = tuple(size for size in super_resolution(scale).crop_sizes if size <= max_crop)
+    return super_resolution(scale, crop_sizes, frames=FRAMES if issubclass(network, EdgeTrack) else 1)
 
 
 def resolve(model: str, weights: Path | None = None, name: str | None = None, /, **config: int | None) -> BuildSpec:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from ..engines.errors import BuildError, MissingDependencyError, first_line
+from ..engines.inputs import SAMPLES
 
 
 def static_graph(graph: bytes, height: int, width: int) -> bytes:
-    """Fix height and width of a graph's pixels; the batch size stays dynamic.
+    """Fix height and width of a graph's inputs; the batch size stays dynamic.
 
     TensorRT does not fold the matrices of the consistency projection, which are computed from the size: it would
     compute them in every call, in 13 kernels of edge-tiny-x4-camera.
 
     Args:
-        graph: ONNX; its first input is (N, H, W, 3).
+        graph: ONNX; its first input is (N, H, W, 3), another one may be samples (N, 2·k², H, W).
         height, width: of the pixels.
 
     Raises:
@@ -25,8 +26,11 @@ def static_graph(graph: bytes, height: int, width: int) -> bytes:
     except ImportError as error:
         raise MissingDependencyError(error.name or "onnx", "compile", "compiling an engine") from None
     model = onnx.load_from_string(graph)
-    for axis, size in ((1, height), (2, width)):
-        dim = model.graph.input[0].type.tensor_type.shape.dim[axis]
+    pixels, *others = model.graph.input
+    sides = [(pixels, 1, height), (pixels, 2, width)]
+    sides += [(one, axis, size) for one in others if one.name == SAMPLES for axis, size in ((2, height), (3, width))]
+    for tensor, axis, size in sides:
+        dim = tensor.type.tensor_type.shape.dim[axis]
         if dim.HasField("dim_value") and dim.dim_value != size:
             raise BuildError(f"expected a graph for {width}x{height} px, it takes {dim.dim_value} px only")
         dim.ClearField("dim_param")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...calibration.data.faces import astronaut, low_resolution, padded
+from ...calibration.data.tracks import moved_samples
 from ...calibration.metrics.evaluate import center_crops
 from ...engines.bundle.bundle import Bundle
 from ...engines.bundle.io_spec import IOSpec
 from ...engines.bundle.projection import FULL, Projection
+from ...engines.inputs import NO_INPUTS, REFERENCE_INPUTS, SAMPLES, Inputs
 from ...engines.onnxruntime.session import OrtGraph
 from ...networks.msrnet.network import MSRNet
 from ...networks.weights import bundle_weights, network_from
@@ -48,7 +50,7 @@ class ExportTarget:
         pixels: (N, H, W, 3) uint8 BGR inputs for parity.
         compare: step, expected and actual output -> metrics for the card, or a `ParityError`.
         multiple, side, square: see `onnx_from_network`.
-        references: keys, values and presence of references for each input; empty for a network without references.
+        others: name -> values of the inputs besides the pixels, of references or of samples.
         traced_for_gpu: dtype -> the graph for TensorRT, not simplified; None if it is the same as for CPUs.
     """
 
@@ -59,25 +61,25 @@ class ExportTarget:
     compare: Callable[[str, NDArray[Any], NDArray[Any]], dict[str, float]]
     side: int = 0
     square: bool = False
-    references: tuple[NDArray[Any], ...] = ()
+    others: Inputs = field(default_factory=dict)
     traced_for_gpu: Callable[[torch.dtype], onnx.ModelProto] | None = None
 
     def trace(self, dtype: torch.dtype, for_gpu: bool = False) -> onnx.ModelProto:
         """The ONNX graph with the network in `dtype`, not simplified: for CPUs, or for TensorRT."""
         if for_gpu and self.traced_for_gpu:
             return self.traced_for_gpu(dtype)
-        references = [torch.from_numpy(part[:2]) for part in self.references]
-        return onnx_from_network(self.wrapped(dtype), self.multiple, self.outputs, references, self.side, self.square)
+        examples = _examples(self.others)
+        return onnx_from_network(self.wrapped(dtype), self.multiple, self.outputs, examples, self.side, self.square)
 
     @cached_property
     def expected(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Output of PyTorch in FP32, and the same before rounding to uint8; None for a detector."""
         network = self.wrapped(torch.float32)
         with torch.inference_mode():
-            inputs = [torch.from_numpy(part) for part in (self.pixels, *self.references)]
+            pixels, others = torch.from_numpy(self.pixels), {k: torch.from_numpy(v) for k, v in self.others.items()}
             if not isinstance(network, Uint8SRWrapper):
-                return network(*inputs).numpy(), None
-            return network(*inputs)[0].numpy(), network.estimate(*inputs).numpy()
+                return network(pixels).numpy(), None
+            return network(pixels, **others)[0].numpy(), network.estimate(pixels, **others).numpy()
 
 
 def export_target(
@@ -104,19 +106,22 @@ def export_target(
             wrapped, ("maps",), io_spec.multiple, image[None], map_parity, traced_for_gpu=detector_for_gpu
         )
     scale, multiple = io_spec.scale, int(getattr(network, "multiple", 1))
-    crops = low_resolution(center_crops(faces[:PARITY_FACES], scale, io_spec.crop_sizes), scale)
+    hr = center_crops(faces[:PARITY_FACES], scale, io_spec.crop_sizes)
+    crops = low_resolution(hr, scale)
     crops = padded(crops, min(io_spec.crop_sizes) if io_spec.references else multiple)
-    references: tuple[NDArray[Any], ...] = ()
+    others: Inputs = NO_INPUTS
     if io_spec.references:
         crops, references = reference_features(cast(MSRNet, network), crops, faces, io_spec.references)
+        others = dict(zip(REFERENCE_INPUTS, references, strict=True))
+    if io_spec.frames > 1:
+        others = {SAMPLES: moved_samples(hr, scale, io_spec.frames)}
+
+    side = crops.shape[1] if io_spec.references else 0
 
     def for_gpu(dtype: torch.dtype) -> onnx.ModelProto:
         core = SubPixelCore(deepcopy(network), scale, dtype)
         constants = ProjectionConstants(scale, projected, core.bicubic, max(io_spec.crop_sizes))
-        examples = [torch.from_numpy(part[:2]) for part in references]
-        return trt_graph(
-            graph_of_planes(core, dtype, multiple, examples, crops.shape[1] if references else 0), constants
-        )
+        return trt_graph(graph_of_planes(core, dtype, multiple, _examples(others), side), constants)
 
     return ExportTarget(
         lambda dtype: Uint8SRWrapper(deepcopy(network), scale, dtype, projected),
@@ -124,10 +129,12 @@ def export_target(
         multiple,
         crops,
         pixel_parity,
-        side=crops.shape[1] if references else 0,
+        side=side,
         square=True,
-        references=references,
-        traced_for_gpu=None if references and scale == 16 else for_gpu,  # stage 2 needs stage 1 with its bicubic image
+        others=others,
+        traced_for_gpu=None
+        if io_spec.references and scale == 16
+        else for_gpu,  # stage 2 needs stage 1 with its bicubic image
     )
 
 
@@ -136,6 +143,11 @@ def export_target_from_bundle(bundle: Bundle, faces: list[NDArray[np.uint8]]) ->
     card = bundle.card
     network = network_from(bundle_weights(bundle), card.network, card.config)
     return export_target(network, card.io_spec, faces, card.projection or FULL)
+
+
+def _examples(others: Inputs) -> Mapping[str, torch.Tensor]:
+    """Inputs of two faces, for tracing."""
+    return {name: torch.from_numpy(part[:2]) for name, part in others.items()}
 
 
 def export_fp32(target: ExportTarget, path: Path, report: Report) -> dict[str, float]:
@@ -172,7 +184,7 @@ def verify(target: ExportTarget, step: str, path: Path, report: Report) -> dict[
     Raises:
         ParityError: the step exceeds its parity limit.
     """
-    inputs = (target.pixels, *target.references)
+    inputs = (target.pixels, *target.others.values())
     expected, estimate = target.expected
     actual, *residual = OrtGraph(path).run(*inputs)
     metrics = target.compare(step, expected, actual)

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...calibration.data.faces import low_resolution, padded
+from ...calibration.data.tracks import moved_samples
 from ...calibration.metrics.evaluate import center_crops
 from ...calibration.metrics.image import mean_db, psnr_y
 from ...engines.bundle.io_spec import IOSpec
 from ...engines.bundle.projection import FULL, Projection
+from ...engines.inputs import NO_INPUTS, SAMPLES, Inputs, rows_of
 from .wrapper import Uint8SRWrapper
 
 MAX_LOSS_DB = 0.01
@@ -44,13 +46,19 @@ def half_weights(
     scale = io_spec.scale
     hr = center_crops(faces[:FACES], scale, io_spec.crop_sizes)
     lr = padded(low_resolution(hr, scale), int(getattr(network, "multiple", 1)))
+    others: Inputs = {SAMPLES: moved_samples(hr, scale, io_spec.frames)} if io_spec.frames > 1 else NO_INPUTS
     with torch.inference_mode():
-        before, after = (_psnr_y(Uint8SRWrapper(one, scale, projected=projected), lr, hr) for one in (network, rounded))
+        before, after = (
+            _psnr_y(Uint8SRWrapper(one, scale, projected=projected), lr, hr, others) for one in (network, rounded)
+        )
     return rounded, before - after
 
 
-def _psnr_y(network: Uint8SRWrapper, lr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
-    side = hr.shape[1]
-    batches = np.array_split(lr, -(-len(lr) // 8))
-    sr = np.concatenate([network(torch.from_numpy(batch))[0].numpy() for batch in batches])
+def _psnr_y(network: Uint8SRWrapper, lr: NDArray[np.uint8], hr: NDArray[np.uint8], others: Inputs) -> float:
+    side, parts = hr.shape[1], []
+    for start in range(0, len(lr), 8):
+        rows = slice(start, start + 8)
+        inputs = {name: torch.from_numpy(part) for name, part in rows_of(others, rows).items()}
+        parts.append(network(torch.from_numpy(lr[rows]), **inputs)[0].numpy())
+    sr = np.concatenate(parts)
     return mean_db(psnr_y(sr[:, :side, :side], hr))

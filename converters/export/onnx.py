@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import onnx
@@ -13,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from ...engines.errors import BuildError
+from ...engines.inputs import SAMPLES
 
 OPSET = 18
 """Supported by TensorRT 10.3, OpenVINO 2023 and ONNX Runtime 1.14, and later."""
-REFERENCE_INPUTS = ("keys", "values", "present")
-"""Names of the graph inputs for references."""
+NO_OTHERS: Mapping[str, Tensor] = MappingProxyType({})
 
 
 def onnx_from_network(
     network: nn.Module,
     multiple: int = 1,
     outputs: Sequence[str] = ("enlarged", "residual"),
-    references: Sequence[Tensor] = (),
+    others: Mapping[str, Tensor] = NO_OTHERS,
     side: int = 0,
     square: bool = False,
 ) -> onnx.ModelProto:
@@ -34,8 +35,8 @@ def onnx_from_network(
         network: (N, H, W, 3) uint8 -> a tensor for each output.
         multiple: H and W are multiples of it.
         outputs: names of the outputs.
-        references: example keys, values and presence of references, (N, R, …) each, for a network that takes them;
-            N and R are dynamic.
+        others: name -> example of an input besides the pixels, as the network's `forward` names it: of references
+            (N, R, …), N and R being dynamic, or the samples of a track (N, 2·k², H, W), only the channels being fixed.
         side: fixed H and W, which references require; 0 for dynamic ones.
         square: H equals W, so the graph computes what depends on either only once.
 
@@ -45,35 +46,46 @@ def onnx_from_network(
     Raises:
         BuildError: the network cannot be exported.
     """
-    example = torch.zeros((2, side or 64, side or (64 if square else 96), 3), dtype=torch.uint8)
+    length = side or _example_side(others)
+    example = torch.zeros((2, length, length if side or square else 96, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=64)
     height = _side_dim("height", multiple)
     sides = {} if side else {1: height, 2: height if square else _side_dim("width", multiple)}
-    slots = torch.export.Dim("references", min=1, max=64)
-    names = ["pixels", *REFERENCE_INPUTS[: len(references)]]
-    dynamic_shapes = ({0: batch, **sides}, *[{0: batch, 1: slots} for _ in references])
-    return trace(network, (example, *references), names, outputs, dynamic_shapes)
+    shapes = {"pixels": {0: batch, **sides}, **_dynamic_shapes(others, batch, height)}
+    return trace(network, (example,), [*shapes], outputs, shapes if others else (shapes["pixels"],), others)
 
 
 def graph_of_planes(
-    network: nn.Module, dtype: torch.dtype, multiple: int = 1, references: Sequence[Tensor] = (), side: int = 0
+    network: nn.Module,
+    dtype: torch.dtype,
+    multiple: int = 1,
+    others: Mapping[str, Tensor] = NO_OTHERS,
+    side: int = 0,
 ) -> onnx.ModelProto:
     """Export a network of square crops "x" (N, 3, H, H) to "sub_pixels" of any shape; raises as `onnx_from_network`.
 
     Args:
         network: to export.
         dtype: of the crops.
-        multiple, references, side: see `onnx_from_network`.
+        multiple, others, side: see `onnx_from_network`.
     """
     batch, side_dim = torch.export.Dim("batch", min=1, max=64), _side_dim("side", multiple)
-    example = torch.zeros((2, 3, side or 64, side or 64), dtype=dtype)
-    names, shapes = (
-        ["x", *REFERENCE_INPUTS[: len(references)]],
-        {0: batch} if side else {0: batch, 2: side_dim, 3: side_dim},
-    )
+    length = side or _example_side(others)
+    example = torch.zeros((2, 3, length, length), dtype=dtype)
+    sides = {} if side else {2: side_dim, 3: side_dim}
+    shapes = {"x": {0: batch, **sides}, **_dynamic_shapes(others, batch, side_dim)}
+    return trace(network, (example,), [*shapes], ["sub_pixels"], shapes if others else (shapes["x"],), others)
+
+
+def _example_side(others: Mapping[str, Tensor]) -> int:
+    """Height of an example crop of any size: that of the samples."""
+    return others[SAMPLES].shape[2] if SAMPLES in others else 64
+
+
+def _dynamic_shapes(others: Mapping[str, Tensor], batch: Any, side: Any) -> dict[str, dict[int, Any]]:
+    """Input besides the pixels -> axis -> dimension."""
     slots = torch.export.Dim("references", min=1, max=64)
-    dynamic_shapes = (shapes, *[{0: batch, 1: slots} for _ in references])
-    return trace(network, (example, *references), names, ["sub_pixels"], dynamic_shapes)
+    return {name: {0: batch, 2: side, 3: side} if name == SAMPLES else {0: batch, 1: slots} for name in others}
 
 
 def trace(
@@ -81,14 +93,16 @@ def trace(
     examples: tuple[Tensor, ...],
     inputs: Sequence[str],
     outputs: Sequence[str],
-    dynamic_shapes: tuple[dict[int, Any], ...],
+    dynamic_shapes: tuple[dict[int, Any], ...] | dict[str, dict[int, Any]],
+    others: Mapping[str, Tensor] = NO_OTHERS,
 ) -> onnx.ModelProto:
     """Export any module by tracing it; returns and raises as `onnx_from_network`.
 
     Args:
         network, examples: module and its inputs, whose dynamic dimensions must not be 1.
         inputs, outputs: names of inputs and outputs.
-        dynamic_shapes: for each input, axis -> dimension.
+        dynamic_shapes: for each input, axis -> dimension; by its name if there are `others`.
+        others: further inputs, which are passed by name.
     """
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -99,6 +113,7 @@ def trace(
             program = torch.onnx.export(
                 network,
                 examples,
+                kwargs=dict(others) or None,
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=list(inputs),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...engines.bundle.projection import FULL, Projection
 from ...engines.errors import BuildError
 from ...networks.detector import Detector, on_pixels, on_planes, rows
+from ...networks.edge.track import EdgeTrack
 from .projection import PEAK, MatrixProjection, SubPixelProjection, mean_squared_residual
 
 
@@ -48,7 +49,12 @@ class Uint8SRWrapper(nn.Module):
         self.dtype = dtype
 
     def forward(
-        self, pixels: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
+        self,
+        pixels: Tensor,
+        keys: Tensor | None = None,
+        values: Tensor | None = None,
+        present: Tensor | None = None,
+        samples: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Upscale faces.
 
@@ -56,20 +62,28 @@ class Uint8SRWrapper(nn.Module):
             pixels: (N, H, W, 3) uint8 BGR.
             keys, values: of references, (N, R, L, P) and (N, R, L, V) float16 or float32; None without references.
             present: (N, R) float32, 1 for a reference, 0 for an empty slot.
+            samples: of earlier crops, (N, 2·scale², H, W) float32; None for one crop of each face.
 
         Returns:
             (N, scale·H, scale·W, 3) uint8 BGR; and the consistency residual, (N,) float32 in gray levels squared.
         """
-        levels = (self.estimate(pixels, keys, values, present) * PEAK).round().clamp(0, PEAK)
+        levels = (self.estimate(pixels, keys, values, present, samples) * PEAK).round().clamp(0, PEAK)
         return self.pixels(levels), mean_squared_residual(self.projection, levels, self._planes(pixels))
 
     def estimate(
-        self, pixels: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
+        self,
+        pixels: Tensor,
+        keys: Tensor | None = None,
+        values: Tensor | None = None,
+        present: Tensor | None = None,
+        samples: Tensor | None = None,
     ) -> Tensor:
         """The upscaled faces before rounding, near [0, 1]: sub-pixels (N, 3·k², H, W), or RGB (N, 3, k·H, k·W)."""
         lr = self._planes(pixels) / PEAK
         x = lr.to(self.dtype)
-        if isinstance(self.network, SubPixelResidual):
+        if samples is not None:
+            sr = cast(EdgeTrack, self.network).sub_pixels(x, samples.to(self.dtype)).float()
+        elif isinstance(self.network, SubPixelResidual):
             sr = self.network.sub_pixels(x).float()
         elif keys is None or values is None:
             sr = self.network(x).float()
@@ -113,17 +127,25 @@ class SubPixelCore(nn.Module):
         self.network, self.scale = network.to(dtype).eval(), scale
 
     def forward(
-        self, x: Tensor, keys: Tensor | None = None, values: Tensor | None = None, present: Tensor | None = None
+        self,
+        x: Tensor,
+        keys: Tensor | None = None,
+        values: Tensor | None = None,
+        present: Tensor | None = None,
+        samples: Tensor | None = None,
     ) -> Tensor:
         """Upscale crops to sub-pixels.
 
         Args:
             x: (N, 3, H, W) in the type of the network.
             keys, values, present: of references, see `Uint8SRWrapper.forward`; matched in the type of the network.
+            samples: of earlier crops, see `Uint8SRWrapper.forward`.
 
         Returns:
             (N, 3·k², H, W), channels in the order (row, column, color) of the k × k block.
         """
+        if samples is not None:
+            return cast(EdgeTrack, self.network).sub_pixels(x, samples.to(x.dtype))
         if isinstance(self.network, SubPixelResidual):
             residual: Tensor = self.network.sub_pixels(x)
             return residual
