@@ -17,13 +17,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .registration import Affine, Gray
+from .registration import Affine, Floats, Gray
 
 OUTLIER_LEVELS = 16.0
 """Difference in gray levels, root mean square over 3×3 samples, at which a sample has half of its weight: a hand in
 front of a face, a closed eye or another face differ more than noise and compression do."""
 HALF_WEIGHT = 1.0
 """Sum of weights that makes a weight of a half."""
+MIN_WEIGHT = 1e-3
+"""Sum of weights below which the mean difference is reduced."""
+FAR = 1e5
+"""Parameter of a motion, pixels, from which on no sample can be inside."""
+TOGETHER = 16384
+"""Pixels of crops, or cells, that are processed in one pass: their arrays stay in the cache."""
 
 
 def channels(scale: int) -> int:
@@ -32,64 +38,118 @@ def channels(scale: int) -> int:
 
 
 def accumulate(
-    newest: Gray, earlier: Sequence[tuple[Gray, Affine]], scale: int, out: NDArray[np.float32] | None = None
+    newest: Gray, earlier: Sequence[tuple[Gray, Affine]], scale: int, out: Floats | None = None
 ) -> NDArray[np.float32]:
     """Lay the pixels of earlier crops on the grid of the upscaled face.
 
     Args:
         newest: (S, S) gray levels.
         earlier: crops of the same face, (s, s) gray levels of any side, and the motions from their positions to those
-            of the newest crop.
+            of the newest crop. A motion that is not finite, or leads far outside, adds no sample.
         scale: k, cells per pixel on both axes.
-        out: array for the result.
+        out: C-contiguous array for the result.
 
     Returns:
-        (2·k², S, S) float32. First the mean differences from the bicubic enlargement of the newest crop, in fractions of
-        255, then the weights, 0 (no sample) to 1. Channel k·row + column is that cell of each pixel.
+        (2·k², S, S) float32. First the mean differences from the bicubic enlargement of the newest crop, in fractions
+        of 255, then the weights, 0 (no sample) to 1. Channel k·row + column is that cell of each pixel.
     """
-    side = newest.shape[0]
-    planes = np.zeros((channels(scale), side, side), np.float32) if out is None else out
-    if not earlier:
-        planes[:] = 0
+    side, total = newest.shape[0], (scale * newest.shape[0]) ** 2
+    planes = np.empty((channels(scale), side, side), np.float32) if out is None else out
+    planes.fill(0)
+    groups = _groups(earlier)
+    if not groups:
         return planes
-    size, total = scale * side, scale * scale * side * side
-    enlarged = cv2.resize(newest, (size, size), interpolation=cv2.INTER_CUBIC).ravel()
-    column, order = _axis(size, scale)
-    cells, differences, weights = [], [], []
-    for gray, motion in earlier:
-        x, y = _cells(gray.shape[0], motion, scale)
-        inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
-        x, y = np.where(inside, x, 0), np.where(inside, y, 0)
-        difference = gray.ravel() - enlarged[y * size + x]
-        difference[~inside] = 0
-        squared = cv2.blur(np.square(difference).reshape(gray.shape), (3, 3)).ravel()
-        weight = inside / (1 + np.square(squared * np.float32(1 / OUTLIER_LEVELS**2)))
-        cells.append(order[y] + column[x])
-        differences.append(difference * weight)
-        weights.append(weight)
-    cell = np.concatenate(cells)
-    weight_sum = np.bincount(cell, np.concatenate(weights), total)
-    difference_sum = np.bincount(cell, np.concatenate(differences), total)
-    half = len(planes) // 2
-    planes[:half] = (difference_sum / (255 * np.maximum(weight_sum, 1e-3))).reshape(half, side, side)
-    planes[half:] = (weight_sum / (weight_sum + HALF_WEIGHT)).reshape(half, side, side)
+    mean, weight = planes.reshape(2, total)
+    enlarged = _enlarged(newest, scale)
+    for grays, motions in groups:
+        cells, differences, weights = _samples(grays, motions, enlarged, scale)
+        np.add.at(mean, cells, differences)
+        np.add.at(weight, cells, weights)
+    for start in range(0, total, TOGETHER):
+        _normalize(mean[start : start + TOGETHER], weight[start : start + TOGETHER])
     return planes
 
 
-def _cells(side: int, motion: Affine, scale: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Column and row of the cell of each pixel of a crop, (s·s,)."""
-    position = np.arange(side, dtype=np.float32)
-    a, b, c, d, e, f = (np.float32(scale * value) for value in motion)
-    half = np.float32(scale / 2)
-    x = (b * position + (c + half))[:, None] + a * position
-    y = (e * position + (f + half))[:, None] + d * position
-    return np.floor(x).astype(np.int32).ravel(), np.floor(y).astype(np.int32).ravel()
+def _normalize(differences: Floats, weights: Floats) -> None:
+    """Make mean differences in fractions of 255 of sums, and weights from 0 to 1, in place."""
+    divisor = np.maximum(weights, np.float32(MIN_WEIGHT))
+    divisor *= np.float32(255)
+    differences /= divisor
+    np.add(weights, np.float32(HALF_WEIGHT), out=divisor)
+    weights /= divisor
+
+
+def _groups(earlier: Sequence[tuple[Gray, Affine]]) -> list[tuple[list[Gray], list[Affine]]]:
+    """Crops that are laid together: of equal side, at most `TOGETHER` pixels, with usable motions."""
+    groups: list[tuple[list[Gray], list[Affine]]] = []
+    for gray, motion in earlier:
+        if not all(abs(value) < FAR for value in motion):
+            continue
+        if not groups or groups[-1][0][0].shape != gray.shape or (len(groups[-1][0]) + 1) * gray.size > TOGETHER:
+            groups.append(([], []))
+        groups[-1][0].append(gray)
+        groups[-1][1].append(motion)
+    return groups
+
+
+def _samples(
+    grays: Sequence[Gray], motions: Sequence[Affine], enlarged: Gray, scale: int
+) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Cells, weighted differences and weights of the pixels of n crops, (n·s·s,) each; the weight is 0 outside."""
+    difference = np.stack(grays)  # (n, s, s)
+    count, side, _ = difference.shape
+    places = _places(motions, side, enlarged.shape[0], scale)
+    cells, inside = _cells(enlarged.shape[0] - 2, scale)
+    inside = inside.take(places)
+    difference -= enlarged.ravel().take(places)
+    difference *= inside
+    framed = np.empty((count, side + 2, side), np.float32)  # as `cv2.blur` continues each crop
+    np.square(difference, out=framed[:, 1:-1])
+    framed[:, 0], framed[:, -1] = framed[:, 2], framed[:, -3]
+    squared = cv2.blur(framed.reshape(-1, side), (3, 3)).reshape(framed.shape)[:, 1:-1]
+    weight = np.multiply(squared, np.float32(OUTLIER_LEVELS**-2))
+    weight *= weight
+    weight += np.float32(1)
+    np.divide(inside, weight, out=weight)
+    difference *= weight
+    return cells.take(places).ravel(), difference.ravel(), weight.ravel()
+
+
+def _places(motions: Sequence[Affine], side: int, size: int, scale: int) -> NDArray[np.intp]:
+    """Index of the pixel of the framed enlargement on which each pixel of the crops falls, (n, s, s)."""
+    scaled = np.array(motions) * scale
+    scaled[:, 2::3] += scale / 2 + 1  # cells are counted from the frame: positive positions are cut to whole ones
+    a, b, c, d, e, f = scaled.T.astype(np.float32)[:, :, None]  # (n, 1)
+    position = _positions(side)
+    last = np.uint32(size - 1)  # negative positions are large ones as unsigned numbers
+    x = ((b * position + c)[:, :, None] + (a * position)[:, None]).astype(np.int32).view(np.uint32)
+    y = ((e * position + f)[:, :, None] + (d * position)[:, None]).astype(np.int32).view(np.uint32)
+    places: NDArray[np.uint32] = np.minimum(y, last)
+    places *= np.uint32(size)
+    places += np.minimum(x, last)
+    return places.astype(np.intp)
+
+
+def _enlarged(newest: Gray, scale: int) -> Gray:
+    """Bicubic enlargement in a frame of one cell, (k·S + 2, k·S + 2)."""
+    size = scale * newest.shape[0]
+    framed = np.zeros((size + 2, size + 2), np.float32)
+    cv2.resize(newest, (size, size), framed[1:-1, 1:-1], interpolation=cv2.INTER_CUBIC)
+    return framed
 
 
 @lru_cache(maxsize=32)
-def _axis(size: int, scale: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Parts of the flat index of a cell in (k², S, S): of its column, and of its row, (k·S,) each."""
+def _positions(side: int) -> Floats:
+    return np.arange(side, dtype=np.float32)
+
+
+@lru_cache(maxsize=32)
+def _cells(size: int, scale: int) -> tuple[NDArray[np.intp], Floats]:
+    """For each pixel of the framed enlargement, flat: index of its cell in (k², S, S), and 1; both 0 on the frame."""
     side = size // scale
-    cell = np.arange(size, dtype=np.int32)
+    cell = np.arange(size)
     inner, outer = cell % scale, cell // scale
-    return inner * side * side + outer, inner * scale * side * side + outer * side
+    cells, inside = np.zeros((size + 2, size + 2), np.intp), np.zeros((size + 2, size + 2), np.float32)
+    cells[1:-1, 1:-1] = (inner * scale * side * side + outer * side)[:, None] + inner * side * side + outer
+    inside[1:-1, 1:-1] = 1
+    return cells.ravel(), inside.ravel()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .accumulation import accumulate
-from .registration import IDENTITY, Affine, Gray, Template, compose, inverse, luma, register, shift, template
+from .registration import IDENTITY, Affine, Gray, Template, compose, luma, register, shift, template
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +57,12 @@ def extended(history: History | None, crop: NDArray[np.uint8], origin_xy: tuple[
     to_frame, from_frame = shift(old_x, old_y), shift(-new_x, -new_y)
     expected = compose(from_frame, compose(history._frame_motion, to_frame))  # it goes on as before
     starts = (expected, IDENTITY, compose(from_frame, to_frame))  # or its window has followed it, or it stands still
-    motion, correlation, failed = _registered(history._template, new, starts)
-    if failed:
-        return History(gray, origin_xy, (), correlation, new, IDENTITY)
+    found = register(history._template, new, tuple(dict.fromkeys(starts)))
+    if found.failed:
+        return History(gray, origin_xy, (), found.correlation, new, IDENTITY)
+    motion = found.motion
     older = history.earlier[max(0, len(history.earlier) - frames + 2) :] if frames > 2 else ()
     moved = tuple((pixels, compose(motion, earlier)) for pixels, earlier in older)
     earlier = (*moved, (history.newest, motion)) if frames > 1 else ()
-    frame_motion = compose(inverse(from_frame), compose(motion, inverse(to_frame)))
-    return History(gray, origin_xy, earlier, correlation, new, frame_motion)
-
-
-def _registered(old: Template, new: Template, starts: tuple[Affine, ...]) -> tuple[Affine, float, bool]:
-    found = register(old, new, tuple(dict.fromkeys(starts)))
-    return found.motion, found.correlation, found.failed
+    frame_motion = compose(shift(new_x, new_y), compose(motion, shift(-old_x, -old_y)))
+    return History(gray, origin_xy, earlier, found.correlation, new, frame_motion)
