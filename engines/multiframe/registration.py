@@ -40,8 +40,8 @@ DAMPING = 1e-3
 """Regularization relative to the mean curvature: faces have parts without texture."""
 ALL, SAME_GAIN = (True,) * 8, (True,) * 7 + (False,)
 TRANSLATION = (False, False, True, False, False, True, True, False)
-"""Which parameters are sought: those of the motion, an offset and a gain of the light. At the coarse level they are the
-translation and the offset: of jumps by a fifth of the side, at 64 px, 31 of 40 fail with all parameters, 4 with these."""
+"""Which parameters are sought: those of the motion, an offset and a gain of the light. At the coarse level it is the
+translation and the offset: of jumps by a fifth of the side, at 64 px, 31 of 40 fail with all of them, 4 with these."""
 LIGHT_CHANGE = 0.1
 """Gain of the light below which it counts as unchanged. An unknown gain costs a tenth of the accuracy; a change of 30 %
 that is not sought costs eight times the error."""
@@ -49,6 +49,9 @@ FIXED, TINY = 1e6, 1e-6
 """Curvature of parameters that are not sought, and of those that a crop does not determine."""
 MAX_STRETCH = 0.2
 """Largest change of size or shape between two crops."""
+MAX_BEYOND, MIN_INSIDE = 0.06, 0.4
+"""How far a motion leads beyond the other crop, relative to the side, until the pixels outside have no weight; and how
+much of the weights must be inside."""
 COARSE_SIDE = 24
 """Largest side of the coarse level, pixels."""
 NEAR_CORRELATION = 0.97
@@ -205,16 +208,18 @@ def _best(level: Level, other: Level, starts: Sequence[Affine]) -> tuple[Affine,
 
 def _refined(level: Level, other: Level, start: Affine, steps: int, robust: bool) -> Affine:
     """Motion between two crops, from one near by; positions are those of the crops."""
-    fit, side = level.fit, level.gray.shape[0]
+    side = level.gray.shape[0]
     center, gray = (side - 1) / 2, level.gray.ravel()
     motion = _rescaled(start, level.step, other.step)
+    weights, cut = _weights(side, other.gray.shape[0], motion)
+    fit = _fit(level.fit.rows, weights, level.unknown) if cut else level.fit
     for number in range(steps):
         warped = _warped(other.gray, motion, side)
         warped -= gray
         solution = fit.inverse @ (fit.weighted @ warped)
         if robust and number == ROBUST_FROM:
             unknown = ALL if abs(float(solution[7])) > LIGHT_CHANGE else SAME_GAIN
-            fit = _fit(fit.rows, _robust_weights(np.subtract(warped, solution @ fit.rows), side), unknown)
+            fit = _fit(fit.rows, _robust_weights(np.subtract(warped, solution @ fit.rows), weights), unknown)
             solution = fit.inverse @ (fit.weighted @ warped)
         a, b, x, c, d, y = solution[:6].tolist()
         a, b, c, d = a / side, b / side, c / side, d / side
@@ -236,30 +241,51 @@ def _fit(rows: Floats, weights: Floats, unknown: tuple[bool, ...]) -> Fit:
     return Fit(rows, weighted, cv2.invert(products, flags=cv2.DECOMP_CHOLESKY)[1].astype(np.float32))
 
 
-def _robust_weights(residual: Floats, side: int) -> Floats:
-    """Weights (P·P,) of a face, less where the motion and the light do not explain the difference."""
+def _weights(side: int, other_side: int, motion: Affine) -> tuple[Floats, bool]:
+    """Weights (P·P,) of a face in a crop, and whether a part was cut off because it leaves the other crop.
+
+    Weights whose sum is not positive mean that too little is left.
+    """
+    weights = _grid(side)[2]
+    a, b, c, d, e, f = motion
+    half, other_half = (side - 1) / 2, (other_side - 1) / 2
+    beyond_x = abs((a + b) * half + c - other_half) + (abs(a) + abs(b)) * half - other_half
+    beyond_y = abs((d + e) * half + f - other_half) + (abs(d) + abs(e)) * half - other_half
+    if max(beyond_x, beyond_y) < MAX_BEYOND * side:
+        return weights, False
+    cut = weights * _warped(np.ones((other_side, other_side), np.float32), motion, side, cv2.BORDER_CONSTANT)
+    left = float(cut.sum())
+    return (cut / np.float32(left) if left > MIN_INSIDE else np.zeros_like(cut)), True
+
+
+def _robust_weights(residual: Floats, weights: Floats) -> Floats:
+    """Weights (P·P,), less where the motion and the light do not explain the difference."""
+    side = round(len(weights) ** 0.5)
     squared = cv2.blur(np.square(residual).reshape(side, side), (3, 3)).ravel()
     some = np.sort(squared[_inner(side)])
     median = float(some[len(some) // 2]) + 1.0
     ratio = squared * np.float32(1 / (ROBUST_AT * median))
-    weights: Floats = _grid(side)[2] / (1 + np.square(ratio))
-    weights /= weights.sum()
-    return weights
+    robust: Floats = weights / (1 + np.square(ratio))
+    robust /= robust.sum() + np.float32(1e-9)
+    return robust
 
 
-def _warped(gray: Gray, motion: Affine, side: int) -> Floats:
+def _warped(gray: Gray, motion: Affine, side: int, border: int = cv2.BORDER_REPLICATE) -> Floats:
     """Gray levels at the places where a motion brings the pixels of a crop, (side·side,)."""
     matrix = np.array((motion[:3], motion[3:]))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(gray, matrix, (side, side), None, flags, cv2.BORDER_REPLICATE)
+    warped = cv2.warpAffine(gray, matrix, (side, side), None, flags, border)
     return np.asarray(warped, np.float32).ravel()
 
 
 def _correlation(level: Level, other: Level, motion: Affine) -> float:
     """Correlation of two crops, with the weights of a face; the motion is that of crop positions."""
     side = level.gray.shape[0]
-    weights = _grid(side)[2]
-    one, two = level.gray.ravel(), _warped(other.gray, _rescaled(motion, level.step, other.step), side)
+    motion = _rescaled(motion, level.step, other.step)
+    weights, cut = _weights(side, other.gray.shape[0], motion)
+    if cut and not weights.any():
+        return FAILED
+    one, two = level.gray.ravel(), _warped(other.gray, motion, side)
     one, two = one - weights @ one, two - weights @ two
     weighted = weights * one
     power = float(weighted @ one) * float(weights @ (two * two))
