@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from ..engines.bundle.card import Precision
 from ..engines.errors import BuildError, InputError
-from ..engines.session import Session
+from ..engines.inputs import Inputs
+from ..engines.session import MultiInputSession, Session
 from .data.detection import read_scene_image
 from .data.faces import low_resolution, subsample
 from .data.frames import calibration_frames, evaluation_frames, sample_frames
+from .data.tracks import Tracks, selected
 from .metrics.detection import detect_with, match_scenes
 from .metrics.evaluate import center_crops, evaluate, padded_to_crop_size
 from .metrics.image import psnr_y
+from .metrics.tracks import evaluate_tracks
 
 MAX_AP_DROP = 0.01
 """Default limit of a detector's loss of average precision, 0..1."""
@@ -43,6 +46,7 @@ class AccuracyCheck:
         fp32_value, measure: metric of the FP32 network, and the function that measures a session.
         batches: calibration inputs, (N, H, W, 3) uint8 of any sizes.
         timing_input: input of the call that is timed.
+        inputs: for each calibration input the other inputs of the network; empty for zeros.
     """
 
     metric: str
@@ -51,9 +55,10 @@ class AccuracyCheck:
     option: str
     dataset_name: str
     fp32_value: float
-    measure: Callable[[Session], float]
+    measure: Callable[[MultiInputSession], float]
     batches: list[NDArray[np.uint8]]
     timing_input: NDArray[np.uint8]
+    inputs: list[Inputs] = field(default_factory=list)
 
 
 def average_precision_check(reference: Session, scenes: Path | None, max_drop: float = MAX_AP_DROP) -> AccuracyCheck:
@@ -138,6 +143,40 @@ def psnr_check(
         measure=measure,
         batches=batches,
         timing_input=lr[:1],
+    )
+
+
+def track_psnr_check(
+    reference: MultiInputSession, tracks: Tracks, dataset_name: str, max_drop: float = MAX_PSNR_DROP
+) -> AccuracyCheck:
+    """Luma PSNR of a multi-frame network on tracks.
+
+    Args:
+        reference: the FP32 network.
+        tracks, dataset_name: tracks of ground-truth faces, and their name on the card.
+        max_drop: largest accepted loss, in dB.
+
+    Raises:
+        EngineError: the tracks do not suit the network.
+    """
+    frames = min(reference.io_spec.frames, tracks.crops.shape[1])
+    indices = np.linspace(0, len(tracks.crops) - 1, min(len(tracks.crops), CALIBRATION_FACES)).round().astype(np.int64)
+    calibration = [selected(tracks, indices[number : number + 1]) for number in range(len(indices))]
+
+    def measure(session: MultiInputSession) -> float:
+        return evaluate_tracks(session, tracks, frames, metrics={"psnr_y_db": psnr_y}).evaluation.psnr_y_db
+
+    return AccuracyCheck(
+        metric="psnr_y_db",
+        label="PSNR in dB",
+        max_drop=max_drop,
+        option="--max-psnr-drop",
+        dataset_name=dataset_name,
+        fp32_value=measure(reference),
+        measure=measure,
+        batches=[one.newest for one in calibration],
+        timing_input=calibration[0].newest,
+        inputs=[one.inputs(frames) for one in calibration],
     )
 
 

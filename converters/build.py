@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import reduce
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
@@ -15,11 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..calibration.accuracy import AccuracyCheck, average_precision_check, psnr_check
+from ..calibration.accuracy import AccuracyCheck, average_precision_check, psnr_check, track_psnr_check
 from ..calibration.data.detection import read_scenes
 from ..calibration.data.faces import true_faces
+from ..calibration.data.tracks import RecordTracks, Tracks, joined
 from ..calibration.metrics.detection_metrics import detection_metrics
 from ..calibration.metrics.evaluate import BICUBIC, evaluate
+from ..calibration.metrics.tracks import evaluate_tracks, tracks_of
 from ..engines.bundle.bundle import (
     EMBEDDING,
     FP16_ONNX,
@@ -47,6 +51,9 @@ from .quantization.ptq import QuantizedNetwork, quantize
 from .quantization.search import QdqFormat
 from .spec import BuildSpec, resolve
 
+EVALUATED_FRAMES = (3, 5, 7)
+"""Numbers of frames that a multi-frame network is evaluated with, as far as it reads them."""
+
 
 def build(
     model: str | BuildSpec,
@@ -69,7 +76,7 @@ def build(
     spec = resolve(model, weights) if isinstance(model, str) else model
     options.check(spec.io_spec, spec.name)
     check_writable(folder)
-    network = load_network(spec, options.faces, report)
+    network = load_network(spec, options.faces, report, options.tracks)
     with TemporaryDirectory() as workdir:
         exported = export(network, Path(workdir), report)
         quantized = quantize_network(network, exported, options, Path(workdir), report)
@@ -90,6 +97,7 @@ class LoadedNetwork:
         network: FP32, its weights rounded to FP16 if they are stored so.
         weights, provenance: content and provenance of the weights file.
         faces, dataset_name: ground-truth faces, (H, W, 3) uint8 BGR, and their name.
+        cameras: name -> records tracks of the faces for a multi-frame network.
     """
 
     spec: BuildSpec
@@ -99,6 +107,12 @@ class LoadedNetwork:
     provenance: Provenance
     faces: list[NDArray[np.uint8]]
     dataset_name: str
+    cameras: Mapping[str, RecordTracks] = field(default_factory=dict)
+
+    @cached_property
+    def tracks(self) -> dict[str, Tracks]:
+        """Name of a camera -> tracks of the faces for a multi-frame network."""
+        return tracks_of(self.faces, self.io_spec, self.cameras)
 
     @property
     def projection(self) -> Projection:
@@ -120,7 +134,12 @@ class ExportedNetwork:
     parity: dict[str, float]
 
 
-def load_network(spec: BuildSpec, faces: Path | None, report: Report) -> LoadedNetwork:
+def load_network(
+    spec: BuildSpec,
+    faces: Path | None,
+    report: Report,
+    cameras: Mapping[str, RecordTracks] = MappingProxyType({}),
+) -> LoadedNetwork:
     """Read weights and evaluation faces. Weights of super-resolution are stored in FP16 if the loss is negligible."""
     weights, io_spec = read_weights(spec.weights), spec.io_spec
     network = network_from(weights, spec.network, spec.config)
@@ -132,7 +151,7 @@ def load_network(spec: BuildSpec, faces: Path | None, report: Report) -> LoadedN
         if loss_db < MAX_LOSS_DB:
             network, dtype = rounded, torch.float16
     content = weights_bytes(network, spec.network, spec.config, weights.origin, dtype)
-    return LoadedNetwork(spec, io_spec, network, content, weights.origin, hr, dataset_name)
+    return LoadedNetwork(spec, io_spec, network, content, weights.origin, hr, dataset_name, cameras)
 
 
 def export(network: LoadedNetwork, workdir: Path, report: Report) -> ExportedNetwork:
@@ -170,7 +189,7 @@ def evaluate_network(
             return _evaluate_detector(session, options, report)
         trained_on = str(network.provenance.training.get("degradation"))
         first = (trained_on,) if trained_on in options.degradations else ()
-        evaluations = []
+        evaluations = _evaluate_tracks(network, session, options, report) if network.io_spec.frames > 1 else []
         for name in dict.fromkeys((*first, BICUBIC, *options.evaluate_on)):
             degrade = None if name == BICUBIC else options.degradations[name]
             result = evaluate(session, network.faces, degrade, options.metrics)
@@ -178,6 +197,30 @@ def evaluate_network(
             evaluations.append(replace(one, degradation=name))
             report(f"evaluation: {result.psnr_y_db:.2f} dB on {one.title}, {result.gain_db:+.2f} dB over bicubic")
         return tuple(evaluations)
+
+
+def _evaluate_tracks(
+    network: LoadedNetwork, session: OrtSession, options: BuildOptions, report: Report
+) -> list[Evaluation]:
+    """Evaluate a multi-frame network on tracks of each camera, by number of frames, all of them first."""
+    evaluations = []
+    with ExitStack() as stack:
+        single = None
+        if options.single_frame:
+            single = stack.enter_context(closing(OrtSession(options.single_frame, precision="fp32")))
+        counts = sorted({*EVALUATED_FRAMES, network.io_spec.frames}, reverse=True)
+        for name, tracks in network.tracks.items():
+            for frames in (count for count in counts if count <= network.io_spec.frames):
+                result = evaluate_tracks(session, tracks, frames, single, options.metrics)
+                one = evaluation_from_title(network.dataset_name, options.precision, result.to_dict())
+                evaluations.append(replace(one, degradation=f"{name}, {frames} frames"))
+                gain_db = result.gain_over_single_db
+                over = f", {gain_db:+.2f} dB over {options.single_frame.card.name}" if options.single_frame else ""
+                report(
+                    f"evaluation: {result.evaluation.psnr_y_db:.2f} dB on {evaluations[-1].title}, "
+                    f"{result.evaluation.gain_db:+.2f} dB over bicubic{over}"
+                )
+    return evaluations
 
 
 def _evaluate_detector(session: OrtSession, options: BuildOptions, report: Report) -> tuple[Evaluation, ...]:
@@ -199,6 +242,9 @@ def _accuracy_check(network: LoadedNetwork, fp32: Bundle, options: BuildOptions)
         if detector:
             return average_precision_check(reference, options.detection_data, options.max_ap_drop)
         faces, name = network.faces, network.dataset_name
+        if network.io_spec.frames > 1:
+            tracks = joined([*network.tracks.values()])
+            return track_psnr_check(reference, tracks, f"{name}, tracks", options.max_psnr_drop)
         return psnr_check(reference, faces, name, options.max_psnr_drop, options.calib_crops)
 
 

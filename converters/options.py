@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from ..calibration.accuracy import MAX_AP_DROP, MAX_PSNR_DROP
 from ..calibration.data.detection import read_scenes
+from ..calibration.data.tracks import RecordTracks
 from ..calibration.metrics.evaluate import METRICS, Degrade, Metric
-from ..engines.bundle.card import PRECISIONS, Precision
+from ..engines.bundle.bundle import Bundle
+from ..engines.bundle.card import PRECISIONS, Card, Precision
 from ..engines.bundle.io_spec import IOSpec
 from ..engines.errors import UnknownNameError, UsageError
 from ..engines.onnxruntime.quantizer import METHODS
@@ -42,6 +44,9 @@ class BuildOptions:
         degradations: name -> degradation. A network trained on one of them is evaluated on it as well.
         evaluate_on: names of further degradations that a super-resolution network is evaluated on.
         metrics: name -> metric of these evaluations, see `evaluate`.
+        tracks: name of a camera -> records tracks of faces, for the calibration and the evaluation of a multi-frame
+            network. Empty: faces that move without noise and compression.
+        single_frame: network for single frames that a multi-frame network is compared with; None for bicubic only.
 
     Raises:
         UnknownNameError: unknown precision, engine, calibration method or degradation.
@@ -59,6 +64,8 @@ class BuildOptions:
     degradations: Mapping[str, Degrade] = field(default_factory=dict)
     evaluate_on: tuple[str, ...] = ()
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+    tracks: Mapping[str, RecordTracks] = field(default_factory=dict)
+    single_frame: Bundle | None = None
 
     def __post_init__(self) -> None:
         for kind, choices in (("precision", PRECISIONS), ("engine", ENGINES), ("calibration", METHODS)):
@@ -95,11 +102,27 @@ class BuildOptions:
             raise UsageError(f"{name} is a detector; calibrate it with --detection-data DIR instead of --calib-input")
         if detector and (self.evaluate_on or self.metrics is not METRICS):
             raise UsageError(f"{name} is a detector; omit --degradation and --identity, which need faces")
+        if self.calib_crops is not None and io_spec.frames > 1:
+            raise UsageError(f"{name} is calibrated on tracks of the faces; omit --calib-input, or give --faces DIR")
+        if self.single_frame:
+            self._check_single_frame(io_spec, name, self.single_frame.card)
         if self.detection_data and not detector:
             raise UsageError(f"{name} is not a detector; give --faces DIR instead of --detection-data")
         if self.detection_data:
             for split in ("test",) if self.precision == "fp32" else ("train", "test"):
                 read_scenes(self.detection_data, split)
+
+    def _check_single_frame(self, io_spec: IOSpec, name: str, single: Card) -> None:
+        """Raise a UsageError unless a network is one for single frames that this network can be compared with."""
+        if io_spec.frames == 1:
+            raise UsageError(f"{name} reads single frames itself; omit --single-frame")
+        if single.io_spec.task != "super-resolution" or single.io_spec.frames > 1 or single.io_spec.references:
+            raise UsageError(f"{single.name} is not a network for single frames; give another one as --single-frame")
+        if single.io_spec.scale != io_spec.scale:
+            raise UsageError(
+                f"{single.name} upscales by {single.io_spec.scale}, {name} by {io_spec.scale}; give --single-frame of "
+                "the same scale"
+            )
 
 
 def check_engine_support(engine: str) -> None:

@@ -71,7 +71,7 @@ def resolve(model: str, weights: Path | None = None, name: str | None = None, /,
         BuildError: no weights for this configuration, or the weights have another configuration.
     """
     requested = {key: value for key, value in config.items() if value is not None}
-    if model in catalogue.names() and (weights is None or model not in NETWORKS):
+    if model in catalogue.built() and (weights is None or model not in NETWORKS):
         card = open_bundle(catalogue.FOLDER / model).card
         _check_config(requested, card.config, card.training, f"model {model}")
         if weights is None:
@@ -79,7 +79,7 @@ def resolve(model: str, weights: Path | None = None, name: str | None = None, /,
         _check_weights(weights, read_weights(weights), card.network, card.config)
         return BuildSpec(name or model, card.network, card.config, weights)
     if model not in NETWORKS:
-        raise UnknownNameError("model", model, {*NETWORKS, *catalogue.names()})
+        raise UnknownNameError("model", model, {*NETWORKS, *catalogue.built()})
     _check_options(model, requested)
     if weights is None:
         return _zoo_spec(_closest_zoo_card(model, requested), requested, name)
@@ -106,7 +106,7 @@ def merge_options(sizes: Mapping[str, int | None], more: Mapping[str, int]) -> d
 
 def _closest_zoo_card(network: str, requested: dict[str, int]) -> Card:
     """Zoo model that matches the requested options and is closest to the defaults, bicubic degradation preferred."""
-    cards = [read_card(catalogue.FOLDER / name) for name in catalogue.names()]
+    cards = [read_card(catalogue.FOLDER / name) for name in catalogue.built()]
     cards = [card for card in cards if card.network == network]
     matches = [card for card in cards if all(_supports(card.config, card.training, *one) for one in requested.items())]
     if not matches:

@@ -104,7 +104,8 @@ def _input(io_spec: IOSpec) -> str:
         sides, batches = (", ".join(map(str, sizes)) for sizes in (io_spec.crop_sizes, io_spec.batches))
         if io_spec.task == "uncertainty":
             return f"square crops of {sides} px and their upscaled pixels, uint8 BGR"
-        return f"square crops of {sides} px, batches of {batches}, uint8 BGR"
+        samples = f"; and the samples of up to {io_spec.frames} frames" if io_spec.frames > 1 else ""
+        return f"square crops of {sides} px, batches of {batches}, uint8 BGR{samples}"
     sizes = ", ".join(f"{w}x{h}" for h, w in io_spec.sizes_hw) or f"any multiple of {io_spec.multiple} px"
     return f"images of {sizes}, uint8 BGR"
 

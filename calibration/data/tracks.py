@@ -1,58 +1,111 @@
-"""Tracks of ground-truth faces that move by parts of a pixel, for networks that read several frames."""
+"""Tracks of ground-truth faces for networks that read several frames: recorded ones, or moved by parts of a pixel."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engines.inputs import SAMPLES, Inputs
+from ...engines.multiframe.accumulation import accumulate
 from ...engines.multiframe.history import History, extended
+from ...engines.multiframe.registration import luma
 from .faces import low_resolution
 
 MAX_STEP = 1.5
-"""Largest motion between two frames along an axis, in low-resolution pixels."""
+"""Largest motion between two frames of `moved_tracks` along an axis, in low-resolution pixels."""
 SEED = 0
 
 
-def moved_tracks(faces: NDArray[np.uint8], scale: int, frames: int) -> NDArray[np.uint8]:
-    """Low-resolution crops of faces on the move, without noise and compression.
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Crops of N faces in K frames, the newest last.
+
+    Args:
+        crops: (N, K, s, s, 3) uint8 BGR.
+        truth: of the newest crops, (N, k·s, k·s, 3) uint8 BGR.
+        motions: (N, K, 2, 3) float32, positions in each crop -> in the newest crop, in pixels, as they were registered;
+            nan for the crops before a failed registration.
+    """
+
+    crops: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    motions: NDArray[np.float32]
+
+    @property
+    def newest(self) -> NDArray[np.uint8]:
+        """The newest crops, (N, s, s, 3)."""
+        return np.ascontiguousarray(self.crops[:, -1])
+
+    @property
+    def scale(self) -> int:
+        """k, high-resolution pixels per pixel."""
+        return self.truth.shape[1] // self.crops.shape[2]
+
+    def counts(self, frames: int) -> NDArray[np.int64]:
+        """Registered crops of each face among the last `frames`, the newest included, (N,)."""
+        return np.isfinite(self.motions[:, -frames:]).all((2, 3)).sum(1)
+
+    def inputs(self, frames: int) -> Inputs:
+        """The input `SAMPLES` of the last `frames` crops, see `accumulate`."""
+        samples = [self._samples(*one, frames) for one in zip(self.crops, self.motions, strict=True)]
+        return {SAMPLES: np.stack(samples)}
+
+    def _samples(self, crops: NDArray[np.uint8], motions: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+        earlier = []
+        for crop, motion in zip(crops[-frames:-1], motions[-frames:-1], strict=True):
+            if np.isfinite(motion).all():
+                a, b, c, d, e, f = map(float, motion.ravel())
+                earlier.append((luma(np.ascontiguousarray(crop)), (a, b, c, d, e, f)))
+        return accumulate(luma(np.ascontiguousarray(crops[-1])), earlier, self.scale)
+
+
+RecordTracks = Callable[[NDArray[np.uint8], int], Tracks]
+"""Records tracks of faces (N, S, S, 3) uint8 BGR that are made smaller by a scale."""
+
+
+def joined(parts: list[Tracks]) -> Tracks:
+    """All tracks of several parts, of the same number of frames and sizes."""
+    arrays = ([getattr(part, name) for part in parts] for name in ("crops", "truth", "motions"))
+    return Tracks(*map(np.concatenate, arrays))
+
+
+def selected(tracks: Tracks, indices: NDArray[np.int64]) -> Tracks:
+    """The tracks of some faces."""
+    return Tracks(tracks.crops[indices], tracks.truth[indices], tracks.motions[indices])
+
+
+def moved_tracks(faces: NDArray[np.uint8], scale: int, frames: int) -> Tracks:
+    """Tracks of faces on the move, without noise and compression, registered as in a video.
 
     Args:
         faces: ground truth, (N, S, S, 3) uint8 BGR.
         scale: S / s.
-        frames: K, crops of each face.
-
-    Returns:
-        (N, K, s, s, 3) uint8, the newest last: it shows the ground truth.
+        frames: K, crops of each face. The newest ones are those of `low_resolution`.
     """
     rng = np.random.default_rng(SEED)
     steps = rng.uniform(-MAX_STEP * scale, MAX_STEP * scale, (len(faces), frames - 1, 2))
     shifts = np.cumsum(steps[:, ::-1], 1)[:, ::-1]  # relative to the newest
     earlier = [_shifted(face, *xy) for face, shift in zip(faces, shifts, strict=True) for xy in shift]
-    large = np.stack(earlier).reshape(len(faces), frames - 1, *faces.shape[1:])
-    both = np.concatenate((large, faces[:, None]), 1)
-    return low_resolution(both.reshape(-1, *faces.shape[1:]), scale).reshape(
-        len(faces), frames, *(side // scale for side in faces.shape[1:3]), 3
-    )
+    crops = low_resolution(np.stack(earlier), scale)
+    crops = crops.reshape(len(faces), frames - 1, *crops.shape[1:])
+    crops = np.concatenate((crops, low_resolution(faces, scale)[:, None]), 1)
+    return Tracks(crops, faces, np.stack([registered(one) for one in crops]))
 
 
-def history_of(crops: NDArray[np.uint8]) -> History:
-    """Registered crops of a track, (K, s, s, 3) uint8 BGR, the newest last, of a window that stands still."""
+def registered(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Motions of `Tracks`, (K, 2, 3), of the crops (K, s, s, 3) of a window that stands still."""
     history: History | None = None
     for crop in crops:
         history = extended(history, crop, (0, 0), len(crops))
-    assert history is not None
-    return history
-
-
-def samples_of(tracks: NDArray[np.uint8], scale: int) -> NDArray[np.float32]:
-    """Samples of tracks (N, K, s, s, 3), see `accumulate`: (N, 2·scale², s, s) float32."""
-    return np.stack([history_of(crops).samples(scale) for crops in tracks])
-
-
-def moved_samples(faces: NDArray[np.uint8], scale: int, frames: int) -> NDArray[np.float32]:
-    """Samples of the earlier crops of `moved_tracks`, whose newest crops are those of `low_resolution`."""
-    return samples_of(moved_tracks(faces, scale, frames), scale)
+    motions = np.full((len(crops), 2, 3), np.nan, np.float32)
+    motions[-1] = np.eye(2, 3)
+    for number, (_, motion) in enumerate(reversed(history.earlier if history else ()), 2):
+        motions[-number] = np.reshape(motion, (2, 3))
+    return motions
 
 
 def _shifted(face: NDArray[np.uint8], x: float, y: float) -> NDArray[np.uint8]:

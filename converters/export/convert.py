@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...calibration.data.faces import astronaut, low_resolution, padded
-from ...calibration.data.tracks import moved_samples
+from ...calibration.data.tracks import moved_tracks
 from ...calibration.metrics.evaluate import center_crops
 from ...engines.bundle.bundle import Bundle
 from ...engines.bundle.io_spec import IOSpec
 from ...engines.bundle.projection import FULL, Projection
-from ...engines.inputs import NO_INPUTS, REFERENCE_INPUTS, SAMPLES, Inputs
+from ...engines.inputs import NO_INPUTS, REFERENCE_INPUTS, Inputs
 from ...engines.onnxruntime.session import OrtGraph
 from ...networks.msrnet.network import MSRNet
 from ...networks.weights import bundle_weights, network_from
@@ -114,7 +114,7 @@ def export_target(
         crops, references = reference_features(cast(MSRNet, network), crops, faces, io_spec.references)
         others = dict(zip(REFERENCE_INPUTS, references, strict=True))
     if io_spec.frames > 1:
-        others = {SAMPLES: moved_samples(hr, scale, io_spec.frames)}
+        others = moved_tracks(hr, scale, io_spec.frames).inputs(io_spec.frames)
 
     side = crops.shape[1] if io_spec.references else 0
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...calibration.data.faces import low_resolution, padded
-from ...calibration.data.tracks import moved_samples
+from ...calibration.data.tracks import moved_tracks
 from ...calibration.metrics.evaluate import center_crops
 from ...calibration.metrics.image import mean_db, psnr_y
 from ...engines.bundle.io_spec import IOSpec
 from ...engines.bundle.projection import FULL, Projection
-from ...engines.inputs import NO_INPUTS, SAMPLES, Inputs, rows_of
+from ...engines.inputs import NO_INPUTS, Inputs, rows_of
 from .wrapper import Uint8SRWrapper
 
 MAX_LOSS_DB = 0.01
@@ -46,7 +46,8 @@ def half_weights(
     scale = io_spec.scale
     hr = center_crops(faces[:FACES], scale, io_spec.crop_sizes)
     lr = padded(low_resolution(hr, scale), int(getattr(network, "multiple", 1)))
-    others: Inputs = {SAMPLES: moved_samples(hr, scale, io_spec.frames)} if io_spec.frames > 1 else NO_INPUTS
+    several = io_spec.frames > 1
+    others = moved_tracks(hr, scale, io_spec.frames).inputs(io_spec.frames) if several else NO_INPUTS
     with torch.inference_mode():
         before, after = (
             _psnr_y(Uint8SRWrapper(one, scale, projected=projected), lr, hr, others) for one in (network, rounded)

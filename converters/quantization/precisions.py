@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
-from ...calibration.accuracy import MAX_AP_DROP, AccuracyCheck, average_precision_check, calibration_warning, psnr_check
+from ...calibration.accuracy import (
+    MAX_AP_DROP,
+    AccuracyCheck,
+    average_precision_check,
+    calibration_warning,
+    psnr_check,
+    track_psnr_check,
+)
 from ...calibration.data.faces import true_faces
+from ...calibration.data.tracks import RecordTracks, joined
+from ...calibration.metrics.tracks import tracks_of
 from ...engines.bundle.bundle import INT8_ONNX, INT8_VNNI_ONNX, Bundle, check_writable, write_bundle
 from ...engines.bundle.card import Card, Precision, evaluation_from_title, with_evaluation
 from ...engines.cpu import has_bf16, has_vnni
@@ -29,6 +40,7 @@ def add_precisions(
     faces: Path | None = None,
     detection_data: Path | None = None,
     report: Report = lambda line: None,
+    cameras: Mapping[str, RecordTracks] = MappingProxyType({}),
 ) -> Bundle:
     """Quantize a network to FP16 and INT8, write the accuracy drop to its card, and add the INT8 graphs to the bundle.
 
@@ -39,6 +51,8 @@ def add_precisions(
         bundle: in FP32.
         faces: folder of ground-truth faces for evaluation; None for the sample faces.
         detection_data: of a detector, labelled images; None for the sample image.
+        cameras: name -> records tracks of the faces, for a multi-frame network; empty for faces that move without noise
+            and compression.
 
     Returns:
         The bundle with an evaluation of each precision: the metric and its ``drop_db``, or ``drop`` for a detector, the
@@ -51,7 +65,7 @@ def add_precisions(
     contents = {name: bundle.read(name) for name in bundle.card.files}
     with TemporaryDirectory() as workdir:  # what was verified, whatever happens to the files meanwhile
         copy = write_bundle(Path(workdir) / "copy", bundle.card, contents)
-        precisions = _Precisions(copy, faces, detection_data, report)
+        precisions = _Precisions(copy, faces, detection_data, report, cameras)
         card = _add(precisions, contents)
     return write_bundle(bundle.folder, card, contents)
 
@@ -80,17 +94,26 @@ def _add(precisions: _Precisions, contents: dict[str, bytes]) -> Card:
 class _Precisions:
     """Quantizes one bundle; the evaluation in FP32 is shared by all precisions."""
 
-    def __init__(self, bundle: Bundle, faces: Path | None, detection_data: Path | None, report: Report) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        faces: Path | None,
+        detection_data: Path | None,
+        report: Report,
+        cameras: Mapping[str, RecordTracks],
+    ) -> None:
         self.bundle, self.report = bundle, report
         self.detector = bundle.card.io_spec.task == "face-detection"
         hr, dataset_name = true_faces(faces)
         self.target: ExportTarget = export_target_from_bundle(bundle, hr)
         with closing(OrtSession(bundle)) as reference:
-            self.check: AccuracyCheck = (
-                average_precision_check(reference, detection_data)
-                if self.detector
-                else psnr_check(reference, hr, dataset_name)
-            )
+            if self.detector:
+                self.check: AccuracyCheck = average_precision_check(reference, detection_data)
+            elif bundle.card.io_spec.frames > 1:
+                tracks = joined([*tracks_of(hr, bundle.card.io_spec, cameras).values()])
+                self.check = track_psnr_check(reference, tracks, f"{dataset_name}, tracks")
+            else:
+                self.check = psnr_check(reference, hr, dataset_name)
 
     def quantized(self, precision: Precision, qdq_format: QdqFormat) -> tuple[dict[str, Any], bytes]:
         """Metrics for the card, and the graph; empty if the precision is rejected."""

@@ -74,7 +74,7 @@ def quantize(
         assert check is not None
         parity: dict[str, float] = {}
         with expanded(fp32.onnx) if qdq_format != "tensorrt" else _fp32_for_gpu(target, report) as path:
-            ranges = activation_ranges(path, KINDS, check.batches, calibration)  # of FP32 for both formats
+            ranges = activation_ranges(path, KINDS, check.batches, calibration, inputs=check.inputs)  # of FP32
             source = QuantizationSource(path, ranges, qdq_format)
             if qdq_format == "tensorrt":
                 source, parity = _fp16_source(target, path, draft.folder / FP16_ONNX, ranges, report)
@@ -94,7 +94,7 @@ def quantize(
         metrics |= _search_metrics(search_result, check, qdq_format, calibration)
     timing, notes = _timing(check, fp32, draft, report) if qdq_format == "cpu" else ({}, ())
     evaluation = evaluation_from_title(check.dataset_name, precision, metrics | timing)
-    inputs_hash = calibration_hash(check.batches) if precision == "int8" else ""
+    inputs_hash = calibration_hash(check.batches, check.inputs) if precision == "int8" else ""
     if precision == "int8" and (warning := calibration_warning(check.batches)):
         notes = (*notes, warning)
     return QuantizedNetwork(draft, parity, evaluation, notes, inputs_hash)

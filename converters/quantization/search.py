@@ -18,6 +18,7 @@ from ...calibration.ranges import Ranges
 from ...calibration.timing import median_ms
 from ...engines.bundle.bundle import Bundle
 from ...engines.errors import BuildError, ParityError
+from ...engines.inputs import NO_INPUTS, Inputs
 from ...engines.onnxruntime.quantizer import quantize_static
 from ...engines.onnxruntime.session import OrtGraph, OrtSession
 from ..export.onnx import strip_metadata
@@ -179,7 +180,8 @@ def stage_sensitivity(
 
     Squared, because independent rounding errors add up by their squares.
     """
-    inputs = check.batches[:SENSITIVITY_INPUTS]
+    inputs = list(zip(check.batches, check.inputs or [NO_INPUTS] * len(check.batches), strict=True))
+    inputs = inputs[:SENSITIVITY_INPUTS]
     all_convolutions = {name for names in groups.values() for name in names}
     all_convolutions |= excluded_nodes(model, source.qdq_format == "tensorrt")
     expected = _run(fp32.onnx, inputs)
@@ -203,9 +205,9 @@ def mean_abs_error(expected: NDArray[Any], actual: NDArray[Any]) -> float:
     return float(error.mean() if expected.ndim == 4 else np.average(error.mean(-1), weights=expected[..., 0] + 1e-9))
 
 
-def _run(path: Path, batches: list[NDArray[np.uint8]]) -> list[NDArray[Any]]:
+def _run(path: Path, calls: list[tuple[NDArray[np.uint8], Inputs]]) -> list[NDArray[Any]]:
     graph = OrtGraph(path)
-    return [graph.run(batch)[0] for batch in batches]
+    return [graph.infer(batch, others).tensor for batch, others in calls]
 
 
 def _latency_ms(draft: Bundle, check: AccuracyCheck) -> float:

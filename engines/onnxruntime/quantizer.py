@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BuildError, MissingDependencyError, UnknownNameError, first_line
-from ..inputs import complete
+from ..inputs import NO_INPUTS, Inputs, complete
 from .session import OrtGraph
 
 METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
@@ -22,20 +22,25 @@ range that changes the distribution least (KL divergence), "percentile" the rang
 
 
 class _CalibrationReader:
-    """ONNX Runtime's ``CalibrationDataReader``: returns one input after another, then None; references are empty."""
+    """ONNX Runtime's ``CalibrationDataReader``: returns one batch with its other inputs after another, then None."""
 
-    def __init__(self, graph: OrtGraph, batches: Iterable[NDArray[np.uint8]]) -> None:
-        self._graph, self._batches = graph, iter(batches)
+    def __init__(self, graph: OrtGraph, calls: Iterable[tuple[NDArray[np.uint8], Inputs]]) -> None:
+        self._graph, self._calls = graph, iter(calls)
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
-        batch = next(self._batches, None)
-        if batch is None:
+        call = next(self._calls, None)
+        if call is None:
             return None
-        return dict(zip(self._graph.inputs, (batch, *complete(self._graph.others, batch.shape)), strict=True))
+        batch, others = call
+        return dict(zip(self._graph.inputs, (batch, *complete(self._graph.others, batch.shape, others)), strict=True))
 
 
 def measured_ranges(
-    source: Path, kinds: Sequence[str], batches: Sequence[NDArray[np.uint8]], method: str = "minmax"
+    source: Path,
+    kinds: Sequence[str],
+    batches: Sequence[NDArray[np.uint8]],
+    method: str = "minmax",
+    inputs: Sequence[Inputs] = (),
 ) -> dict[str, tuple[float, float]]:
     """Run a graph on calibration inputs and measure the range of its activations.
 
@@ -44,6 +49,7 @@ def measured_ranges(
         kinds: operator types whose inputs and outputs are measured.
         batches: (N, H, W, 3) uint8 inputs, of any sizes.
         method: a key of `METHODS`.
+        inputs: for each batch the other inputs of the graph; empty for zeros.
 
     Returns:
         Tensor name -> minimum and maximum of its range.
@@ -64,7 +70,8 @@ def measured_ranges(
         )
         graph = OrtGraph(source)
         # one batch at a time for histograms: the calibrator holds every value of a collection in memory
-        for part in [batches] if method == "minmax" else [[batch] for batch in batches]:
+        calls = list(zip(batches, inputs or [NO_INPUTS] * len(batches), strict=True))
+        for part in [calls] if method == "minmax" else [[call] for call in calls]:
             calibrator.collect_data(_CalibrationReader(graph, part))
         measured = {name: data.range_value for name, data in calibrator.compute_data().items()}
     ranges = {name: (np.asarray(low).item(), np.asarray(high).item()) for name, (low, high) in sorted(measured.items())}

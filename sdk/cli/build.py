@@ -10,6 +10,7 @@ import click
 
 from ...engines.bundle.card import PRECISIONS
 from ...engines.tensorrt.api import PRODUCTS, RTX, TENSORRT
+from ...zoo.catalogue import DEFAULT_MODEL
 from .console import print_losses, progress, say, show
 from .options import (
     Command,
@@ -24,6 +25,7 @@ from .options import (
 if TYPE_CHECKING:
     from ...calibration.metrics.evaluate import Metric
     from ...engines.bundle.bundle import Bundle
+    from ...engines.bundle.io_spec import IOSpec
     from ...engines.tensorrt.options import CompileOptions
 
 COMPILE_OPTIONS = (
@@ -33,7 +35,7 @@ COMPILE_OPTIONS = (
 """Command-line options that become `CompileOptions`."""
 BUILD_OPTIONS = (
     *("faces", "detection_data", "max_ap_drop", "max_psnr_drop", "calibration", "calib_input"),
-    *("degradation", "identity"),
+    *("degradation", "identity", "single_frame"),
 )
 """Command-line options that become `BuildOptions`, besides precision and engine."""
 
@@ -58,6 +60,11 @@ BUILD_OPTIONS = (
     help="Further degradation that the card has an evaluation of, or all; repeatable.",
 )
 @identity_option
+@click.option(
+    "--single-frame",
+    metavar="NAME|FOLDER",
+    help=f"Multi-frame network: model to compare it with.  [default: {DEFAULT_MODEL} at its scale]",
+)
 @path_option("--detection-data", metavar="DIR", help="For a detector: labels.json, images/.  [default: sample image]")
 @click.option("--calibration", metavar="METHOD", help="INT8: minmax, entropy or percentile.  [default: minmax]")
 @click.option("--calib-input", metavar="INPUT", help="INT8: calibrate on faces in a video or a folder of frames.")
@@ -177,6 +184,7 @@ def _build(
         given["evaluate_on"] = degradation_names(given.pop("degradation"))
     if given.pop("identity", False):
         given["metrics"] = _with_identity()
+    given |= _track_options(spec.io_spec, given.pop("single_frame", None))
     if add_precisions and precision != "fp32":
         raise click.UsageError("--add-precisions adds to a bundle in FP32; give it with --fp32 only")
     checked = _checked(compile_options, engine, precision)
@@ -194,7 +202,9 @@ def _build(
     if add_precisions:
         from ...converters.quantization import precisions
 
-        bundle = precisions.add_precisions(bundle, given.get("faces"), given.get("detection_data"), say)
+        bundle = precisions.add_precisions(
+            bundle, given.get("faces"), given.get("detection_data"), say, build_options.tracks
+        )
     if engine == TENSORRT.engine and (reason or no_compile):
         from ...converters.builder_check import check_with_builder
 
@@ -213,6 +223,19 @@ def _build(
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Options that the user gave, without unset values and flags."""
     return {name: value for name, value in options.items() if value not in (None, {}, ()) and value is not False}
+
+
+def _track_options(io_spec: IOSpec, single_frame: str | None) -> dict[str, Any]:
+    """Cameras that record tracks for a multi-frame network, and the network that it is compared with."""
+    from ...zoo import catalogue
+
+    if io_spec.frames == 1:
+        return {"single_frame": catalogue.find(single_frame)} if single_frame else {}
+    from ..evaluation.tracks import CAMERAS, RECORDERS
+
+    single = catalogue.find(single_frame or catalogue.DEFAULT_MODEL)
+    suits = single_frame is not None or single.card.io_spec.scale == io_spec.scale
+    return {"tracks": {name: RECORDERS[name] for name in CAMERAS}, "single_frame": single if suits else None}
 
 
 def _with_identity() -> dict[str, Metric]:

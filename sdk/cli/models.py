@@ -16,9 +16,8 @@ def command(json_file: str | None) -> None:
     from ...zoo import catalogue
     from ..describe import quality_line, summary
 
-    bundles = [
-        Bundle(folder, read_card(folder)) for folder in map(catalogue.locate, (*catalogue.names(), *catalogue.heads()))
-    ]
+    names = (*catalogue.names(), *catalogue.companions())
+    bundles = [Bundle(folder, read_card(folder)) for folder in map(catalogue.locate, names)]
     if json_file:
         defaults = (catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR)
         put_json([{**summary(bundle), "default": bundle.card.name in defaults} for bundle in bundles], json_file)

@@ -50,7 +50,7 @@ def _model_checks() -> Iterator[Check]:
     for required in (catalogue.DEFAULT_MODEL, catalogue.DEFAULT_DETECTOR):
         if required not in names:
             yield Check(f"model {required}", "broken", "not in this installation", REINSTALL)
-    for name in (*names, *catalogue.heads()):
+    for name in (*names, *catalogue.companions()):
         try:
             bundle = catalogue.find(name)
             card = bundle.card
