@@ -3,7 +3,7 @@
 import os
 import time
 
-from facesr_edge.training.data.cameras.cache import shard_file
+from facesr_edge.training.data.cameras.shard_cache import shard_file
 
 
 def without_pictures(folder, source, index):

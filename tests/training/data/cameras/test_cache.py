@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from facesr_edge.engines.errors import InputError, TrainingError
-from facesr_edge.training.data.cameras import cache
+from facesr_edge.training.data.cameras import cache, shard_cache
 from facesr_edge.training.data.cameras.cache import PairCache, PairSource
 from support import recorders
 
@@ -30,11 +30,11 @@ def test_shards_do_not_depend_on_the_number_of_processes_and_are_recorded_once(s
     assert done == [0, 1, 2]
     one.fill(1)
     for kind in ("lr", "hr"):
-        first, again = (np.load(cache.shard_file(tmp_path / name, 0, kind)) for name in ("two", "one"))
+        first, again = (np.load(shard_cache.shard_file(tmp_path / name, 0, kind)) for name in ("two", "one"))
         np.testing.assert_array_equal(first, again)
-    written = cache.shard_file(tmp_path / "two", 1, "hr").stat().st_mtime_ns
+    written = shard_cache.shard_file(tmp_path / "two", 1, "hr").stat().st_mtime_ns
     two.fill(1, done.append)
-    assert done[3:] == [2] and cache.shard_file(tmp_path / "two", 1, "hr").stat().st_mtime_ns == written
+    assert done[3:] == [2] and shard_cache.shard_file(tmp_path / "two", 1, "hr").stat().st_mtime_ns == written
     lr, hr = two.draw(40, np.random.default_rng(0))
     assert lr.shape == (40, 24, 24, 3) and hr.shape == (40, 96, 96, 3)
     same = two.draw(40, np.random.default_rng(0))
@@ -66,12 +66,12 @@ def made(source, tmp_path):
     made = PairCache(tmp_path, source, 6)
     rng = np.random.default_rng(0)
     for index, (kind, side) in product(range(6), (("lr", 24), ("hr", 96))):
-        np.save(cache.shard_file(tmp_path, index, kind), rng.integers(0, 256, (5, side, side, 3), np.uint8))
+        np.save(shard_cache.shard_file(tmp_path, index, kind), rng.integers(0, 256, (5, side, side, 3), np.uint8))
     return made
 
 
 def test_pairs_are_those_of_the_files_and_no_file_stays_open(made, tmp_path):
-    shards = [[np.load(cache.shard_file(tmp_path, index, kind)) for kind in ("lr", "hr")] for index in range(6)]
+    shards = [[np.load(shard_cache.shard_file(tmp_path, index, kind)) for kind in ("lr", "hr")] for index in range(6)]
     known = {(lr.tobytes(), hr.tobytes()) for lrs, hrs in shards for lr, hr in zip(lrs, hrs, strict=True)}
     known |= {(lr[:, ::-1].tobytes(), hr[:, ::-1].tobytes()) for s in shards for lr, hr in zip(*s, strict=True)}
     before = psutil.Process().num_fds()
@@ -83,7 +83,7 @@ def test_pairs_are_those_of_the_files_and_no_file_stays_open(made, tmp_path):
 @pytest.mark.parametrize("kind", ["lr", "hr"])
 @pytest.mark.parametrize("damage", ["missing", "short", "empty", "other pictures", "numbers"])
 def test_a_damaged_shard_raises_one_line_that_names_it(made, tmp_path, kind, damage):
-    path = cache.shard_file(tmp_path, 2, kind)
+    path = shard_cache.shard_file(tmp_path, 2, kind)
     content = path.read_bytes()
     path.unlink()
     if damage in ("short", "empty"):
@@ -97,7 +97,7 @@ def test_a_damaged_shard_raises_one_line_that_names_it(made, tmp_path, kind, dam
 
 def test_a_shard_that_is_cut_while_it_is_read_raises(made, tmp_path):
     made.draw(100, np.random.default_rng(0))
-    path = cache.shard_file(tmp_path, 3, "hr")
+    path = shard_cache.shard_file(tmp_path, 3, "hr")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(TrainingError, match="is missing or damaged"):
         made.draw(100, np.random.default_rng(0))
@@ -109,7 +109,7 @@ def stop(done):
 
 
 def test_an_interruption_ends_the_recording_after_the_shards_in_progress(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_record_shard", recorders.without_pictures)
+    monkeypatch.setattr(shard_cache, "_record_shard", recorders.without_pictures)
     many = PairCache(tmp_path, source, 50)
     with pytest.raises(KeyboardInterrupt):
         many.fill(2, stop)
@@ -117,18 +117,18 @@ def test_an_interruption_ends_the_recording_after_the_shards_in_progress(source,
 
 
 def test_shards_without_one_of_their_files_are_recorded_again(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_record_shard", recorders.without_pictures)
+    monkeypatch.setattr(shard_cache, "_record_shard", recorders.without_pictures)
     two = PairCache(tmp_path, source, 2)
     for index in range(2):
         recorders.without_pictures(tmp_path, source, index)
-    cache.shard_file(tmp_path, 1, "lr").unlink()
+    shard_cache.shard_file(tmp_path, 1, "lr").unlink()
     done: list[int] = []
     two.fill(2, done.append)
-    assert done == [1, 2] and cache.shard_file(tmp_path, 1, "lr").exists()
+    assert done == [1, 2] and shard_cache.shard_file(tmp_path, 1, "lr").exists()
 
 
 def test_a_process_that_ends_raises_one_line(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_record_shard", recorders.end_process)
+    monkeypatch.setattr(shard_cache, "_record_shard", recorders.end_process)
     with pytest.raises(TrainingError, match="a recording process ended unexpectedly") as caught:
         PairCache(tmp_path, source, 1).fill(1)
     assert "\n" not in str(caught.value)
@@ -146,10 +146,10 @@ def test_recording_processes_end_with_a_killed_parent(faces, tmp_path):
 import sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(recorders.__file__).parents[1])!r})
-from facesr_edge.training.data.cameras import cache
+from facesr_edge.training.data.cameras import cache, shard_cache
 from support import recorders
 
-cache._record_shard = recorders.without_pictures
+shard_cache._record_shard = recorders.without_pictures
 if __name__ == "__main__":
     source = cache.PairSource((Path({str(faces)!r}),), None, 4, 24, 0)
     cache.PairCache(Path({str(tmp_path)!r}) / "pairs", source, 9999).fill(2)
@@ -186,7 +186,7 @@ def test_a_face_that_cannot_be_used_raises_one_line_that_names_it(faces, tmp_pat
 
 
 def test_temporaries_of_killed_recordings_are_removed_and_those_in_progress_kept(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_record_shard", recorders.without_pictures)
+    monkeypatch.setattr(shard_cache, "_record_shard", recorders.without_pictures)
     one = PairCache(tmp_path, source, 1)
     left, current = (tmp_path / f".0000-hr.npy-{digits}.part" for digits in ("00000000", "11111111"))
     for file in (left, current):
@@ -197,7 +197,7 @@ def test_temporaries_of_killed_recordings_are_removed_and_those_in_progress_kept
 
 
 def test_a_damaged_description_raises_one_line(source, tmp_path):
-    (tmp_path / cache.DESCRIPTION).write_text("{")
+    (tmp_path / shard_cache.DESCRIPTION).write_text("{")
     with pytest.raises(TrainingError, match=r"cannot read .*give another folder or delete it"):
         PairCache(tmp_path, source, 1)
 
@@ -210,7 +210,7 @@ def test_a_teacher_may_have_any_name(made, tmp_path):
 def test_a_folder_of_another_source_raises(source, tmp_path):
     PairCache(tmp_path, source, 1)
     for other in (replace(source, seed=4), replace(source, side=32), replace(source, scale=2)):
-        with pytest.raises(TrainingError, match="holds pairs of other pictures or settings"):
+        with pytest.raises(TrainingError, match="holds recordings of other pictures or settings"):
             PairCache(tmp_path, other, 1)
     PairCache(tmp_path, source, 5)  # more shards of the same source
 
