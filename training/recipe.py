@@ -28,8 +28,9 @@ class Recipe:
         losses: loss term -> weight, read by the task.
         vgg_layer: VGG-19 layer of the perceptual terms, e.g. "conv5_4"; empty without such terms.
         degradation: key of `DEGRADATIONS`: how low-resolution faces are made.
-        shards: shards of pairs that are recorded before training, see `data.cameras.cache`; 0 to make pairs at each
-            step.
+        frames: crops of a track that the network reads at most, see `data.recorded_tracks`; 1 for single faces.
+        shards: shards of pairs or tracks that are recorded before training, see `data.cameras.shard_cache`; 0 to make
+            pairs at each step.
         clean: fraction of faces that are downsampled by bicubic whatever the degradation, so that quality on clean
             input is kept.
         scales: scales to draw from, for networks of any scale; empty for the scale of the configuration.
@@ -63,6 +64,7 @@ class Recipe:
     losses: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
     vgg_layer: str = ""
     degradation: str = "bicubic"
+    frames: int = 1
     shards: int = 0
     clean: float = 0.0
     scales: tuple[int, ...] = ()

@@ -19,9 +19,12 @@ from ..engines.session import Session
 from ..engines.yunet import YuNetSession
 from ..networks.perceptual import read_vgg
 from .data.cameras.cache import PairCache, PairSource
+from .data.cameras.landmarks import FaceLandmarks
+from .data.cameras.track_cache import TrackCache, TrackSource
 from .data.faces import FacePairs, check_teacher, flip_ensemble
 from .data.labelled import LabelledFaces
 from .data.recorded import RecordedFaces
+from .data.recorded_tracks import RecordedTracks
 from .data.references import FacesWithReferences
 from .data.scenes import Scenes
 from .losses.attributes import ATTRIBUTES
@@ -67,6 +70,7 @@ class TrainingData:
         scenes: backgrounds of recorded faces; None for synthetic ones.
         pairs: cache of recorded pairs.
         processes: that record pairs.
+        detector: bundle of the detector that finds landmarks of the faces of tracks; None for faces without expression.
     """
 
     faces: tuple[Path, ...]
@@ -74,6 +78,7 @@ class TrainingData:
     scenes: Path | None
     pairs: Path
     processes: int = 1
+    detector: Path | None = None
 
     @property
     def name(self) -> str:
@@ -112,6 +117,10 @@ def build_task(
             raise UsageError("detector recipes have no perceptual loss; omit --perceptual-weights")
         return Scenes(recipe, faces, open_teacher(teacher, "face-detection") if teacher else None)
     criterion = build_criterion(recipe, perceptual_weights)
+    if recipe.frames > 1:
+        if teacher:
+            raise UsageError("recipes of tracks do not support a teacher; omit --teacher")
+        return _recorded_tracks(recipe, data, criterion, report)
     if recipe.network == "msrnet":
         if teacher:
             raise UsageError("msrnet does not support a teacher; omit --teacher")
@@ -137,11 +146,30 @@ def build_task(
     return task
 
 
+def _recorded_tracks(
+    recipe: Recipe, data: TrainingData, criterion: Criterion, report: Callable[[str, int, int], None]
+) -> RecordedTracks:
+    """The task of a recipe of tracks; those that are not in the cache yet are recorded."""
+    if not recipe.shards:
+        raise UsageError("recipes of tracks need recorded tracks; give --set shards=1 or more")
+    if data.detector:
+        FaceLandmarks(data.detector)  # a wrong one raises now, not in a recording process
+    source = TrackSource(*_recorded_from(recipe, data), detector=data.detector)
+    cache = TrackCache(data.pairs, source, recipe.shards)
+    task = RecordedTracks(recipe, cache, data.val_faces, criterion)
+    cache.fill(data.processes, lambda done: report("recording tracks", done, recipe.shards))
+    return task
+
+
 def open_cache(recipe: Recipe, data: TrainingData) -> PairCache:
     """Open the cache of a recipe's pairs, which may lack some of them."""
+    return PairCache(data.pairs, PairSource(*_recorded_from(recipe, data)), recipe.shards)
+
+
+def _recorded_from(recipe: Recipe, data: TrainingData) -> tuple[tuple[Path, ...], Path | None, int, int, int]:
+    """Fields of a `PairSource`."""
     scale = int(recipe.config["scale"])
-    source = PairSource(data.faces, data.scenes, scale, recipe.crop // scale, recipe.seed)
-    return PairCache(data.pairs, source, recipe.shards)
+    return data.faces, data.scenes, scale, recipe.crop // scale, recipe.seed
 
 
 def build_criterion(recipe: Recipe, perceptual_weights: Path | None) -> Criterion:

@@ -25,7 +25,7 @@ from .device import parse_device
 from .partial_load import partial_load
 from .qat import remove_fake_quant
 from .recipe import Recipe
-from .recipes import cpu, crl, detector, edge, idrn, mffcn, msrnet, sisn, srcnn_srresnet_vdsr
+from .recipes import cpu, crl, detector, edge, edge_track, idrn, mffcn, msrnet, sisn, srcnn_srresnet_vdsr
 from .tasks import TrainingData, build_task
 from .trainer import CHECKPOINT, Report, TrainProgress, read_checkpoint, train
 
@@ -49,6 +49,7 @@ RECIPES: dict[str, dict[str, Callable[..., Recipe]]] = {
     "crl": crl.RECIPES,
     "detector": detector.RECIPES,
     "edge": edge.RECIPES,
+    "edge-track": edge_track.RECIPES,
     "idrn": idrn.RECIPES,
     "mffcn": mffcn.RECIPES,
     "msrnet": msrnet.RECIPES,
@@ -65,6 +66,7 @@ def train_model(
     *,
     scenes: Path | None = None,
     pairs: Path | None = None,
+    detector: Path | None = None,
     val_faces: Path | None = None,
     teacher: Path | None = None,
     recipe: str = "cpu",
@@ -91,12 +93,15 @@ def train_model(
             and ``images/``.
         scenes: folder of pictures without faces, in front of which camera recipes record faces; None for synthetic
             ones.
-        pairs: cache of the pairs that camera recipes record, which trainings with the same data share; None for
-            ``pairs`` in the output.
+        pairs: cache of the pairs or tracks that camera recipes record, which trainings with the same data share; None
+            for ``pairs`` in the output.
+        detector: bundle of the detector with which recipes of tracks find eyes and mouths; None for faces that neither
+            blink nor speak.
         output: folder of the checkpoint and, at the end, ``weights.safetensors``.
         val_faces: folder of validation faces; the detector reads its validation split from ``labels.json``.
         teacher: teacher for distillation, a bundle folder or for the detector a YuNet ONNX file.
-        recipe: "cpu", "paper" for most networks of papers, "camera" for IDRN and edge; edge has further ones.
+        recipe: "cpu", "paper" for most networks of papers, "camera" for IDRN and edge, "track" for edge-track; edge and
+            edge-track have further ones.
         init_weights: initial weights, of any network; tensors that fit are used, and edge networks grow from smaller
             ones. None for random weights.
         scale, depth, width: of the network; None for the recipe's, or those of the weights that it fine-tunes.
@@ -147,7 +152,7 @@ def train_model(
     folders = (faces,) if isinstance(faces, Path) else tuple(faces)
     if not folders:
         raise UsageError("there is no folder of faces; give at least one")
-    data = TrainingData(folders, val_faces, scenes, pairs or output / PAIRS, workers)
+    data = TrainingData(folders, val_faces, scenes, pairs or output / PAIRS, workers, detector)
     read_checkpoint(output / CHECKPOINT, plan)  # a wrong one raises now, not after pairs have been recorded
     task = build_task(plan, data, teacher, perceptual_weights, prepare)
     scores: dict[str, float] = {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...engines.errors import one_line
+from ...zoo import catalogue
 from .console import Stopped, progress, say
 from .options import Command, option, path_option, set_option, threads_option
 
@@ -29,7 +30,7 @@ LINES = 10
     help="Training faces; for the detector, labels.json and images/. Camera recipes: repeat for several folders.",
 )
 @path_option("--scenes", metavar="DIR", help="Camera recipes: backgrounds without faces.  [default: synthetic ones]")
-@path_option("--pairs", metavar="DIR", help="Camera recipes: cache of recorded pairs.  [default: OUTPUT/pairs]")
+@path_option("--pairs", metavar="DIR", help="Camera recipes: cache of recordings.  [default: OUTPUT/pairs]")
 @path_option("--val-faces", metavar="DIR", help="Validation faces, evaluated every 1,000 steps and at the end.")
 @path_option("-o", "--output", metavar="DIR", help="Folder of checkpoint and weights.  [default: ./NAME-RECIPE]")
 @path_option("--teacher", metavar="FILE", help="Teacher for distillation: a bundle, or for the detector a YuNet file.")
@@ -43,7 +44,7 @@ LINES = 10
     "--recipe",
     default="cpu",
     metavar="NAME",
-    help="cpu or paper; idrn and edge: camera; edge: nano, tiny, small, finetune, int8.",
+    help="cpu or paper; idrn and edge: camera; edge: nano, tiny, small; edge-track: track; both: finetune, int8.",
 )
 @click.option("--scale", type=click.IntRange(min=2), help="Upscaling factor.  [default: the recipe's]")
 @click.option("--depth", type=click.IntRange(min=1), help="Number of blocks.  [default: the recipe's]")
@@ -69,6 +70,7 @@ def command(model: str, faces: tuple[Path, ...], output: Path | None, recipe: st
     facesr-edge build --model idrn --weights trained/weights.safetensors
     facesr-edge train --model detector --faces scenes --teacher yunet.onnx
     facesr-edge train --model sisn --faces faces/train --set groups=5 --set blocks=5
+    facesr-edge train --model edge-track --faces faces/train --init-weights edge-tiny-x4-camera/weights.safetensors
     facesr-edge train --model crl --recipe paper --faces faces/train --perceptual-weights vgg19.pth
     """
     from ...training.train import train_model
@@ -97,7 +99,16 @@ def command(model: str, faces: tuple[Path, ...], output: Path | None, recipe: st
                     say(f"{what}: {done} of {total} shards")
 
         try:
-            weights = train_model(model, faces, folder, recipe=recipe, report=show, prepare=prepare, **options)
+            weights = train_model(
+                model,
+                faces,
+                folder,
+                recipe=recipe,
+                detector=catalogue.FOLDER / catalogue.DEFAULT_DETECTOR,
+                report=show,
+                prepare=prepare,
+                **options,
+            )
         except KeyboardInterrupt:
             checkpoint = folder / "checkpoint.pt"
             if checkpoint.exists():

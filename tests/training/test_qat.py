@@ -12,6 +12,7 @@ from facesr_edge.converters.quantization.ptq import ptq_unchecked
 from facesr_edge.engines.bundle.io_spec import super_resolution
 from facesr_edge.engines.onnxruntime.session import OrtGraph
 from facesr_edge.networks.edge.network import Edge
+from facesr_edge.networks.edge.track import EdgeTrack
 from facesr_edge.training import qat
 from facesr_edge.training.qat import QDQ_FORMATS, prepare_qat, remove_fake_quant
 from torch import nn
@@ -47,6 +48,28 @@ def test_all_but_the_first_convolution_are_quantized_in_alternating_formats(conv
             steps = weight / weight.abs().amax((1, 2, 3), keepdim=True) * weight_steps
             assert torch.allclose(steps, steps.round(), atol=1e-3)
         assert torch.equal(first, net.head.weight)
+
+
+def test_samples_of_a_track_are_quantized_with_both_signs(convolution_inputs):
+    net = EdgeTrack(8, 2, 4)
+    nn.init.normal_(net.seen.weight)
+    prepare_qat(net)
+    x, samples = torch.rand(2, 3, 8, 8), torch.empty(2, 32, 8, 8).uniform_(-0.25, 0.75)
+    samples.view(-1)[:2] = torch.tensor((-0.25, 0.75))
+    for n in range(4):
+        net(x, samples)
+        (_, first), (seen, weight), *_ = convolution_inputs
+        convolution_inputs.clear()
+        activation_steps, weight_steps = QDQ_FORMATS[n % 2]
+        step = (1.0 if n % 2 == 0 else 0.75) / activation_steps
+        assert first is net.head.weight and (seen - samples).abs().max() < 0.6 * step
+        assert torch.allclose(seen / step, (seen / step).round(), atol=0.05) and seen.min() < -0.2
+        steps = weight / weight.abs().amax((1, 2, 3), keepdim=True) * weight_steps
+        assert torch.allclose(steps, steps.round(), atol=1e-3)
+    state = net.state_dict()
+    assert state["seen.amin"] < -0.2 < 0.7 < state["seen.amax"]
+    remove_fake_quant(net)
+    assert net.state_dict().keys() == EdgeTrack(8, 2, 4).state_dict().keys()
 
 
 def test_a_last_convolution_with_few_channels_is_not_quantized(convolution_inputs):

@@ -21,40 +21,57 @@ with L1."""
 
 def from_scratch(width: int, depth: int, scale: int = 4, branches: int = 1) -> Recipe:
     """Train with bicubic degradation."""
-    return _recipe(width, depth, scale, branches)
+    return edge_recipe(width, depth, scale, branches)
 
 
 def camera(width: int, depth: int, scale: int = 4, branches: int = 1, shards: int = CAMERA["shards"]) -> Recipe:
     """Train on recordings of simulated cameras; more than a quarter of the faces are clean."""
     changes = {**CAMERA, "shards": shards, "clean": 0.12, "ema": 0.999}
-    return _recipe(width, depth, scale, branches, CAMERA_DEGRADATION, batch=16, **changes)
+    return edge_recipe(width, depth, scale, branches, CAMERA_DEGRADATION, batch=16, **changes)
 
 
 def finetune(width: int, depth: int, scale: int = 4, branches: int = 1) -> Recipe:
     """Continue from trained weights at a quarter of the learning rates."""
     deviation = "fine-tuned from trained weights at a quarter of the learning rates"
-    return _recipe(width, depth, scale, branches, deviation, **_finetune_changes(4))
+    return edge_recipe(width, depth, scale, branches, deviation, **finetune_changes(4))
 
 
 def int8(width: int, depth: int, scale: int = 4) -> Recipe:
     """Quantization-aware fine-tuning at 1/50 of the learning rates; higher ones first lose more than INT8 costs."""
     deviation = "quantization-aware fine-tuning of weights that were trained without quantization"
-    return _recipe(width, depth, scale, 0, deviation, int8=True, **_finetune_changes(50))
+    return edge_recipe(width, depth, scale, 0, deviation, int8=True, **finetune_changes(50))
 
 
-def _finetune_changes(divisor: int) -> dict[str, Any]:
+def finetune_changes(divisor: int) -> dict[str, Any]:
+    """Changes of the recipes that continue from trained weights, at a fraction of the learning rates."""
     rates = {name: CHANGES[name] / divisor for name in ("muon", "learning_rate")}
     return {"steps": 2_000, "finetune": True, **rates}
 
 
-def _recipe(
-    width: int, depth: int, scale: int, branches: int, *deviations: str, steps: int = 12_000, **changes: Any
+def edge_recipe(
+    width: int,
+    depth: int,
+    scale: int,
+    branches: int,
+    *deviations: str,
+    steps: int = 12_000,
+    network: str = "edge",
+    **changes: Any,
 ) -> Recipe:
+    """A recipe of an edge network.
+
+    Args:
+        width, depth, scale, branches: of the network, branches 0 or 1.
+        deviations, changes: see `cpu_recipe`, besides those of all edge networks.
+
+    Raises:
+        UsageError: another number of branches.
+    """
     if branches not in (0, 1):
         raise UsageError(f"branches must be 1 (train with branches) or 0 (without), got {branches}")
     config = {"width": width, "depth": depth, "scale": scale} | ({"branches": True} if branches else {})
     side = INPUT_SIDE if scale <= MAX_INPUT_SIDE_SCALE else 0
-    return cpu_recipe("edge", config, steps, BICUBIC_SKIP, *deviations, side=side, **{**CHANGES, **changes})
+    return cpu_recipe(network, config, steps, BICUBIC_SKIP, *deviations, side=side, **{**CHANGES, **changes})
 
 
 def _sized(recipe: Callable[..., Recipe], size: str) -> Callable[..., Recipe]:

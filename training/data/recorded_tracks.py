@@ -1,0 +1,153 @@
+"""Tracks recorded by simulated cameras, the data of the multi-frame networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...calibration.metrics.evaluate import SEED, Images, upscale_bicubic
+from ...calibration.metrics.image import mean_db, psnr_y
+from ...engines.multiframe.accumulation import accumulate
+from ...engines.multiframe.registration import luma
+from ...networks.layers.pixels import to_pixels, to_rgb
+from ..device import CPU
+from ..losses.losses import Criterion
+from ..recipe import Recipe
+from .cameras.background import Backgrounds
+from .cameras.chain import NAMED, Chain
+from .cameras.track_cache import TrackCache
+from .cameras.tracks import FRAMES, Tracks, given_tracks
+from .faces import EVAL_BATCH, validation_faces
+from .track_faults import with_fault
+
+CROPS = {2: 0.1, 3: 0.15, 4: 0.15, 5: 0.25, 6: 0.1, 7: 0.25}
+"""Number of crops of a batch -> its probability."""
+FAULTY = 0.1
+"""Share of the tracks with a planted fault."""
+VALIDATED_CROPS = 5
+"""Crops of a track that are evaluated during training."""
+VALIDATED = {
+    "clean": Chain(frames=FRAMES),
+    **{name: replace(NAMED[name], frames=FRAMES + 4) for name in ("h264-23", "h264-28", "h264-33")},
+}
+"""Name -> chain that is evaluated during training."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrackBatch:
+    """Training batch.
+
+    Args:
+        lr, hr: (N, s, s, 3) newest crops and (N, k·s, k·s, 3) truth, uint8 BGR.
+        samples: (N, 2·k², s, s) float32 of the earlier crops, see `engines.multiframe.accumulation`.
+    """
+
+    lr: Tensor
+    hr: Tensor
+    samples: Tensor
+
+
+class RecordedTracks:
+    """Tracks of a cache: a `Task`.
+
+    Args:
+        recipe: supplies batch, scale and losses.
+        cache: of tracks; filled before the first batch.
+        val_faces: folder of validation faces, which move in front of synthetic backgrounds; None disables evaluation.
+        criterion: loss.
+    """
+
+    def __init__(self, recipe: Recipe, cache: TrackCache, val_faces: Path | None, criterion: Criterion) -> None:
+        self.recipe, self.cache, self.criterion, self.device = recipe, cache, criterion, CPU
+        self.scale = int(recipe.config["scale"])
+        self.by_kind: dict[str, tuple[TrackBatch, Images, float]] = {}
+        if val_faces is not None:
+            faces = list(validation_faces(recipe, val_faces))
+            for name, chain in VALIDATED.items():
+                rng = np.random.default_rng(SEED)
+                tracks = given_tracks(faces, chain, Backgrounds(None), self.scale, cache.source.side, rng)
+                bicubic_db = mean_db(psnr_y(upscale_bicubic(tracks.lr[:, -1], self.scale), tracks.hr))
+                self.by_kind[name] = track_batch(tracks, VALIDATED_CROPS, self.scale), tracks.hr, bicubic_db
+
+    def batch(self, rng: np.random.Generator) -> TrackBatch:
+        """Random tracks with the same number of crops, half of them mirrored, some with a fault."""
+        crops = int(rng.choice(list(CROPS), p=list(CROPS.values())))
+        tracks = []
+        for _ in range(self.recipe.batch):
+            track = self.cache.draw(rng)
+            if rng.random() < FAULTY:
+                track = with_fault(track, self.cache.draw(rng), rng)
+            tracks.append(mirrored(track) if rng.random() < 0.5 else track)
+        return track_batch(Tracks(*map(np.stack, zip(*tracks, strict=True))), crops, self.scale)
+
+    def loss(self, network: nn.Module, batch: TrackBatch) -> Tensor:
+        """Loss against the truth of the newest crops."""
+        sr: Tensor = network(to_rgb(batch.lr), batch.samples)
+        return self.criterion(sr.float(), to_rgb(batch.hr))
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """Gain over bicubic of the newest crop of each kind in `VALIDATED`, in dB of luma PSNR."""
+        gains = {}
+        for name, (batch, hr, bicubic_db) in self.by_kind.items():
+            lr, samples = (torch.split(part.to(self.device), EVAL_BATCH) for part in (batch.lr, batch.samples))
+            parts = [to_pixels(network(to_rgb(x), y)).cpu().numpy() for x, y in zip(lr, samples, strict=True)]
+            gains[f"gain_db_{name}"] = mean_db(psnr_y(np.concatenate(parts), hr)) - bicubic_db
+        return gains
+
+    def to(self, device: torch.device) -> None:
+        """Set the device of evaluation and move the networks of the loss there."""
+        self.device = device
+        self.criterion.to(device)
+
+
+def track_batch(tracks: Tracks, crops: int, scale: int) -> TrackBatch:
+    """The inputs and the truth of a network.
+
+    Args:
+        tracks: n tracks.
+        crops: number of crops that are used, the newest included.
+        scale: of the network.
+    """
+    pairs = zip(tracks.lr[:, -crops:], tracks.registered[:, -crops:], strict=True)
+    samples = np.stack([samples_of(lr, motions, scale) for lr, motions in pairs])
+    newest = np.ascontiguousarray(tracks.lr[:, -1])
+    return TrackBatch(*map(torch.from_numpy, (newest, np.ascontiguousarray(tracks.hr), samples)))
+
+
+def samples_of(lr: Images, motions: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+    """Samples of one track, as `History.samples` of the same crops.
+
+    Args:
+        lr: (T, s, s, 3) uint8 BGR, the newest last.
+        motions: (T, 2, 3) to the newest crop; nan for crops that are not used.
+        scale: of the network.
+
+    Returns:
+        (2·k², s, s) float32.
+    """
+    grays = [luma(np.ascontiguousarray(crop)) for crop in lr]
+    used = np.isfinite(motions).all((1, 2))
+    earlier = [
+        (gray, tuple(motion.ravel().tolist()))
+        for gray, motion, is_used in zip(grays[:-1], motions[:-1], used[:-1], strict=True)
+        if is_used
+    ]
+    return accumulate(grays[-1], earlier, scale)
+
+
+def mirrored(track: Tracks) -> Tracks:
+    """The mirror image of a track, its motions included; a track without the first axis of `Tracks`."""
+    last = track.lr.shape[2] - 1
+    motions, registered = (_mirrored(motions, last) for motions in (track.motions, track.registered))
+    return track._replace(lr=track.lr[:, :, ::-1], hr=track.hr[:, ::-1], motions=motions, registered=registered)
+
+
+def _mirrored(motions: NDArray[np.float32], last: int) -> NDArray[np.float32]:
+    """Motions (T, 2, 3) between crops whose column x is mirrored to last - x."""
+    mirror = np.array(((-1, 0, last), (0, 1, 0), (0, 0, 1)), np.float32)
+    return np.asarray(mirror[:2, :2] @ motions @ mirror + np.array(((0, 0, last), (0, 0, 0)), np.float32))
