@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from .accumulation import channels
 from .history import History
 
 MIN_FRAMES = 3
-"""Crops from which on the multi-frame network is better than the single-frame one."""
+"""Crops from which on the multi-frame network is better than the single-frame one, unless it reads fewer at most."""
 Histories = Sequence[History | None]
 """History of each face of a batch; None for a face without one."""
 
@@ -30,6 +31,23 @@ class TrackOutput(NamedTuple):
 
     output: Output
     frames: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Faces of a frame, ready for the networks.
+
+    Args:
+        batches: crops, each as for `Session.infer`.
+        several: for each batch, which of its faces the multi-frame network upscales, (N,).
+        samples: for each batch with such faces their samples, see `History.samples`.
+        frames: for each batch the number of crops behind each face.
+    """
+
+    batches: tuple[NDArray[np.uint8], ...]
+    several: tuple[NDArray[np.bool_], ...]
+    samples: tuple[NDArray[np.float32], ...]
+    frames: tuple[tuple[int, ...], ...]
 
 
 class MultiFrameSession:
@@ -70,24 +88,43 @@ class MultiFrameSession:
         Raises:
             EngineError: as `Session.infer_batches`, or a history is of another crop or has more than `frames` crops.
         """
+        return self.infer(self.prepare(batches, histories))
+
+    def prepare(self, batches: Sequence[NDArray[np.uint8]], histories: Sequence[Histories]) -> Prepared:
+        """Choose the network of each face, and compute the samples; the first part of `infer_batches`.
+
+        Args and errors: as of `infer_batches`.
+        """
+        several = [self._with_several(*one) for one in zip(batches, histories, strict=True)]
+        known = [
+            [history for history, row in zip(batch, rows, strict=True) if row and history]
+            for batch, rows in zip(histories, several, strict=True)
+        ]
+        samples = [self._samples(batch.shape[1], one) for batch, one in zip(batches, known, strict=True) if one]
+        frames = [
+            tuple(history.frames if row and history else 1 for history, row in zip(batch, rows, strict=True))
+            for batch, rows in zip(histories, several, strict=True)
+        ]
+        return Prepared(tuple(batches), tuple(several), tuple(samples), tuple(frames))
+
+    def infer(self, prepared: Prepared) -> list[TrackOutput]:
+        """Run the networks; the second part of `infer_batches`.
+
+        Raises:
+            EngineError: as `Session.infer_batches`.
+        """
         if self._closed:
             raise EngineError(CLOSED)
-        several = [self._with_several(*one) for one in zip(batches, histories, strict=True)]
-        parts = [(batch[~rows], batch[rows]) for batch, rows in zip(batches, several, strict=True)]
+        parts = [(batch[~rows], batch[rows]) for batch, rows in zip(prepared.batches, prepared.several, strict=True)]
         singles = [one for one, _ in parts if len(one)]
         multiples = [one for _, one in parts if len(one)]
-        samples = [
-            {SAMPLES: self._samples(batch.shape[1], [one for one, row in zip(known, rows, strict=True) if row])}
-            for batch, known, rows in zip(batches, histories, several, strict=True)
-            if rows.any()
-        ]
+        samples = [{SAMPLES: one} for one in prepared.samples]
         from_one = iter(self.single.infer_batches(singles) if singles else [])
         from_several = iter(self.session.infer_batches(multiples, samples) if multiples else [])
         results = []
-        for known, rows in zip(histories, several, strict=True):
+        for rows, frames in zip(prepared.several, prepared.frames, strict=True):
             one = None if rows.all() else next(from_one)
             more = next(from_several) if rows.any() else None
-            frames = tuple(entry.frames if row and entry else 1 for entry, row in zip(known, rows, strict=True))
             results.append(TrackOutput(_merged(one, more, rows), frames))
         return results
 
@@ -101,14 +138,14 @@ class MultiFrameSession:
                 raise EngineError(f"the newest crop of a history is {shape} px, that of the batch {batch.shape[2]} px")
             if history and history.frames > self.frames:
                 raise EngineError(f"expected histories of at most {self.frames} crops, got {history.frames}")
-        return np.array([history is not None and history.frames >= MIN_FRAMES for history in histories], bool)
+        enough = min(MIN_FRAMES, self.frames)
+        return np.array([history is not None and history.frames >= enough for history in histories], bool)
 
-    def _samples(self, side: int, histories: Histories) -> NDArray[np.float32]:
+    def _samples(self, side: int, histories: Sequence[History]) -> NDArray[np.float32]:
         """Samples of faces with a history, (N, 2·k², S, S)."""
         scale = self.session.io_spec.scale
         samples = np.empty((len(histories), channels(scale), side, side), np.float32)
         for history, row in zip(histories, samples, strict=True):
-            assert history is not None
             history.samples(scale, row)
         return samples
 
