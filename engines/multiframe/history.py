@@ -1,14 +1,55 @@
-"""The last crops of one face, each with its motion to the newest."""
+"""The last crops of one face, each with its motion to the newest.
+
+A new crop is registered once: to a key crop, whose place relative to all others is known. So errors do not add up from
+frame to frame. Frames that follow each other closely repeat the same codec's errors; a face is therefore made from
+crops that are spread over the last `SPAN` frames.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .accumulation import accumulate
-from .registration import IDENTITY, Affine, Gray, Template, compose, luma, register, shift, template
+from .registration import (
+    IDENTITY,
+    Affine,
+    Gray,
+    Registration,
+    Template,
+    compose,
+    inverse,
+    luma,
+    register,
+    shift,
+    template,
+)
+
+SPAN = 11
+"""Age in frames of the oldest crop that is kept. Behind H.264 at crf 28, five crops of the ages 0, 1, 4, 7 and 11 give
+0.15 dB more than those of the ages 0 to 4; on raw frames 0.06 dB less."""
+SPREAD = 1.5
+"""Exponent of the ages: young crops are denser, since the face has changed less since then."""
+KEY_SPAN = 6
+"""Frames after which the newest crop becomes the key crop."""
+SURE = 0.92
+"""Correlation with the key crop below which the crop before is tried instead."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A crop of a history.
+
+    Args:
+        gray: (S, S) gray levels.
+        to_key: positions in it -> in the key crop.
+    """
+
+    gray: Gray
+    to_key: Affine
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,27 +57,55 @@ class History:
     """Registered crops of one face.
 
     Args:
-        newest: (S, S) gray levels of the newest crop.
-        origin_xy: of its window in the frame, pixels.
-        earlier: older crops, the oldest first, and the motions from their positions to those of the newest crop.
-        correlation: of the newest crop with the one before, -1 to 1; nan for the first one.
+        crops: of the last frames, at most `SPAN` + 1, the newest last.
+        limit: maximum number of crops that a face is made from, the newest included.
+        origin_xy: of the newest crop's window in the frame, pixels.
+        correlation: of the newest crop with that it was registered to, -1 to 1; nan for the first one.
     """
 
-    newest: Gray
+    crops: tuple[Crop, ...]
+    limit: int
     origin_xy: tuple[int, int]
-    earlier: tuple[tuple[Gray, Affine], ...]
     correlation: float
-    _template: Template
-    _frame_motion: Affine
+    _key: Template
+    _newest: Template
+    _key_age: int = 0
+    _frame_motion: Affine = IDENTITY
+
+    @property
+    def newest(self) -> Gray:
+        """(S, S) gray levels of the newest crop."""
+        return self.crops[-1].gray
 
     @property
     def frames(self) -> int:
-        """Number of crops, the newest included."""
-        return 1 + len(self.earlier)
+        """Number of crops that a face is made from, the newest included."""
+        return min(self.limit, len(self.crops))
+
+    @cached_property
+    def earlier(self) -> tuple[tuple[Gray, Affine], ...]:
+        """Older crops that a face is made from, the oldest first, and the motions from their positions to the newest's.
+
+        They are spread over all that are kept, see `ages`.
+        """
+        chosen = (self.crops[-1 - age] for age in reversed(ages(len(self.crops) - 1, self.limit - 1)))
+        to_newest = inverse(self.crops[-1].to_key)
+        return tuple((crop.gray, compose(to_newest, crop.to_key)) for crop in chosen)
 
     def samples(self, scale: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Input of a multi-frame network, (2·k², S, S) float32, see `accumulate`."""
         return accumulate(self.newest, self.earlier, scale, out)
+
+
+def ages(available: int, count: int) -> tuple[int, ...]:
+    """Ages in frames of the crops that a face is made from besides the newest, ascending.
+
+    Args:
+        available: older crops, one for each frame.
+        count: maximum number of crops to choose.
+    """
+    count = min(count, available)
+    return tuple(max(number, round(available * (number / count) ** SPREAD)) for number in range(1, count + 1))
 
 
 def extended(history: History | None, crop: NDArray[np.uint8], origin_xy: tuple[int, int], frames: int) -> History:
@@ -46,23 +115,53 @@ def extended(history: History | None, crop: NDArray[np.uint8], origin_xy: tuple[
         history: of the face so far; None for the first crop.
         crop: (S, S, 3) uint8 BGR, of any side.
         origin_xy: of its window in the frame, pixels.
-        frames: maximum number of crops, the new one included, 1 or more.
+        frames: maximum number of crops that a face is made from, the new one included, 1 or more.
     """
     gray = luma(crop)
     new = template(gray)
+    first = History((Crop(gray, IDENTITY),), frames, origin_xy, float("nan"), new, new)
     if history is None:
-        return History(gray, origin_xy, (), float("nan"), new, IDENTITY)
-    old_x, old_y = history.origin_xy
-    new_x, new_y = origin_xy
+        return first
+    (old_x, old_y), (new_x, new_y) = history.origin_xy, origin_xy
     to_frame, from_frame = shift(old_x, old_y), shift(-new_x, -new_y)
     expected = compose(from_frame, compose(history._frame_motion, to_frame))  # it goes on as before
-    starts = (expected, IDENTITY, compose(from_frame, to_frame))  # or its window has followed it, or it stands still
-    found = register(history._template, new, tuple(dict.fromkeys(starts)))
+    standing = compose(from_frame, to_frame)
+    history, found = _registered(history, new, tuple(dict.fromkeys((expected, IDENTITY, standing))))
     if found.failed:
-        return History(gray, origin_xy, (), found.correlation, new, IDENTITY)
-    motion = found.motion
-    older = history.earlier[max(0, len(history.earlier) - frames + 2) :] if frames > 2 else ()
-    moved = tuple((pixels, compose(motion, earlier)) for pixels, earlier in older)
-    earlier = (*moved, (history.newest, motion)) if frames > 1 else ()
-    frame_motion = compose(shift(new_x, new_y), compose(motion, shift(-old_x, -old_y)))
-    return History(gray, origin_xy, earlier, found.correlation, new, frame_motion)
+        return replace(first, correlation=found.correlation)
+    motion = compose(found.motion, history.crops[-1].to_key)
+    added = History(
+        (*history.crops[-SPAN:], Crop(gray, inverse(found.motion))),
+        frames,
+        origin_xy,
+        found.correlation,
+        history._key,
+        new,
+        history._key_age + 1,
+        compose(shift(new_x, new_y), compose(motion, shift(-old_x, -old_y))),
+    )
+    return _keyed(added) if added._key_age >= KEY_SPAN else added
+
+
+def _registered(history: History, new: Template, starts: tuple[Affine, ...]) -> tuple[History, Registration]:
+    """Register a crop to the key crop; if that is uncertain, the one before becomes the key crop, if it fits better.
+
+    Args:
+        history: of the face.
+        new: the crop.
+        starts: expected motions from the crop before.
+    """
+    from_key = inverse(history.crops[-1].to_key)
+    found = register(history._key, new, tuple(compose(start, from_key) for start in starts))
+    if found.correlation < SURE and history._key is not history._newest:
+        nearer = register(history._newest, new, starts)
+        if nearer.correlation > found.correlation:
+            return _keyed(history), nearer
+    return history, found
+
+
+def _keyed(history: History) -> History:
+    """The same with the newest crop as the key crop."""
+    to_newest = inverse(history.crops[-1].to_key)
+    crops = tuple(Crop(crop.gray, compose(to_newest, crop.to_key)) for crop in history.crops)
+    return replace(history, crops=crops, _key=history._newest, _key_age=0)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from facesr_edge.engines.multiframe.accumulation import channels
-from facesr_edge.engines.multiframe.history import extended
+from facesr_edge.engines.multiframe.history import SPAN, ages, extended
 from facesr_edge.engines.multiframe.registration import inverse, shift
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -21,19 +21,28 @@ def history_of(crops, frames, origins=None):
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
-def test_a_history_grows_to_its_limit_and_drops_the_oldest(drawn, error_px, frames):
-    motions = [shift(0.3 * index, -0.2 * index) for index in range(9)]
+def test_a_history_grows_to_its_limit_and_spreads_its_crops(drawn, error_px, frames):
+    motions = [shift(0.2 * index, -0.1 * index) for index in range(16)]
     history = None
     for index, motion in enumerate(motions):
         history = extended(history, drawn(32, motion), (0, 0), frames)
         assert history.frames == min(index + 1, frames)
-    for (_, found), first in zip(history.earlier, motions[-frames:], strict=False):
-        true = shift(motions[-1][2] - first[2], motions[-1][5] - first[5])
-        assert error_px(found, true, 32) < 0.2
+        assert len(history.crops) == min(index, SPAN) + 1
+        expected = ages(min(index, SPAN), frames - 1)
+        assert len(history.earlier) == len(expected) == history.frames - 1
+        for (_, found), age in zip(history.earlier, reversed(expected), strict=True):
+            assert error_px(found, shift(0.2 * age, -0.1 * age), 32) < 0.2
+
+
+@pytest.mark.parametrize(("available", "count"), [(0, 4), (1, 4), (3, 4), (11, 1), (11, 2), (11, 4), (11, 6), (5, 5)])
+def test_ages_are_different_and_reach_to_the_oldest_crop(available, count):
+    chosen = ages(available, count)
+    assert len(set(chosen)) == len(chosen) == min(available, count)
+    assert list(chosen) == sorted(chosen) and (not chosen or (chosen[0] >= 1 and chosen[-1] == available))
 
 
 @pytest.mark.parametrize(("side", "limit"), [(16, 0.4), (32, 0.2), (64, 0.3), (128, 0.5)])
-def test_the_error_of_seven_crops_stays_small_over_a_long_track(drawn, about_center, error_px, side, limit):
+def test_errors_stay_small_over_a_long_track(drawn, about_center, error_px, side, limit):
     """The face walks in a circle, nods and comes closer and goes, for 60 frames."""
 
     def pose(index):
@@ -44,10 +53,10 @@ def test_the_error_of_seven_crops_stays_small_over_a_long_track(drawn, about_cen
     for index in range(60):
         history = extended(history, drawn(side, pose(index)), (0, 0), 7)
         assert history.frames == min(index + 1, 7)
-        if index >= 6:
+        if index >= SPAN:
             oldest = history.earlier[0][1]
             found = np.vstack((np.reshape(oldest, (2, 3)), (0, 0, 1))) @ np.vstack(
-                (np.reshape(pose(index - 6), (2, 3)), (0, 0, 1))
+                (np.reshape(pose(index - SPAN), (2, 3)), (0, 0, 1))
             )
             errors.append(error_px(found[:2].ravel(), pose(index), side))
     assert max(errors) < limit

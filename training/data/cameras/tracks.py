@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....engines.multiframe.history import extended
+from ....engines.multiframe.registration import IDENTITY, compose, inverse
 from ..optics import random_blur_kernel
 from .background import Backgrounds
 from .chain import Chain, random_chain
@@ -42,7 +43,7 @@ class Tracks(NamedTuple):
         motions: (n, T, 2, 3) float32, true motions: positions in a crop -> in the newest crop, pixels.
         registered: (n, T, 2, 3) float32, the same as `engines.multiframe.history` finds them; nan for crops before a
             failed registration.
-        correlations: (n, T) float32 of each crop with the one before, -1 to 1; nan for the first.
+        correlations: (n, T) float32 of each crop with that it was registered to, -1 to 1; nan for the first.
     """
 
     lr: Images
@@ -210,6 +211,7 @@ def _registered(crops: Images, windows: Windows) -> tuple[Floats, Floats]:
         correlations.append(history.correlation)
     motions = np.full((len(crops), 2, 3), np.nan, np.float32)
     motions[-1] = np.eye(2, 3)
-    for number, (_, motion) in enumerate(reversed(history.earlier if history else ()), 2):
-        motions[-number] = np.reshape(motion, (2, 3))
+    to_newest = inverse(history.crops[-1].to_key) if history else IDENTITY
+    for number, crop in enumerate(reversed(history.crops[:-1] if history else ()), 2):
+        motions[-number] = np.reshape(compose(to_newest, crop.to_key), (2, 3))
     return motions, np.array(correlations, np.float32)
