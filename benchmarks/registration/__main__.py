@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -100,8 +99,8 @@ def measured(tracks: Sequence[Track], methods: dict[str, Step]) -> dict[str, Err
     return errors
 
 
-def results(faces: Path, scenes: Path, count: int, sides: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """A row for each side, coding and method, over all motions and for each of them."""
+def results(faces: Path, scenes: Path, count: int, sides: Sequence[int]) -> Iterator[list[dict[str, Any]]]:
+    """For each side and coding a row for each method, over all motions and for each of them."""
     pictures = read_faces(faces, 64)
     common = max({len(one) for one in pictures}, key=[len(one) for one in pictures].count)
     pictures = [one for one in pictures if one.shape[:2] == (common, common)][:count]
@@ -114,7 +113,7 @@ def results(faces: Path, scenes: Path, count: int, sides: Sequence[int]) -> Iter
                 for motion in MOTIONS:
                     tracks = record(pictures, backgrounds, motion, coding, side, landmarks, detect)
                     by_motion[motion] = measured(tracks, METHODS)
-                yield from _rows(side, coding, by_motion)
+                yield list(_rows(side, coding, by_motion))
 
 
 def _rows(side: int, coding: str, by_motion: dict[str, dict[str, Errors]]) -> Iterator[dict[str, Any]]:
@@ -130,25 +129,21 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": round(float(median), 4), "mean": round(float(np.mean(values)), 4), "p95": round(float(high), 4)}
 
 
-def print_tables(rows: Sequence[dict[str, Any]]) -> None:
-    """A table for each side and coding."""
-    tables: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """A line for each method."""
+    print(f"\n{rows[0]['side']} px, {rows[0]['coding']}, {rows[0]['tracks']} tracks")
+    print(f"{'':26}   one frame, px       |  four frames, px     |         |")
+    print(f"{'method':26} median   mean   95 % | median   mean   95 % | time µs | no answer %")
     for row in rows:
-        tables[row["side"], row["coding"]].append(row)
-    for (side, coding), some in tables.items():
-        print(f"\n{side} px, {coding}, {some[0]['tracks']} tracks")
-        print(f"{'':26}   one frame, px       |  four frames, px     |         |")
-        print(f"{'method':26} median   mean   95 % | median   mean   95 % | time µs | no answer %")
-        for row in some:
-            one, four = (" ".join(f"{row[key][name]:6.3f}" for name in ("median", "mean", "p95")) for key in _ERRORS)
-            print(f"{row['method']:26} {one} | {four} | {row['time_us']:7.0f} | {100 * row['unanswered']:6.1f}")
+        one, four = (" ".join(f"{row[key][name]:6.3f}" for name in ("median", "mean", "p95")) for key in _ERRORS)
+        print(f"{row['method']:26} {one} | {four} | {row['time_us']:7.0f} | {100 * row['unanswered']:6.1f}", flush=True)
 
 
 _ERRORS = ("one_frame_px", "four_frames_px")
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print a table for each side and coding."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path, help="folder of portraits, not used in training")
     parser.add_argument("scenes", type=Path, help="folder of pictures without faces, for the background")
@@ -157,8 +152,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    rows = list(results(options.faces, options.scenes, options.count, options.sides))
-    print_tables(rows)
+    rows: list[dict[str, Any]] = []
+    for table in results(options.faces, options.scenes, options.count, options.sides):
+        print_table(table)
+        rows += table
     if options.json:
         machine = {
             "machine": platform.processor() or platform.machine(),

@@ -213,6 +213,7 @@ def _refined(level: Level, other: Level, start: Affine, steps: int, robust: bool
     motion = _rescaled(start, level.step, other.step)
     weights, cut = _weights(side, other.gray.shape[0], motion)
     fit = _fit(level.fit.rows, weights, level.unknown) if cut else level.fit
+    found = start
     for number in range(steps):
         warped = _warped(other.gray, motion, side)
         warped -= gray
@@ -224,11 +225,11 @@ def _refined(level: Level, other: Level, start: Affine, steps: int, robust: bool
         a, b, x, c, d, y = solution[:6].tolist()
         a, b, c, d = a / side, b / side, c / side, d / side
         motion = compose(motion, (1 - a, -b, (a + b) * center - x, -c, 1 - d, (c + d) * center - y))
-        if abs(x) + abs(y) < ENOUGH and (not robust or number >= ROBUST_FROM):
+        found = _rescaled(motion, 1 / level.step, 1 / other.step)
+        ended = abs(x) + abs(y) < ENOUGH and (not robust or number >= ROBUST_FROM)
+        if ended or not _plausible(found, 2 * level.step * side):
             break
-        if not _plausible(motion, 2 * side):
-            break
-    return _rescaled(motion, 1 / level.step, 1 / other.step)
+    return found
 
 
 def _fit(rows: Floats, weights: Floats, unknown: tuple[bool, ...]) -> Fit:
