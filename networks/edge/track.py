@@ -18,11 +18,11 @@ class EdgeTrack(Edge):
     Without samples it has no effect.
 
     Args:
-        width, depth, scale, branches: see `Edge`. The defaults cost as much as an `Edge` of the same width and a depth
-            of 8: the samples take the place of a convolution.
+        width, depth, scale, branches: see `Edge`. At ×4 the samples add 7 % of multiply-adds. With one convolution
+            less, the network loses what the weights of an `Edge` know of codecs.
     """
 
-    def __init__(self, width: int = 48, depth: int = 7, scale: int = 4, branches: bool = False) -> None:
+    def __init__(self, width: int = 48, depth: int = 8, scale: int = 4, branches: bool = False) -> None:
         super().__init__(width, depth, scale, branches)
         self.seen = nn.Conv2d(channels(scale), width, 3, padding=1, bias=False)
         nn.init.zeros_(self.seen.weight)

@@ -27,7 +27,7 @@ from .track_faults import with_fault
 
 CROPS = {2: 0.1, 3: 0.15, 4: 0.15, 5: 0.25, 6: 0.1, 7: 0.25}
 """Number of crops of a batch -> its probability."""
-FAULTY = 0.1
+FAULTY = 0.08
 """Share of the tracks with a planted fault."""
 VALIDATED_CROPS = 5
 """Crops of a track that are evaluated during training."""

@@ -9,20 +9,20 @@ from ..recipe import Recipe
 from .cpu import CAMERA, CAMERA_DEGRADATION
 from .edge import edge_recipe, finetune_changes
 
-WIDTH, DEPTH = 48, 7
+WIDTH, DEPTH = 48, 8
 """Of the network by default, see `EdgeTrack`."""
 SHARDS = 72
 """About 40,000 tracks."""
-TRACKS = f"tracks of 2 to {FRAMES} crops of a face; in a tenth of them a wrong face, an occlusion or wrong motions"
+TRACKS = f"tracks of 2 to {FRAMES} crops of a face; in one of twelve a wrong face, an occlusion or wrong motions"
 TRACK: dict[str, Any] = {"network": "edge-track", "frames": FRAMES, "batch": 16, "ema": 0.999, **CAMERA}
 
 
 def track(width: int = WIDTH, depth: int = DEPTH, scale: int = 4, branches: int = 1, shards: int = SHARDS) -> Recipe:
     """Train on recorded tracks, from the weights of an edge network or from scratch.
 
-    The learning rates are 0.8 of those of the edge network.
+    The learning rates are half of those of the edge network.
     """
-    changes = {**TRACK, "shards": shards, "muon": 0.008, "learning_rate": 8e-4, "steps": 20_000}
+    changes = {**TRACK, "shards": shards, "muon": 0.005, "learning_rate": 5e-4, "steps": 16_000}
     return edge_recipe(width, depth, scale, branches, CAMERA_DEGRADATION, TRACKS, **changes)
 
 
