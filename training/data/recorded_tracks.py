@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...calibration.data import tracks as tracks_of_faces
 from ...calibration.metrics.evaluate import SEED, Images, upscale_bicubic
 from ...calibration.metrics.image import mean_db, psnr_y
-from ...engines.multiframe.accumulation import accumulate
-from ...engines.multiframe.registration import luma
+from ...engines.inputs import SAMPLES
 from ...networks.layers.pixels import to_pixels, to_rgb
 from ..device import CPU
 from ..losses.losses import Criterion
@@ -72,7 +72,7 @@ class RecordedTracks:
                 rng = np.random.default_rng(SEED)
                 tracks = given_tracks(faces, chain, Backgrounds(None), self.scale, cache.source.side, rng)
                 bicubic_db = mean_db(psnr_y(upscale_bicubic(tracks.lr[:, -1], self.scale), tracks.hr))
-                self.by_kind[name] = track_batch(tracks, VALIDATED_CROPS, self.scale), tracks.hr, bicubic_db
+                self.by_kind[name] = track_batch(tracks, VALIDATED_CROPS), tracks.hr, bicubic_db
 
     def batch(self, rng: np.random.Generator) -> TrackBatch:
         """Random tracks with the same number of crops, half of them mirrored, some with a fault."""
@@ -83,7 +83,7 @@ class RecordedTracks:
             if rng.random() < FAULTY:
                 track = with_fault(track, self.cache.draw(rng), rng)
             tracks.append(mirrored(track) if rng.random() < 0.5 else track)
-        return track_batch(Tracks(*map(np.stack, zip(*tracks, strict=True))), crops, self.scale)
+        return track_batch(Tracks(*map(np.stack, zip(*tracks, strict=True))), crops)
 
     def loss(self, network: nn.Module, batch: TrackBatch) -> Tensor:
         """Loss against the truth of the newest crops."""
@@ -105,39 +105,16 @@ class RecordedTracks:
         self.criterion.to(device)
 
 
-def track_batch(tracks: Tracks, crops: int, scale: int) -> TrackBatch:
+def track_batch(tracks: Tracks, crops: int) -> TrackBatch:
     """The inputs and the truth of a network.
 
     Args:
         tracks: n tracks.
         crops: number of crops that are used, the newest included.
-        scale: of the network.
     """
-    pairs = zip(tracks.lr[:, -crops:], tracks.registered[:, -crops:], strict=True)
-    samples = np.stack([samples_of(lr, motions, scale) for lr, motions in pairs])
-    newest = np.ascontiguousarray(tracks.lr[:, -1])
-    return TrackBatch(*map(torch.from_numpy, (newest, np.ascontiguousarray(tracks.hr), samples)))
-
-
-def samples_of(lr: Images, motions: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-    """Samples of one track, as `History.samples` of the same crops.
-
-    Args:
-        lr: (T, s, s, 3) uint8 BGR, the newest last.
-        motions: (T, 2, 3) to the newest crop; nan for crops that are not used.
-        scale: of the network.
-
-    Returns:
-        (2·k², s, s) float32.
-    """
-    grays = [luma(np.ascontiguousarray(crop)) for crop in lr]
-    used = np.isfinite(motions).all((1, 2))
-    earlier = [
-        (gray, tuple(motion.ravel().tolist()))
-        for gray, motion, is_used in zip(grays[:-1], motions[:-1], used[:-1], strict=True)
-        if is_used
-    ]
-    return accumulate(grays[-1], earlier, scale)
+    registered = tracks_of_faces.Tracks(tracks.lr, tracks.hr, tracks.registered)
+    arrays = registered.newest, np.ascontiguousarray(tracks.hr), registered.inputs(crops)[SAMPLES]
+    return TrackBatch(*map(torch.from_numpy, arrays))
 
 
 def mirrored(track: Tracks) -> Tracks:

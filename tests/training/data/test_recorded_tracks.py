@@ -18,7 +18,6 @@ from facesr_edge.training.data.recorded_tracks import (
     VALIDATED,
     RecordedTracks,
     mirrored,
-    samples_of,
     track_batch,
 )
 from facesr_edge.training.losses.losses import Criterion
@@ -40,6 +39,10 @@ def cache(faces, tmp_path_factory):
 def task(cache):
     recipe = replace(edge_track.track(**SMALL, shards=1), batch=6)
     return RecordedTracks(recipe, cache, None, Criterion(recipe.losses))
+
+
+def samples_of(track, crops=FRAMES):
+    return track_batch(Tracks(*(part[None] for part in track)), crops).samples[0].numpy()
 
 
 def tracks_of(cache, count=12):
@@ -64,7 +67,7 @@ def test_samples_are_those_of_a_history_at_inference(cache):
         for crop in track.lr:  # the windows are not stored: motions between crops do not depend on them
             history = extended(history, crop, (0, 0), FRAMES)
         expected = history.samples(4)
-        actual = samples_of(track.lr, track.registered, 4)
+        actual = samples_of(track)
         assert np.abs(actual - expected).mean() < 0.02
 
 
@@ -72,9 +75,9 @@ def test_crops_without_a_motion_are_not_used(cache):
     track = tracks_of(cache, 1)[0]
     lost = track.registered.copy()
     lost[:3] = np.nan
-    np.testing.assert_array_equal(samples_of(track.lr, lost, 4), samples_of(track.lr[3:], track.registered[3:], 4))
+    np.testing.assert_array_equal(samples_of(track._replace(registered=lost)), samples_of(track, FRAMES - 3))
     lost[:-1] = np.nan
-    assert not samples_of(track.lr, lost, 4).any()
+    assert not samples_of(track._replace(registered=lost)).any()
 
 
 def test_mirrored_tracks_have_mirrored_samples(cache):
@@ -82,9 +85,9 @@ def test_mirrored_tracks_have_mirrored_samples(cache):
         twice = mirrored(mirrored(track))
         np.testing.assert_array_equal(twice.lr, track.lr)
         np.testing.assert_allclose(twice.registered, track.registered, atol=1e-4)
-        straight = samples_of(track.lr, track.registered, 4).reshape(2, 4, 4, 32, 32)
+        straight = samples_of(track).reshape(2, 4, 4, 32, 32)
         turned = mirrored(track)
-        flipped = samples_of(turned.lr, turned.registered, 4).reshape(2, 4, 4, 32, 32)[:, :, ::-1, :, ::-1]
+        flipped = samples_of(turned).reshape(2, 4, 4, 32, 32)[:, :, ::-1, :, ::-1]
         assert np.abs(straight - flipped).mean() < 0.01  # a position between two cells may fall into the other one
 
 
@@ -128,7 +131,7 @@ def test_a_short_training_uses_the_samples(cache, task):
     torch.manual_seed(0)
     network = build_network("edge-track", {**SMALL, "depth": 1})
     optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)
-    batch = track_batch(Tracks(*map(np.stack, zip(*tracks_of(cache, 8), strict=True))), FRAMES, 4)
+    batch = track_batch(Tracks(*map(np.stack, zip(*tracks_of(cache, 8), strict=True))), FRAMES)
     for _ in range(60):
         loss = task.loss(network, batch)
         loss.backward()
