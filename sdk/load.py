@@ -17,6 +17,7 @@ from .checked_session import open_checked_session
 from .gpu.context import DeviceSession
 from .gpu.stages import GpuStages
 from .pipeline.detect import Detector
+from .pipeline.multi_frame import TrackNetwork, check_frames
 from .pipeline.pipeline import Pipeline
 from .pipeline.redetect import DetectEvery
 from .pipeline.references import open_with_references
@@ -41,6 +42,8 @@ def load(
     report: Callable[[str], None] = lambda line: None,
     detect_every: DetectEvery = 1,
     uncertainty: bool = False,
+    frames: int = 1,
+    track_model: str | Path | TrackNetwork = catalogue.TRACK,
 ) -> Pipeline:
     """Load a face super-resolution pipeline, with its stages on the GPU if both engines run there.
 
@@ -70,10 +73,16 @@ def load(
             a face is lost. Calls of the pipeline, images, and frames that come in GPU memory are always detected
             fully.
         uncertainty: estimate `Face.uncertainty`, see `load_uncertainty`.
+        frames: in a stream, maximum number of frames that a face is made from, 1 to those of `track_model`; faces
+            without enough earlier crops are made by `model`. Calls of the pipeline and pictures always have one frame.
+            With more than 1, the stages run on the CPU, also if the engines run on a GPU.
+        track_model: multi-frame network of the same scale, used if `frames` is more than 1: zoo name, bundle folder,
+            or one that is loaded, which is closed with the pipeline.
 
     Raises:
         UnknownNameError, BundleError, EngineError, InputError, UsageError: the message says what to do.
     """
+    _check_options(frames, references, uncertainty)
     is_own = not isinstance(detector, Detector)
     if not isinstance(detector, Detector):
         detector = load_detector(
@@ -86,23 +95,81 @@ def load(
         session = open_checked_session(bundle, engine, threads, precision, report)
     else:
         session = open_with_references(bundle, references, max_references, engine, threads, precision, report=report)
-    on_gpu = [isinstance(one, DeviceSession) for one in (session, detector.session)]
-    if any(on_gpu) and not all(on_gpu):
-        runtimes = session.runtime, detector.session.runtime
-        _logger.warning("frames are copied to and from the GPU: one engine is %s, the other %s", *runtimes)
-    stages = GpuStages if all(on_gpu) else CpuStages
+    network = track_model if frames > 1 and isinstance(track_model, TrackNetwork) else None
+    if frames > 1 and not isinstance(track_model, TrackNetwork):
+        network = load_track_network(
+            track_model, engine=engine, threads=threads, rebuild=rebuild, precision=precision, report=report
+        )
     return Pipeline(
         session,
         bundle.card,
         detector,
         outscale,
         composite,
-        stages=stages,
+        stages=stages_for(session, detector, frames),
         detect_every=detect_every,
         threads=threads,
         close_detector=is_own,
         uncertainty=head,
+        frames=frames,
+        track_network=network,
     )
+
+
+def stages_for(session: Session, detector: Detector, frames: int = 1) -> type[GpuStages] | type[CpuStages]:
+    """Where the stages of a pipeline run; a copy to and from the GPU that could be avoided is logged.
+
+    Args:
+        session: super-resolution engine.
+        detector: face detector.
+        frames: maximum number of frames that a face is made from.
+    """
+    on_gpu = [isinstance(one, DeviceSession) for one in (session, detector.session)]
+    if all(on_gpu) and frames == 1:
+        return GpuStages
+    if all(on_gpu):
+        _logger.warning(
+            "frames is %d: crops are registered on the CPU, so only the engines run on the GPU, and frames and faces "
+            "are copied to and from it; with frames=1 all stages run there",
+            frames,
+        )
+    elif any(on_gpu):
+        runtimes = session.runtime, detector.session.runtime
+        _logger.warning("frames are copied to and from the GPU: one engine is %s, the other %s", *runtimes)
+    return CpuStages
+
+
+def _check_options(frames: int, references: str | Path | None, uncertainty: bool) -> None:
+    """Raise a UsageError if the number of frames is none, or cannot be combined with the other options."""
+    if not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
+        raise UsageError(f"frames is {frames!r}, expected a number of frames, 1 or more")
+    if frames > 1 and references is not None:
+        raise UsageError("the multi-frame network takes no references; leave out references or frames")
+    if frames > 1 and uncertainty:
+        raise UsageError("the uncertainty is calibrated for faces of one frame; leave out uncertainty or frames")
+
+
+def load_track_network(
+    model: str | Path = catalogue.TRACK,
+    *,
+    engine: str = "auto",
+    threads: int = 0,
+    rebuild: bool = False,
+    precision: str = "auto",
+    report: Callable[[str], None] = lambda line: None,
+) -> TrackNetwork:
+    """Load a multi-frame network for `load`.
+
+    Args:
+        model: zoo name or bundle folder.
+        engine, threads, rebuild, precision, report: see `load`.
+
+    Raises:
+        UnknownNameError, BundleError, EngineError, UsageError: the message says what to do.
+    """
+    bundle = _find_bundle(model, engine, rebuild, report)
+    check_frames(bundle.card)
+    return TrackNetwork(open_checked_session(bundle, engine, threads, precision, report), bundle.card)
 
 
 def load_uncertainty(model: str | Path = catalogue.DEFAULT_MODEL, *, threads: int = 0) -> UncertaintySession:

@@ -144,6 +144,28 @@ def tiny_bundle(tmp_path_factory, tiny_weights, export_cache):
 
 
 @pytest.fixture(scope="session")
+def tiny_track_bundle(tmp_path_factory, export_cache):
+    """A bundle of a multi-frame network of scale 4 with eight channels, random with a fixed seed, built once."""
+    import torch
+    from facesr_edge.converters.build import build
+    from facesr_edge.converters.options import BuildOptions
+    from facesr_edge.networks import build_network
+    from facesr_edge.networks.weights import Provenance, weights_bytes
+
+    config = {"width": 8, "depth": 1, "scale": 4}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("edge-track", config)
+        torch.nn.init.normal_(network.seen.weight, std=0.05)
+        torch.nn.init.normal_(network.tail.weight, std=0.05)
+    path = tmp_path_factory.mktemp("weights") / "tiny-track.safetensors"
+    origin = Provenance({"data": "none: random weights"}, "CC0-1.0", ("not trained",))
+    path.write_bytes(weights_bytes(network, "edge-track", config, origin))
+    folder = tmp_path_factory.mktemp("bundles") / "tiny-track"
+    return build("edge-track", folder, BuildOptions(precision="fp32"), weights=path)
+
+
+@pytest.fixture(scope="session")
 def two_precisions(tiny_bundle, tmp_path_factory):
     """A bundle of the tiny network with an INT8 graph beside the FP32 one, and an INT8 evaluation of a given loss."""
     from dataclasses import replace

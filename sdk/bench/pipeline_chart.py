@@ -17,6 +17,7 @@ COMPONENT_COLORS = {
     "detect: network": "#0072B2",
     "detect: rest": "#56B4E9",
     "crop": "#F0E442",
+    "register": "#A6761D",
     "upscale: network": "#D55E00",
     "upscale: rest": "#E69F00",
     "paste: enlarge": "#009E73",

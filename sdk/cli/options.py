@@ -13,7 +13,7 @@ import click
 
 from ...engines.errors import one_line
 from ...engines.references.session import MAX_REFERENCES
-from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE
+from ...zoo.catalogue import DEFAULT_DETECTOR, DEFAULT_MODEL, DEFAULT_SCORE, TRACK
 from ..pipeline.tiling import MIN_FACE
 
 if TYPE_CHECKING:
@@ -171,6 +171,23 @@ def pipeline_options(function: F) -> F:
     return function
 
 
+def track_options(name: str = "--frames") -> Callable[[F], F]:
+    """Options of faces of several frames, see `load`.
+
+    Args:
+        name: of the option with the number of frames.
+    """
+    frames = option(
+        name,
+        "track_frames",
+        type=click.IntRange(min=1),
+        metavar="K",
+        default=1,
+        help="Make each face of a video or live source from up to K frames, at most those of the network, 7.",
+    )
+    return lambda function: frames(track_model_option(function))
+
+
 def encode_options(function: F) -> F:
     """Options of the output, see `EncodeOptions`."""
     for option in (
@@ -249,6 +266,12 @@ model_option = option("--model", metavar="NAME|FOLDER", default=DEFAULT_MODEL, h
 detector_option = option(
     "--detector", metavar="NAME|FILE", default=DEFAULT_DETECTOR, help="Zoo model, bundle folder or YuNet ONNX file."
 )
+track_model_option = option(
+    "--track-model",
+    metavar="NAME|FOLDER",
+    default=TRACK,
+    help="Multi-frame network for faces of several frames: zoo model or bundle folder.",
+)
 identity_option = click.option(
     "--identity", is_flag=True, help="Distance of dlib's face embeddings to those of the ground truth; needs dlib."
 )
@@ -308,8 +331,8 @@ max_references_option = option(
 
 
 def load_pipeline(options: dict[str, Any], composite: bool = True, uncertainty: bool = False) -> Pipeline:
-    """Load the pipeline configured by `pipeline_options`; without `composite` it creates faces only, with `uncertainty`
-    its faces have theirs."""
+    """Load the pipeline configured by `pipeline_options` and `track_options`; without `composite` it creates faces
+    only, with `uncertainty` its faces have theirs."""
     from ..load import load, load_detector
 
     common = {name: options[name] for name in ("engine", "threads", "rebuild", "precision")} | {"report": _announce}
@@ -323,6 +346,8 @@ def load_pipeline(options: dict[str, Any], composite: bool = True, uncertainty: 
         references=options["references"],
         max_references=options["max_references"],
         uncertainty=uncertainty,
+        frames=options.get("track_frames", 1),
+        track_model=options.get("track_model", TRACK),
         **common,
     )
 
@@ -341,4 +366,8 @@ def run_summary(pipeline: Pipeline, source: Source) -> str:
 
 def pipeline_line(inputs: str, pipeline: Pipeline) -> str:
     """Inputs, model and runtime in one line."""
-    return f"{inputs} · {pipeline.card.name} {pipeline.session.precision} · {pipeline.session.runtime}"
+    line = f"{inputs} · {pipeline.card.name} {pipeline.session.precision} · {pipeline.session.runtime}"
+    if pipeline.multi_frame is None:
+        return line
+    network = pipeline.multi_frame.network
+    return f"{line} · up to {pipeline.frames} frames: {network.card.name} {network.session.precision}"

@@ -10,7 +10,17 @@ from rich.markup import escape
 
 from ...engines.session import LayerTime
 from .console import print_losses, progress, put_json, results, say
-from .options import STDOUT, Command, json_option, load_pipeline, option, path_option, pipeline_options, run_summary
+from .options import (
+    STDOUT,
+    Command,
+    json_option,
+    load_pipeline,
+    option,
+    path_option,
+    pipeline_options,
+    run_summary,
+    track_options,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +45,7 @@ MAX_LAYERS = 10
 @path_option("--trace", metavar="FILE", help="Write a trace for ui.perfetto.dev.")
 @path_option("--html", metavar="FILE", help="Write a self-contained HTML report.")
 @pipeline_options
+@track_options("--track-frames")
 def command(source: str, json_file: str | None, trace: Path | None, html: Path | None, **options: Any) -> None:
     """Measure the latency of each pipeline stage on INPUT: an image, folder, video, camera index or URL.
 
@@ -92,7 +103,7 @@ def show(measured: Profile) -> None:
         console.print(_layers(part, times))
     memory = f", {measured.peak_memory_mb:.0f} MB peak memory" if measured.peak_memory_mb else ""
     console.print(
-        f"overhead (total minus networks, decoding, encoding and background resizing): "
+        f"overhead (total minus networks, registration, decoding, encoding and background resizing): "
         f"[bold]{measured.overhead.mean:.2f} ms[/bold], {measured.overhead_share:.1%}",
         soft_wrap=True,
     )

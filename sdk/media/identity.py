@@ -55,6 +55,13 @@ def pipeline_identity(pipeline: Pipeline) -> Identity:
     }
     if pipeline.uncertainty is not None:
         identity["uncertainty"] = pipeline.uncertainty.fingerprint
+    if pipeline.multi_frame is not None:
+        network = pipeline.multi_frame.network
+        identity |= {
+            "frames": pipeline.frames,
+            "track model": f"{network.card.name} {network.card.fingerprint}",
+            "engine of the track model": f"{network.session.runtime}, {network.session.precision}",
+        }
     library = getattr(session, "library", None)
     if library is not None:
         identity["references"] = _hash([entry.sha256 for entry in library.manifest.entries])

@@ -19,15 +19,17 @@ from ...engines.errors import EngineError, UsageError
 from ...engines.postprocess import Detections
 from ...engines.session import Session
 from ...engines.uncertainty import UncertaintySession
-from ..profiling.timing import WAIT, Span, Stopwatch
+from ..profiling.timing import REGISTER, WAIT, Span, Stopwatch
 from .crop import windows_for
 from .detect import Detector
 from .frame import Color, Frame, check_is_bgr, frame_from
+from .multi_frame import MultiFrameStage, TrackNetwork
 from .overlap import InFlight, Overlap, Step
 from .redetect import DetectEvery, check_detect_every
 from .results import DetectorUse, FrameResult
 from .stages import CpuStages, Stages
 from .stream_detector import StreamDetector, full_use
+from .stream_tracks import StreamTracks
 from .uncertainty import with_uncertainty
 from .upscale import upscale_crops
 
@@ -124,10 +126,13 @@ class Pipeline:
         threads: maximum number of stages that compute at once in a stream, except on a GPU; 0 for one per core.
         close_detector: close the detector with the pipeline; False if others use it.
         uncertainty: calibrated for the network, for `Face.uncertainty`; closed with the pipeline. None for none.
+        frames: maximum number of frames that a face of a stream is made from.
+        track_network: for faces of several frames, closed with the pipeline; needed if `frames` is more than 1.
 
     Raises:
-        UsageError: another outscale, or an invalid detect_every.
-        EngineError: the session is not for super-resolution, or the stages cannot run the engines.
+        UsageError: another outscale, an invalid detect_every, or a number of frames that the network does not take.
+        EngineError: the session is not for super-resolution, the stages cannot run the engines, or the networks do not
+            fit together.
     """
 
     def __init__(
@@ -143,6 +148,8 @@ class Pipeline:
         threads: int = 0,
         close_detector: bool = True,
         uncertainty: UncertaintySession | None = None,
+        frames: int = 1,
+        track_network: TrackNetwork | None = None,
     ) -> None:
         if session.io_spec.task != "super-resolution":
             raise EngineError(f"expected a super-resolution bundle, got one for {session.io_spec.task}")
@@ -154,12 +161,22 @@ class Pipeline:
         self.outscale, self.composite = outscale, composite
         self.stages = stages(session, detector, outscale if composite else 1)
         self.uncertainty = uncertainty
+        if (frames > 1) != (track_network is not None):
+            raise UsageError(f"frames is {frames}; expected more than 1 with a multi-frame network, and 1 without")
+        if track_network is not None and self.stages.overlap != "threads":
+            raise EngineError("faces of several frames need stages on the CPU, got those of a GPU; use CpuStages")
+        self.multi_frame = MultiFrameStage(session, track_network, frames) if track_network else None
         self._close_detector, self._closed = close_detector, False
         self._threads = threads or os.cpu_count() or 1
         self._streams: WeakSet[Overlap] = WeakSet()
 
+    @property
+    def frames(self) -> int:
+        """Maximum number of frames that a face of a stream is made from."""
+        return self.multi_frame.frames if self.multi_frame else 1
+
     def __call__(self, frame: Any, *, color: Color = "bgr", bits: int | None = None) -> FrameResult:
-        """Upscale the faces of one frame.
+        """Upscale the faces of one frame, each from this frame alone, also with `frames`.
 
         Args:
             frame: (H, W, 3) uint8 BGR, or another layout that `bgr_from` converts; or a `Frame`. With engines on a GPU
@@ -194,6 +211,11 @@ class Pipeline:
         is the time since the frame arrived, and the time before is "wait". "total" is the sum of the stages without
         "wait", i.e. the work for one frame, not the time between two results.
 
+        With `frames` of more than 1, the faces of consecutive frames are linked into tracks, and the crops of a track
+        are registered to each other: "register" in the timings. `Face.frames` tells from how many frames a face is
+        made. Faces without enough earlier crops are made by the single-frame network from one: at the start of a track,
+        after a cut, where the registration fails, in the first frames of every 250, and in single pictures.
+
         Frames are read ahead: at most one more than the threads of the pipeline, and at most one for each step (on a
         GPU two), are between source and consumer. A frame must not be changed after it was read. Reading starts with
         the first result and stops when the iterator or the pipeline is closed; a source that does not return is left to
@@ -211,7 +233,8 @@ class Pipeline:
         """
         self._check_open()
         detect = StreamDetector(self.stages, self.detector, self.detect_every)
-        jobs = self._jobs(source, detect, color, bits)
+        tracks = StreamTracks(self.frames, self.session.io_spec.crop_sizes) if self.multi_frame else None
+        jobs = self._jobs(source, detect, color, bits, tracks)
         if not overlap:
             for job in jobs:
                 yield reduce(lambda result, step: step(result), steps, _finish(job))
@@ -239,7 +262,7 @@ class Pipeline:
         return upscale_crops(self.session, crops)
 
     def _jobs(
-        self, source: Iterable[Any], detect: Detect, color: Color = "bgr", bits: int | None = None
+        self, source: Iterable[Any], detect: Detect, color: Color, bits: int | None, tracks: StreamTracks | None
     ) -> Iterator[Job]:
         """A job for each frame of a source; an array gets its position as index."""
         frames = _frames(source)
@@ -250,7 +273,7 @@ class Pipeline:
             if frame is end:
                 return
             frame = self._frame(frame, index, color, bits)
-            yield self._job(frame, _source_spans(frame, start_s, start_ns), detect, index)
+            yield self._job(frame, _source_spans(frame, start_s, start_ns), detect, index, tracks)
 
     def _frame(self, image: Any, index: int, color: Color, bits: int | None) -> Any:
         """A `Frame`, or a frame that the stages accept."""
@@ -259,7 +282,9 @@ class Pipeline:
             return image
         return frame_from(image, index, color=color, bits=bits)
 
-    def _job(self, frame: Any, spans: list[Span], detect: Detect, index: int = 0) -> Job:
+    def _job(
+        self, frame: Any, spans: list[Span], detect: Detect, index: int = 0, tracks: StreamTracks | None = None
+    ) -> Job:
         self._check_open()
         stages = self.stages
         with stages.timed(spans) as timer:
@@ -272,8 +297,7 @@ class Pipeline:
             with timer.stage("crop"):
                 windows, too_large = windows_for(detections, source.pixels.shape, self.session.io_spec.crop_sizes)
                 crops = stages.crop(loaded, windows)
-            with timer.stage("upscale"):
-                upscaled = stages.upscale(crops, detections, timer)
+            upscaled = self._upscale(source, crops, detections, timer, tracks)
             yield None
             composite = None
             if self.composite:
@@ -291,6 +315,19 @@ class Pipeline:
             result = FrameResult(source, composite, faces, detections[too_large], tuple(timer.spans), use)
         yield result
 
+    def _upscale(
+        self, source: Frame, crops: Any, detections: Detections, timer: Any, tracks: StreamTracks | None
+    ) -> Any:
+        """Upscale the faces of a frame, with the crops of their tracks if the frame belongs to a stream with them."""
+        if self.multi_frame is None or tracks is None:
+            with timer.stage("upscale"):
+                return self.stages.upscale(crops, detections, timer)
+        with timer.stage(REGISTER):
+            tracked = tracks.follow(source, detections, crops)
+            prepared = self.multi_frame.prepare(crops, tracked)
+        with timer.stage("upscale"):
+            return self.multi_frame.upscale(prepared, crops, tracked, detections, timer)
+
     def _detect(self, loaded: Any, timer: Stopwatch) -> tuple[Frame, Detections, DetectorUse]:
         """Detect in a whole frame."""
         frame, detections = self.stages.detect(loaded, timer)
@@ -305,6 +342,8 @@ class Pipeline:
         self._check_open()
         self.session.warm_up()
         self.detector.session.warm_up()
+        if self.multi_frame is not None:
+            self.multi_frame.warm_up()
 
     def _check_open(self) -> None:
         if self._closed:  # the engines may not notice: they are not called for a frame without faces
@@ -321,6 +360,8 @@ class Pipeline:
             stream.close()
         self.stages.close()
         self.session.close()
+        if self.multi_frame is not None:
+            self.multi_frame.close()
         if self.uncertainty is not None:
             self.uncertainty.close()
         if self._close_detector:

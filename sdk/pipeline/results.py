@@ -31,6 +31,8 @@ class Face:
             the camera's pixels. inf if they are equal.
         uncertainty: (k·S, k·S) uint8, half the width of the 90 % interval of the luma of each of `pixels`, in gray
             levels; None unless it was asked for.
+        frames: number of frames whose crops of this face `pixels` are made from, this one included.
+        earlier_frames: indices of the others in the stream, the oldest first, if they are known.
     """
 
     box_xyxy: NDArray[np.float32]
@@ -41,6 +43,8 @@ class Face:
     pixels: NDArray[np.uint8]
     consistency_db: float
     uncertainty: NDArray[np.uint8] | None = field(default=None, kw_only=True)
+    frames: int = field(default=1, kw_only=True)
+    earlier_frames: tuple[int, ...] = field(default=(), kw_only=True)
 
     @property
     def scale(self) -> int:
@@ -56,6 +60,7 @@ class Face:
             "window_xyxy": list(self.window_xyxy),
             "scale": self.scale,
             "consistency_db": number(self.consistency_db, 2),
+            "frames": self.frames,
         }
         return values if self.uncertainty is None else {**values, "uncertainty": uncertainty_figures(self.uncertainty)}
 

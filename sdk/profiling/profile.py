@@ -30,7 +30,7 @@ from ..pipeline.run import Writer, run
 from ..pipeline.tiling import Plan
 from .detection_budget import DetectionBudget, DetectionCounter
 from .layers import LayerTimes, time_layers
-from .timing import PROFILE_ROWS, FrameTiming
+from .timing import PROFILE_ROWS, REGISTER, FrameTiming
 
 FRAMES = {"image": 30, "folder": 30, "video": 100, "live": 100}
 """Kind of source -> default number of measured frames."""
@@ -82,13 +82,14 @@ class Profile:
 
     @property
     def stages(self) -> dict[str, LatencyStats]:
-        """Latency of each of `PROFILE_ROWS`."""
+        """Latency of each of `PROFILE_ROWS`; of the registration only if the faces had several frames."""
         frames = [timing.milliseconds for timing in self.timeline]
-        return {name: latency_stats([ms[name] for ms in frames]) for name in PROFILE_ROWS}
+        rows = [name for name in PROFILE_ROWS if name != REGISTER or any(ms[name] for ms in frames)]
+        return {name: latency_stats([ms[name] for ms in frames]) for name in rows}
 
     @property
     def overhead(self) -> LatencyStats:
-        """Total latency minus networks, decoding, encoding and background resizing."""
+        """Total latency minus networks, registration, decoding, encoding and background resizing."""
         return latency_stats([timing.overhead_ms for timing in self.timeline])
 
     @property

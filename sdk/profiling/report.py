@@ -18,7 +18,7 @@ from ..describe import quality_line
 from ..pipeline.results import Face
 from .json_writer import write_text
 from .profile import Profile
-from .timing import BREAKDOWN, FrameTiming
+from .timing import BREAKDOWN, REGISTER, FrameTiming
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MAX_FACES = 4
@@ -34,6 +34,8 @@ def report_from_profile(profile: Profile) -> str:
     """Render the page, with images, charts and styles inlined."""
     breakdowns = [timing.breakdown_ms for timing in profile.timeline]
     means_ms = {name: float(np.mean([ms[name] for ms in breakdowns])) for name in BREAKDOWN}
+    if not means_ms[REGISTER]:  # only faces of several frames are registered
+        del means_ms[REGISTER]
     overhead = profile.overhead
     return Template(TEMPLATE.read_text("utf-8")).substitute(
         title=escape(f"{Path(profile.source).name} · facesr-edge profile"),

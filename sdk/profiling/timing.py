@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 WAIT = "wait"
 """Time in which a live source had no frame yet: it is the camera's, and not in the total."""
-STAGES = (WAIT, "decode", "detect", "crop", "upscale", "paste", "uncertainty", "encode")
+STAGES = (WAIT, "decode", "detect", "crop", "register", "upscale", "paste", "uncertainty", "encode")
 """Stages of a frame in execution order. Parts of a stage are named "stage.part": "detect.network", "paste.enlarge"."""
 
 
@@ -51,19 +51,22 @@ def milliseconds(spans: list[Span] | tuple[Span, ...]) -> dict[str, float]:
     return {**ordered, "total": sum(ms for name, ms in sums.items() if "." not in name and name != WAIT)}
 
 
+REGISTER = "register"
+"""Stage that only faces of several frames need: their tracks, and the registration and samples of their crops."""
 PROFILE_ROWS = (
-    *("decode", "detect", "detect.network", "crop", "upscale", "upscale.network"),
+    *("decode", "detect", "detect.network", "crop", REGISTER, "upscale", "upscale.network"),
     *("paste", "paste.enlarge", "encode", "total"),
 )
 """Rows of a profile in execution order."""
-NOT_OVERHEAD = ("decode", "detect.network", "upscale.network", "paste.enlarge", "encode")
-"""Stages that any implementation needs: networks, decoding, encoding and background resizing."""
+NOT_OVERHEAD = ("decode", "detect.network", REGISTER, "upscale.network", "paste.enlarge", "encode")
+"""Stages that any implementation needs: networks, registration, decoding, encoding and background resizing."""
 
 BREAKDOWN = {
     "decode": ("decode", ""),
     "detect: network": ("detect.network", ""),
     "detect: rest": ("detect", "detect.network"),
     "crop": ("crop", ""),
+    REGISTER: (REGISTER, ""),
     "upscale: network": ("upscale.network", ""),
     "upscale: rest": ("upscale", "upscale.network"),
     "paste: enlarge": ("paste.enlarge", ""),

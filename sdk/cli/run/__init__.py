@@ -25,6 +25,7 @@ from ..options import (
     path_option,
     pipeline_options,
     sign_options,
+    track_options,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @path_option("-o", "--output", help="Output of the same kind as INPUT; a folder for several inputs.")
 @click.option("--recursive", is_flag=True, help="Read the subfolders of folders.")
 @pipeline_options
+@track_options()
 @decode_options
 @encode_options
 @sign_options
@@ -71,6 +73,7 @@ def command(
       facesr-edge run rtsp://camera/stream -o upscaled.mp4
       facesr-edge run clip.mp4 -o upscaled.mkv --codec hevc --crf 22
       facesr-edge run clip.mp4 --json faces.json
+      facesr-edge run clip.mp4 -o upscaled.mp4 --frames 7
       facesr-edge run clip.mp4 -o upscaled.mp4 --resume
       facesr-edge run group.jpg -o upscaled.jpg --uncertainty sheets --evidence cards
     """
@@ -189,7 +192,7 @@ def _encode_options(options: dict[str, Any], output: Path | None) -> EncodeOptio
 def _head(pipeline: Pipeline, options: dict[str, Any]) -> dict[str, Any]:
     from .... import __version__
 
-    return {
+    head = {
         "facesr_edge": __version__,
         "model": pipeline.card.name,
         "precision": pipeline.session.precision,
@@ -197,6 +200,9 @@ def _head(pipeline: Pipeline, options: dict[str, Any]) -> dict[str, Any]:
         "engine": pipeline.session.runtime,
         "outscale": pipeline.outscale,
     }
+    if pipeline.multi_frame is None:
+        return head
+    return {**head, "frames_of_a_face": pipeline.frames, "track_model": pipeline.multi_frame.network.card.name}
 
 
 def _writers(jobs: Jobs, head: dict[str, Any], json_file: str | None, jsonl_file: str | None) -> Iterator[Writer]:

@@ -107,6 +107,8 @@ class Jobs:
         several, start, full = len(self._jobs) > 1, time.perf_counter(), self.full
         label = f"[{len(self._done) + 1}/{len(self._jobs)}] " if several else ""
         self._say(*source.info, *(sink.info if sink else ()), *(() if several else [run_summary(pipeline, source)]))
+        if pipeline.frames > 1 and (source.kind == "folder" or (source.kind == "image" and source.frame_count == 1)):
+            self._say(f"{source.name}: a single picture has one frame, and its faces are made from it")
         task = self._bar.add_task(label + (Path(source.name).name or source.name), total=source.frame_count)
         journal = self.journal.source(source.name) if self.journal else None
         try:

@@ -153,6 +153,7 @@ def _face(n: int, face: Face, options: FaceOptions, metadata: FaceMetadata, file
     window = Window(left, top, right - left)
     judged = usability(face.original, face.box_xyxy, face.landmarks, window, face.score)
     listed: dict[str, Any] = {**face.to_dict(), "usability": judged.to_dict()}
+    del listed["frames"]  # a picture has one
     if options.pictures.value == "none":
         return listed
     listed["pixels"] = _picture(f"face-{n}", face.pixels, options, metadata.estimate, files)

@@ -27,6 +27,13 @@ def network(request):
 
 
 @pytest.fixture(scope="session")
+def track_network(request):
+    """Folder of a multi-frame bundle."""
+    pytest.importorskip("onnxsim")
+    return str(request.getfixturevalue("tiny_track_bundle").folder)
+
+
+@pytest.fixture(scope="session")
 def network_of_mean(request):
     """Folder of a ×4 bundle whose residual is the mean of a crop's pixels."""
     pytest.importorskip("onnxsim")

@@ -1,0 +1,115 @@
+"""Upscaling of faces with the crops of the frames before, where a stream has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...engines.bundle.card import Card
+from ...engines.errors import EngineError, UsageError
+from ...engines.multiframe.session import MultiFrameSession, Prepared
+from ...engines.postprocess import Detections
+from ...engines.session import MultiInputSession, Session
+from ...zoo.catalogue import TRACK
+from ..profiling.timing import Stopwatch
+from .crop import Crops
+from .results import Face
+from .stream_tracks import TrackedCrop
+from .upscale import faces_from
+
+
+@dataclass(frozen=True, eq=False)
+class TrackNetwork:
+    """A multi-frame network, loaded.
+
+    Args:
+        session: its engine.
+        card: of its bundle.
+    """
+
+    session: MultiInputSession
+    card: Card
+
+    def close(self) -> None:
+        """Release the engine; idempotent."""
+        self.session.close()
+
+
+def check_frames(card: Card, frames: int = 2) -> None:
+    """Check that a network makes faces from so many frames.
+
+    Args:
+        card: of the network.
+        frames: 2 or more.
+
+    Raises:
+        EngineError: it takes one frame.
+        UsageError: it takes fewer frames.
+    """
+    limit = card.io_spec.frames
+    if limit < 2:
+        raise EngineError(f"{card.name} takes one frame; give a multi-frame network such as {TRACK}")
+    if not 2 <= frames <= limit:
+        raise UsageError(f"frames is {frames}, expected 1 to {limit}, those of {card.name}")
+
+
+class MultiFrameStage:
+    """Upscales the faces of a stream's frame: those with enough crops by the multi-frame network.
+
+    Args:
+        single: network for the others.
+        network: multi-frame network, closed with this stage.
+        frames: maximum number of crops of a face, 2 to those of the network.
+
+    Raises:
+        UsageError: another number.
+        EngineError: the networks do not fit together.
+    """
+
+    def __init__(self, single: Session, network: TrackNetwork, frames: int) -> None:
+        check_frames(network.card, frames)
+        io_spec, name = network.session.io_spec, network.card.name
+        if not {*single.io_spec.crop_sizes} <= {*io_spec.crop_sizes}:
+            sizes = [", ".join(map(str, spec.crop_sizes)) for spec in (single.io_spec, io_spec)]
+            raise EngineError(f"the network takes crops of {sizes[0]} px, {name} of {sizes[1]}; give another one")
+        self.network, self.frames = network, frames
+        self._session = MultiFrameSession(single, network.session, frames)
+
+    def prepare(self, crops: Sequence[Crops], tracked: Sequence[Sequence[TrackedCrop]]) -> Prepared:
+        """Lay the samples of the earlier crops on the grids of the faces.
+
+        Args:
+            crops: batches of the frame.
+            tracked: see `StreamTracks.follow`.
+        """
+        histories = [[one.history for one in batch] for batch in tracked]
+        return self._session.prepare([batch.pixels for batch in crops], histories)
+
+    def upscale(
+        self,
+        prepared: Prepared,
+        crops: Sequence[Crops],
+        tracked: Sequence[Sequence[TrackedCrop]],
+        detections: Detections,
+        timer: Stopwatch,
+    ) -> tuple[Face, ...]:
+        """Upscale the faces of a frame, in the order of the detections."""
+        with timer.stage("upscale.network"):
+            outputs = self._session.infer(prepared)
+        faces = faces_from(zip(crops, (one.output for one in outputs), strict=True), detections)
+        earlier: dict[int, tuple[int, ...]] = {}
+        for batch, known, output in zip(crops, tracked, outputs, strict=True):
+            for index, one, count in zip(batch.indices, known, output.frames, strict=True):
+                earlier[index] = one.earlier_frames if count > 1 else ()
+        return tuple(
+            replace(face, frames=1 + len(earlier[index]), earlier_frames=earlier[index]) if earlier[index] else face
+            for face, index in zip(faces, sorted(earlier), strict=True)
+        )
+
+    def warm_up(self) -> None:
+        """Run every shape of the multi-frame network once."""
+        self._session.warm_up()
+
+    def close(self) -> None:
+        """Release the multi-frame network; idempotent."""
+        self._session.close()
