@@ -17,10 +17,19 @@ _WORDS = {"right": "ok", "wrong": "WRONG", "unchecked": "not checked", "note": "
 @path_option("--original", metavar="FILE", help="The input that FILE was made of; its faces are recomputed.")
 @path_option("--cert", metavar="FILE", help="PEM certificates of the issuers that you trust.")
 @click.option("--model", metavar="FOLDER", help="Bundle of the network, if the package does not have it.")
+@click.option(
+    "--track-model", metavar="FOLDER", help="Bundle of the multi-frame network, if the package does not have it."
+)
 @click.option("--detector", metavar="FOLDER", help="Bundle of the detector, if the package does not have it.")
 @json_option("The checks")
 def command(
-    file: Path, original: Path | None, cert: Path | None, model: str | None, detector: str | None, json_file: str | None
+    file: Path,
+    original: Path | None,
+    cert: Path | None,
+    model: str | None,
+    track_model: str | None,
+    detector: str | None,
+    json_file: str | None,
 ) -> None:
     """Check an image or video that facesr-edge run --sign wrote: is it as it was signed, by whom, of which original,
     and does the same network make the same pixels of it?
@@ -37,7 +46,7 @@ def command(
     from ...engines.errors import FacesrError
     from ..provenance.verify import VerifyOptions, verify
 
-    found = verify(file, VerifyOptions(original, cert, model, detector), say)
+    found = verify(file, VerifyOptions(original, cert, model, detector, track_model), say)
     if json_file:
         put_json(found.to_dict(), json_file)
     if json_file != STDOUT:

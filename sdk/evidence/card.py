@@ -15,6 +15,8 @@ from ..live.tracks.usability import Usability
 from ..pipeline.results import Face, number
 from ..provenance.network_use import NetworkUse
 
+SEVERAL_FRAMES = "several frames"
+"""Treatment of a face that the multi-frame network made from crops of several frames."""
 SourceKind = Literal["picture", "video", "camera"]
 Clock = Literal["camera", "host"]
 
@@ -144,9 +146,10 @@ class EvidenceItem:
     Args:
         face: with its pixels.
         usability: whether it is good enough to be compared, with the figures.
-        frame: that the face is from; the only one that its pixels depend on, unless the treatment is "reused".
+        frame: that the face is from; the only one that its pixels depend on, unless the treatment is "reused" or
+            `SEVERAL_FRAMES`.
         track: None for a picture.
-        treatment: how the face was upscaled, see `sdk.live.results.Treatment`.
+        treatment: how the face was upscaled, see `sdk.live.results.Treatment`; or `SEVERAL_FRAMES`.
         reason: for the treatment, in words; "" if there was no choice.
     """
 
@@ -161,8 +164,8 @@ class EvidenceItem:
         """For JSON, without pixels."""
         return {
             "frame": self.frame.to_dict(),
-            "frames_used": [self.frame.index],
-            "earlier_frame_used": self.treatment == "reused",
+            "frames_used": [*self.face.earlier_frames, self.frame.index],
+            "earlier_frame_used": self.treatment in ("reused", SEVERAL_FRAMES),
             "track": self.track and self.track.to_dict(),
             "treatment": self.treatment,
             "reason": self.reason,

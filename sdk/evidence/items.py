@@ -10,7 +10,7 @@ from ..live.tracks.usability import Usability, usability
 from ..pipeline.crop import Window
 from ..pipeline.frame import Frame
 from ..pipeline.results import Face
-from .card import Clock, EvidenceItem, FrameTime, TrackSpan
+from .card import SEVERAL_FRAMES, Clock, EvidenceItem, FrameTime, TrackSpan
 
 
 def item_of(face: Face, frame: Frame, *, is_picture: bool, track: TrackSpan | None = None) -> EvidenceItem:
@@ -22,7 +22,8 @@ def item_of(face: Face, frame: Frame, *, is_picture: bool, track: TrackSpan | No
         is_picture: the frame has no time.
         track: of the face.
     """
-    return EvidenceItem(_owned(face), face_usability(face), frame_time(frame, is_picture), track)
+    treatment = SEVERAL_FRAMES if face.frames > 1 else "network"
+    return EvidenceItem(_owned(face), face_usability(face), frame_time(frame, is_picture), track, treatment)
 
 
 def face_usability(face: Face) -> Usability:
@@ -58,7 +59,8 @@ def item_of_shot(shot: BestShot, unix_s: float, clock: Clock) -> EvidenceItem:
     face = shot.face
     span = TrackSpan(face.track_id, shot.first_s, shot.last_s, shot.frames, shot.ended)
     frame = FrameTime(shot.index, shot.time_s, unix_s=unix_s, clock=clock)
-    return EvidenceItem(face, face.usability, frame, span, face.treatment, face.reason)
+    several = face.treatment == "network" and face.frames > 1
+    return EvidenceItem(face, face.usability, frame, span, SEVERAL_FRAMES if several else face.treatment, face.reason)
 
 
 def _owned(face: Face) -> Face:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..live.tracks.usability import MAX_YAW_DEG, MIN_BRIGHTNESS, MIN_SHARPNESS, MIN_SIDE
 from ..provenance.statement import STATEMENT
-from .card import Card
+from .card import SEVERAL_FRAMES, Card
 
 ORIGINAL = (
     "The evidence is what the camera delivered: the source file and the original crops. Beside each estimate stands "
@@ -32,6 +32,11 @@ REUSED = (
     "An estimate marked as reused is the enlarged crop with the network's detail of an earlier frame of the track, "
     "moved with the face; a face that stands still keeps the earlier pixels. Its consistency is not measured."
 )
+SEVERAL = (
+    "An estimate from several frames is made from the crop and from crops of the same track in the frames before, "
+    "registered to it. It can contain detail that only the earlier frames show, and where a track passes over to "
+    "another person, detail of both."
+)
 TRACK = (
     "A track follows a face by its position from frame to frame. It can pass over to another person, for instance "
     "where faces cross or after a cut, and one person can have several tracks."
@@ -46,6 +51,7 @@ def limits_of(card: Card) -> tuple[str, ...]:
     tracked = any(item.track for item in card.items)
     optional = (
         (uncertain, UNCERTAINTY),
+        (SEVERAL_FRAMES in treatments, SEVERAL),
         ("reused" in treatments, REUSED),
         ("bicubic" in treatments, BICUBIC),
         (tracked, TRACK),

@@ -17,7 +17,7 @@ from ..media.reasons import plural
 from ..pipeline.results import Face
 from ..profiling.report import face_side
 from ..provenance.network_use import NetworkUse
-from .card import Card, CardSource, EvidenceItem, FrameView, utc
+from .card import SEVERAL_FRAMES, Card, CardSource, EvidenceItem, FrameView, utc
 from .limits import limits_of
 from .pictures import Picture
 from .record import sha256
@@ -29,6 +29,7 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 ESTIMATES = {
     "network": ("Network estimate", "not camera pixels"),
+    SEVERAL_FRAMES: ("Network estimate from several frames", "not camera pixels"),
     "small network": ("Network estimate, small network", "not camera pixels"),
     "reused": ("Network estimate, reused", "detail of an earlier frame, moved with the face"),
     "bicubic": ("Bicubic interpolation", "no network"),
@@ -196,6 +197,9 @@ def _frame_facts(item: EvidenceItem, is_picture: bool) -> Iterable[tuple[str, st
     if not is_picture:
         used = f"{frame.index}" if item.treatment != "reused" else f"{frame.index}, detail of an earlier one"
         yield "frame used", shown(used)
+    if face.frames > 1:
+        earlier = f": {', '.join(map(str, face.earlier_frames))} and {frame.index}" if face.earlier_frames else ""
+        yield "made from", shown(f"{face.frames} frames{earlier}")
     if frame.time_s is not None:
         stamped = frame.pts is not None and frame.time_base is not None
         yield (

@@ -22,7 +22,7 @@ from ..pipeline.results import Face, FrameResult
 from ..provenance.credentials import Credentials
 from ..provenance.network_use import NetworkUse
 from ..provenance.seal import settings_of
-from .card import Card, CardSource, EvidenceItem, FrameView, LeftOut, SourceKind
+from .card import SEVERAL_FRAMES, Card, CardSource, EvidenceItem, FrameView, LeftOut, SourceKind
 from .items import face_usability, item_of
 from .pictures import view_of
 from .signed_pictures import picture_signer
@@ -60,6 +60,8 @@ class RunCards:
         self.written: list[Path] = []
         self.without_faces: list[str] = []
         self._networks = {"network": NetworkUse.of(pipeline)}
+        if tracks := NetworkUse.of_tracks(pipeline):
+            self._networks[SEVERAL_FRAMES] = tracks
         self._sides, self._min_score = pipeline.session.io_spec.crop_sizes, pipeline.detector.score
         self._notes = (REFERENCES,) if getattr(pipeline.session, "library", None) is not None else ()
 
@@ -140,7 +142,7 @@ class SourceCards:
             self.finish()
             self._name = name
         if isinstance(self._source, FolderSource):  # the index of a frame in its own file
-            result = replace(result, source=replace(frame, index=self._frames))
+            result = _from_first(result, frame.index - self._frames)
         self._frames += 1
         self._damaged += frame.damaged
         self._metadata = frame.metadata or self._metadata
@@ -202,6 +204,14 @@ class SourceCards:
             return CardSource(source.name, kind, note="not a file of this machine: there is no hash")
         title = str(path) if isinstance(source, FolderSource) else source.name
         return file_source(path, title, kind, self._stamps[name], metadata if kind == "picture" else None)
+
+
+def _from_first(result: FrameResult, first: int) -> FrameResult:
+    """A result with indices of frames from `first` on, those of its file."""
+    faces = [
+        replace(face, earlier_frames=tuple(index - first for index in face.earlier_frames)) for face in result.faces
+    ]
+    return replace(result, source=replace(result.source, index=result.source.index - first), faces=tuple(faces))
 
 
 def picture_faces(result: FrameResult) -> tuple[list[EvidenceItem], list[FrameView], list[LeftOut]]:

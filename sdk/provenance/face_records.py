@@ -19,7 +19,9 @@ from .statement import STATEMENT
 
 LABEL = "org.facesr-edge.faces"
 """Of the assertion in the manifest."""
-FORMAT = 1
+ONE_FRAME, SEVERAL_FRAMES = 1, 2
+"""Formats of an assertion: the second is that of a pipeline that makes faces from several frames, whose settings and
+face records have more fields."""
 _SIDES = ("left", "top", "right", "bottom")
 
 
@@ -40,6 +42,7 @@ class FaceRecord:
         consistency_db: see `Face`; None if it is not finite.
         original_sha256: of the camera's pixels, (S, S, 3) uint8 BGR.
         pixels_sha256: of the network's, (k·S, k·S, 3) uint8 BGR.
+        frames: number of frames that it is made from.
     """
 
     box_xyxy: tuple[float | None, ...]
@@ -49,6 +52,7 @@ class FaceRecord:
     consistency_db: float | None
     original_sha256: str
     pixels_sha256: str
+    frames: int = 1
 
     @staticmethod
     def of(face: Face) -> FaceRecord:
@@ -61,7 +65,15 @@ class FaceRecord:
             number(face.consistency_db, 2),
             pixels_sha256(face.original),
             pixels_sha256(face.pixels),
+            face.frames,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the manifest; without `frames` if it is 1, as in `ONE_FRAME`."""
+        data = asdict(self)
+        if self.frames == 1:
+            del data["frames"]
+        return data
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,7 @@ class Chunks:
             self._end()
         if self._frames == 0:
             self._first = index
-        records = [asdict(FaceRecord.of(face)) for face in result.faces]
+        records = [FaceRecord.of(face).to_dict() for face in result.faces]
         self._hash.update(json.dumps([index, records], sort_keys=True).encode())
         self._frames, self._faces = self._frames + 1, self._faces + len(records)
 
@@ -168,6 +180,11 @@ class FacesAssertion:
     chunks: tuple[ChunkRecord, ...] = field(default=())
 
     @property
+    def format(self) -> int:
+        """Of the assertion."""
+        return SEVERAL_FRAMES if "frames" in self.settings else ONE_FRAME
+
+    @property
     def faces(self) -> int:
         """Number of upscaled faces, in all frames."""
         return len(self.frame.faces) if self.frame else sum(chunk.faces for chunk in self.chunks)
@@ -179,7 +196,9 @@ class FacesAssertion:
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""
-        data = {"format": FORMAT, "statement": STATEMENT, **asdict(self)}
+        data = {"format": self.format, "statement": STATEMENT, **asdict(self)}
+        if self.frame:
+            data["frame"]["faces"] = [face.to_dict() for face in self.frame.faces]
         for face in data["frame"]["faces"] if data["frame"] else ():
             for name in ("box_xyxy", "window_xyxy"):  # readers of C2PA take a list of small integers for bytes
                 face[name] = dict(zip(_SIDES, face[name], strict=True))
@@ -193,7 +212,7 @@ class FacesAssertion:
             InputError: it is of another form.
         """
         try:
-            if data["format"] != FORMAT:
+            if data["format"] not in (ONE_FRAME, SEVERAL_FRAMES):
                 raise InputError(f"the signature has faces in format {data['format']}; use a newer facesr-edge")
             original, frame = data["original"], data["frame"]
             chunks = tuple(ChunkRecord(**_typed(ChunkRecord, chunk)) for chunk in data["chunks"])
@@ -231,6 +250,7 @@ def _frame(data: Mapping[str, Any]) -> FrameRecord:
             _decimal(face["consistency_db"], 2),
             str(face["original_sha256"]),
             str(face["pixels_sha256"]),
+            int(face.get("frames", 1)),
         )
         for face in data["faces"]
     )
@@ -244,4 +264,4 @@ def _decimal(value: Any, digits: int) -> float | None:
 
 def without_figures(record: FaceRecord) -> FaceRecord:
     """What must be the same on every machine: the window and the camera's pixels."""
-    return replace(record, box_xyxy=(), score=None, consistency_db=None, pixels_sha256="")
+    return replace(record, box_xyxy=(), score=None, consistency_db=None, pixels_sha256="", frames=1)

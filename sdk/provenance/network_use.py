@@ -46,6 +46,17 @@ class NetworkUse:
             pipeline.detector.fingerprint,
         )
 
+    @staticmethod
+    def of_tracks(pipeline: Pipeline) -> NetworkUse | None:
+        """That of the faces that a pipeline makes from several frames; None if it makes none."""
+        if pipeline.multi_frame is None:
+            return None
+        session, card = pipeline.multi_frame.network.session, pipeline.multi_frame.network.card
+        detector = pipeline.detector.fingerprint
+        return NetworkUse(
+            card.name, card.fingerprint, session.precision, session.runtime, session.io_spec.scale, detector
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from ...engines.padding import copy_window
 from ...engines.registry import ENGINES, PRECISIONS
 from ...zoo import catalogue
 from ..doctor.machine import this_machine
-from ..load import load, load_detector
+from ..load import load, load_detector, load_track_network
 from ..media.reasons import plural
 from ..media.sources import open_source
 from ..media.video.reader import VideoSource
@@ -106,31 +106,44 @@ def _load(assertion: FacesAssertion, options: VerifyOptions, stack: ExitStack) -
         )
         detector = _opened(use_detector, settings.get("detector_engine"), settings.get("detector_precision"))
         stack.enter_context(detector)
+        track = _track_network(settings, options)
         use_network = partial(
             load,
             options.model or _known(network.name),
             detector=detector,
             outscale=int(settings["outscale"]),
             detect_every=settings["detect_every"],
+            **track,
         )
         pipeline = stack.enter_context(_opened(use_network, settings.get("engine"), network.precision))
     except UnknownNameError as error:
-        return CheckResult("unchecked", "faces", f"not recomputed: {error}; give --model FOLDER or --detector FOLDER")
+        return CheckResult(
+            "unchecked", "faces", f"not recomputed: {error}; give its bundle: --model, --track-model or --detector"
+        )
     except (KeyError, TypeError, ValueError) as error:
         return CheckResult(
             "wrong", "faces", f"the settings of the signature are not in the form of facesr-edge ({error!r})"
         )
     here = NetworkUse.of(pipeline)
+    tracks = pipeline.multi_frame.network.card.fingerprint if pipeline.multi_frame else ""
     for what, signed, found in (
         ("network", network.fingerprint, here.fingerprint),
+        ("multi-frame network", settings.get("track_fingerprint", ""), tracks),
         ("detector", network.detector, here.detector),
     ):
         if signed != found:
             text = f"not recomputed: the signed {what} has the fingerprint {signed}, the one here {found}"
-            return CheckResult(
-                "unchecked", "faces", f"{text}; give --model or --detector, or install {network.version}"
-            )
+            return CheckResult("unchecked", "faces", f"{text}; give its bundle, or install {network.version}")
     return _Loaded(pipeline, _other(assertion, pipeline))
+
+
+def _track_network(settings: Mapping[str, Any], options: VerifyOptions) -> dict[str, Any]:
+    """Arguments of `load` for faces of several frames; none if a signature has no such faces."""
+    if "frames" not in settings:
+        return {}
+    use = partial(load_track_network, options.track_model or _known(str(settings["track_model"])))
+    network = _opened(use, settings.get("track_engine"), settings.get("track_precision"))
+    return {"frames": int(settings["frames"]), "track_model": network}
 
 
 def _known(name: str) -> str:
@@ -139,8 +152,9 @@ def _known(name: str) -> str:
     Raises:
         UnknownNameError: the package has no such model.
     """
-    if name not in catalogue.names():
-        raise UnknownNameError("model", name, catalogue.names())
+    names = [*catalogue.names(), *catalogue.companions()]
+    if name not in names:
+        raise UnknownNameError("model", name, names)
     return name
 
 
@@ -160,11 +174,20 @@ def _other(assertion: FacesAssertion, pipeline: Pipeline) -> str:
         (network.precision, pipeline.session.precision),
         (settings.get("detector_engine"), engine_name(detector.runtime)),
         (settings.get("detector_precision"), detector.precision),
+        *_track_engines(settings, pipeline),
         (settings.get("processor"), this_machine().cpu),
     )
     return ", ".join(
         f"signed on {signed or 'an unknown one'}, here {found}" for signed, found in pairs if signed != found
     )
+
+
+def _track_engines(settings: Mapping[str, Any], pipeline: Pipeline) -> Iterator[tuple[Any, str]]:
+    """Signed engine and precision of the multi-frame network, each with that of this machine."""
+    if pipeline.multi_frame is not None:
+        session = pipeline.multi_frame.network.session
+        yield settings.get("track_engine"), engine_name(session.runtime)
+        yield settings.get("track_precision"), session.precision
 
 
 def _engine(runtime: str) -> str:
@@ -176,6 +199,8 @@ def _result(pipeline: Pipeline, source: Source, index: int) -> FrameResult | Non
     """Result of one frame, as a run over the source has it."""
     if isinstance(source, VideoSource) and pipeline.detect_every != 1:  # depends on the frames before
         return next((result for result in pipeline.stream(source) if result.source.index == index), None)
+    if pipeline.frames > 1:  # the same
+        return next((result for number, result in enumerate(pipeline.stream(source)) if number == index), None)
     for number, frame in enumerate(source):
         if number == index:
             return pipeline(frame)
@@ -186,7 +211,12 @@ def _faces(loaded: _Loaded, result: FrameResult, signed: FrameRecord) -> Iterato
     here = {record.window_xyxy: record for record in (FaceRecord.of(face) for face in result.faces)}
     checks: list[CheckResult] = []
     for number, record in enumerate(signed.faces, 1):
-        found = here.pop(record.window_xyxy, None) or _recomputed(loaded, result, record)
+        found = here.pop(record.window_xyxy, None)
+        if found is None and record.frames > 1:
+            text = f"made from {record.frames} frames, but no face is detected there"
+            checks.append(loaded.differing(f"face {number} at {_place(record.window_xyxy)}: {text}"))
+            continue
+        found = found or _recomputed(loaded, result, record)
         if found != record and (check := _difference(loaded, f"face {number}", record, found)):
             checks.append(check)
     for window in here:

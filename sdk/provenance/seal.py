@@ -44,7 +44,7 @@ def settings_of(pipeline: Pipeline, source: Source) -> dict[str, Any]:
         source: of the frames.
     """
     detector = pipeline.detector
-    return {
+    settings = {
         "outscale": pipeline.outscale,
         "engine": engine_name(pipeline.session.runtime),
         "detector_engine": engine_name(detector.session.runtime),
@@ -54,6 +54,16 @@ def settings_of(pipeline: Pipeline, source: Source) -> dict[str, Any]:
         "detect_every": pipeline.detect_every,
         "processor": this_machine().cpu,
         "deinterlace": isinstance(source, VideoSource) and source.deinterlace,
+    }
+    if pipeline.multi_frame is None:
+        return settings
+    network = pipeline.multi_frame.network
+    return settings | {
+        "frames": pipeline.frames,
+        "track_model": network.card.name,
+        "track_fingerprint": network.card.fingerprint,
+        "track_engine": engine_name(network.session.runtime),
+        "track_precision": network.session.precision,
     }
 
 

@@ -33,12 +33,14 @@ class VerifyOptions:
         trusted: PEM file of the certificates of trusted issuers; None to trust nobody.
         model: bundle folder of the network, if it is not in the package; None for the signed name.
         detector: the same, of the detector.
+        track_model: the same, of the multi-frame network.
     """
 
     original: Path | None = None
     trusted: Path | None = None
     model: str | None = None
     detector: str | None = None
+    track_model: str | None = None
 
 
 _DEFAULTS = VerifyOptions()

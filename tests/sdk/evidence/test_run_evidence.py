@@ -180,3 +180,24 @@ def test_options_that_contradict_each_other_are_refused_before_the_work(run, pic
     (tmp_path / "file").touch()
     code, err = refused("--evidence", tmp_path / "file")
     assert code == 1 and "cannot write" in err and err.count("error:") == 1
+
+
+def test_the_card_of_a_video_tells_which_frames_a_face_is_made_from(run, put_face, tiny_track_bundle, tmp_path):
+    frames = [np.full((120, 160, 3), 118, np.uint8) for _ in range(6)]
+    for n, frame in enumerate(frames):  # the last face is the largest and the best
+        put_face(frame, 30, 10, 30 + n)
+    write_clip(tmp_path / "clip.mp4", frames)
+    options = ("--frames", 4, "--track-model", tiny_track_bundle.folder)
+    code, err = run(tmp_path / "clip.mp4", "--evidence", tmp_path / "cards", "--min-face", 20, *options)
+    (folder,) = (tmp_path / "cards").iterdir()
+    assert code == 0 and "up to 4 frames: edge-track-x4 fp32" in err
+    record = checked_record(folder)
+    several = [face for face in record["faces"] if face["frames"] > 1]
+    assert several and set(record["networks"]) == {"network", "several frames"}
+    page = (folder / "card.html").read_text("utf-8")
+    for face in several:
+        used = face["frames_used"]
+        assert len(used) == face["frames"] and used[-1] == face["frame"]["index"] and used == sorted(used)
+        assert face["treatment"] == "several frames" and face["earlier_frame_used"]
+        assert f"{face['frames']} frames: {', '.join(map(str, used[:-1]))} and {used[-1]}" in page
+    assert any("registered to it" in limit for limit in record["limits"])
