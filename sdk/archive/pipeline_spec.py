@@ -17,6 +17,7 @@ from ...engines.references.session import MAX_REFERENCES
 from ...engines.registry import choose_engine
 from ...zoo import catalogue
 from ..media.reasons import error_reason
+from ..pipeline.multi_frame import TrackNetwork, check_frames
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.redetect import DetectEvery
 from ..pipeline.tiling import MIN_FACE
@@ -43,6 +44,10 @@ class PipelineSpec:
             writes depend on it.
         references: folder of a library of reference faces; None without.
         max_references: maximum number of references per face.
+        frames: maximum number of frames of a video that a face is made from.
+        track_model: zoo name or bundle folder of the multi-frame network, used if `frames` is more than 1.
+        track_engine: of the multi-frame network; "auto" until `decided`.
+        track_precision: of the multi-frame network; "auto" until `decided`.
     """
 
     model: str = catalogue.DEFAULT_MODEL
@@ -58,6 +63,10 @@ class PipelineSpec:
     threads: int = 1
     references: str | None = None
     max_references: int = MAX_REFERENCES
+    frames: int = 1
+    track_model: str = catalogue.TRACK
+    track_engine: str = "auto"
+    track_precision: str = "auto"
 
     def as_before(self, earlier: Mapping[str, Any]) -> PipelineSpec:
         """The same with the engines and precisions of an earlier batch where they are "auto".
@@ -65,7 +74,7 @@ class PipelineSpec:
         Args:
             earlier: identity of that batch; empty without one.
         """
-        names = ("engine", "precision", "detector_engine", "detector_precision")
+        names = [f"{network}{name}" for network in ("", "detector_", "track_") for name in ("engine", "precision")]
         kept = {name: earlier[name] for name in names if name in earlier and getattr(self, name) == "auto"}
         return replace(self, **kept)
 
@@ -87,6 +96,16 @@ class PipelineSpec:
             engine=network.engine,
             precision=network.precision,
         )
+        if self.frames > 1:
+            tracks = catalogue.find(self.track_model)
+            check_frames(tracks.card, self.frames)
+            chosen = choose_engine(tracks, self.track_engine, self.threads, self.track_precision, report=report)
+            spec = replace(
+                spec,
+                track_model=_absolute(self.track_model),
+                track_engine=chosen.engine,
+                track_precision=chosen.precision,
+            )
         if Path(self.detector).suffix.lower() == _ONNX:
             return spec
         found = catalogue.find(self.detector)
@@ -100,6 +119,11 @@ class PipelineSpec:
             UnknownNameError, BundleError, InputError: a network is missing or damaged here.
         """
         values = asdict(self)
+        if self.frames > 1:
+            values["files of the track model"] = catalogue.find(self.track_model).card.fingerprint
+        else:  # as they are not used
+            for name in ("frames", "track_model", "track_engine", "track_precision"):
+                del values[name]
         values["files of the model"] = catalogue.find(self.model).card.fingerprint
         if Path(self.detector).suffix.lower() == _ONNX:
             values["files of the detector"] = _file_hash(Path(self.detector))
@@ -113,7 +137,7 @@ class PipelineSpec:
 
     def load(self) -> Pipeline:
         """Load the pipeline in this process; errors as of `load`."""
-        from ..load import load, load_detector
+        from ..load import load, load_detector, load_track_network
 
         detector = load_detector(
             self.detector,
@@ -123,7 +147,12 @@ class PipelineSpec:
             threads=self.threads,
             precision=self.detector_precision,
         )
+        tracks: TrackNetwork | str = self.track_model
         try:
+            if self.frames > 1:
+                tracks = load_track_network(
+                    self.track_model, engine=self.track_engine, threads=self.threads, precision=self.track_precision
+                )
             pipeline = load(
                 self.model,
                 engine=self.engine,
@@ -134,16 +163,20 @@ class PipelineSpec:
                 max_references=self.max_references,
                 precision=self.precision,
                 detect_every=self.detect_every,
+                frames=self.frames,
+                track_model=tracks,
             )
         except BaseException:
             detector.close()
+            if isinstance(tracks, TrackNetwork):
+                tracks.close()
             raise
         return pipeline
 
 
 def _absolute(model: str) -> str:
     """A name of the zoo, or an absolute path, as workers may have another current folder."""
-    return model if model in catalogue.names() else str(Path(model).absolute())
+    return model if model in (*catalogue.names(), *catalogue.companions()) else str(Path(model).absolute())
 
 
 def _file_hash(path: Path) -> str:

@@ -27,6 +27,7 @@ from .options import (
     precision_option,
     references_option,
     score_option,
+    track_options,
 )
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _is_address(value: str) -> bool:
 @min_face_option
 @score_option
 @detect_every_option
+@track_options()
 @references_option
 @max_references_option
 @deinterlace_option
@@ -158,6 +160,10 @@ def _pipeline(options: dict[str, Any]) -> PipelineSpec:
         threads=options["threads"],
         references=str(options["references"]) if options["references"] else None,
         max_references=options["max_references"],
+        frames=options["track_frames"],
+        track_model=options["track_model"],
+        track_engine=options["engine"],
+        track_precision=options["precision"],
     )
 
 
