@@ -8,6 +8,7 @@ import os
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,9 +23,7 @@ from ...engines.errors import (
     UsageError,
     one_line,
 )
-from ...engines.session import Session
 from ...zoo import catalogue
-from ..checked_session import open_checked_session
 from ..load import load
 from ..media.source_sink import Source
 from ..media.url import masked
@@ -32,6 +31,7 @@ from ..pipeline.frame import Frame
 from ..pipeline.pipeline import Pipeline
 from ..provenance.network_use import NetworkUse
 from .camera import Camera, CameraOptions
+from .networks import SMALL_MODEL, check_frames, open_multi, open_small, use_of
 from .observer import Observer
 from .results import LiveResult
 from .scheduling.scheduler import Budget, Scheduler
@@ -40,7 +40,6 @@ from .scheduling.turn import Turn
 from .scheduling.upscaler import Networks
 
 BUDGET_MS = 100.0
-SMALL_MODEL = "edge-nano-x4-camera"
 STOP_S = 0.7
 """Maximum wait for the turn that runs while a run is closed."""
 
@@ -162,9 +161,8 @@ def _release(
     scheduler.join(end_s - time.monotonic())
     for camera in cameras:
         camera.close(max(0.0, end_s - time.monotonic()))
+    networks.close()
     pipeline.close()
-    if networks.small:
-        networks.small.close()
 
 
 def live(
@@ -174,6 +172,8 @@ def live(
     fps: float | None = None,
     model: str | Path = catalogue.DEFAULT_MODEL,
     small_model: str | Path | None = SMALL_MODEL,
+    frames: int = 1,
+    track_model: str | Path = catalogue.TRACK,
     outscale: int = 2,
     camera: CameraOptions | Mapping[str, CameraOptions] = CameraOptions(),  # noqa: B008 (frozen)
     observers: Sequence[Observer] = (),
@@ -194,6 +194,10 @@ def live(
         model: see `load`.
         small_model: for faces that do not fit into the budget, of the same scale; None for none. One of another scale
             is left out if it is the default.
+        frames: maximum number of crops of a track that the pixels of a face are made from; 1 for the newest only. More
+            need a network that takes several, `track_model`, which upscales the faces whose crops could be registered,
+            where `model` does otherwise.
+        track_model: network for `frames` of 2 or more, of the same scale as `model`.
         outscale: ratio of a composite's size to the frame's, 1 to 4.
         camera: options of all sources that are not a `Camera`; or name of a source -> its options, for named sources.
         observers: get all results: sinks, metrics and recorders.
@@ -203,32 +207,34 @@ def live(
         The running results.
 
     Raises:
-        UsageError: no source, the same name twice, or an invalid budget.
+        UsageError: no source, the same name twice, an invalid budget, or networks that do not fit together.
         UnknownNameError, BundleError, EngineError: as `load`.
     """
     budget, named = _budget(budget_ms, fps), _named(sources)
     _check_options(camera, named)
     if "detect_every" in settings:
         raise UsageError("live has its own times of detection; leave detect_every out")
+    check_frames(frames, track_model, model)
     pipeline = load(model, outscale=outscale, composite=False, **settings)
     cameras: list[Camera] = []
-    small = None
+    networks = Networks(pipeline.session)
     try:
-        small = _small(small_model, pipeline, settings)
-        networks = Networks(pipeline.session, small)
+        networks = replace(networks, small=open_small(small_model, pipeline, settings))
+        networks = replace(networks, multi=open_multi(frames, track_model, pipeline, settings))
         for name, source in named:
             cameras.append(_camera(name, source, camera))
         _check_names(cameras)
         sides = pipeline.session.io_spec.crop_sizes
-        streams = [Stream(one, pipeline.detector, sides) for one in cameras]
+        streams = [Stream(one, pipeline.detector, sides, networks.frames) for one in cameras]
         scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
         for observer in observers:
-            observer.started(NetworkUse.of(pipeline), _small_use(small, small_model, pipeline) if small else None)
+            small = networks.small and use_of(networks.small, small_model, pipeline)
+            tracks = networks.multi and use_of(networks.multi.session, track_model, pipeline)
+            observer.started(NetworkUse.of(pipeline), small, *([tracks] if tracks else ()))
     except BaseException:
         for one in cameras:
             one.close()
-        if small:
-            small.close()
+        networks.close()
         pipeline.close()
         raise
     for one in cameras:
@@ -282,29 +288,3 @@ def _check_names(cameras: Sequence[Camera]) -> None:
     names = [camera.name for camera in cameras]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{', '.join(twice)} is given twice; give each source a name: live({{'door': …, 'hall': …}})")
-
-
-def _small_use(session: Session, model: str | Path | None, pipeline: Pipeline) -> NetworkUse | None:
-    if model is None:
-        return None
-    card, detector = catalogue.find(model).card, pipeline.detector.fingerprint
-    return NetworkUse(card.name, card.fingerprint, session.precision, session.runtime, session.io_spec.scale, detector)
-
-
-def _small(model: str | Path | None, pipeline: Pipeline, settings: dict[str, Any]) -> Session | None:
-    """Session of the smaller network; None without one."""
-    if model is None:
-        return None
-    bundle, io_spec = catalogue.find(model), pipeline.session.io_spec
-    if bundle.card.fingerprint == pipeline.card.fingerprint:
-        return None
-    own = bundle.card.io_spec
-    if own.scale != io_spec.scale or not set(io_spec.crop_sizes) <= set(own.crop_sizes):
-        if model == SMALL_MODEL:
-            return None
-        raise UsageError(
-            f"expected a small_model of x{io_spec.scale} for the crop sizes of {pipeline.card.name}, "
-            f"got {bundle.card.name} of x{own.scale}; choose another, or small_model=None"
-        )
-    defaults = {"engine": "auto", "threads": 0, "precision": "auto", "report": lambda line: None}
-    return open_checked_session(bundle, **{name: settings.get(name, value) for name, value in defaults.items()})

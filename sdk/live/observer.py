@@ -34,12 +34,14 @@ class Cycle:
 class Observer:
     """Gets the events of a live run; every method does nothing unless it is overridden, and has to be quick."""
 
-    def started(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
+    def started(self, network: NetworkUse, small: NetworkUse | None = None, tracks: NetworkUse | None = None) -> None:
         """The run begins; called before all others.
 
         Args:
             network: that upscales the faces, except those whose treatment is another.
             small: the smaller network of the run; None for none.
+            tracks: the network that upscales the faces with `LiveFace.frames` of more than 1; given only if there is
+                one.
         """
 
     def arrived(self, camera: str, time_s: float) -> None:

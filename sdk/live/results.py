@@ -35,6 +35,8 @@ class LiveFace(Face):
         reason: for the treatment, in words, e.g. "new track" or "over budget: 3.1 ms left, 5.0 ms needed".
         detected: False if the detector did not look or did not find it, and its position is predicted.
         usability: whether it is good enough to look at or to compare, with the figures behind it.
+
+    `frames` of a reused face is that of the output that is moved.
     """
 
     track_id: int

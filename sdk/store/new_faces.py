@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..evidence.card import SEVERAL_FRAMES
 from ..live.tracks.usability import usability
 from ..pipeline.crop import Window
 from .records import Clock, NewFace, TrackSpan, storable
@@ -40,7 +41,7 @@ def face_of_shot(shot: BestShot, time_s: float, clock: Clock, number: int) -> Ne
         number,
         camera=shot.camera,
         track=TrackSpan(face.track_id, shot.first_s, shot.last_s, shot.frames, shot.ended),
-        treatment=face.treatment,
+        treatment=SEVERAL_FRAMES if face.treatment == "network" and face.frames > 1 else face.treatment,
         reason=face.reason,
     )
 

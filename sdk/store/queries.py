@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from ..evidence.card import SEVERAL_FRAMES
 from ..live.tracks.usability import Usability
 from ..provenance.network_use import NetworkUse
 from .database import Database, parts
@@ -170,10 +171,14 @@ _TRACK = (
 )
 
 
+OTHER_NETWORKS = ("small network", SEVERAL_FRAMES)
+"""Treatments by another network than that of the run."""
+
+
 def _network(row: Any) -> NetworkUse | None:
     if row.networks is None or row.treatment == "bicubic":
         return None
-    use = json.loads(row.networks).get("small network" if row.treatment == "small network" else "network")
+    use = json.loads(row.networks).get(row.treatment if row.treatment in OTHER_NETWORKS else "network")
     return None if use is None else NetworkUse(**use)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...engines.errors import FacesrError, OutputError, SendError
+from ..evidence.card import SEVERAL_FRAMES
 from ..media.images.embed import png_with
 from ..media.images.opencv import png
 from ..provenance.iptc import marked
@@ -167,17 +168,20 @@ class RunWriter:
         values = {"run_id": self.run_id, "camera_id": camera_ids[storable(new.camera or "")], **vars(track)}
         return int(connection.execute(insert(tracks).values(values).returning(tracks.c.id)).scalar_one())
 
-    def set_networks(self, network: NetworkUse, small: NetworkUse | None) -> None:
+    def set_networks(
+        self, network: NetworkUse, small: NetworkUse | None = None, tracks: NetworkUse | None = None
+    ) -> None:
         """Add the networks, which were not known when the run began.
 
         Args:
-            network, small: see `Observer.started`.
+            network, small, tracks: see `Observer.started`.
 
         Raises:
             OutputError: the store cannot be written.
         """
         with self._database.write() as connection:
-            connection.execute(update(runs).where(runs.c.id == self.run_id).values(networks=_networks(network, small)))
+            networks = _networks(network, small, tracks)
+            connection.execute(update(runs).where(runs.c.id == self.run_id).values(networks=networks))
 
     def close(self) -> None:
         """End the run; idempotent.
@@ -203,10 +207,10 @@ def _contents(new: NewFace) -> dict[str, bytes]:
     return {ORIGINAL: png(new.face.original), ENLARGED: enlarged}
 
 
-def _networks(network: NetworkUse, small: NetworkUse | None = None) -> str:
+def _networks(network: NetworkUse, small: NetworkUse | None = None, tracks: NetworkUse | None = None) -> str:
     """JSON: treatment → network."""
-    uses = {"network": network.to_dict()} | ({"small network": small.to_dict()} if small else {})
-    return storable(json.dumps(uses))
+    uses = {"network": network, "small network": small, SEVERAL_FRAMES: tracks}
+    return storable(json.dumps({treatment: use.to_dict() for treatment, use in uses.items() if use}))
 
 
 def end_run(database: Database, run_id: int, state: str) -> None:

@@ -46,6 +46,13 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--fps", type=POSITIVE, metavar="N", help="Most frames/s of each camera.  [all]")
 @model_option
 @click.option("--small-model", metavar="NAME|FOLDER|none", help="For faces above the budget.  [edge-nano-x4-camera]")
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Upscale each face from up to K crops of its track; 1: from the newest only.  [1]",
+)
+@click.option("--track-model", metavar="NAME|FOLDER", help="Network for --frames of 2 or more.  [edge-tiny-x4-track]")
 @detector_option
 @engine_option
 @precision_option

@@ -10,6 +10,7 @@ from typing import Any
 from ....engines.errors import UsageError
 from ....zoo import catalogue
 from ...live.config.live_config import SUFFIXES, CameraConfig, LiveConfig, WebConfig, find_detector, read_config
+from ...live.networks import check_frames
 from ...live.service.service import check_token_rule
 from ...live.sinks.open import check_live_sink
 from ...media.url import masked
@@ -37,6 +38,9 @@ def live_config(sources: Sequence[str], given: Mapping[str, Any]) -> LiveConfig:
     for name in {"model", "small_model"} & given.keys():
         if given[name] is not None:
             catalogue.locate(given[name])
+    if {"frames", "track_model", "model"} & given.keys():
+        both = {name: given.get(name, getattr(config, name)) for name in ("frames", "track_model", "model")}
+        check_frames(**both)
     if "detector" in given:
         find_detector(given["detector"])
     for output in given.get("outputs", ()):

@@ -9,14 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from ....engines.errors import ConfigError, InputError, UsageError
+from ....engines.bundle.io_spec import MAX_FRAMES
+from ....engines.errors import BundleError, ConfigError, InputError, UsageError
 from ....engines.registry import ENGINES, PRECISIONS
 from ....zoo import catalogue
 from ...media.live.reconnect import Reconnect
 from ...media.reasons import error_reason
 from ...media.url import Transport, masked
 from ..camera import CameraOptions, Policy
-from ..live import BUDGET_MS, SMALL_MODEL
+from ..live import BUDGET_MS
+from ..networks import SMALL_MODEL, check_frames
 from ..sinks.open import check_live_sink, output_name
 from .reader import (
     ConfigReader,
@@ -77,7 +79,7 @@ class LiveConfig:
 
     Args:
         cameras: at least one; names are unique.
-        budget_ms, fps, small_model: see `live`.
+        budget_ms, fps, small_model, frames, track_model: see `live`.
         model, detector, engine, precision, threads, outscale: see `load`.
         outputs: see `open_live_sink`; may hold passwords.
         web: None for no server.
@@ -90,6 +92,8 @@ class LiveConfig:
     fps: float | None = None
     model: str = catalogue.DEFAULT_MODEL
     small_model: str | None = SMALL_MODEL
+    frames: int = 1
+    track_model: str = catalogue.TRACK
     detector: str = catalogue.DEFAULT_DETECTOR
     engine: str = "auto"
     precision: str = "auto"
@@ -164,7 +168,13 @@ def _config(reader: ConfigReader, root: Node) -> LiveConfig:
             check_live_sink(output, names)
         except (UsageError, InputError) as error:
             reader.add(mark, f"outputs: {error}")
-    return LiveConfig(**{"cameras": (), **values}, outputs=tuple(output for _, output in outputs))
+    config = LiveConfig(**{"cameras": (), **values}, outputs=tuple(output for _, output in outputs))
+    if "frames" in values and isinstance(root, Entries):
+        try:
+            check_frames(config.frames, config.track_model, config.model)
+        except (UsageError, BundleError) as error:
+            reader.add(root.nodes["frames"].mark, f"frames: {error}")
+    return config
 
 
 def _cameras(reader: ConfigReader, node: Node, defaults: dict[str, Any]) -> tuple[CameraConfig, ...]:
@@ -252,6 +262,8 @@ _KEYS: dict[str, Field] = {
     "fps": optional(number("frames/s above 0, or null", lambda value: value > 0)),
     "model": checked(text("the name of a model, or a folder"), catalogue.locate),
     "small_model": optional(checked(text("the name of a model, a folder, or null"), catalogue.locate)),
+    "frames": whole("a number of crops of a face, 1 for the newest only", 1, MAX_FRAMES),
+    "track_model": checked(text("the name of a model, or a folder"), catalogue.locate),
     "detector": checked(text("the name of a detector, a folder or a file"), find_detector),
     "engine": choice(("auto", *ENGINES)),
     "precision": choice(PRECISIONS),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -28,6 +28,8 @@ PREFIX = "facesr_edge_"
 QUANTILES = (0.5, 0.99)
 CAUSES = ("consumer", "damaged")
 """Causes of dropped frames, which are 0 until it happens."""
+FRAME_BOUNDS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)
+"""Upper bounds of the buckets of crops of a face."""
 LATENCIES = {
     "age": "From the arrival of a frame to its result.",
     "queue": "From the arrival of a frame until the scheduler took it.",
@@ -109,11 +111,24 @@ def _results(figures: Figures, live: Collection[str]) -> Iterator[Metric]:
     )
     faces = (([n, *kind], count) for n, c in cameras for kind, count in c.faces.items())
     yield _counter("faces", "Faces by treatment and kind of reason.", ["camera", "treatment", "reason"], faces)
+    yield _face_frames((n, c.frames) for n, c in cameras)
     verdicts = (([n, verdict], count) for n, c in cameras for verdict, count in c.verdicts.items())
     yield _counter("face_verdicts", "Faces by usability verdict.", ["camera", "verdict"], verdicts)
     tracks = (([n], c.tracks if n in live else 0) for n, c in cameras)
     yield _gauge("tracks", "Faces that are followed now.", ["camera"], tracks)
     yield _counter("tracks_ended", "Tracks that ended.", ["camera"], (([n], c.ended_tracks) for n, c in cameras))
+
+
+def _face_frames(rows: Iterable[tuple[str, Mapping[int, int]]]) -> Metric:
+    text = "Crops of the track that the pixels of a face are made from, of faces from a network."
+    family = HistogramMetricFamily(f"{PREFIX}face_frames", text, labels=["camera"])
+    for camera, counts in rows:
+        buckets = []
+        for bound in (*FRAME_BOUNDS, math.inf):
+            below = sum(n for frames, n in counts.items() if frames <= bound)
+            buckets.append(("+Inf" if bound == math.inf else str(float(bound)), float(below)))
+        family.add_metric([camera], buckets, sum(frames * n for frames, n in counts.items()))
+    return family
 
 
 def _latencies(figures: Figures) -> Iterator[Metric]:

@@ -33,6 +33,7 @@ class CameraFigures:
     Args:
         results: number of results.
         faces: number of faces of each treatment and kind of reason.
+        frames: number of faces from a network by the number of their crops, see `LiveFace.frames`.
         verdicts: number of faces of each usability verdict.
         ended_tracks: number of tracks that ended.
         age: from arrival to result.
@@ -45,6 +46,7 @@ class CameraFigures:
 
     results: int
     faces: dict[FaceKind, int]
+    frames: dict[int, int]
     verdicts: dict[str, int]
     ended_tracks: int
     age: Latency
@@ -89,6 +91,7 @@ class _CameraRecord:
     def __init__(self) -> None:
         self.results = self.ended_tracks = 0
         self.faces: Counter[FaceKind] = Counter()
+        self.frames: Counter[int] = Counter()
         self.verdicts: Counter[str] = Counter()
         self.age, self.queue, self.compute, self.camera_clock = (LatencyRecord() for _ in range(4))
         self.stages: dict[str, LatencyRecord] = {}
@@ -108,6 +111,7 @@ class _CameraRecord:
             key = (treatment, reason_kind(reason))
             known = key in self.faces or len(self.faces) < MAX_REASONS
             self.faces[key if known else (treatment, "other")] += 1
+        self.frames.update(face.frames for face in result.faces if face.by_network)
         self.verdicts.update(face.usability.verdict for face in result.faces)
         self.newest = result
 
@@ -115,6 +119,7 @@ class _CameraRecord:
         return CameraFigures(
             self.results,
             dict(self.faces),
+            dict(self.frames),
             dict(self.verdicts),
             self.ended_tracks,
             self.age.at(now_s),

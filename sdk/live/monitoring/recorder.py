@@ -68,7 +68,8 @@ class Recorder(Observer):
     Args:
         path: file to write, e.g. "live.rec".
         about: facts of the run; ready for JSON. `facesr-edge replay --live` uses "model", "small_model", "detector",
-            "engine", "precision", "threads" and "outscale", if they are not the defaults of `live`.
+            "engine", "precision", "threads", "outscale", "frames" and "track_model", if they are not the defaults of
+            `live`.
         max_mb: maximum size of both parts together, in MB.
 
     Attributes:

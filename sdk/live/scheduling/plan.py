@@ -25,7 +25,10 @@ SHARPER = 1.5
 DETECT_S = 0.25
 """Minimum time between two detections of a camera, seconds, unless a face is lost: in between, faces are followed by
 the alignment of their pixels, which takes a tenth of the time and is more exact. New faces are found after it."""
-NEW, UNCERTAIN, SMALL, CLOSER, CLEARER, CHANGED, OLD = 1000.0, 800.0, 700.0, 600.0, 500.0, 400.0, 200.0
+MORE_FRAMES = 2.0
+"""Ratio of the number of crops of a face to that behind its last output at which it is upscaled again, unless it is
+still: its crops hold the same samples, and a new output would make it flicker."""
+NEW, UNCERTAIN, SMALL, CLOSER, CLEARER, CHANGED, MORE, OLD = 1000.0, 800.0, 700.0, 600.0, 500.0, 400.0, 300.0, 200.0
 """Ranks of the reasons for the network, highest first."""
 WAITING_RANK = 100.0
 """Rank that a face gains in each second in which the network did not upscale it, so that none waits forever."""
@@ -33,7 +36,7 @@ WAITING_RANK = 100.0
 LOST = "not detected at present"
 """Reason of a face whose track waits for it."""
 
-WorkKind = Literal["network", "small network", "reuse", "bicubic"]
+WorkKind = Literal["network", "multi-frame network", "small network", "reuse", "bicubic"]
 
 
 class Estimates(Protocol):
@@ -56,6 +59,8 @@ class Need:
         by_small: the smaller network upscaled it, not the network.
         still: it has not moved since then, see `Alignment`.
         lost: the detector looked for it and did not find it: no network runs on what may be the wall behind it.
+        frames: number of its crops that the network would get; above 1 it is the multi-frame network that runs.
+        kept_frames: the same of what is kept.
     """
 
     side: int
@@ -66,6 +71,13 @@ class Need:
     by_small: bool = False
     still: bool = False
     lost: bool = False
+    frames: int = 1
+    kept_frames: int = 1
+
+    @property
+    def network(self) -> WorkKind:
+        """The work of upscaling it."""
+        return "multi-frame network" if self.frames > 1 else "network"
 
     @property
     def reusable(self) -> bool:
@@ -110,19 +122,20 @@ def plan(needs: Sequence[Need], left_ms: float, costs: Estimates, small: bool) -
         last = order.pop()
         choices[last] = Choice("skipped", f"over budget: {_left(left_ms)} for {plural(len(needs), 'face')}")
     left_ms -= sum(cheap_ms[n] for n in order)
-    networks: tuple[WorkKind, ...] = ("network", "small network") if small else ("network",)
     for n in order:
         rank, reason = wishes[n]
         need = needs[n]
         if not rank:
             choices[n] = Choice("reused", reason)
             continue
+        networks: tuple[WorkKind, ...] = (need.network, "small network") if small else (need.network,)
         for work in networks:
             extra_ms = costs[work, need.side] - cheap_ms[n]
             if extra_ms <= left_ms:
                 left_ms -= extra_ms
-                why = reason if work == "network" else _over_budget(reason, need, left_ms + extra_ms, costs)
-                choices[n] = Choice("network" if work == "network" else "small network", why)
+                by_small = work == "small network"
+                why = _over_budget(reason, need, left_ms + extra_ms, costs) if by_small else reason
+                choices[n] = Choice("small network" if by_small else "network", why)
                 break
         else:
             treatment: Treatment = "reused" if need.reusable else "bicubic"
@@ -147,13 +160,16 @@ def _wish(need: Need) -> tuple[float, str]:
         return CLEARER + waiting, f"sharper by {need.sharpness - 1:.0%}"
     if need.change > REUSE_LEVELS:
         return CHANGED + need.change + waiting, f"changed by {need.change:.1f} gray levels"
+    if not need.still and need.frames >= MORE_FRAMES * need.kept_frames:
+        more = f"more frames: {need.frames} instead of {need.kept_frames}"
+        return MORE + waiting, f"{more}, changed by {need.change:.1f} gray levels"
     if need.age_s >= (STILL_REFRESH_S if need.still else REFRESH_S):
         return OLD + waiting, f"refreshed after {need.age_s:.1f} s"
     return 0.0, f"changed by {need.change:.1f} gray levels in {need.age_s:.2f} s"
 
 
 def _over_budget(reason: str, need: Need, left_ms: float, costs: Estimates) -> str:
-    return f"over budget ({reason}): {_left(left_ms)}, the network needs {costs['network', need.side]:.1f} ms"
+    return f"over budget ({reason}): {_left(left_ms)}, the network needs {costs[need.network, need.side]:.1f} ms"
 
 
 def _left(left_ms: float) -> str:
@@ -180,3 +196,24 @@ def due_for_detection(
             credit_ms -= costs_ms[n]
             due.append(n)
     return due, min(credit_ms, max_credit_ms)
+
+
+def due_for_registration(
+    waiting_s: Sequence[float], costs_ms: Sequence[float], credit_ms: float
+) -> tuple[list[int], float]:
+    """Faces of a frame whose crops are registered with those before them in this turn.
+
+    Args:
+        waiting_s: time since the last registration of each face; -inf if it is not to be registered.
+        costs_ms: expected time of each.
+        credit_ms: time for all of them, with what was saved in earlier turns.
+
+    Returns:
+        Indices of the faces, longest waiting first; and the credit that is left, at most the cost of all faces.
+    """
+    due: list[int] = []
+    for n in sorted(range(len(waiting_s)), key=lambda n: -waiting_s[n]):
+        if waiting_s[n] >= 0 and costs_ms[n] <= credit_ms:
+            credit_ms -= costs_ms[n]
+            due.append(n)
+    return due, min(credit_ms, sum(costs_ms))

@@ -59,6 +59,7 @@ class Kept:
         box_xyxy: (4,) float32, of the face in its frame, frame pixels.
         sharpness: of the crop, see `Usability`.
         by_small: the smaller network upscaled it.
+        frames: number of crops that `pixels` are made from.
     """
 
     window: Window
@@ -72,6 +73,7 @@ class Kept:
     box_xyxy: NDArray[np.float32]
     sharpness: float = 1.0
     by_small: bool = False
+    frames: int = 1
 
     @property
     def face_px(self) -> float:
@@ -102,6 +104,7 @@ def keep(
     time_s: float,
     sharpness: float = 1.0,
     by_small: bool = False,
+    frames: int = 1,
 ) -> Kept:
     """Prepare a face for reuse.
 
@@ -113,6 +116,7 @@ def keep(
         time_s: presentation time of the frame.
         sharpness: of the crop, see `Usability`.
         by_small: the smaller network upscaled it.
+        frames: number of crops that `pixels` are made from.
     """
     from_patch = _patch_matrix(box_xyxy, window)
     patch = _patch(_gray(crop), from_patch)
@@ -123,7 +127,18 @@ def keep(
     detail = np.asarray(cv2.subtract(pixels, enlarged, dtype=cv2.CV_32F), np.float32)
     inverse = np.linalg.inv(products)
     return Kept(
-        window, pixels, detail, from_patch, patch.ravel(), steepest, inverse, time_s, box_xyxy, sharpness, by_small
+        window,
+        pixels,
+        detail,
+        from_patch,
+        patch.ravel(),
+        steepest,
+        inverse,
+        time_s,
+        box_xyxy,
+        sharpness,
+        by_small,
+        frames,
     )
 
 

@@ -1,15 +1,17 @@
-"""One camera in the scheduler: its tracks, and the last upscaled face of each."""
+"""One camera in the scheduler: its tracks, the last upscaled face of each, and its crops."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ....engines.multiframe.history import History, ages, extended
 from ....engines.postprocess import Detections
+from ...pipeline.crop import Window
 from ...pipeline.detect import Detector
 from ...pipeline.frame import Frame
 from ...pipeline.redetect import CANDIDATE_SHARE
@@ -24,6 +26,27 @@ MIN_STEP_S, NOMINAL_STEP_S = 1e-3, 0.04
 """Time between frames without times: at least, and of a source that is read as fast as its results are taken."""
 
 
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """The crops of a face that are registered with each other.
+
+    Args:
+        history: of the crops.
+        indices: of the frames of `history.crops`.
+        time_s: when the newest one was registered, see `Stream.time_s`.
+    """
+
+    history: History
+    indices: tuple[int, ...]
+    time_s: float
+
+    @property
+    def earlier_frames(self) -> tuple[int, ...]:
+        """Indices of the frames of `history.earlier`."""
+        available, count = len(self.history.crops) - 1, self.history.limit - 1
+        return tuple(self.indices[-1 - age] for age in reversed(ages(available, count)))
+
+
 class Stream:
     """Follows the faces of one camera from frame to frame; used by the scheduler's thread only.
 
@@ -31,18 +54,22 @@ class Stream:
         camera: of the frames.
         detector: a face detector, which other cameras share.
         sides: crop sizes of the engine, pixels.
+        frames: maximum number of crops of a face that a network gets; 1 to keep none.
 
     Attributes:
         kept: id of a track -> its last output of the network.
+        frames: see above.
+        register_ms: time that is saved for the registration of its faces.
         dropped: frames that the camera had dropped at its last result.
         time_s: of the last frame on a clock of the stream, which never stands still or goes back.
     """
 
-    def __init__(self, camera: Camera, detector: Detector, sides: tuple[int, ...]) -> None:
+    def __init__(self, camera: Camera, detector: Detector, sides: tuple[int, ...], frames: int = 1) -> None:
         self.camera, self.kept, self.dropped = camera, dict[int, Kept](), 0
         self._detector, self._sides, self._options = detector, sides, TrackerOptions(detector.score)
         self._state, self._detected_s, self._uncertain = TrackerState(), -math.inf, True
-        self.time_s = 0.0
+        self.time_s, self.frames, self.register_ms = 0.0, frames, 0.0
+        self._registered: dict[int, Registered] = {}
         self._last: Frame | None = None
         self._restarted: tuple[int, ...] = ()
 
@@ -74,6 +101,7 @@ class Stream:
             self._restarted = tuple(track.id for track in self._state.tracks + self._state.hidden)
             self._state, self._uncertain = TrackerState(next_id=self._state.next_id), True
             self.kept.clear()
+            self._registered.clear()
         if step_s <= 0:
             apart_s = (frame.arrival_s or 0.0) - (last.arrival_s or 0.0)
             step_s = NOMINAL_STEP_S if self.camera.waits else max(apart_s, MIN_STEP_S)
@@ -123,6 +151,26 @@ class Stream:
         self._state = replace(self._state, tracks=tracks)
         return better
 
+    def unregistered_s(self, track_id: int) -> float:
+        """Time since the last registration of a face; inf before the first."""
+        known = self._registered.get(track_id)
+        return math.inf if known is None else self.time_s - known.time_s
+
+    def register(self, frame: Frame, track_id: int, crop: NDArray[np.uint8], window: Window) -> Registered:
+        """Register the crop of a face in this frame with those before it.
+
+        Args:
+            frame: of this turn.
+            track_id: of the face.
+            crop: (S, S, 3) uint8 BGR.
+            window: of the crop.
+        """
+        known = self._registered.get(track_id)
+        history = extended(known and known.history, crop, (window.x, window.y), self.frames)
+        indices = (*(known.indices if known else ()), frame.index)[-len(history.crops) :]
+        self._registered[track_id] = Registered(history, indices, self.time_s)
+        return self._registered[track_id]
+
     def _follow(self, frame: Frame, detections: Detections | None) -> None:
         size_wh = frame.pixels.shape[1], frame.pixels.shape[0]
         if detections is None:
@@ -131,6 +179,7 @@ class Stream:
             self._state = track_next(self._state, detections, self.time_s, size_wh, self._sides, self._options)
         for track_id in self._state.ended:
             self.kept.pop(track_id, None)
+            self._registered.pop(track_id, None)
 
 
 def _resized(detections: Detections, shown: Frame, frame: Frame) -> Detections:

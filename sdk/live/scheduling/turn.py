@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from ....engines.multiframe.session import MIN_FRAMES
 from ....engines.padding import copy_window
 from ...pipeline.crop import Window
 from ...profiling.timing import Span
@@ -16,17 +18,21 @@ from ..results import FrameTimes, LiveFace, LiveResult, SkippedFace, Treatment
 from ..tracks.tracker import Track
 from ..tracks.usability import usability
 from .costs import Costs
-from .plan import MAX_LEVELS, Choice, Need, due_for_detection, plan
+from .plan import MAX_LEVELS, Choice, Need, due_for_detection, due_for_registration, plan
 from .reuse import Alignment, Kept, align, aligned_box
-from .upscaler import Networks, Upscaler
+from .stream import Registered
+from .upscaler import Networks, Upscaled, Upscaler
 from .work import Item, Work
 
 DETECT_SHARE = 0.4
 """Share of the time for detection, if that does not suffice for every frame that is due."""
+REGISTER_SHARE = 0.25
+"""The same for the registration of crops with those before them."""
 FLAT = 0.2
 """Added to both sharpnesses before their ratio: that of two blurred faces tells nothing."""
 MARGIN = 0.85
 """Share of the time to the deadline that is planned for: estimates are means, and the machine has other work."""
+Crop = tuple[Track, Window, NDArray[np.uint8]]
 
 
 class Turn:
@@ -72,9 +78,11 @@ class Turn:
 
     def _find(self, works: Sequence[Work], deadline_s: float) -> list[Item]:
         """Faces of all frames. While the detector runs in some frames, those of the others are followed and cut out."""
+        left_ms = MARGIN * 1e3 * max(0.0, deadline_s - time.monotonic())
         for work in works:
             work.stream.enter(work.frame)
-        self._credit_ms += DETECT_SHARE * MARGIN * 1e3 * max(0.0, deadline_s - time.monotonic())
+            work.stream.register_ms += REGISTER_SHARE * left_ms / len(works)
+        self._credit_ms += DETECT_SHARE * left_ms
         costs = [self.costs["detect", work.frame.pixels.shape] for work in works]
         self._dearest_ms = max(self._dearest_ms, *costs)
         waiting_s = [work.stream.waiting_s for work in works]
@@ -101,7 +109,7 @@ class Turn:
 
     def _items(self, work: Work) -> list[Item]:
         """Crops of the faces of a frame, compared with what is kept of them."""
-        items = []
+        crops: list[Crop] = []
         with work.timer.stage("crop"):
             for track in work.stream.tracks:
                 if track.window is None:
@@ -109,10 +117,29 @@ class Turn:
                     continue
                 crop = np.empty((track.window.side, track.window.side, 3), np.uint8)
                 copy_window(work.frame.pixels, track.window.x, track.window.y, crop)
-                items.append(self._item(work, track, track.window, crop))
-        return items
+                crops.append((track, track.window, crop))
+            registered = self._register(work, crops) if work.stream.frames > 1 else {}
+            return [self._item(work, *crop, registered.get(n)) for n, crop in enumerate(crops)]
 
-    def _item(self, work: Work, track: Track, window: Window, crop: NDArray[np.uint8]) -> Item:
+    def _register(self, work: Work, crops: Sequence[Crop]) -> dict[int, Registered]:
+        """Registered crops of the faces for which there is time, by the index of the crop; none of lost faces."""
+        stream = work.stream
+        costs = [self.costs["register", window.side] for _, window, _ in crops]
+        waiting_s = [-math.inf if track.frames_missed else stream.unregistered_s(track.id) for track, _, _ in crops]
+        due, stream.register_ms = due_for_registration(waiting_s, costs, stream.register_ms)
+        registered = {}
+        with work.timer.stage("crop.register"):
+            for n in due:
+                track, window, crop = crops[n]
+                start = time.perf_counter()
+                registered[n] = stream.register(work.frame, track.id, crop, window)
+                if waiting_s[n] < math.inf:  # the first crop is not compared with another
+                    self.costs.add(("register", window.side), 1e3 * (time.perf_counter() - start))
+        return registered
+
+    def _item(
+        self, work: Work, track: Track, window: Window, crop: NDArray[np.uint8], registered: Registered | None
+    ) -> Item:
         kept, alignment = work.stream.kept.get(track.id), None
         if kept is not None:
             alignment = align(kept, crop, track.box_xyxy, window)
@@ -121,8 +148,11 @@ class Turn:
                 track = work.stream.correct(track, box)
         quality = usability(crop, track.box_xyxy, track.landmarks, window, track.score)
         found = (kept, alignment) if kept and alignment else None
-        need = _need(window.side, work.stream.time_s, track, found, quality.sharpness)
-        return Item(work, track, window, crop, alignment, quality, need)
+        frames = registered.history.frames if registered else 1
+        if frames < min(MIN_FRAMES, work.stream.frames):
+            frames = 1
+        need = _need(window.side, work.stream.time_s, track, found, quality.sharpness, frames)
+        return Item(work, track, window, crop, alignment, quality, need, registered)
 
     def _upscale(self, items: Sequence[Item], choices: Sequence[Choice]) -> None:
         start_ns = time.perf_counter_ns()
@@ -133,8 +163,8 @@ class Turn:
                 item.work.skipped.append(_skipped(track, choice.reason))
             else:
                 groups.setdefault(choice.treatment, {}).setdefault(item.window.side, []).append(n)
-        for n, (pixels, consistency_db) in self._upscaler(groups, items).items():
-            items[n].work.faces.append(_face(items[n], choices[n], pixels, consistency_db))
+        for n, upscaled in self._upscaler(groups, items).items():
+            items[n].work.faces.append(_face(items[n], choices[n], upscaled))
         span = Span("upscale", start_ns, time.perf_counter_ns() - start_ns)
         for work in {id(item.work): item.work for item in items}.values():
             work.timer.spans.append(span)
@@ -158,30 +188,39 @@ class Turn:
         )
 
 
-def _face(item: Item, choice: Choice, pixels: NDArray[np.uint8], consistency_db: float) -> LiveFace:
+def _face(item: Item, choice: Choice, upscaled: Upscaled) -> LiveFace:
     track = item.track
     assert choice.treatment != "skipped"
-    pixels.flags.writeable = False
+    upscaled.pixels.flags.writeable = False
     return LiveFace(
         track.box_xyxy,
         track.score,
         track.landmarks,
         item.window.xyxy,
         item.crop,
-        pixels,
-        consistency_db,
+        upscaled.pixels,
+        upscaled.consistency_db,
         track.id,
         choice.treatment,
         choice.reason,
         track.detected,
         item.usability,
+        frames=upscaled.frames,
+        earlier_frames=upscaled.earlier_frames,
     )
 
 
-def _need(item_side: int, now_s: float, track: Track, found: tuple[Kept, Alignment] | None, sharpness: float) -> Need:
+def _need(
+    item_side: int,
+    now_s: float,
+    track: Track,
+    found: tuple[Kept, Alignment] | None,
+    sharpness: float,
+    frames: int,
+) -> Need:
     """What a face needs, given what is kept of it and where that lies in the crop."""
     if found is None:
-        return Need(item_side)
+        return Need(item_side, frames=frames)
     kept, alignment = found
     return Need(
         item_side,
@@ -192,6 +231,8 @@ def _need(item_side: int, now_s: float, track: Track, found: tuple[Kept, Alignme
         kept.by_small,
         alignment.still,
         track.frames_missed > 0,
+        frames,
+        kept.frames,
     )
 
 

@@ -7,22 +7,25 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ....engines.session import Session
+from ....engines.multiframe.history import History, extended
+from ....engines.multiframe.session import MultiFrameSession
+from ....engines.session import Output, Session
 from ...pipeline.upscale import psnr_db
 from ..results import Treatment
 from .costs import Costs
+from .plan import WorkKind
 from .reuse import keep, reused
 from .work import Item
 
 MEASURED_CALLS = 2
 """Calls of each crop size before the run, in turn: a burst of other work does not hit all calls of one."""
-Upscaled = tuple[NDArray[np.uint8], float]
-"""Pixels of a face, and its consistency in dB."""
 Sides = Mapping[int, Sequence[int]]
 """Crop size -> indices of faces."""
 
@@ -34,19 +37,48 @@ class Networks:
     Args:
         session: super-resolution.
         small: a smaller network of the same scale; None for none.
+        multi: a network of the same scale that takes several crops of a face; None for none.
     """
 
     session: Session
     small: Session | None = None
+    multi: MultiFrameSession | None = None
 
     @property
     def scale(self) -> int:
         """Ratio of output to input."""
         return self.session.io_spec.scale
 
-    def of(self, treatment: Treatment) -> Session | None:
-        """The engine of a treatment; None if it needs none."""
-        return {"network": self.session, "small network": self.small}.get(treatment)
+    @property
+    def frames(self) -> int:
+        """Maximum number of crops of a face that a network gets."""
+        return self.multi.frames if self.multi else 1
+
+    def of(self, work: WorkKind) -> Session | None:
+        """The engine of a kind of work on single crops; None if it needs none."""
+        return {"network": self.session, "small network": self.small}.get(work)
+
+    def close(self) -> None:
+        """Release the engines but `session`. Idempotent."""
+        for one in (self.small, self.multi):
+            if one:
+                one.close()
+
+
+class Upscaled(NamedTuple):
+    """An upscaled face.
+
+    Args:
+        pixels: (kS, kS, 3) uint8 BGR.
+        consistency_db: see `Face`.
+        frames: number of crops that `pixels` are made from.
+        earlier_frames: see `Face`.
+    """
+
+    pixels: NDArray[np.uint8]
+    consistency_db: float
+    frames: int = 1
+    earlier_frames: tuple[int, ...] = ()
 
 
 class Upscaler:
@@ -70,23 +102,34 @@ class Upscaler:
 
     def measure(self, is_stopped: Callable[[], bool]) -> None:
         """Run every crop size of the engines, and note what it costs at best: other processes may be busy just now."""
-        calls = [
-            (treatment, session, side)
-            for treatment in ("network", "small network")
-            if (session := self._networks.of(treatment))
-            for side in session.io_spec.crop_sizes
-        ]
+        calls = self._measured_calls()
         best_ms: dict[Hashable, float] = {}
         for n in range(1 + MEASURED_CALLS):
-            for treatment, session, side in calls:
+            for work, call in calls.items():
                 if is_stopped():
                     return
                 start = time.perf_counter()
-                session.infer_batches([np.zeros((1, side, side, 3), np.uint8)])
+                call()
                 if n:  # the first call prepares the graph
                     ms = 1e3 * (time.perf_counter() - start)
-                    best_ms[treatment, side] = min(ms, best_ms.get((treatment, side), ms))
+                    best_ms[work] = min(ms, best_ms.get(work, ms))
         self.costs = Costs(best_ms)
+
+    def _measured_calls(self) -> dict[tuple[str, int], Callable[[], object]]:
+        """Kind of work and crop size -> a call of it for one face."""
+        calls: dict[tuple[str, int], Callable[[], object]] = {}
+        works: tuple[WorkKind, ...] = ("network", "small network")
+        for work in works:
+            if session := self._networks.of(work):
+                for side in session.io_spec.crop_sizes:
+                    calls[work, side] = partial(session.infer_batches, [np.zeros((1, side, side, 3), np.uint8)])
+        if multi := self._networks.multi:
+            for side in self._networks.session.io_spec.crop_sizes:
+                crop = _textured(side)
+                history = _history_of(crop, multi.frames)
+                calls["register", side] = partial(extended, history, crop, (0, 0), multi.frames)
+                calls["multi-frame network", side] = partial(multi.infer_batches, [crop[None]], [[history]])
+        return calls
 
     def __call__(self, groups: Mapping[Treatment, Sides], items: Sequence[Item]) -> dict[int, Upscaled]:
         """Upscale faces; last outputs are moved while the networks run.
@@ -115,24 +158,36 @@ class Upscaler:
 
     def _run(self, treatment: Treatment, sides: Sides, items: Sequence[Item]) -> dict[int, Upscaled]:
         """One treatment of faces of all sizes; its time is noted."""
-        start = time.perf_counter()
-        if session := self._networks.of(treatment):
-            outputs = _network_outputs(session, sides, items, treatment == "small network")
-        else:
-            outputs = {n: self._own_output(treatment, items[n]) for members in sides.values() for n in members}
-        self._note("reuse" if treatment == "reused" else treatment, sides, 1e3 * (time.perf_counter() - start))
+        outputs: dict[int, Upscaled] = {}
+        for work, some in _by_work(treatment, sides, items).items():
+            start = time.perf_counter()
+            outputs |= self._outputs(work, some, items)
+            self._note(work, some, 1e3 * (time.perf_counter() - start))
         return outputs
 
-    def _own_output(self, treatment: Treatment, item: Item) -> Upscaled:
+    def _outputs(self, work: WorkKind, sides: Sides, items: Sequence[Item]) -> dict[int, Upscaled]:
+        batches = [np.stack([items[n].crop for n in members]) for members in sides.values()]
+        if work == "multi-frame network" and self._networks.multi:
+            histories = [[_history(items[n]) for n in members] for members in sides.values()]
+            several = self._networks.multi.infer_batches(batches, histories)
+            return _network_outputs(sides, items, [(one.output, one.frames) for one in several], False)
+        if session := self._networks.of(work):
+            outputs = session.infer_batches(batches)
+            single = [(output, (1,) * len(output.tensor)) for output in outputs]
+            return _network_outputs(sides, items, single, work == "small network")
+        return {n: self._own_output(work, items[n]) for members in sides.values() for n in members}
+
+    def _own_output(self, work: WorkKind, item: Item) -> Upscaled:
         """Pixels of a face without a network, and an unknown consistency."""
-        if treatment == "reused":
+        if work == "reuse":
             assert item.alignment is not None
-            return reused(item.work.stream.kept[item.track.id], item.crop, item.alignment), math.nan
+            kept = item.work.stream.kept[item.track.id]
+            return Upscaled(reused(kept, item.crop, item.alignment), math.nan, kept.frames)
         side = self._networks.scale * item.window.side
         enlarged = cv2.resize(item.crop, (side, side), interpolation=cv2.INTER_CUBIC)
-        return np.asarray(enlarged, np.uint8), math.nan
+        return Upscaled(np.asarray(enlarged, np.uint8), math.nan)
 
-    def _note(self, work: str, sides: Sides, ms: float) -> None:
+    def _note(self, work: WorkKind, sides: Sides, ms: float) -> None:
         """Share the time of faces of several sizes among them, in the ratio of the estimates so far."""
         known = all(self.costs[work, side] for side in sides)
         weights = {
@@ -143,21 +198,61 @@ class Upscaler:
             self.costs.add((work, side), ms * weights[side] / total, len(members))
 
 
-def _network_outputs(session: Session, sides: Sides, items: Sequence[Item], by_small: bool) -> dict[int, Upscaled]:
-    """Pixels and consistency of faces; they are kept for later frames."""
-    batches = [np.stack([items[n].crop for n in members]) for members in sides.values()]
-    outputs: dict[int, Upscaled] = {}
-    for members, output in zip(sides.values(), session.infer_batches(batches), strict=True):
+def _history(item: Item) -> History | None:
+    return item.registered.history if item.registered else None
+
+
+def _by_work(treatment: Treatment, sides: Sides, items: Sequence[Item]) -> dict[WorkKind, dict[int, list[int]]]:
+    """Kind of work -> crop size -> indices of faces."""
+    works: dict[WorkKind, dict[int, list[int]]] = {}
+    for side, members in sides.items():
+        for n in members:
+            work: WorkKind = "reuse" if treatment == "reused" else treatment
+            if treatment == "network":
+                work = items[n].need.network
+            works.setdefault(work, {}).setdefault(side, []).append(n)
+    return works
+
+
+def _network_outputs(
+    sides: Sides, items: Sequence[Item], outputs: Sequence[tuple[Output, Sequence[int]]], by_small: bool
+) -> dict[int, Upscaled]:
+    """Pixels and consistency of faces; they are kept for later frames.
+
+    Args:
+        sides: crop size -> indices of faces.
+        items: all faces.
+        outputs: for each crop size, with the number of crops of each face.
+        by_small: they are of the smaller network.
+    """
+    upscaled: dict[int, Upscaled] = {}
+    for members, (output, frames) in zip(sides.values(), outputs, strict=True):
         decibels = np.full(len(members), np.nan) if output.residual is None else psnr_db(output.residual)
-        for n, pixels, value in zip(members, output.tensor, decibels, strict=True):
+        for n, pixels, value, count in zip(members, output.tensor, decibels, frames, strict=True):
             own = pixels if pixels.base is None else pixels.copy()  # a view would keep the whole batch
-            _keep(items[n], own, by_small)
-            outputs[n] = own, float(value)
-    return outputs
+            _keep(items[n], own, by_small, count)
+            registered = items[n].registered
+            earlier = registered.earlier_frames if registered and count > 1 else ()
+            upscaled[n] = Upscaled(own, float(value), count, earlier)
+    return upscaled
 
 
-def _keep(item: Item, pixels: NDArray[np.uint8], by_small: bool) -> None:
+def _keep(item: Item, pixels: NDArray[np.uint8], by_small: bool, frames: int) -> None:
     """Keep an output for later frames of the track."""
     time_s, sharpness = item.work.stream.time_s, item.usability.sharpness
-    kept = keep(item.crop, pixels, item.track.box_xyxy, item.window, time_s, sharpness, by_small)
+    kept = keep(item.crop, pixels, item.track.box_xyxy, item.window, time_s, sharpness, by_small, frames)
     item.work.stream.kept[item.track.id] = kept
+
+
+def _textured(side: int) -> NDArray[np.uint8]:
+    """A crop that can be registered, (side, side, 3) BGR."""
+    coarse = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _history_of(crop: NDArray[np.uint8], frames: int) -> History:
+    """The history of a face that does not move."""
+    history = extended(None, crop, (0, 0), frames)
+    for _ in range(frames - 1):
+        history = extended(history, crop, (0, 0), frames)
+    return history

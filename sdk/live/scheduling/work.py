@@ -16,7 +16,7 @@ from ..tracks.tracker import Track
 from ..tracks.usability import Usability
 from .plan import Need
 from .reuse import Alignment
-from .stream import Stream
+from .stream import Registered, Stream
 
 
 @dataclass(eq=False)
@@ -44,6 +44,7 @@ class Item:
         alignment: of what is kept of it; None if nothing is.
         usability: of the crop.
         need: for the plan.
+        registered: its crops up to this one; None if no network takes several, or it was not registered in this turn.
     """
 
     work: Work
@@ -53,3 +54,4 @@ class Item:
     alignment: Alignment | None
     usability: Usability
     need: Need
+    registered: Registered | None = None

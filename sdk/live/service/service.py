@@ -86,6 +86,8 @@ def _live(config: LiveConfig, observers: list[Observer], report: Callable[[str],
         fps=config.fps,
         model=config.model,
         small_model=config.small_model,
+        frames=config.frames,
+        track_model=config.track_model,
         outscale=config.outscale,
         observers=observers,
         detector=config.detector,
@@ -116,8 +118,9 @@ def _about(config: LiveConfig) -> dict[str, str | float]:
 
 def _settings(config: LiveConfig) -> dict[str, Any]:
     """What another run needs to do the same work."""
-    names = ("small_model", "detector", "threads", "outscale")
-    return {**_about(config), **{name: getattr(config, name) for name in names}}
+    names = ("small_model", "detector", "threads", "outscale", "frames")
+    tracks = {"track_model": config.track_model} if config.frames > 1 else {}
+    return {**_about(config), **{name: getattr(config, name) for name in names}, **tracks}
 
 
 def _token(config: WebConfig) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...evidence.card import Card, CardSource, FrameView
+from ...evidence.card import SEVERAL_FRAMES, Card, CardSource, FrameView
 from ...evidence.items import item_of_shot
 from ...evidence.pictures import MAX_VIDEO_VIEW_PX, view_of
 from ...evidence.write import PAGE, PREFIX, SUFFIX, remove_unfinished, write_card
@@ -66,9 +66,10 @@ class EvidenceSink(BestShotsSink):
         super().__init__(folder, about, max_count, max_age_s)
         self.name = f"{EVIDENCE_PREFIX}{self.name}"
 
-    def start(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
+    def start(self, network: NetworkUse, small: NetworkUse | None = None, tracks: NetworkUse | None = None) -> None:
         """See `LiveSink`."""
-        self._networks = {"network": network} | ({"small network": small} if small else {})
+        others = {"small network": small, SEVERAL_FRAMES: tracks}
+        self._networks = {"network": network} | {treatment: use for treatment, use in others.items() if use}
 
     def select(self, result: LiveResult) -> Sequence[DatedShot]:
         """See `LiveSink`."""

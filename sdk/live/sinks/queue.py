@@ -96,9 +96,9 @@ class SinkQueue(Observer):
             queued = len(self._items) + self._in_flight
             return SinkStatistics(self.sink.name, self._written, self._dropped, self._failed, queued, self._error)
 
-    def started(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
+    def started(self, network: NetworkUse, small: NetworkUse | None = None, tracks: NetworkUse | None = None) -> None:
         """See `Observer`."""
-        self.sink.start(network, small)
+        self.sink.start(network, small, *([tracks] if tracks else ()))  # sinks need not know of it
 
     def done(self, result: LiveResult) -> None:
         """See `Observer`."""
@@ -256,10 +256,10 @@ class SinkGroup(Observer):
         """What each sink has done so far."""
         return tuple(queue.statistics() for queue in self.queues)
 
-    def started(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
+    def started(self, network: NetworkUse, small: NetworkUse | None = None, tracks: NetworkUse | None = None) -> None:
         """See `Observer`."""
         for queue in self.queues:
-            queue.started(network, small)
+            queue.started(network, small, tracks)
 
     def done(self, result: LiveResult) -> None:
         """See `Observer`."""

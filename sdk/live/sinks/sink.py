@@ -46,11 +46,11 @@ class LiveSink(ABC, Generic[Item]):
     def __init__(self, name: str) -> None:
         self.name = masked(name)
 
-    def start(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
+    def start(self, network: NetworkUse, small: NetworkUse | None = None, tracks: NetworkUse | None = None) -> None:
         """Called before the first result, and only if the sink is an observer of a live run; has to be quick.
 
         Args:
-            network, small: see `Observer.started`.
+            network, small, tracks: see `Observer.started`.
         """
 
     @abstractmethod

@@ -45,16 +45,16 @@ class StoreSink(ShotSink):
         self._store = open_store(address, about={"command": "live", **about})
         try:
             self._run = self._store.new_run()
-            self._networks: tuple[NetworkUse, NetworkUse | None] | None = None
+            self._networks: tuple[NetworkUse, NetworkUse | None, NetworkUse | None] | None = None
             self._batch: tuple[Sequence[DatedShot], list[NewFace]] = ((), [])
             self._prune()
         except BaseException:
             self._store.close()
             raise
 
-    def start(self, network: NetworkUse, small: NetworkUse | None = None) -> None:
+    def start(self, network: NetworkUse, small: NetworkUse | None = None, tracks: NetworkUse | None = None) -> None:
         """See `LiveSink`."""
-        self._networks = network, small
+        self._networks = network, small, tracks
 
     def write(self, items: Sequence[DatedShot]) -> None:
         """See `LiveSink`; a batch that is repeated is stored once."""

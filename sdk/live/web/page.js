@@ -228,7 +228,8 @@ function describeFace(node, face) {
   setText($(".reason", node), face.reason);
   const side = Math.round(Math.max(face.box_xyxy[2] - face.box_xyxy[0], face.box_xyxy[3] - face.box_xyxy[1]));
   const consistency = face.consistency_db == null ? "" : ` · consistency ${face.consistency_db.toFixed(1)} dB`;
-  setText($(".measures", node), `${side} px${face.detected ? "" : ", position predicted"}${consistency}`);
+  const frames = face.frames > 1 ? ` · from ${face.frames} frames` : "";
+  setText($(".measures", node), `${side} px${face.detected ? "" : ", position predicted"}${frames}${consistency}`);
   setText($(".estimate figcaption", node), face.treatment === "bicubic" ? "interpolated" : "estimate");
   const [original, result] = node.querySelectorAll("canvas");
   original.setAttribute("aria-label", `Track ${face.track_id}: pixels of the camera, ${side} px`);

@@ -156,6 +156,10 @@ def test_every_problem_of_a_file_is_listed(facesr, cameras):
         (["a", "--transport", "tpc"], "'tpc' is not one of 'auto', 'tcp', 'udp'"),
         (["a", "--budget-ms", "0"], "0 is not in the range x>0"),
         (["a", "--model", "idrn-x5"], "unknown model 'idrn-x5'; did you mean 'idrn-x"),
+        (["a", "--frames", "0"], "0 is not in the range x>=1"),
+        (["a", "--frames", "8"], "frames is 8, but edge-tiny-x4-track takes at most 7 crops of a face"),
+        (["a", "--frames", "2", "--model", "edge-tiny-x2"], "expected a track_model of x2"),
+        (["a", "--frames", "2", "--track-model", "idrn-x5"], "unknown model 'idrn-x5'"),
         (["a", "--port", "0", "--host", "0.0.0.0"], "a web page at 0.0.0.0 needs a token; name a file for it"),
         (
             ["a", "--check", "--port", "0", "--host", "0.0.0.0"],

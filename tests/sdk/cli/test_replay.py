@@ -75,6 +75,8 @@ def test_a_given_number_of_cameras_fits_or_does_not(facesr, recording, cameras, 
         ({"threads": 10**9}, [], "expected 0 to 256"),
         ({"outscale": 2.5}, [], "expected 1 to 4"),
         ({"small_model": "nope"}, [], "nope"),
+        ({"frames": 0}, [], "expected 1 to 64"),
+        ({"frames": 2, "track_model": "gone"}, [], "the recorded track_model 'gone' is not on this machine; copy its"),
     ],
 )
 def test_a_real_run_has_the_settings_of_the_recording(facesr, recording, about, options, expected):
@@ -93,6 +95,7 @@ def test_a_recording_without_a_budget_needs_one(facesr, recording):
 def test_the_recording_of_the_live_command_is_replayed(facesr, clips, tmp_path):
     path = tmp_path / "live.rec"
     quick = ["--engine", "onnxruntime", "--precision", "int8", "--threads", 1, "--small-model", "none", "--outscale", 3]
+    quick += ["--frames", 3]
     result = facesr("live", clips(30), "--record", path, "--budget-ms", 250, *quick)
     assert result.code == 0, result.err
     replayed = facesr("replay", path, "--json")
@@ -100,10 +103,11 @@ def test_the_recording_of_the_live_command_is_replayed(facesr, clips, tmp_path):
     about = summary["about"]
     assert (about["budget_ms"], about["model"], about["engine"]) == (250, "edge-tiny-x4-camera", "onnxruntime")
     settings = recorded_settings(about)
-    assert {name: settings[name] for name in ("engine", "precision", "threads", "outscale")} == {
+    assert {name: settings[name] for name in ("engine", "precision", "threads", "outscale", "frames")} == {
         **{"engine": "onnxruntime", "precision": "int8"},
-        **{"threads": 1, "outscale": 3},
+        **{"threads": 1, "outscale": 3, "frames": 3},
     }
+    assert settings["track_model"] == "edge-tiny-x4-track"
     assert settings["small_model"] is None and settings["detector"]
     assert summary["total"]["results"] == 30 and summary["notes"] == []
     assert any("network" in name for name in read_recording(path).costs[-1].costs_ms)

@@ -24,3 +24,39 @@ def simulated(portraits):
         return SimulatedCamera(make_view(portraits, faces, seed=seed, **view), count, rate)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def track_bundle(tmp_path_factory, export_cache):
+    """A small multi-frame network of random weights, for up to seven crops of a face."""
+    import torch
+    from facesr_edge.converters.build import build
+    from facesr_edge.converters.options import BuildOptions
+    from facesr_edge.networks import build_network
+    from facesr_edge.networks.weights import Provenance, weights_bytes
+
+    config = {"width": 8, "depth": 2, "scale": 4, "branches": False}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("edge-track", config)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, 0, 0.1)
+    folder = tmp_path_factory.mktemp("track")
+    weights = folder / "weights.safetensors"
+    origin = Provenance({"data": "none: random weights"}, "CC0-1.0", ("not trained",))
+    weights.write_bytes(weights_bytes(network, "edge-track", config, origin))
+    return build("edge-track", folder / "bundle", BuildOptions(precision="fp32"), weights=weights)
+
+
+@pytest.fixture
+def several(track_bundle, tiny_bundle):
+    """Settings of a run whose faces are made from up to six crops, with networks that are quick."""
+    return {
+        "model": tiny_bundle().folder,
+        "track_model": track_bundle.folder,
+        "small_model": None,
+        "frames": 6,
+        "engine": "onnxruntime",
+        "precision": "fp32",
+        "threads": 1,
+    }

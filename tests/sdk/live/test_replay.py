@@ -110,10 +110,12 @@ def test_an_empty_recording_is_summarized(tmp_path):
         Need(32, 12.0, 0.25),
         Need(32, REUSE_LEVELS, 0.25, growth=1.5),
         Need(32, REUSE_LEVELS, 0.25, sharpness=1.75),
+        Need(32, 2.5, 0.25, frames=7),
     ],
 )
 def test_the_change_of_a_face_is_read_from_the_reason_of_the_planner(need, left_ms):
     costs = {("network", 32): 5.0, ("small network", 32): 4.0, ("reuse", 32): 1.0, ("bicubic", 32): 0.5}
+    costs["multi-frame network", 32] = 6.0
     (choice,) = plan([need], left_ms, costs, small=False)
     seen = observed(RecordedFace(1, 32, choice.treatment, choice.reason), need.age_s)
     assert seen == Observation(need.age_s, need.change, need.growth, need.sharpness)

@@ -189,6 +189,16 @@ def test_a_live_sink_stores_the_best_shot_of_each_track_with_its_network(address
         assert marks == {1: True, 2: True, 3: False} and store.check(hashes=True).faultless
 
 
+def test_the_network_of_a_face_of_several_frames_is_that_of_the_tracks(tmp_path):
+    with open_live_sink(f"store:{tmp_path}") as group:
+        group.started(LARGE, SMALL, replace(LARGE, name="tracks"))
+        group.done(make_result(0, faces=(make_face(1, frames=5), make_face(2))))
+        group.done(make_result(1, ended=(1, 2)))
+    with open_store(tmp_path) as store:
+        found = {face.track.number: (face.treatment, face.network.name) for face in store.faces()}
+    assert found == {1: ("several frames", "tracks"), 2: ("network", "large")}
+
+
 def test_the_limits_of_a_live_sink_hold(tmp_path):
     with open_live_sink(f"store:{tmp_path}?max_gb=0.00005&days=3") as group:
         pixels = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)

@@ -65,7 +65,7 @@ def test_values_are_read(read):
     config = read(
         "cameras:\n  7: 0\n  no: clip.mp4\n  west gate: {url: 'rtsp://h/s', transport: udp, reconnect: false}\n"
         "camera: {timeout_s: 2.5, reconnect: {max_s: 3}}\nfps: 25\nsmall_model: ~\noutputs: [a.jsonl, '${B}']\n"
-        "web: {port: '${PORT}', token_file: token}\nrecord: run.rec\nlog_level: debug\nthreads: 2",
+        "web: {port: '${PORT}', token_file: token}\nrecord: run.rec\nlog_level: debug\nthreads: 2\nframes: 5",
         B="mqtt://u:p@h/t",
         PORT="0",
     )
@@ -77,7 +77,7 @@ def test_values_are_read(read):
     options = [camera.options for camera in config.cameras]
     assert [one.timeout_s for one in options] == [2.5, 2.5, 2.5] and options[0].reconnect.max_s == 3
     assert options[2].reconnect is None and options[2].transport == "udp"
-    assert (config.fps, config.small_model, config.threads) == (25, None, 2)
+    assert (config.fps, config.small_model, config.threads, config.frames) == (25, None, 2, 5)
     assert config.outputs == ("a.jsonl", "mqtt://u:p@h/t")
     assert config.web == WebConfig(port=0, token_file=Path("token"))
     assert (config.record, config.log_level) == (Path("run.rec"), "debug")
@@ -98,6 +98,10 @@ def test_values_are_read(read):
         ("cameras: {a: 0}\nbudget_ms: [1]", "2:12: budget_ms: expected milliseconds above 0, got a list"),
         ("cameras: {a: 0}\nfps: 0", "2:6: fps: expected frames/s above 0, or null, got '0'"),
         ("cameras: {a: 0}\nthreads: 1.5", "2:10: threads: expected a number of threads, 0 for one per core, got '1.5'"),
+        ("cameras: {a: 0}\nframes: 0", "2:9: frames: expected a number of crops of a face, 1 for the newest only, got"),
+        ("cameras: {a: 0}\nframes: 8", "2:9: frames: frames is 8, but edge-tiny-x4-track takes at most 7 crops of a"),
+        ("cameras: {a: 0}\nframes: 2\nmodel: edge-tiny-x2", "2:9: frames: expected a track_model of x2 for the crop"),
+        ("cameras: {a: 0}\nframes: 2\ntrack_model: edge-tiny-x4", "frames: expected a track_model that takes several"),
         ("cameras: {a: 0}\noutscale: 5", "2:11: outscale: expected a whole number from 1 to 4, got '5'"),
         ("cameras: {a: 0}\nmodel: idrn-x5", "2:8: model: unknown model 'idrn-x5'; did you mean 'idrn-x"),
         ("cameras: {a: 0}\nengine: openvina", "2:9: engine: unknown value 'openvina'; did you mean 'openvino'?"),

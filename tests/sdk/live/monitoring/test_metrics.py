@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -108,6 +109,16 @@ def test_the_clock_of_a_camera_gives_a_latency_of_its_own():
     assert of(found, "result_age_recent_seconds", camera="a", quantile="0.5") == pytest.approx(0.025)
 
 
+def test_crops_of_a_face_are_counted_where_a_network_made_its_pixels():
+    monitor = Monitor()
+    faces = [replace(make_face(track), frames=frames) for track, frames in ((1, 1), (2, 3), (3, 7))]
+    monitor.done(make_result(faces=[*faces, make_face(4, "bicubic")]))
+    found = scrape(ObservedRun(make_run(), monitor))
+    assert (of(found, "face_frames_count", camera="a"), of(found, "face_frames_sum", camera="a")) == (3, 11)
+    below = [of(found, "face_frames_bucket", camera="a", le=le) for le in ("1.0", "2.0", "3.0", "6.0", "7.0", "+Inf")]
+    assert below == [1, 1, 2, 2, 3, 3]
+
+
 def test_sinks_have_their_counts_also_if_two_have_the_same_name():
     sinks = [SinkFigures("log", 20, 3, 1, 2, ""), SinkFigures("log", 5, 0, 0, 0, "")]
     found = scrape(ObservedRun(make_run(), Monitor(), sinks))
@@ -138,7 +149,7 @@ def test_names_follow_the_conventions_of_prometheus(finished):
         assert family.type != "counter" or all(sample.name.endswith("_total") for sample in family.samples)
         assert {label for sample in family.samples for label in sample.labels} <= LABELS
         units = family.name.rpartition("_")[2]
-        assert family.type != "histogram" or units == "seconds", family.name
+        assert family.type != "histogram" or units in ("seconds", "frames"), family.name
     histogram = next(family for family in own if family.name == "facesr_edge_cycle_seconds")
     buckets = [sample for sample in histogram.samples if sample.name.endswith("_bucket")]
     assert [sample.labels["le"] for sample in buckets] == [*map(str, BOUNDS_S), "+Inf"]

@@ -16,10 +16,11 @@ from facesr_edge.sdk.live.scheduling.plan import (
     Choice,
     Need,
     due_for_detection,
+    due_for_registration,
     plan,
 )
 
-MS = {"network": 5.0, "small network": 2.0, "reuse": 0.5, "bicubic": 0.25}
+MS = {"network": 5.0, "multi-frame network": 6.0, "small network": 2.0, "reuse": 0.5, "bicubic": 0.25}
 COSTS = Costs({(work, side): ms * (side / 32) ** 2 for work, ms in MS.items() for side in (32, 64)})
 
 
@@ -40,6 +41,8 @@ def treatments(choices: list[Choice]) -> list[str]:
         (Need(32, 1.0, 0.2, growth=GROWN + 0.05), "network", "grown by 30%"),
         (Need(32, 1.0, 0.2, sharpness=2.0), "network", "sharper by 100%"),
         (Need(32, 1.0, 0.2, by_small=True), "network", "so far by the small network"),
+        (Need(32, 1.0, 0.2, frames=3), "network", "more frames: 3 instead of 1, changed by 1.0 gray levels"),
+        (Need(32, 1.0, 0.2, frames=5, kept_frames=3), "reused", "changed by 1.0 gray levels in 0.20 s"),
         (Need(32, 5.0, 3.0, lost=True), "reused", "not detected at present"),
         (Need(32, math.inf, 0.2, lost=True), "skipped", "not detected at present"),
     ],
@@ -67,6 +70,14 @@ def test_new_faces_within_a_budget(left_ms: float, small: bool, expected: list[s
     assert treatments(choices) == expected
     downgraded = [choice for choice in choices if choice.treatment != "network"]
     assert all("over budget" in choice.reason and "ms left" in choice.reason for choice in downgraded)
+
+
+def test_a_face_of_several_crops_needs_the_time_of_their_network() -> None:
+    need = Need(32, 6.0, 0.1, frames=3)
+    assert treatments(plan([need], 6.0, COSTS, small=True)) == ["network"]
+    (choice,) = plan([need], 5.9, COSTS, small=True)
+    assert choice.treatment == "small network"
+    assert choice.reason == "over budget (changed by 6.0 gray levels): 5.4 ms left, the network needs 6.0 ms"
 
 
 def test_new_tracks_come_before_changed_ones_and_these_before_old_ones() -> None:
@@ -135,6 +146,22 @@ def test_an_expensive_camera_beside_a_cheap_one_gets_its_turn() -> None:
         counts[name] += len(due)
     assert counts["large"] >= 8
     assert counts["small"] >= 20
+
+
+def test_faces_are_registered_as_time_allows_the_longest_waiting_first() -> None:
+    waiting_s = [0.1, math.inf, 0.3]
+    assert due_for_registration(waiting_s, [2.0, 2.0, 2.0], math.inf) == ([1, 2, 0], 6.0)
+    assert due_for_registration(waiting_s, [2.0, 2.0, 2.0], 5.0) == ([1, 2], 1.0)
+    assert due_for_registration([-math.inf, 0.1], [2.0, 2.0], 5.0) == ([1], 3.0), "the first is not to be registered"
+    assert due_for_registration([], [], 5.0) == ([], 0.0)
+
+
+def test_a_registration_that_exceeds_its_share_of_a_turn_waits_for_the_next() -> None:
+    credit_ms, turns = 0.0, []
+    for turn in range(6):
+        due, credit_ms = due_for_registration([0.1], [5.0], credit_ms + 2.5)
+        turns += [turn] * len(due)
+    assert turns == [1, 3, 5]
 
 
 def test_costs_rise_quickly_and_fall_slowly() -> None:
