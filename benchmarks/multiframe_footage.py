@@ -25,6 +25,7 @@ from facesr_edge.calibration.metrics.flicker import flicker
 from facesr_edge.engines.bundle.io_spec import CROP_SIZES
 from facesr_edge.engines.errors import FacesrError
 from facesr_edge.engines.multiframe.history import History, extended
+from facesr_edge.engines.multiframe.registration import compose, inverse
 from facesr_edge.engines.multiframe.session import MIN_FRAMES, MultiFrameSession
 from facesr_edge.engines.padding import copy_window
 from facesr_edge.engines.registry import open_session
@@ -115,8 +116,8 @@ def measured(track: Sequence[Seen], session: MultiFrameSession) -> Iterator[Row]
             moved = next_x - x, next_y - y
             errors = held_out_errors(old.crop, several, one, seen.crop, seen.box_xyxy, moved)
             steady = float("nan"), float("nan")
-            if faces is not None and history.earlier:
-                motion = history.earlier[-1][1]
+            if faces is not None:
+                motion = compose(inverse(history.crops[-1].to_key), history.crops[-2].to_key)
                 steady = flicker(several, faces[1], SCALE, motion), flicker(one, faces[2], SCALE, motion)
             if errors is not None:
                 yield used, len(old.crop), errors, steady

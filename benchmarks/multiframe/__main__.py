@@ -26,7 +26,7 @@ from facesr_edge.engines.multiframe.session import MultiFrameSession
 from facesr_edge.engines.registry import open_session
 from facesr_edge.training.data.cameras.background import Backgrounds
 from facesr_edge.training.data.cameras.landmarks import FaceLandmarks
-from facesr_edge.training.data.cameras.tracks import FRAMES, Tracks
+from facesr_edge.training.data.cameras.tracks import Tracks
 from facesr_edge.zoo import catalogue
 
 from .cost import cost
@@ -106,7 +106,7 @@ def faults(session: MultiFrameSession, inputs: Inputs) -> dict[str, Any]:
 
 def steadiness(session: MultiFrameSession, inputs: Inputs, frames: Sequence[int]) -> dict[str, Any]:
     """Print the flicker of moving and of still faces."""
-    some = sorted({min(k, FRAMES - 1) for k in frames if k > 1})
+    some = [k for k in frames if k > 1]
     print("\nflicker along the true motion, gray levels, and relative to the single-frame network; change of the PSNR")
     print(f"{'camera':16} {'motion':6} {'bicubic':>8} {'single':>8} " + " ".join(f"{f'K = {k}':>20}" for k in some))
     rows: dict[str, Any] = {}

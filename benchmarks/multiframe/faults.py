@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from facesr_edge.calibration.metrics.image import psnr_y
 from facesr_edge.engines.multiframe.history import History
+from facesr_edge.engines.multiframe.registration import compose, inverse, shift
 from facesr_edge.engines.multiframe.session import MultiFrameSession
 from facesr_edge.training.data.cameras.tracks import Tracks
 from numpy.typing import NDArray
 
 from .quality import from_several, from_single
-from .sequences import SCALE, last, registered
+from .sequences import SCALE, last, registered, with_motions
 
 Pixels = NDArray[np.uint8]
 Random = np.random.Generator
@@ -148,11 +149,12 @@ def _planted(session: MultiFrameSession, tracks: Tracks, name: str, fault: Fault
 
 
 def _wrong(history: History, error_px: float, rng: Random) -> History:
-    earlier = []
-    for gray, (a, b, c, d, e, f) in history.earlier:
+    """The motions of the crops, with errors; the newest crop is where it was."""
+    to_newest, motions = inverse(history.crops[-1].to_key), []
+    for crop in history.crops:
         x, y = rng.normal(0, error_px, 2)
-        earlier.append((gray, (a, b, c + float(x), d, e, f + float(y))))
-    return replace(history, earlier=tuple(earlier))
+        motions.append(compose(shift(float(x), float(y)), compose(to_newest, crop.to_key)))
+    return with_motions(history, motions)
 
 
 def _result(

@@ -10,7 +10,7 @@ import numpy as np
 from facesr_edge.calibration.metrics.flicker import flicker
 from facesr_edge.calibration.metrics.image import psnr_y
 from facesr_edge.engines.inputs import SAMPLES
-from facesr_edge.engines.multiframe.history import History
+from facesr_edge.engines.multiframe.history import SPAN, History
 from facesr_edge.engines.multiframe.registration import Affine
 from facesr_edge.engines.multiframe.session import MultiFrameSession
 from facesr_edge.training.data.cameras.tracks import Tracks
@@ -63,11 +63,12 @@ def psnr_rows(session: MultiFrameSession, tracks: Tracks, frames: Sequence[int])
 
     Returns:
         "single" in dB; "registered", "true motion" and "network alone" (registered motion, without the single-frame
-        network), each number of crops -> dB over "single"; "failed", share of the registrations that failed.
+        network), each number of crops -> dB over "single"; "failed", share of the tracks with a failed registration.
     """
     newest = np.ascontiguousarray(tracks.lr[:, -1])
     found = [registered(crops) for crops in tracks.lr]
-    true = [with_motions(*one) for one in zip(found, tracks.lr, tracks.motions, strict=True)]
+    pairs = zip(found, tracks.motions, strict=True)
+    true = [with_motions(history, [affine(one) for one in motions]) for history, motions in pairs]
     single = psnr_y(from_single(session, newest), tracks.hr)
     rows: dict[str, Any] = {"single": float(single.mean()), "registered": {}, "true motion": {}, "network alone": {}}
     for k in frames:
@@ -79,7 +80,7 @@ def psnr_rows(session: MultiFrameSession, tracks: Tracks, frames: Sequence[int])
         }
         for name, pixels in faces.items():
             rows[name][k] = float((psnr_y(pixels, tracks.hr) - single).mean())
-    rows["failed"] = float(np.mean([history.frames < tracks.lr.shape[1] for history in found]))
+    rows["failed"] = float(np.mean([len(history.crops) < min(tracks.lr.shape[1], SPAN + 1) for history in found]))
     return rows
 
 
@@ -89,7 +90,7 @@ def flicker_rows(session: MultiFrameSession, tracks: Tracks, frames: Sequence[in
     Args:
         session: both networks.
         tracks: of the generator.
-        frames: numbers of crops, fewer than the tracks have.
+        frames: numbers of crops.
 
     Returns:
         "bicubic" and "single" in gray levels, and "several", number of crops -> gray levels; root mean square over

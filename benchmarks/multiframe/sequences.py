@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from facesr_edge.engines.multiframe.history import History, extended
-from facesr_edge.engines.multiframe.registration import Affine, luma
+from facesr_edge.engines.multiframe.history import SPAN, Crop, History, extended
+from facesr_edge.engines.multiframe.registration import Affine, compose
 from facesr_edge.training.data.cameras.background import Backgrounds
 from facesr_edge.training.data.cameras.chain import NAMED, Chain
 from facesr_edge.training.data.cameras.head_motion import HeadMotion
 from facesr_edge.training.data.cameras.sensor import Sensor
-from facesr_edge.training.data.cameras.sequences import Cell, cells_for
-from facesr_edge.training.data.cameras.tracks import FRAMES, Landmarks, Tracks, living_faces, record_tracks
+from facesr_edge.training.data.cameras.sequences import MARGIN, Cell, cells_for
+from facesr_edge.training.data.cameras.tracks import Landmarks, Tracks, living_faces, record_tracks
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 SCALE = 4
+FRAMES = SPAN + 2
+"""Crops of a track: a full history for the newest one and for the one before."""
 CODED_FRAMES = FRAMES + 4
 """Frames that the camera encodes: the first crop is not from a key frame."""
 
@@ -37,9 +39,9 @@ NOISY = {
 }
 """Cameras whose noise makes a still face flicker; of less noise, H.264 copies the frame before."""
 MOVING = ("shift", "turn", "zoom", "blink")
-"""Motions: all move up to 1.2 px per frame on each axis and shake; "blink" is half blinking, half speaking."""
+"""Motions: all faces move evenly and shake; "blink" is half blinking, half speaking."""
 STILL = "still"
-MAX_SPEED, MAX_SHAKE = 1.2, 0.3
+MAX_SPEED, MAX_SHAKE = min(1.2, 1.5 * MARGIN / CODED_FRAMES), 0.3
 """In pixels of the frame, per frame and as a standard deviation."""
 TURN_DEG, STRETCH, ZOOM = 1.0, 0.008, 0.01
 """Per frame."""
@@ -66,7 +68,7 @@ def record(
         motions = [_motion(kind, cell, rng) for cell in cells]
         some = faces[done : done + len(cells)]
         living = living_faces(some, motions, chain, SCALE, landmarks, float(kind == "blink"), rng)
-        parts.append(record_tracks(living, cells, chain, backgrounds, SCALE, side, rng))
+        parts.append(record_tracks(living, cells, chain, backgrounds, SCALE, side, rng, FRAMES))
         done += len(cells)
     return Tracks(*map(np.concatenate, zip(*parts, strict=True)))
 
@@ -105,21 +107,22 @@ def registered(crops: Pixels) -> History:
     return history
 
 
-def with_motions(history: History, crops: Pixels, motions: NDArray[np.float32]) -> History:
+def with_motions(history: History, motions: Sequence[Affine]) -> History:
     """The same with given motions.
 
     Args:
-        history: of the track.
-        crops: (T, S, S, 3), the newest last.
-        motions: (T, 2, 3), positions in a crop -> in the newest crop.
+        history: of a track.
+        motions: of its crops, the newest last: positions in a crop -> in the newest crop.
     """
-    earlier = [(luma(crop), affine(motion)) for crop, motion in zip(crops[:-1], motions[:-1], strict=True)]
-    return replace(history, earlier=tuple(earlier))
+    to_key = history.crops[-1].to_key
+    pairs = zip(history.crops[:-1], motions[-len(history.crops) : -1], strict=True)
+    moved = tuple(Crop(crop.gray, compose(to_key, motion)) for crop, motion in pairs)
+    return replace(history, crops=(*moved, history.crops[-1]))
 
 
 def last(history: History, frames: int) -> History:
-    """A history of at most so many crops."""
-    return replace(history, earlier=history.earlier[max(0, len(history.earlier) - frames + 1) :] if frames > 1 else ())
+    """A history of which a face is made from at most so many crops."""
+    return replace(history, limit=frames)
 
 
 def affine(motion: NDArray[np.float32]) -> Affine:

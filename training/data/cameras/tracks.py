@@ -138,15 +138,17 @@ def record_tracks(
     scale: int,
     side: int,
     rng: np.random.Generator,
+    frames: int = FRAMES,
 ) -> Tracks:
     """Record faces, one in each cell, and cut a track of each.
 
     Args:
         faces, cells: of the same number.
-        chain: of `FRAMES` or more frames.
+        chain: of `frames` or more frames.
         backgrounds, scale, side: see `pairs.draw_pairs`.
+        frames: crops of a track.
     """
-    times = range(chain.frames - FRAMES, chain.frames)
+    times = range(chain.frames - frames, chain.frames)
     recording = record_faces(faces, cells, chain, backgrounds, scale, times, rng)
     tracks = [_track(recording, number, side, rng) for number in range(len(faces))]
     return Tracks(*map(np.stack, zip(*tracks, strict=True)))
