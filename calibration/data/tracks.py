@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...engines.inputs import SAMPLES, Inputs
 from ...engines.multiframe.accumulation import accumulate
-from ...engines.multiframe.history import History, extended
+from ...engines.multiframe.history import History, ages, extended
 from ...engines.multiframe.registration import luma
 from .faces import low_resolution
 
@@ -46,21 +46,26 @@ class Tracks:
         return self.truth.shape[1] // self.crops.shape[2]
 
     def counts(self, frames: int) -> NDArray[np.int64]:
-        """Registered crops of each face among the last `frames`, the newest included, (N,)."""
-        return np.isfinite(self.motions[:, -frames:]).all((2, 3)).sum(1)
+        """Crops that each face is made from, at most `frames`, the newest included, (N,)."""
+        return np.minimum([_known(motions) for motions in self.motions], frames)
 
     def inputs(self, frames: int) -> Inputs:
-        """The input `SAMPLES` of the last `frames` crops, see `accumulate`."""
+        """The input `SAMPLES` of at most `frames` crops, spread over those that were registered, see `ages`."""
         samples = [self._samples(*one, frames) for one in zip(self.crops, self.motions, strict=True)]
         return {SAMPLES: np.stack(samples)}
 
     def _samples(self, crops: NDArray[np.uint8], motions: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
         earlier = []
-        for crop, motion in zip(crops[-frames:-1], motions[-frames:-1], strict=True):
-            if np.isfinite(motion).all():
-                a, b, c, d, e, f = map(float, motion.ravel())
-                earlier.append((luma(np.ascontiguousarray(crop)), (a, b, c, d, e, f)))
+        for age in reversed(ages(_known(motions) - 1, frames - 1)):
+            a, b, c, d, e, f = map(float, motions[-1 - age].ravel())
+            earlier.append((luma(np.ascontiguousarray(crops[-1 - age])), (a, b, c, d, e, f)))
         return accumulate(luma(np.ascontiguousarray(crops[-1])), earlier, self.scale)
+
+
+def _known(motions: NDArray[np.float32]) -> int:
+    """Crops up to the newest that were registered."""
+    lost = np.flatnonzero(~np.isfinite(motions).all((1, 2)))
+    return len(motions) - 1 - int(lost[-1]) if len(lost) else len(motions)
 
 
 RecordTracks = Callable[[NDArray[np.uint8], int], Tracks]

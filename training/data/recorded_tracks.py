@@ -25,8 +25,10 @@ from .cameras.tracks import FRAMES, Tracks, given_tracks
 from .faces import EVAL_BATCH, validation_faces
 from .track_faults import with_fault
 
-CROPS = {2: 0.1, 3: 0.15, 4: 0.15, 5: 0.25, 6: 0.1, 7: 0.25}
-"""Number of crops of a batch -> its probability."""
+CROPS = {2: 0.08, 3: 0.14, 4: 0.16, 5: 0.32, 6: 0.1, 7: 0.2}
+"""Number of crops of a batch, which are spread over the track -> its probability."""
+SHORT = 0.3
+"""Share of the tracks of which only the last frames are used, as at the start of a track."""
 FAULTY = 0.08
 """Share of the tracks with a planted fault."""
 VALIDATED_CROPS = 5
@@ -82,6 +84,8 @@ class RecordedTracks:
             track = self.cache.draw(rng)
             if rng.random() < FAULTY:
                 track = with_fault(track, self.cache.draw(rng), rng)
+            if rng.random() < SHORT:
+                track = _shortened(track, int(rng.integers(crops, FRAMES + 1)))
             tracks.append(mirrored(track) if rng.random() < 0.5 else track)
         return track_batch(Tracks(*map(np.stack, zip(*tracks, strict=True))), crops)
 
@@ -110,11 +114,18 @@ def track_batch(tracks: Tracks, crops: int) -> TrackBatch:
 
     Args:
         tracks: n tracks.
-        crops: number of crops that are used, the newest included.
+        crops: number of crops that are used, the newest included, spread over the track.
     """
     registered = tracks_of_faces.Tracks(tracks.lr, tracks.hr, tracks.registered)
     arrays = registered.newest, np.ascontiguousarray(tracks.hr), registered.inputs(crops)[SAMPLES]
     return TrackBatch(*map(torch.from_numpy, arrays))
+
+
+def _shortened(track: Tracks, frames: int) -> Tracks:
+    """A track of which only the last frames were registered."""
+    registered = track.registered.copy()
+    registered[:-frames] = np.nan
+    return track._replace(registered=registered)
 
 
 def mirrored(track: Tracks) -> Tracks:

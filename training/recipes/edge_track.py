@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..data.cameras.tracks import FRAMES
+from ...engines.bundle.io_spec import FRAMES
 from ..recipe import Recipe
 from .cpu import CAMERA, CAMERA_DEGRADATION
 from .edge import edge_recipe, finetune_changes

@@ -60,22 +60,24 @@ def test_a_batch_has_the_newest_crops_their_truth_and_samples(task):
 
 
 def test_samples_are_those_of_a_history_at_inference(cache):
+    differences = []
     for track in tracks_of(cache):
         if np.isnan(track.registered).any() or not np.isfinite(track.correlations[1:]).all():
             continue
         history = None
         for crop in track.lr:  # the windows are not stored: motions between crops do not depend on them
             history = extended(history, crop, (0, 0), FRAMES)
-        expected = history.samples(4)
-        actual = samples_of(track)
-        assert np.abs(actual - expected).mean() < 0.02
+        if history.frames == FRAMES:  # without its window, a fast face may be lost
+            differences.append(float(np.abs(samples_of(track) - history.samples(4)).mean()))
+    assert len(differences) >= 6 and np.median(differences) < 0.01
 
 
 def test_crops_without_a_motion_are_not_used(cache):
     track = tracks_of(cache, 1)[0]
     lost = track.registered.copy()
     lost[:3] = np.nan
-    np.testing.assert_array_equal(samples_of(track._replace(registered=lost)), samples_of(track, FRAMES - 3))
+    cut = track._replace(lr=track.lr[3:], registered=track.registered[3:])
+    np.testing.assert_array_equal(samples_of(track._replace(registered=lost)), samples_of(cut))
     lost[:-1] = np.nan
     assert not samples_of(track._replace(registered=lost)).any()
 

@@ -61,14 +61,19 @@ def draw_pairs(
 
 
 def random_pictures(
-    portraits: Sequence[Images], large: Sequence[Images], scale: int, rng: np.random.Generator
+    portraits: Sequence[Images], large: Sequence[Images], scale: int, rng: np.random.Generator, room: int = 0
 ) -> tuple[list[Cell], list[Images]]:
-    """Random faces of one size, and the cells that they fill; arguments as in `draw_pairs`."""
+    """Random faces of one size, and their cells.
+
+    Args:
+        portraits, large, scale: see `draw_pairs`.
+        room: pixels by which the cells are larger than usual.
+    """
     from_large = len(large) > 0 and (not len(portraits) or rng.random() < LARGE_PROBABILITY)
     pool = large if from_large else portraits
     side = _face_side(pool, scale, from_large, rng)
     pool = [picture for picture in pool if min(picture.shape[:2]) >= side] or pool
-    cells = cells_for(side // scale, rng)
+    cells = cells_for(side // scale + room, rng)
     return cells, [resized(pool[int(i)], side, rng) for i in rng.integers(len(pool), size=len(cells))]
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ....engines.multiframe.history import extended
+from ....engines.multiframe.history import SPAN, extended
 from ....engines.multiframe.registration import IDENTITY, compose, inverse
 from ..optics import random_blur_kernel
 from .background import Backgrounds
@@ -20,8 +20,10 @@ from .pairs import Images, random_pictures
 from .render import Face, FilteredFace, LivingFace, filter_face, pixel_kernel
 from .sequences import FRAME_WH, MARGIN, Cell, Recording, cells_for, record_faces
 
-FRAMES = 7
-"""Crops of a track."""
+FRAMES = SPAN + 1
+"""Crops of a track: all that a history keeps."""
+STRIDE = 12
+"""Pixels by which cells are larger than those of pairs: faces move further in as many frames."""
 MAX_EARLIER = 6
 """Frames before the first crop at most: the codec has a past."""
 EXPRESSIVE = 0.3
@@ -70,7 +72,7 @@ def draw_tracks(
     """
     chain = random_chain(rng, TRACK_KINDS)
     chain = replace(chain, frames=FRAMES + int(rng.integers(MAX_EARLIER + 1)))
-    cells, pictures = random_pictures(portraits, large, scale, rng)
+    cells, pictures = random_pictures(portraits, large, scale, rng, STRIDE)
     motions = [motion_in(cell, scale, chain.frames, rng) for cell in cells]
     faces = living_faces(pictures, motions, chain, scale, landmarks, EXPRESSIVE, rng)
     return record_tracks(faces, cells, chain, backgrounds, scale, side, rng)
@@ -88,7 +90,7 @@ def given_tracks(
     """
     parts: list[Tracks] = []
     while (done := sum(len(part.lr) for part in parts)) < len(pictures):
-        cells = cells_for(pictures[0].shape[0] // scale, rng)[: len(pictures) - done]
+        cells = cells_for(pictures[0].shape[0] // scale + STRIDE, rng)[: len(pictures) - done]
         motions = [motion_in(cell, scale, chain.frames, rng) for cell in cells]
         faces = living_faces(pictures[done : done + len(cells)], motions, chain, scale, None, 0.0, rng)
         parts.append(record_tracks(faces, cells, chain, backgrounds, scale, side, rng))
