@@ -9,7 +9,16 @@ from typing import Any
 import cv2
 import numpy as np
 from facesr_edge.engines.multiframe.history import History, extended
-from facesr_edge.engines.multiframe.registration import IDENTITY, Affine, luma, register, shift, template
+from facesr_edge.engines.multiframe.registration import (
+    IDENTITY,
+    Affine,
+    compose,
+    inverse,
+    luma,
+    register,
+    shift,
+    template,
+)
 from numpy.typing import NDArray
 
 from .recording import Track
@@ -104,7 +113,10 @@ class Own:
         if number == 0:
             self.history = extended(None, track.crops[0], _corner(track, 0), 2)
         self.history = extended(self.history, track.crops[number + 1], _corner(track, number + 1), 2)
-        return self.history.earlier[-1][1] if self.history.earlier else None
+        if len(self.history.crops) < 2:
+            return None
+        before, newest = self.history.crops[-2:]
+        return compose(inverse(newest.to_key), before.to_key)
 
 
 METHODS: dict[str, Step] = {
