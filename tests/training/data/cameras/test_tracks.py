@@ -1,5 +1,7 @@
 """Recorded tracks: true and registered motions, exact truth, codecs of whole frames, expressions."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ from facesr_edge.training.data.cameras.tracks import (
 )
 from facesr_edge.zoo import catalogue
 
-SIDE, SCALE = 32, 4
+SIDE, SCALE, SHORT = 32, 4, 7
 IDEAL = Chain("bicubic", frames=9)
 MOTIONS = {
     "rest": {},
@@ -54,7 +56,7 @@ def recorded(chain, **motion):
     centers = [(SCALE * (c.x + c.width / 2) - 0.5, SCALE * (c.y + c.height / 2) - 0.5) for c in cells]
     motions = [HeadMotion(chain.frames - 1, center, **motion) for center in centers]
     living = living_faces(faces, motions, chain, SCALE, None, 0.0, rng())
-    return record_tracks(living, cells, chain, Backgrounds(None), SCALE, SIDE, rng())
+    return record_tracks(living, cells, chain, Backgrounds(None), SCALE, SIDE, rng(), SHORT)
 
 
 def psnr(one, other):
@@ -70,12 +72,12 @@ def aligned_psnr(crop, newest, motion):
 @pytest.mark.parametrize("kind", MOTIONS)
 def test_true_motions_carry_earlier_crops_onto_the_newest(kind):
     tracks = recorded(IDEAL, **MOTIONS[kind])
-    assert tracks.motions.shape == (len(tracks.lr), FRAMES, 2, 3) and tracks.lr.shape[1] == FRAMES
+    assert tracks.motions.shape == (len(tracks.lr), SHORT, 2, 3) and tracks.lr.shape[1] == SHORT
     np.testing.assert_allclose(tracks.motions[:, -1], np.broadcast_to(np.eye(2, 3), (len(tracks.lr), 2, 3)), atol=1e-6)
     scores = [
         aligned_psnr(lr[t], lr[-1], motions[t])
         for lr, motions in zip(tracks.lr, tracks.motions, strict=True)
-        for t in (0, 3, FRAMES - 2)
+        for t in (0, 3, SHORT - 2)
     ]
     assert np.median(scores) > 30 and min(scores) > 24  # interpolation of aliased pixels
 
@@ -102,7 +104,7 @@ def test_the_truth_is_exact_at_the_end_of_every_motion():
 
 
 def test_registered_motions_agree_with_the_true_ones():
-    tracks = given_tracks(sample_faces(), IDEAL, Backgrounds(None), SCALE, SIDE, rng(3))
+    tracks = given_tracks(sample_faces(), replace(IDEAL, frames=FRAMES), Backgrounds(None), SCALE, SIDE, rng(3))
     middle = np.array(((SIDE - 1) / 2, (SIDE - 1) / 2, 1))
     error = np.linalg.norm((tracks.registered - tracks.motions) @ middle, axis=-1)
     assert np.isfinite(error).mean() > 0.8 and np.nanmedian(error) < 0.15
@@ -114,9 +116,9 @@ def test_crops_before_a_failed_registration_have_no_motion():
     fast = {"shake_xy": tuple((0.0, 0.0) if t != 4 else (90.0, 90.0) for t in range(7))}
     cells = sequences.cells_for(SIDE, rng())[: len(faces)]
     centers = [(SCALE * (c.x + c.width / 2) - 0.5, SCALE * (c.y + c.height / 2) - 0.5) for c in cells]
-    chain = Chain("bicubic", frames=FRAMES)
+    chain = Chain("bicubic", frames=SHORT)
     living = living_faces(faces, [HeadMotion(6, c, **fast) for c in centers], chain, SCALE, None, 0.0, rng())
-    tracks = record_tracks(living, cells, chain, Backgrounds(None), SCALE, SIDE, rng())
+    tracks = record_tracks(living, cells, chain, Backgrounds(None), SCALE, SIDE, rng(), SHORT)
     lost = np.isnan(tracks.registered).any((2, 3))
     assert lost.any() and not lost[:, -1].any()
     assert (np.diff(lost.astype(int), axis=1) <= 0).all()  # once lost, everything before is
