@@ -78,6 +78,7 @@ def _overview(bundle: Bundle) -> Rows:
         ("network", ", ".join([card.network, *(f"{key} {value}" for key, value in card.config.items())])),
         ("precision", ", ".join(bundle.precisions)),
         ("input", _input(card.io_spec)),
+        *([("frames", f"up to {card.io_spec.frames} of a track")] if card.io_spec.frames > 1 else []),
         ("output", _output(card.io_spec)),
         *([("projection", str(card.projection))] if card.projection else []),
         ("size", f"{size_mb(bundle):.2f} MB"),
@@ -104,8 +105,7 @@ def _input(io_spec: IOSpec) -> str:
         sides, batches = (", ".join(map(str, sizes)) for sizes in (io_spec.crop_sizes, io_spec.batches))
         if io_spec.task == "uncertainty":
             return f"square crops of {sides} px and their upscaled pixels, uint8 BGR"
-        samples = f"; and the samples of up to {io_spec.frames} frames" if io_spec.frames > 1 else ""
-        return f"square crops of {sides} px, batches of {batches}, uint8 BGR{samples}"
+        return f"square crops of {sides} px, batches of {batches}, uint8 BGR"
     sizes = ", ".join(f"{w}x{h}" for h, w in io_spec.sizes_hw) or f"any multiple of {io_spec.multiple} px"
     return f"images of {sizes}, uint8 BGR"
 

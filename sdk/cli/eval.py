@@ -29,10 +29,11 @@ from .options import (
 
 if TYPE_CHECKING:
     from ...calibration.metrics.evaluate import Metric
+    from ...engines.bundle.bundle import Bundle
 
 FACE_OPTIONS = (
     *("faces", "model", "all", "degradation", "crop", "lpips_weights", "recognizer", "identity", "sheet"),
-    *("references", "max_references", "ablation"),
+    *("references", "max_references", "ablation", "frames", "single_frame"),
 )
 DETECTOR_OPTIONS = (
     *("detection_data", "detector", "compare", "split", "label_fixes"),
@@ -70,6 +71,18 @@ DETECTOR_OPTIONS = (
 @references_option
 @max_references_option
 @click.option("--ablation", is_flag=True, help="With --references: metrics of the model with 0, 1, … references.")
+@click.option(
+    "--frames",
+    multiple=True,
+    type=click.IntRange(min=2),
+    metavar="K",
+    help="Of a multi-frame network: frames of each track; repeatable.  [default: 3, 5, 7]",
+)
+@click.option(
+    "--single-frame",
+    metavar="NAME|FOLDER",
+    help=f"Of a multi-frame network: model to compare it with.  [default: {DEFAULT_MODEL} at its scale]",
+)
 @path_option("--sheet", metavar="FILE", help="Contact sheet of faces with bicubic and ground truth (NAME.png).")
 @path_option("--detection-data", metavar="DIR", help="Labelled images for a detector: labels.json and images/.")
 @detector_option
@@ -101,6 +114,7 @@ def command(engine: str, precision: str | None, threads: int, json_file: str | N
     facesr-edge eval --faces held-out/ --degradation all --precision int8
     facesr-edge eval --faces large/ --degradation bicubic --degradation camera --crop 32 --crop 64 --crop 128
     facesr-edge eval --model msrnet-x8 --faces held-out/ --references library --ablation
+    facesr-edge eval --model my-track-network/ --faces held-out/ --degradation h264-28 --frames 7
     facesr-edge eval --detection-data labelled/ --error-sheet errors.png
     facesr-edge eval --detection-data labelled/ --detector my-detector/ --compare detector
     """
@@ -125,10 +139,59 @@ def command(engine: str, precision: str | None, threads: int, json_file: str | N
         _evaluate_references(options, **common)
         return
     common["precision"] = precision
-    if options["faces"] is not None:
-        _evaluate_models(**{name: options[name] for name in FACE_OPTIONS if name != "ablation"}, **common)
+    if options["faces"] is not None and (several := _multi_frame(options)):
+        cameras = options["degradation"] if "degradation" in given else ()
+        _evaluate_tracks(several, {**options, "degradation": cameras}, **common)
+    elif options["frames"] or options["single_frame"]:
+        raise click.UsageError("--frames and --single-frame need --faces DIR and a multi-frame network as --model")
+    elif options["faces"] is not None:
+        others = ("ablation", "frames", "single_frame")
+        _evaluate_models(**{name: options[name] for name in FACE_OPTIONS if name not in others}, **common)
     else:
         _evaluate_detectors(**{name: options[name] for name in DETECTOR_OPTIONS}, **common)
+
+
+def _multi_frame(options: dict[str, Any]) -> Bundle | None:
+    """The multi-frame network to evaluate; None if the models are others."""
+    from ...engines.bundle.bundle import read_card
+    from ...zoo import catalogue
+
+    models = () if options["all"] else options["model"]
+    several = [model for model in models if read_card(catalogue.locate(model)).io_spec.frames > 1]
+    if several and len(models) > 1:
+        raise click.UsageError(
+            f"{several[0]} reads several frames and is evaluated alone, on tracks; give no other --model, and a model "
+            "to compare it with as --single-frame"
+        )
+    return catalogue.find(several[0]) if several else None
+
+
+def _evaluate_tracks(bundle: Bundle, options: dict[str, Any], json_file: str | None, **runtime: Any) -> None:
+    """Evaluate a multi-frame network on tracks of the faces."""
+    from ...calibration.data.faces import read_faces
+    from ...zoo import catalogue
+    from ..evaluation.track_conditions import compare_tracks, conditions_of
+    from ..evaluation.tracks import CAMERAS
+    from .track_tables import print_tracks
+
+    unused = [name for name in ("sheet", "crop", "references") if options[name]]
+    if unused:
+        raise click.UsageError(f"{option_name(unused[0])} is not for a multi-frame network; leave it out")
+    single: Bundle | None = catalogue.find(options["single_frame"] or DEFAULT_MODEL)
+    if options["single_frame"] is None and single and single.card.io_spec.scale != bundle.card.io_spec.scale:
+        single = None
+    faces, cameras = read_faces(options["faces"]), options["degradation"] or CAMERAS
+    metrics = _metrics(options["lpips_weights"], options["recognizer"], options["identity"], runtime["threads"])
+    say(f"{len(faces)} faces of {options['faces']}, in tracks · {bundle.card.name}")
+    with progress("evaluations") as bar:
+        total = len(conditions_of(cameras, options["frames"], bundle.card.io_spec.frames))
+        task = bar.add_task("evaluating", total=total)
+        runtime["report"] = lambda done: bar.update(task, completed=done)
+        result = compare_tracks(bundle, faces, cameras, options["frames"], single, metrics=metrics, **runtime)
+    if json_file:
+        put_json(result.to_dict(), json_file)
+    if json_file != STDOUT:
+        print_tracks(result)
 
 
 def _evaluate_references(options: dict[str, Any], json_file: str | None, **runtime: Any) -> None:

@@ -19,6 +19,7 @@ from ...engines.errors import EngineError, UsageError
 from ...engines.postprocess import Detections
 from ...engines.session import Session
 from ...engines.uncertainty import UncertaintySession
+from ...zoo.catalogue import DEFAULT_MODEL
 from ..profiling.timing import REGISTER, WAIT, Span, Stopwatch
 from .crop import windows_for
 from .detect import Detector
@@ -153,6 +154,11 @@ class Pipeline:
     ) -> None:
         if session.io_spec.task != "super-resolution":
             raise EngineError(f"expected a super-resolution bundle, got one for {session.io_spec.task}")
+        if session.io_spec.frames > 1:
+            raise EngineError(
+                f"{card.name} reads several frames of a face and runs beside a model: give it as the track model, with "
+                f"2 to {session.io_spec.frames} frames, and a model for single frames such as {DEFAULT_MODEL}"
+            )
         if outscale not in OUTSCALES:
             raise UsageError(f"outscale is {outscale}, expected one of {', '.join(map(str, OUTSCALES))}")
         check_detect_every(detect_every)

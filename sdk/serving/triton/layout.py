@@ -71,6 +71,10 @@ def models_of(
         raise UnknownNameError("backend", str(backend), BACKENDS)
     if (task := bundle.card.io_spec.task) not in TASKS:
         raise UsageError(f"{bundle.card.name} is for {task}; expected a bundle for {' or '.join(TASKS)}")
+    if bundle.card.io_spec.frames > 1:
+        raise UsageError(
+            f"{bundle.card.name} reads several frames of a face, and requests to Triton have one; export another model"
+        )
     if max_batch < 1:
         raise UsageError(f"expected a maximum batch of 1 or more, got {max_batch}")
     if not _NAME.fullmatch(bundle.card.name):
