@@ -166,6 +166,38 @@ def tiny_track_bundle(tmp_path_factory, export_cache):
 
 
 @pytest.fixture(scope="session")
+def track_weights(tmp_path_factory):
+    """Weights of a small multi-frame network, random with a fixed seed."""
+    import torch
+    from facesr_edge.networks import build_network
+    from facesr_edge.networks.weights import Provenance, weights_bytes
+
+    config = {"width": 16, "depth": 2, "scale": 4, "branches": False}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network("edge-track", config)
+        torch.nn.init.normal_(network.seen.weight, std=0.1)
+    path = tmp_path_factory.mktemp("weights") / "track.safetensors"
+    path.write_bytes(weights_bytes(network, "edge-track", config, Provenance({"data": "none: random weights"})))
+    return path
+
+
+@pytest.fixture(scope="session")
+def track_bundle(tmp_path_factory, track_weights, export_cache):
+    """Precision -> a bundle of the small multi-frame network, built once per session."""
+
+    @cache
+    def build_once(precision):
+        from facesr_edge.converters.build import build
+        from facesr_edge.converters.options import BuildOptions
+
+        options = BuildOptions(precision=precision, engine="onnxruntime", max_psnr_drop=0.5)
+        return build("edge-track", tmp_path_factory.mktemp("track") / precision, options, weights=track_weights)
+
+    return lambda precision="fp32": build_once(precision)
+
+
+@pytest.fixture(scope="session")
 def two_precisions(tiny_bundle, tmp_path_factory):
     """A bundle of the tiny network with an INT8 graph beside the FP32 one, and an INT8 evaluation of a given loss."""
     from dataclasses import replace

@@ -77,7 +77,7 @@ class IOSpec:
         if self.task != "face-detection" and (self.scale < 2 or not self.crop_sizes):
             raise BundleError(f"the I/O spec of {self.task} needs a scale of 2 or more, and crop sizes")
         if self.frames > 1 and (self.task != "super-resolution" or self.references):
-            raise BundleError("only super-resolution without references reads several frames; set frames to 1")
+            raise BundleError("frames of an I/O spec: only super-resolution without references reads more than one")
 
     def _check_values(self) -> None:
         if any(len(size) != 2 for size in self.sizes_hw):

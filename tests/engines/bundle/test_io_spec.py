@@ -17,6 +17,11 @@ from facesr_edge.engines.errors import BundleError
         {"task": "super-resolution", "scale": 4, "crop_sizes": (True, 32)},
         {"task": "super-resolution", "scale": 4, "crop_sizes": (32,), "batches": (1, 10**9)},
         {"task": "super-resolution", "scale": 4, "crop_sizes": (32,), "references": 10**9},
+        {"task": "super-resolution", "scale": 4, "crop_sizes": (32,), "frames": 0},
+        {"task": "super-resolution", "scale": 4, "crop_sizes": (32,), "frames": 10**9},
+        {"task": "super-resolution", "scale": 4, "crop_sizes": (32,), "frames": True},
+        {"task": "super-resolution", "scale": 4, "crop_sizes": (32,), "frames": 7, "references": 2},
+        {"task": "face-detection", "frames": 7},
         {"task": "face-detection", "multiple": 10**9},
         {"task": "face-detection", "sizes_hw": ((10**6, 10**6),)},
         {"task": "face-detection", "sizes_hw": ((320, 320, 3),)},
@@ -25,6 +30,12 @@ from facesr_edge.engines.errors import BundleError
 def test_invalid_io_spec_is_rejected(fields):
     with pytest.raises(BundleError, match="I/O spec"):
         IOSpec(**fields)
+
+
+def test_other_inputs_are_those_of_references_or_of_samples():
+    assert super_resolution(4).other_inputs == ()
+    assert super_resolution(4, frames=7).other_inputs == ("samples",)
+    assert super_resolution(8, (16,), references=3).other_inputs == ("keys", "values", "present")
 
 
 def test_super_resolution_has_the_default_crop_sizes_and_batches():

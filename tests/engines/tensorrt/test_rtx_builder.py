@@ -39,7 +39,7 @@ def invoke(*arguments):
     return CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
-@pytest.mark.parametrize("name", catalogue.names())
+@pytest.mark.parametrize("name", catalogue.built())
 def test_every_network_is_parsed_and_built(name):
     bundle = catalogue.find(name)
     io_spec = bundle.card.io_spec

@@ -68,6 +68,15 @@ def test_references_have_profiles_from_one_to_their_maximum(trt, build, msrnet):
     }
 
 
+def test_samples_have_profiles_of_the_size_of_the_crops(trt, build, track):
+    build(track)
+    calls = trt.calls_of("IOptimizationProfile", "set_shape")
+    shapes = [(call["min"], call["opt"], call["max"]) for call in calls if call["input"] == "samples"]
+    assert shapes == [
+        ((1, 32, side, side), (batch, 32, side, side), (batch, 32, side, side)) for side, batch in ((32, 8), (48, 8))
+    ]
+
+
 @pytest.mark.parametrize(
     ("caches", "expected"), [({}, SIZES_HW), ({"sizes_hw": ((64, 96), (32, 32))}, ((64, 96), (32, 32)))]
 )

@@ -135,6 +135,38 @@ def tiny(idrn, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def track(idrn, tmp_path_factory):
+    """A bundle of two crop sizes whose graph adds the samples of each pixel's cells to a nearest-neighbor resize."""
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Resize", ["float", "", "scales"], ["large"], mode="nearest"),
+        helper.make_node("Slice", ["samples", "start", "end", "axis"], ["differences"]),
+        helper.make_node("DepthToSpace", ["differences"], ["cells"], blocksize=4, mode="DCR"),
+        helper.make_node("Transpose", ["cells"], ["last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Mul", ["last", "levels"], ["added"]),
+        helper.make_node("Add", ["large", "added"], ["sum"]),
+        helper.make_node("Clip", ["sum", "low", "levels"], ["clipped"]),
+        helper.make_node("Cast", ["clipped"], ["enlarged"], to=TensorProto.UINT8),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", "side", "side", 3]),
+        helper.make_tensor_value_info("samples", TensorProto.FLOAT, ["batch", 32, "side", "side"]),
+    ]
+    outputs = [helper.make_tensor_value_info("enlarged", TensorProto.UINT8, ["batch", "4*side", "4*side", 3])]
+    constants = {
+        "scales": np.array([1, 4, 4, 1], np.float32),
+        **{name: np.array([value], np.int64) for name, value in (("start", 0), ("end", 16), ("axis", 1))},
+        "levels": np.float32(255),
+        "low": np.float32(0),
+    }
+    initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "track", inputs, outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    card = replace(idrn.card, name="track", io_spec=replace(idrn.card.io_spec, crop_sizes=(32, 48), frames=7))
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "track", card, {"model.onnx": model.SerializeToString()})
+
+
+@pytest.fixture(scope="session")
 def edge(tmp_path_factory):
     """A shipped network with two crop sizes; its graph outputs the consistency residual."""
     from facesr_edge.zoo.catalogue import find

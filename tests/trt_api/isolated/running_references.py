@@ -77,5 +77,7 @@ def test_layer_times_take_named_inputs(with_references, references):
 def test_an_engine_without_the_inputs_of_the_card_raises(compiled, simulation, tiny):
     bundle = compiled(tiny)
     other = Bundle(bundle.folder, replace(bundle.card, io_spec=replace(bundle.card.io_spec, references=4)))
-    with pytest.raises(EngineError, match=r"one uint8 input, with inputs for references, .* compile it again"):
+    with pytest.raises(
+        EngineError, match=r"one uint8 input, keys, values, present, and one output .* compile it again"
+    ):
         TrtSession(other, simulation.gpu)
