@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..live.tracks.usability import Usability
+from ..multiframe.held_out import HeldOutGain
 from ..pipeline.results import Face, number
 from ..provenance.network_use import NetworkUse
 
@@ -151,6 +152,8 @@ class EvidenceItem:
         track: None for a picture.
         treatment: how the face was upscaled, see `sdk.live.results.Treatment`; or `SEVERAL_FRAMES`.
         reason: for the treatment, in words; "" if there was no choice.
+        gain: of several frames over one in this track, measured on frames that the faces were not made from; None if
+            it was not measured.
     """
 
     face: Face
@@ -159,6 +162,7 @@ class EvidenceItem:
     track: TrackSpan | None = None
     treatment: str = "network"
     reason: str = ""
+    gain: HeldOutGain | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without pixels."""
@@ -169,6 +173,7 @@ class EvidenceItem:
             "track": self.track and self.track.to_dict(),
             "treatment": self.treatment,
             "reason": self.reason,
+            "gain_of_several_frames": self.gain and self.gain.to_dict(),
             **Face.to_dict(self.face),
             "usability": self.usability.to_dict(),
         }

@@ -37,6 +37,12 @@ SEVERAL = (
     "registered to it. It can contain detail that only the earlier frames show, and where a track passes over to "
     "another person, detail of both."
 )
+GAIN = (
+    "The gain of several frames compares the faces of this track, made from several frames and from one, with the "
+    "camera's pixels of the frame that follows, which neither was made from. It is a mean over whole faces: it does "
+    "not mean that a certain detail is true, and what all frames have in common, such as errors of the lens, shows in "
+    "none of them."
+)
 TRACK = (
     "A track follows a face by its position from frame to frame. It can pass over to another person, for instance "
     "where faces cross or after a cut, and one person can have several tracks."
@@ -49,9 +55,11 @@ def limits_of(card: Card) -> tuple[str, ...]:
     treatments = {item.treatment for item in card.items}
     uncertain = any(item.face.uncertainty is not None for item in card.items)
     tracked = any(item.track for item in card.items)
+    measured = any(item.gain for item in card.items)
     optional = (
         (uncertain, UNCERTAINTY),
         (SEVERAL_FRAMES in treatments, SEVERAL),
+        (measured, GAIN),
         ("reused" in treatments, REUSED),
         ("bicubic" in treatments, BICUBIC),
         (tracked, TRACK),

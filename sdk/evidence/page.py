@@ -232,6 +232,8 @@ def _figures(item: EvidenceItem) -> Iterable[tuple[str, str]]:
     yaw = "unknown" if math.isnan(usable.yaw_deg) else f"{usable.yaw_deg:+.0f}°"
     yield "yaw", f"{yaw} (to ±{MAX_YAW_DEG}°)"
     yield "consistency", consistency
+    if item.gain is not None:
+        yield "gain of several frames", shown(f"measured on the camera's own frames: {item.gain}")
     if face.uncertainty is not None:
         yield "uncertainty", f"mean {face.uncertainty.mean():.1f}, largest {int(face.uncertainty.max())} gray levels"
 

@@ -91,7 +91,8 @@ class RunCards:
     def video_faces(self, name: str) -> VideoFaces:
         """For a video of this name, or the pages of a TIFF."""
         tracked = PurePath(name).suffix.lower() not in (".tif", ".tiff")
-        return VideoFaces(self._sides, self._min_score, tracked)
+        single = self._pipeline.upscale if tracked and SEVERAL_FRAMES in self._networks else None
+        return VideoFaces(self._sides, self._min_score, tracked, single)
 
     def write(self, card: Card, name: str, source: Source, file: Path | None) -> None:
         """Write a card; one without faces is only counted.

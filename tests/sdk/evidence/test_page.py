@@ -13,6 +13,7 @@ import pytest
 from facesr_edge.sdk.evidence.card import CardSource, LeftOut, TrackSpan
 from facesr_edge.sdk.evidence.page import card_html
 from facesr_edge.sdk.evidence.pictures import face_pictures, view_picture
+from facesr_edge.sdk.multiframe.held_out import HeldOutGain
 from facesr_edge.sdk.provenance.iptc import source_type
 from facesr_edge.sdk.provenance.statement import DIGITAL_SOURCE_TYPE, STATEMENT
 from PIL import Image
@@ -123,3 +124,11 @@ def test_files_hold_the_pixels_of_the_camera_and_of_the_network():
     np.testing.assert_array_equal(pixels["estimate"], item.face.pixels)
     np.testing.assert_array_equal(pixels["nearest"][::4, ::4], item.face.original)
     assert pixels["bicubic"].shape == pixels["estimate"].shape
+
+
+def test_the_measured_gain_of_several_frames_is_shown_with_its_limits():
+    item = replace(evidence_item(treatment="several frames"), gain=HeldOutGain(0.84, 12))
+    text = " ".join(html_of(evidence_card(item)).split())
+    assert "measured on the camera&#x27;s own frames: +0.8 dB (12 frames)" in text
+    assert "which neither was made from" in text
+    assert "own frames" not in html_of(evidence_card(evidence_item()))
