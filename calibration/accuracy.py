@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.bundle.card import Precision
+from ..engines.bundle.card import Evaluation, Precision, evaluation_from_title
 from ..engines.errors import BuildError, InputError
 from ..engines.inputs import Inputs
 from ..engines.session import MultiInputSession, Session
@@ -31,6 +32,8 @@ MIN_CALIBRATION_INPUTS, MIN_SPREAD, SPREAD_PERCENTILES = 8, 60, (5, 95)
 """Calibration below this number of inputs, or with a smaller difference of these percentiles of their values, gets a
 warning."""
 SAMPLE = "views of the sample picture, labelled by the FP32 detector"
+TRACKS = "tracks"
+"""Degradation of the evaluations of multi-frame networks by precision: that of all cameras together."""
 CHOICE_NOTE = "on this device,"
 """Prefix of the note of `faster_precision`."""
 
@@ -47,6 +50,7 @@ class AccuracyCheck:
         batches: calibration inputs, (N, H, W, 3) uint8 of any sizes.
         timing_input: input of the call that is timed.
         inputs: for each calibration input the other inputs of the network; empty for zeros.
+        degradation: of the evaluation data, for the card; "" for the one that the dataset's name states.
     """
 
     metric: str
@@ -59,6 +63,12 @@ class AccuracyCheck:
     batches: list[NDArray[np.uint8]]
     timing_input: NDArray[np.uint8]
     inputs: list[Inputs] = field(default_factory=list)
+    degradation: str = ""
+
+    def evaluation(self, precision: str, metrics: dict[str, Any]) -> Evaluation:
+        """Metrics of a precision, for the card."""
+        evaluation = evaluation_from_title(self.dataset_name, precision, metrics)
+        return replace(evaluation, degradation=self.degradation or evaluation.degradation)
 
 
 def average_precision_check(reference: Session, scenes: Path | None, max_drop: float = MAX_AP_DROP) -> AccuracyCheck:
@@ -177,6 +187,7 @@ def track_psnr_check(
         batches=[one.newest for one in calibration],
         timing_input=calibration[0].newest,
         inputs=[one.inputs(frames) for one in calibration],
+        degradation=TRACKS,
     )
 
 

@@ -244,7 +244,7 @@ def _accuracy_check(network: LoadedNetwork, fp32: Bundle, options: BuildOptions)
         faces, name = network.faces, network.dataset_name
         if network.io_spec.frames > 1:
             tracks = joined([*network.tracks.values()])
-            return track_psnr_check(reference, tracks, f"{name}, tracks", options.max_psnr_drop)
+            return track_psnr_check(reference, tracks, name, options.max_psnr_drop)
         return psnr_check(reference, faces, name, options.max_psnr_drop, options.calib_crops)
 
 

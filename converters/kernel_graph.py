@@ -21,6 +21,7 @@ import onnx
 
 from ..engines.bundle.bundle import Bundle
 from ..engines.bundle.projection import PREFIX
+from ..engines.inputs import SAMPLES
 from ..engines.onnxruntime.session import OrtGraph
 from .kernels import Kernel, Precision, memory_kernel
 from .macs import MACS
@@ -80,6 +81,8 @@ class KernelGraph:
             for value in self.model.graph.input
         }
         inputs[self.model.graph.input[0].name] = (1, height, width, 3)
+        if SAMPLES in inputs:
+            inputs[SAMPLES] = (1, inputs[SAMPLES][1], height, width)
         return known | inputs | {n: tuple(map(int, s)) for n, s in zip(names, shapes, strict=True)}
 
     @cached_property

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ...engines.inputs import SAMPLES, Inputs
 from ...engines.multiframe.accumulation import accumulate
-from ...engines.multiframe.history import History, ages, extended
-from ...engines.multiframe.registration import luma
+from ...engines.multiframe.history import SPAN, History, ages, extended
+from ...engines.multiframe.registration import IDENTITY, compose, inverse, luma
 from .faces import low_resolution
 
 MAX_STEP = 1.5
@@ -43,29 +43,29 @@ class Tracks:
     @property
     def scale(self) -> int:
         """k, high-resolution pixels per pixel."""
-        return self.truth.shape[1] // self.crops.shape[2]
+        return int(self.truth.shape[1] // self.crops.shape[2])
 
     def counts(self, frames: int) -> NDArray[np.int64]:
-        """Crops that each face is made from, at most `frames`, the newest included, (N,)."""
-        return np.minimum([_known(motions) for motions in self.motions], frames)
+        """Number of crops that each face is made from, at most `frames`, the newest included, (N,)."""
+        return np.array([min(frames, 1 + _available(motions)) for motions in self.motions])
 
     def inputs(self, frames: int) -> Inputs:
-        """The input `SAMPLES` of at most `frames` crops, spread over those that were registered, see `ages`."""
+        """The input `SAMPLES` of up to `frames` crops of each face, which are chosen as those of a `History`."""
         samples = [self._samples(*one, frames) for one in zip(self.crops, self.motions, strict=True)]
         return {SAMPLES: np.stack(samples)}
 
     def _samples(self, crops: NDArray[np.uint8], motions: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
         earlier = []
-        for age in reversed(ages(_known(motions) - 1, frames - 1)):
+        for age in reversed(ages(_available(motions), frames - 1)):
             a, b, c, d, e, f = map(float, motions[-1 - age].ravel())
             earlier.append((luma(np.ascontiguousarray(crops[-1 - age])), (a, b, c, d, e, f)))
         return accumulate(luma(np.ascontiguousarray(crops[-1])), earlier, self.scale)
 
 
-def _known(motions: NDArray[np.float32]) -> int:
-    """Crops up to the newest that were registered."""
-    lost = np.flatnonzero(~np.isfinite(motions).all((1, 2)))
-    return len(motions) - 1 - int(lost[-1]) if len(lost) else len(motions)
+def _available(motions: NDArray[np.float32]) -> int:
+    """Number of crops before the newest that are registered to it."""
+    registered_before = np.isfinite(motions[-2::-1]).all((1, 2))
+    return min(SPAN, int(np.logical_and.accumulate(registered_before).sum()))
 
 
 RecordTracks = Callable[[NDArray[np.uint8], int], Tracks]
@@ -104,12 +104,13 @@ def moved_tracks(faces: NDArray[np.uint8], scale: int, frames: int) -> Tracks:
 def registered(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Motions of `Tracks`, (K, 2, 3), of the crops (K, s, s, 3) of a window that stands still."""
     history: History | None = None
-    for crop in crops:
-        history = extended(history, crop, (0, 0), len(crops))
+    for shown in crops:
+        history = extended(history, shown, (0, 0), len(crops))
     motions = np.full((len(crops), 2, 3), np.nan, np.float32)
     motions[-1] = np.eye(2, 3)
-    for number, (_, motion) in enumerate(reversed(history.earlier if history else ()), 2):
-        motions[-number] = np.reshape(motion, (2, 3))
+    to_newest = inverse(history.crops[-1].to_key) if history else IDENTITY
+    for number, crop in enumerate(reversed(history.crops[:-1] if history else ()), 2):
+        motions[-number] = np.reshape(compose(to_newest, crop.to_key), (2, 3))
     return motions
 
 

@@ -43,7 +43,7 @@ class TrackEvaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, rounded to 4 decimals; the metrics of the network for single frames have the prefix "single_"."""
-        values = {"frames": self.frames, "several_frames_faces": self.several}
+        values: dict[str, Any] = {"frames": self.frames, "several_frames_faces": self.several}
         if self.single:
             single = {f"single_{name}": value for name, value in self.single.items()}
             values |= rounded({**single, "gain_over_single_db": self.gain_over_single_db or 0.0})
@@ -80,7 +80,7 @@ def evaluate_tracks(
     newest, truth = tracks.newest, tracks.truth
     bicubic = upscale_bicubic(newest, tracks.scale)
     from_one = None if single is None else np.asarray(single.infer(newest), np.uint8)
-    several = tracks.counts(frames) >= MIN_FRAMES
+    several = tracks.counts(frames) >= min(MIN_FRAMES, frames)
     rows = np.ones(len(newest), bool) if from_one is None else several
     upscaled = bicubic.copy() if from_one is None else from_one.copy()
     if rows.any():

@@ -22,7 +22,7 @@ from ...calibration.data.faces import true_faces
 from ...calibration.data.tracks import RecordTracks, joined
 from ...calibration.metrics.tracks import tracks_of
 from ...engines.bundle.bundle import INT8_ONNX, INT8_VNNI_ONNX, Bundle, check_writable, write_bundle
-from ...engines.bundle.card import Card, Precision, evaluation_from_title, with_evaluation
+from ...engines.bundle.card import Card, Precision, with_evaluation
 from ...engines.cpu import has_bf16, has_vnni
 from ...engines.errors import BuildError
 from ...engines.onnxruntime.session import OrtSession
@@ -87,7 +87,7 @@ def _add(precisions: _Precisions, contents: dict[str, bytes]) -> Card:
     if has_bf16() and installed() and not card.io_spec.references:
         evaluations["bf16"] = precisions.bf16()
     for precision, metrics in evaluations.items():
-        card = with_evaluation(card, evaluation_from_title(precisions.check.dataset_name, precision, metrics))
+        card = with_evaluation(card, precisions.check.evaluation(precision, metrics))
     return card
 
 
@@ -111,7 +111,7 @@ class _Precisions:
                 self.check: AccuracyCheck = average_precision_check(reference, detection_data)
             elif bundle.card.io_spec.frames > 1:
                 tracks = joined([*tracks_of(hr, bundle.card.io_spec, cameras).values()])
-                self.check = track_psnr_check(reference, tracks, f"{dataset_name}, tracks")
+                self.check = track_psnr_check(reference, tracks, dataset_name)
             else:
                 self.check = psnr_check(reference, hr, dataset_name)
 

@@ -18,8 +18,9 @@ from ...calibration.accuracy import AccuracyCheck, calibration_warning
 from ...calibration.ranges import Ranges, activation_ranges, calibration_hash
 from ...calibration.timing import median_ms
 from ...engines.bundle.bundle import FP16_ONNX, Bundle
-from ...engines.bundle.card import Evaluation, evaluation_from_title
+from ...engines.bundle.card import Evaluation
 from ...engines.errors import ParityError
+from ...engines.inputs import Inputs
 from ...engines.onnxruntime.quantizer import measured_ranges
 from ...engines.onnxruntime.session import OrtSession
 from ..export.convert import ExportTarget, Report, export_for_gpu, verify
@@ -93,7 +94,7 @@ def quantize(
     if search_result:
         metrics |= _search_metrics(search_result, check, qdq_format, calibration)
     timing, notes = _timing(check, fp32, draft, report) if qdq_format == "cpu" else ({}, ())
-    evaluation = evaluation_from_title(check.dataset_name, precision, metrics | timing)
+    evaluation = check.evaluation(precision, metrics | timing)
     inputs_hash = calibration_hash(check.batches, check.inputs) if precision == "int8" else ""
     if precision == "int8" and (warning := calibration_warning(check.batches)):
         notes = (*notes, warning)
@@ -169,7 +170,12 @@ def _fp16_source(
 
 
 def ptq_unchecked(
-    target: ExportTarget, fp32: Path, path: Path, batches: Sequence[NDArray[np.uint8]], qdq_format: QdqFormat = "cpu"
+    target: ExportTarget,
+    fp32: Path,
+    path: Path,
+    batches: Sequence[NDArray[np.uint8]],
+    qdq_format: QdqFormat = "cpu",
+    inputs: Sequence[Inputs] = (),
 ) -> None:
     """Write the first INT8 candidate of a build without an accuracy check: only `excluded_nodes` are not quantized.
 
@@ -177,12 +183,13 @@ def ptq_unchecked(
         target, fp32: the network, and its FP32 ONNX file.
         path, qdq_format: of the INT8 graph; for "tensorrt" the FP16 graph is written to the same folder.
         batches: calibration inputs, (N, H, W, 3) uint8; their ranges are not cached.
+        inputs: for each of them the other inputs of the network; empty for zeros.
 
     Raises:
         BuildError: there is nothing to quantize, or quantization failed.
     """
     with expanded(fp32) if qdq_format != "tensorrt" else _fp32_for_gpu(target, lambda line: None) as fp32_path:
-        source = QuantizationSource(fp32_path, measured_ranges(fp32_path, KINDS, batches), qdq_format)
+        source = QuantizationSource(fp32_path, measured_ranges(fp32_path, KINDS, batches, inputs=inputs), qdq_format)
         if qdq_format == "tensorrt":
             source, _ = _fp16_source(target, fp32_path, path.with_name(FP16_ONNX), source.ranges, lambda line: None)
         model = onnx.load(source.path)

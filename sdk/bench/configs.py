@@ -16,6 +16,7 @@ from ...engines.bundle.bundle import FP16_ONNX, ONNX, WEIGHTS, Bundle, open_bund
 from ...engines.bundle.card import PRECISIONS, Card, Precision
 from ...engines.bundle.io_spec import super_resolution
 from ...engines.errors import UnknownNameError, UsageError
+from ...engines.inputs import SAMPLES
 from ...engines.openvino.session import installed
 from ...engines.registry import open_session
 from ...engines.session import Session
@@ -205,7 +206,8 @@ def _graph(target: ExportTarget, fp32_onnx: Path, kind: GraphKind, work_dir: Pat
     if precision != "int8":
         export_for_gpu(target, path, lambda line: None, DTYPES[precision])
     else:
-        ptq_unchecked(target, fp32_onnx, path, [target.pixels], qdq_format)
+        inputs = [target.others] if SAMPLES in target.others else []
+        ptq_unchecked(target, fp32_onnx, path, [target.pixels], qdq_format, inputs)
     return path
 
 

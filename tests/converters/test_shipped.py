@@ -11,7 +11,7 @@ from facesr_edge.engines.bundle.bundle import open_bundle
 from facesr_edge.zoo import catalogue
 
 
-@pytest.mark.parametrize("name", catalogue.names())
+@pytest.mark.parametrize("name", catalogue.built())
 def test_graph_of_a_zoo_model_equals_its_weights(name):
     bundle = open_bundle(catalogue.FOLDER / name)
     assert bundle.card.precision == "fp32"

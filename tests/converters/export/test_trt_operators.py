@@ -15,7 +15,7 @@ FLOAT, HALF, UINT8, INT8, INT64 = (
 )
 
 
-@pytest.mark.parametrize("name", catalogue.names())
+@pytest.mark.parametrize("name", catalogue.built())
 def test_zoo_models_have_operators_of_tensorrt_in_fp32_and_int8(name):
     path = catalogue.FOLDER / name / "model.onnx"
     assert unsupported(onnx.load(path)) == ()
