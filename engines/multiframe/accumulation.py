@@ -1,8 +1,9 @@
 """Samples of earlier crops on the grid of the upscaled face: what several frames of a face add to the newest one.
 
-Each pixel of an earlier crop is a sample of the face at a sub-pixel position. It falls into one cell of the grid of the
-upscaled face, where it is compared with the bicubic enlargement of the newest crop. The mean difference of a cell's
-samples and their weight are the inputs of a multi-frame network, the cells of a pixel side by side as channels.
+Each pixel of an earlier crop is a sample of the face at a sub-pixel position, where it is compared with the newest crop,
+interpolated there. It falls into one cell of a grid of the pitch of the upscaled face. The mean difference of a cell's
+samples and their weight are the inputs of a multi-frame network, the cells of a pixel side by side as channels. Pixel
+centers are in the middle of cells, so that small errors of the registration do not move a face that stands still.
 
 Source of the accumulation of shifted samples on a finer grid: A. Fruchter and R. Hook, "Drizzle: a method for the
 linear reconstruction of undersampled images", 2002.
@@ -50,8 +51,9 @@ def accumulate(
         out: C-contiguous array for the result.
 
     Returns:
-        (2·k², S, S) float32. First the mean differences from the bicubic enlargement of the newest crop, in fractions
-        of 255, then the weights, 0 (no sample) to 1. Channel k·row + column is that cell of each pixel.
+        (2·k², S, S) float32. First the mean differences from the newest crop, in fractions of 255, then the weights, 0
+        (no sample) to 1. Channel k·row + column is that cell of each pixel: its center is at (column - k // 2) / k and
+        (row - k // 2) / k pixels from the center of the pixel.
     """
     side, total = newest.shape[0], (scale * newest.shape[0]) ** 2
     planes = np.empty((channels(scale), side, side), np.float32) if out is None else out
@@ -60,9 +62,8 @@ def accumulate(
     if not groups:
         return planes
     mean, weight = planes.reshape(2, total)
-    enlarged = _enlarged(newest, scale)
     for grays, motions in groups:
-        cells, differences, weights = _samples(grays, motions, enlarged, scale)
+        cells, differences, weights = _samples(grays, motions, newest, scale)
         np.add.at(mean, cells, differences)
         np.add.at(weight, cells, weights)
     for start in range(0, total, TOGETHER):
@@ -93,15 +94,17 @@ def _groups(earlier: Sequence[tuple[Gray, Affine]]) -> list[tuple[list[Gray], li
 
 
 def _samples(
-    grays: Sequence[Gray], motions: Sequence[Affine], enlarged: Gray, scale: int
+    grays: Sequence[Gray], motions: Sequence[Affine], newest: Gray, scale: int
 ) -> tuple[NDArray[np.intp], Floats, Floats]:
     """Cells, weighted differences and weights of the pixels of n crops, (n·s·s,) each; the weight is 0 outside."""
     difference = np.stack(grays)  # (n, s, s)
     count, side, _ = difference.shape
-    places = _places(motions, side, enlarged.shape[0], scale)
-    cells, inside = _cells(enlarged.shape[0] - 2, scale)
+    size = scale * newest.shape[0]
+    places = _places(motions, side, size + 2, scale)
+    cells, inside = _cells(size, scale)
     inside = inside.take(places)
-    difference -= enlarged.ravel().take(places)
+    for one, motion in zip(difference, motions, strict=True):
+        one -= _at(newest, motion, side)
     difference *= inside
     framed = np.empty((count, side + 2, side), np.float32)  # as `cv2.blur` continues each crop
     np.square(difference, out=framed[:, 1:-1])
@@ -116,9 +119,9 @@ def _samples(
 
 
 def _places(motions: Sequence[Affine], side: int, size: int, scale: int) -> NDArray[np.intp]:
-    """Index of the pixel of the framed enlargement on which each pixel of the crops falls, (n, s, s)."""
+    """Index of the cell of a grid with a frame into which each pixel of the crops falls, (n, s, s)."""
     scaled = np.array(motions) * scale
-    scaled[:, 2::3] += scale / 2 + 1  # cells are counted from the frame: positive positions are cut to whole ones
+    scaled[:, 2::3] += scale // 2 + 1.5  # cells are counted from the frame: positive positions are cut to whole ones
     a, b, c, d, e, f = scaled.T.astype(np.float32)[:, :, None]  # (n, 1)
     position = _positions(side)
     last = np.uint32(size - 1)  # negative positions are large ones as unsigned numbers
@@ -130,12 +133,11 @@ def _places(motions: Sequence[Affine], side: int, size: int, scale: int) -> NDAr
     return places.astype(np.intp)
 
 
-def _enlarged(newest: Gray, scale: int) -> Gray:
-    """Bicubic enlargement in a frame of one cell, (k·S + 2, k·S + 2)."""
-    size = scale * newest.shape[0]
-    framed = np.zeros((size + 2, size + 2), np.float32)
-    cv2.resize(newest, (size, size), framed[1:-1, 1:-1], interpolation=cv2.INTER_CUBIC)
-    return framed
+def _at(newest: Gray, motion: Affine, side: int) -> Gray:
+    """The newest crop at the positions of the pixels of another one, (s, s), by bicubic interpolation."""
+    matrix = np.array(motion).reshape(2, 3)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(newest, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 @lru_cache(maxsize=32)
@@ -145,7 +147,7 @@ def _positions(side: int) -> Floats:
 
 @lru_cache(maxsize=32)
 def _cells(size: int, scale: int) -> tuple[NDArray[np.intp], Floats]:
-    """For each pixel of the framed enlargement, flat: index of its cell in (k², S, S), and 1; both 0 on the frame."""
+    """For each cell of a grid with a frame, flat: its index in (k², S, S), and 1; both 0 on the frame."""
     side = size // scale
     cell = np.arange(size)
     inner, outer = cell % scale, cell // scale

@@ -8,27 +8,38 @@ import pytest
 from facesr_edge.engines.multiframe.accumulation import HALF_WEIGHT, MIN_WEIGHT, OUTLIER_LEVELS, accumulate, channels
 from facesr_edge.engines.multiframe.registration import IDENTITY, compose, inverse, luma, shift
 
-CELLS = [shift((x - 1.5) / 4, (y - 1.5) / 4) for x in range(4) for y in range(4)]
+CELLS = [shift((x - 2) / 4, (y - 2) / 4) for x in range(4) for y in range(4)]
 """Motions that bring the pixels of a crop to the centers of the cells of a pixel."""
 pytestmark = pytest.mark.filterwarnings("error")
+
+
+def at(newest, positions, side):
+    """The newest crop at the positions of the pixels of another one, bicubic."""
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(newest, positions, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def on_cells(newest):
+    """The newest crop at the centers of all cells at a scale of 4, bicubic."""
+    return at(newest, np.array(((0.25, 0, -0.5), (0, 0.25, -0.5))), 4 * len(newest))
 
 
 def by_definition(newest, earlier, scale):
     """The samples, pixel by pixel."""
     side = len(newest)
     size = side * scale
-    bicubic = cv2.resize(newest, (size, size), interpolation=cv2.INTER_CUBIC)
     differences, weights = np.zeros((2, scale * scale, side, side))
     for gray, (a, b, c, d, e, f) in earlier:
         places = {}
+        expected = at(newest, np.array(((a, b, c), (d, e, f))), len(gray))
         difference = np.zeros_like(gray)
         for row in range(len(gray)):
             for column in range(len(gray)):
-                x = floor(scale * (a * column + b * row + c + 0.5))
-                y = floor(scale * (d * column + e * row + f + 0.5))
+                x = floor(scale * (a * column + b * row + c) + scale // 2 + 0.5)
+                y = floor(scale * (d * column + e * row + f) + scale // 2 + 0.5)
                 if 0 <= x < size and 0 <= y < size:
                     places[row, column] = y, x
-                    difference[row, column] = gray[row, column] - bicubic[y, x]
+                    difference[row, column] = gray[row, column] - expected[row, column]
         squared = cv2.blur(difference**2, (3, 3))
         for place, (y, x) in places.items():
             weight = 1 / (1 + (squared[place] / OUTLIER_LEVELS**2) ** 2)
@@ -40,9 +51,9 @@ def by_definition(newest, earlier, scale):
 
 
 def waves(side, motion=IDENTITY, zoom=1):
-    """Gray levels of a pattern with details finer than the pixels of a crop can show, sampled at points."""
+    """Gray levels of a pattern with details finer than the pixels of a crop can show, at pixels or centers of cells."""
     row, column = np.mgrid[: zoom * side, : zoom * side]
-    x, y = ((value + 0.5) / zoom - 0.5 for value in (column, row))
+    x, y = ((value / zoom - 0.5 if zoom > 1 else value) for value in (column, row))
     a, b, c, d, e, f = inverse(motion)
     x, y = a * x + b * y + c, d * x + e * y + f
     fine = np.cos(2 * np.pi * (0.7 * x + 0.3 * y)) + np.cos(2 * np.pi * (0.2 * x - 0.65 * y))
@@ -72,7 +83,7 @@ def test_many_crops_are_those_of_the_definition(drawn, about_center, side):
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (1, 0), (0, 1), (3, 2)])
 def test_a_channel_is_a_cell_row_by_row(x, y):
     flat = np.full((16, 16), 100, np.float32)
-    samples = accumulate(flat, [(flat + 5, shift((x - 1.5) / 4, (y - 1.5) / 4))], 4)
+    samples = accumulate(flat, [(flat + 5, shift((x - 2) / 4, (y - 2) / 4))], 4)
     filled = np.flatnonzero(samples[16:].any((1, 2)))
     assert filled.tolist() == [4 * y + x]
     assert np.allclose(samples[4 * y + x][1:-1, 1:-1], 5 / 255)
@@ -89,7 +100,7 @@ def test_motions_lead_from_the_earlier_crop_to_the_newest():
 def test_true_shifts_show_details_that_the_newest_crop_does_not_hold():
     newest = waves(32)
     samples = accumulate(newest, [(waves(32, inverse(motion)), motion) for motion in CELLS], 4)
-    bicubic = cv2.resize(newest, (128, 128), interpolation=cv2.INTER_CUBIC)
+    bicubic = on_cells(newest)
     difference = samples[:16].reshape(4, 4, 32, 32).transpose(2, 0, 3, 1).reshape(128, 128)
     inner, truth = (slice(8, -8), slice(8, -8)), waves(32, zoom=4)
     error_before = float(np.abs(bicubic - truth)[inner].mean())
@@ -99,7 +110,7 @@ def test_true_shifts_show_details_that_the_newest_crop_does_not_hold():
 
 def test_the_shifts_of_the_wrong_sign_do_not():
     newest, truth = waves(32), waves(32, zoom=4)
-    bicubic = cv2.resize(newest, (128, 128), interpolation=cv2.INTER_CUBIC)
+    bicubic = on_cells(newest)
     samples = accumulate(newest, [(waves(32, motion), motion) for motion in CELLS], 4)
     difference = samples[:16].reshape(4, 4, 32, 32).transpose(2, 0, 3, 1).reshape(128, 128)
     inner = (slice(8, -8), slice(8, -8))
