@@ -19,7 +19,7 @@ from .shard_cache import ShardCache
 from .shards import Entry
 from .tracks import FRAMES, Tracks, draw_tracks
 
-VERSION = 1
+VERSION = 2
 """Of the motions, expressions and registration: a cache of another version holds other tracks."""
 
 
