@@ -71,7 +71,7 @@ def drawings(people: Sequence[Portrait], seed: int, rate: int, speed: float, cou
 def seen(drawing: Image, seed: int) -> Image:
     """What the camera sees."""
     small = cv2.resize(drawing, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA)
-    noise = np.random.default_rng(seed).normal(0, NOISE, small.shape).astype(np.float32)
+    noise = np.asarray(np.random.default_rng(seed).normal(0, NOISE, small.shape), np.float32)
     return np.asarray(cv2.add(small, noise, dtype=cv2.CV_8U), np.uint8)
 
 

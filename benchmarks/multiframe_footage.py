@@ -45,7 +45,7 @@ Row = tuple[int, int, HeldOutErrors, tuple[float, float]]
 class Seen(NamedTuple):
     """A face in one frame: number of the frame, crop (S, S, 3), corner of its window, box in the crop."""
 
-    index: int
+    number: int
     crop: Pixels
     origin_xy: tuple[int, int]
     box_xyxy: NDArray[np.float32]
@@ -102,7 +102,7 @@ def measured(track: Sequence[Seen], session: MultiFrameSession) -> Iterator[Row]
     history: History | None = None
     before: tuple[Seen, Pixels, Pixels, int] | None = None
     for last, seen in zip([None, *track], track, strict=False):
-        if last is None or seen.index != last.index + 1:
+        if last is None or seen.number != last.number + 1:
             history, before = None, None
         history = extended(history, seen.crop, seen.origin_xy, session.frames)
         faces = None

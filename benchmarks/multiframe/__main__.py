@@ -178,7 +178,8 @@ def main() -> None:
 def measured(args: argparse.Namespace) -> dict[str, Any]:
     """Figures of the chosen parts by their names."""
     cv2.setNumThreads(1)
-    inputs, results = Inputs(args.faces, args.scenes, args.max_faces), {"version": facesr_edge.__version__}
+    inputs = Inputs(args.faces, args.scenes, args.max_faces)
+    results: dict[str, Any] = {"version": facesr_edge.__version__}
     session = opened(args, args.quality_precision, max(args.frames))
     if "quality" in args.parts:
         results["quality"] = quality(session, inputs, args.frames)

@@ -107,8 +107,8 @@ def flicker_rows(session: MultiFrameSession, tracks: Tracks, frames: Sequence[in
     one_db = psnr_y(single[1], tracks.hr)
     return {
         "bicubic": _flicker(_bicubic(before), _bicubic(after), motions),
-        "single": _flicker(*single, motions),
-        "several": {k: _flicker(*pair, motions) for k, pair in pairs.items()},
+        "single": _flicker(single[0], single[1], motions),
+        "several": {k: _flicker(pair[0], pair[1], motions) for k, pair in pairs.items()},
         "gain_db": {k: float((psnr_y(pair[1], tracks.hr) - one_db).mean()) for k, pair in pairs.items()},
     }
 

@@ -229,7 +229,7 @@ def live(
         scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
         for observer in observers:
             small = networks.small and use_of(networks.small, small_model, pipeline)
-            tracks = networks.multi and use_of(networks.multi.session, track_model, pipeline)
+            tracks = use_of(networks.multi.session, track_model, pipeline) if networks.multi else None
             observer.started(NetworkUse.of(pipeline), small, *([tracks] if tracks else ()))
     except BaseException:
         for one in cameras:

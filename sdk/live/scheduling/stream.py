@@ -166,7 +166,7 @@ class Stream:
             window: of the crop.
         """
         known = self._registered.get(track_id)
-        history = extended(known and known.history, crop, (window.x, window.y), self.frames)
+        history = extended(known.history if known else None, crop, (window.x, window.y), self.frames)
         indices = (*(known.indices if known else ()), frame.index)[-len(history.crops) :]
         self._registered[track_id] = Registered(history, indices, self.time_s)
         return self._registered[track_id]
