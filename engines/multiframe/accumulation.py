@@ -1,9 +1,9 @@
 """Samples of earlier crops on the grid of the upscaled face: what several frames of a face add to the newest one.
 
-Each pixel of an earlier crop is a sample of the face at a sub-pixel position, where it is compared with the newest crop,
-interpolated there. It falls into one cell of a grid of the pitch of the upscaled face. The mean difference of a cell's
-samples and their weight are the inputs of a multi-frame network, the cells of a pixel side by side as channels. Pixel
-centers are in the middle of cells, so that small errors of the registration do not move a face that stands still.
+Each pixel of an earlier crop is a sample of the face at a sub-pixel position, where it is compared with the newest
+crop, interpolated there. It falls into one cell of a grid of the pitch of the upscaled face. The mean difference of a
+cell's samples and their weight are the inputs of a multi-frame network, the cells of a pixel side by side as channels.
+Pixel centers are in the middle of cells, so that small errors of the registration do not move a face that stands still.
 
 Source of the accumulation of shifted samples on a finer grid: A. Fruchter and R. Hook, "Drizzle: a method for the
 linear reconstruction of undersampled images", 2002.

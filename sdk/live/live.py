@@ -228,7 +228,7 @@ def live(
         streams = [Stream(one, pipeline.detector, sides, networks.frames) for one in cameras]
         scheduler = Scheduler(streams, Turn(networks, outscale), budget, observers)
         for observer in observers:
-            small = networks.small and use_of(networks.small, small_model, pipeline)
+            small = use_of(networks.small, small_model, pipeline) if networks.small else None
             tracks = use_of(networks.multi.session, track_model, pipeline) if networks.multi else None
             observer.started(NetworkUse.of(pipeline), small, *([tracks] if tracks else ()))
     except BaseException:
