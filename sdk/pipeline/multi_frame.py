@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from ...engines.bundle.card import Card
 from ...engines.errors import EngineError, UsageError
-from ...engines.multiframe.session import MultiFrameSession, Prepared
+from ...engines.multiframe.session import MultiFrameSession, Prepared, TrackOutput
+from ...engines.multiframe.steady import steadied
 from ...engines.postprocess import Detections
-from ...engines.session import MultiInputSession, Session
+from ...engines.session import MultiInputSession, Output, Session
 from ...zoo.catalogue import TRACK
 from ..profiling.timing import Stopwatch
 from .crop import Crops
@@ -51,6 +52,17 @@ def check_frames(card: Card, frames: int = 2) -> None:
         raise EngineError(f"{card.name} takes one frame; give a multi-frame network such as {TRACK}")
     if not 2 <= frames <= limit:
         raise UsageError(f"frames is {frames}, expected 1 to {limit}, those of {card.name}")
+
+
+def _steadied(output: TrackOutput, tracked: Sequence[TrackedCrop]) -> TrackOutput:
+    """Mix the faces of a batch with those of the frame before, and keep them for the next one."""
+    tensor, mixed = output.output.tensor, False
+    for n, one in enumerate(tracked):
+        if one.before is not None and one.before.pixels is not None:
+            tensor[n] = steadied(tensor[n], one.history, one.before.pixels)
+            mixed = True
+        one.shown.pixels = tensor[n]
+    return output._replace(output=Output(tensor)) if mixed else output  # whose consistency is not measured yet
 
 
 class MultiFrameStage:
@@ -96,6 +108,8 @@ class MultiFrameStage:
         """Upscale the faces of a frame, in the order of the detections."""
         with timer.stage("upscale.network"):
             outputs = self._session.infer(prepared)
+        with timer.stage("upscale.steady"):
+            outputs = [_steadied(one, known) for one, known in zip(outputs, tracked, strict=True)]
         faces = faces_from(zip(crops, (one.output for one in outputs), strict=True), detections)
         earlier: dict[int, tuple[int, ...]] = {}
         for batch, known, output in zip(crops, tracked, outputs, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,17 @@ EVERY_FACE = TrackerOptions(score=0.0, sure_score=0.0)
 """What the detector of a stream returns is a face, even if its score is low, see `DetectEvery`."""
 
 
+@dataclass(eq=False)
+class Shown:
+    """Place for the face of one frame, which is upscaled after the crop of the next one may have been registered.
+
+    Args:
+        pixels: (k·S, k·S, 3) uint8 BGR; None before.
+    """
+
+    pixels: NDArray[np.uint8] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class TrackedCrop:
     """The newest crop of a face and those before it.
@@ -32,10 +43,14 @@ class TrackedCrop:
     Args:
         history: of the crops.
         indices: of their frames in the stream, the newest last.
+        before: face of the last crop but one; None if there is only one.
+        shown: for the face of the newest crop.
     """
 
     history: History
     indices: tuple[int, ...]
+    before: Shown | None = None
+    shown: Shown = field(default_factory=Shown)
 
     @property
     def earlier_frames(self) -> tuple[int, ...]:
@@ -113,7 +128,8 @@ class StreamTracks:
         earlier = before.history if before else None
         history = extended(earlier, crops.pixels[n], (window.x, window.y), self._frames)
         indices = (*(before.indices if before else ()), frame.index)[-len(history.crops) :]
-        self._crops[number] = TrackedCrop(history, indices)
+        shown = before.shown if before and len(history.crops) > 1 else None
+        self._crops[number] = TrackedCrop(history, indices, shown)
         return self._crops[number]
 
     def _begin(self, frame: Frame) -> None:

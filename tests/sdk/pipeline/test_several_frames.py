@@ -7,7 +7,9 @@ from facesr_edge import load, open_source
 from facesr_edge.engines.errors import EngineError, UsageError
 from facesr_edge.sdk.load import load_detector
 from facesr_edge.sdk.media.identity import pipeline_identity
+from facesr_edge.sdk.pipeline import multi_frame
 from facesr_edge.sdk.pipeline.frame import Frame
+from facesr_edge.sdk.pipeline.upscale import psnr_db, residuals
 
 ENGINE = {"engine": "onnxruntime", "precision": "fp32", "threads": 1}
 FRAMES = 12
@@ -67,10 +69,10 @@ def from_several(pipeline, clip):
 
 def test_faces_are_made_from_the_frames_before_as_soon_as_there_are_enough(from_several):
     left = [min(result.faces, key=lambda face: face.window_xyxy[0]) for result in from_several]
-    assert [face.frames for face in left] == [1, 1, 3, 4, 5, 5, 5, 5, 1, 1, 3, 4]
+    assert [face.frames for face in left] == [1, 2, 3, 4, 5, 5, 5, 5, 1, 2, 3, 4]
     assert left[2].earlier_frames == (0, 1) and left[4].earlier_frames == (0, 1, 2, 3)
     assert len(left[7].earlier_frames) == 4 and set(left[7].earlier_frames) < set(range(7))
-    assert left[1].earlier_frames == () and left[10].earlier_frames == (8, 9)
+    assert left[0].earlier_frames == () and left[10].earlier_frames == (8, 9)
 
 
 def pairs_of(one, two):
@@ -96,6 +98,19 @@ def test_overlap_does_not_change_faces_and_composites(pipeline, clip, every):
     alone, overlapped = (results(pipeline, K, clip, detect_every=every, overlap=overlap) for overlap in (False, True))
     assert any(face.frames > 1 for result in alone for face in result.faces)
     assert [facts(result) for result in overlapped] == [facts(result) for result in alone]
+
+
+def test_a_face_holds_a_share_of_the_face_of_the_frame_before(pipeline, clip, from_several, monkeypatch):
+    faces = []
+    monkeypatch.setattr(multi_frame, "steadied", lambda pixels, history, before: faces.append(before) or pixels)
+    without = results(pipeline, K, clip, overlap=False)
+    pairs = [(a, b) for one, two in zip(from_several, without, strict=True) for a, b in pairs_of(one, two)]
+    assert len(faces) == sum(face.frames > 1 for face, _ in pairs)
+    assert all(np.array_equal(a.pixels, b.pixels) == (a.frames == 1) for a, b in pairs)
+    for one, two in pairs:
+        down = residuals(one.original[None], one.pixels[None])[0]
+        assert one.consistency_db == pytest.approx(float(psnr_db(down)), abs=0.2 if one.frames == 1 else 1e-3)
+        assert two.frames == one.frames
 
 
 def test_streams_of_one_pipeline_do_not_share_tracks(pipeline, clip, from_several):
@@ -177,6 +192,6 @@ def test_faces_of_a_real_video_keep_their_tracks(shared, tiny_bundle, tiny_track
     ):
         source.first_index, source.end_index = 270, 290
         made = [face for result in loaded.stream(source) for face in result.faces]
-    assert [face.frames for face in made] == [1, 1, 3, 4, 5, 6, *[7] * 14]
+    assert [face.frames for face in made] == [1, 2, 3, 4, 5, 6, *[7] * 14]
     assert all(len(face.earlier_frames) == face.frames - 1 for face in made)
     assert made[6].earlier_frames == tuple(range(270, 276)) and set(made[-1].earlier_frames) < set(range(270, 289))
