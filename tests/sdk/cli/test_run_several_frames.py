@@ -28,7 +28,7 @@ def test_json_has_the_number_of_frames_of_each_face(facesr, clip, options, tmp_p
     document = json.loads((tmp_path / "f.json").read_text())
     assert result.code == 0 and "up to 4 frames: edge-track-x4" in result.err
     assert (document["frames_of_a_face"], document["track_model"]) == (4, "edge-track-x4")
-    assert [face["frames"] for frame in document["frames"] for face in frame["faces"]] == [1, 1, 3, 4, 4, 4]
+    assert [face["frames"] for frame in document["frames"] for face in frame["faces"]] == [1, 2, 3, 4, 4, 4]
     assert all("register" in frame["timings_ms"] for frame in document["frames"])
 
 
