@@ -125,7 +125,7 @@ def test_a_stream_that_starts_again_begins_anew(simulated, several) -> None:
     results = run_of([Frame(view.frame(n % 8).pixels, n, time_s) for n, time_s in enumerate(times_s)], **several)
     assert max(face.frames for face in results[7].faces) >= 4
     assert [face.frames for face in results[8].faces] == [1]
-    assert [face.frames for face in results[10].faces] == [3]
+    assert all(2 <= face.frames <= 3 for face in results[10].faces) and results[10].faces
 
 
 def test_a_camera_that_loses_frames_gets_several_too(simulated, several) -> None:
