@@ -26,7 +26,7 @@ from facesr_edge.engines.bundle.io_spec import CROP_SIZES
 from facesr_edge.engines.errors import FacesrError
 from facesr_edge.engines.multiframe.history import History, extended
 from facesr_edge.engines.multiframe.registration import compose, inverse
-from facesr_edge.engines.multiframe.session import MIN_FRAMES, MultiFrameSession
+from facesr_edge.engines.multiframe.session import MultiFrameSession, crops_used
 from facesr_edge.engines.padding import copy_window
 from facesr_edge.engines.registry import open_session
 from facesr_edge.sdk.live.tracks.tracker import TrackerState, track_next
@@ -106,7 +106,7 @@ def measured(track: Sequence[Seen], session: MultiFrameSession) -> Iterator[Row]
             history, before = None, None
         history = extended(history, seen.crop, seen.origin_xy, session.frames)
         faces = None
-        if history.frames >= MIN_FRAMES:
+        if crops_used(history) > 1:
             output = session.infer_batches([seen.crop[None]], [[history]])[0]
             single = session.single.infer_batches([seen.crop[None]])[0]
             faces = seen, output.output.tensor[0], single.tensor[0], output.frames[0]

@@ -46,10 +46,12 @@ class Crop:
     Args:
         gray: (S, S) gray levels.
         to_key: positions in it -> in the key crop.
+        origin_xy: of its window in the frame, pixels.
     """
 
     gray: Gray
     to_key: Affine
+    origin_xy: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +94,38 @@ class History:
         to_newest = inverse(self.crops[-1].to_key)
         return tuple((crop.gray, compose(to_newest, crop.to_key)) for crop in chosen)
 
+    @cached_property
+    def moved_px(self) -> float:
+        """Mean distance in the frame between a face and the same face in the earlier crops, pixels.
+
+        The larger one of both axes, at four points of the face. A face that stands still has 0 but for the errors of
+        the registration: all frames sample the same places.
+        """
+        if not self.earlier:
+            return 0.0
+        chosen = (self.crops[-1 - age] for age in reversed(ages(len(self.crops) - 1, self.limit - 1)))
+        newest = self.origin_xy
+        return float(
+            np.mean(
+                [
+                    _distance(motion, len(gray), newest[0] - crop.origin_xy[0], newest[1] - crop.origin_xy[1])
+                    for crop, (gray, motion) in zip(chosen, self.earlier, strict=True)
+                ]
+            )
+        )
+
     def samples(self, scale: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Input of a multi-frame network, (2·k², S, S) float32, see `accumulate`."""
         return accumulate(self.newest, self.earlier, scale, out)
+
+
+def _distance(motion: Affine, side: int, shift_x: int, shift_y: int) -> float:
+    """Mean distance of four points of a crop from where they are in another one, whose window is shifted."""
+    a, b, c, d, e, f = motion
+    third, total = side / 3, 0.0
+    for x, y in ((third, third), (2 * third, third), (third, 2 * third), (2 * third, 2 * third)):
+        total += max(abs((a - 1) * x + b * y + c + shift_x), abs(d * x + (e - 1) * y + f + shift_y))
+    return total / 4
 
 
 def ages(available: int, count: int) -> tuple[int, ...]:
@@ -119,7 +150,7 @@ def extended(history: History | None, crop: NDArray[np.uint8], origin_xy: tuple[
     """
     gray = luma(crop)
     new = template(gray)
-    first = History((Crop(gray, IDENTITY),), frames, origin_xy, float("nan"), new, new)
+    first = History((Crop(gray, IDENTITY, origin_xy),), frames, origin_xy, float("nan"), new, new)
     if history is None:
         return first
     (old_x, old_y), (new_x, new_y) = history.origin_xy, origin_xy
@@ -131,7 +162,7 @@ def extended(history: History | None, crop: NDArray[np.uint8], origin_xy: tuple[
         return replace(first, correlation=found.correlation)
     motion = compose(found.motion, history.crops[-1].to_key)
     added = History(
-        (*history.crops[-SPAN:], Crop(gray, inverse(found.motion))),
+        (*history.crops[-SPAN:], Crop(gray, inverse(found.motion), origin_xy)),
         frames,
         origin_xy,
         found.correlation,
@@ -163,5 +194,5 @@ def _registered(history: History, new: Template, starts: tuple[Affine, ...]) -> 
 def _keyed(history: History) -> History:
     """The same with the newest crop as the key crop."""
     to_newest = inverse(history.crops[-1].to_key)
-    crops = tuple(Crop(crop.gray, compose(to_newest, crop.to_key)) for crop in history.crops)
+    crops = tuple(Crop(crop.gray, compose(to_newest, crop.to_key), crop.origin_xy) for crop in history.crops)
     return replace(history, crops=crops, _key=history._newest, _key_age=0)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from ....engines.multiframe.session import MIN_FRAMES
+from ....engines.multiframe.session import crops_used
 from ....engines.padding import copy_window
 from ...pipeline.crop import Window
 from ...profiling.timing import Span
@@ -148,9 +148,7 @@ class Turn:
                 track = work.stream.correct(track, box)
         quality = usability(crop, track.box_xyxy, track.landmarks, window, track.score)
         found = (kept, alignment) if kept and alignment else None
-        frames = registered.history.frames if registered else 1
-        if frames < MIN_FRAMES:
-            frames = 1
+        frames = crops_used(registered.history if registered else None)
         need = _need(window.side, work.stream.time_s, track, found, quality.sharpness, frames)
         return Item(work, track, window, crop, alignment, quality, need, registered)
 

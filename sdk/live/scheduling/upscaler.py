@@ -251,8 +251,11 @@ def _textured(side: int) -> NDArray[np.uint8]:
 
 
 def _history_of(crop: NDArray[np.uint8], frames: int) -> History:
-    """The history of a face that does not move."""
-    history = extended(None, crop, (0, 0), frames)
-    for _ in range(frames - 1):
-        history = extended(history, crop, (0, 0), frames)
+    """The history of a face that moves by parts of a pixel and ends with a crop."""
+    size, history = crop.shape[1::-1], None
+    for number in reversed(range(frames)):
+        motion = np.array(((1, 0, 0.4 * number), (0, 1, -0.3 * number)))
+        moved = cv2.warpAffine(crop, motion, size, borderMode=cv2.BORDER_REPLICATE) if number else crop
+        history = extended(history, np.asarray(moved, np.uint8), (0, 0), frames)
+    assert history is not None
     return history

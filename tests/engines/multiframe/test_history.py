@@ -63,6 +63,21 @@ def test_errors_stay_small_over_a_long_track(drawn, about_center, error_px, side
     assert np.median(errors[-20:]) < 1.5 * np.median(errors[:20]) + 0.05
 
 
+@pytest.mark.parametrize("windows", [[(100, 50)] * 5, [(100 + 2 * n, 50 - n) for n in range(5)]])
+def test_a_face_that_stands_still_has_not_moved_though_its_window_has(drawn, windows):
+    start_x, start_y = windows[0]
+    crops = [drawn(32, shift(start_x - x, start_y - y)) for x, y in windows]
+    assert history_of(crops, 5, windows).moved_px < 0.1
+
+
+def test_a_face_that_walks_has_moved_in_the_frame_wherever_its_window_is(drawn):
+    steps = range(5)
+    in_window = history_of([drawn(32, shift(0.4 * n, 0)) for n in steps], 5)
+    followed = history_of([drawn(32)] * 5, 5, [(100 + 3 * n, 50) for n in steps])
+    assert in_window.moved_px == pytest.approx(1.0, abs=0.1) and followed.moved_px == pytest.approx(7.5, abs=0.2)
+    assert history_of([drawn(32)], 5).moved_px == 0
+
+
 def test_windows_that_jump_with_the_face_are_followed(drawn):
     """The face stays where it is in its window, and both move through the frame."""
     crops = [drawn(32, shift(0.2 * index, 0)) for index in range(5)]

@@ -64,6 +64,13 @@ def test_each_face_is_upscaled_by_the_network_for_its_number_of_crops(session, s
         assert result.output.residual[face] == pytest.approx(residual, rel=1e-3)
 
 
+def test_a_face_that_stands_still_is_that_of_the_single_frame_network(session, single, crops_of_tracks):
+    crop = np.ascontiguousarray(crops_of_tracks[0, -1])
+    (result,) = session.infer_batches([crop[None]], [[history([crop] * 7)]])
+    assert result.frames == (1,)
+    np.testing.assert_array_equal(result.output.tensor, single.infer(crop[None]))
+
+
 def test_batches_keep_their_order_whatever_networks_they_need(session, crops_of_tracks):
     full, empty = [history(track) for track in crops_of_tracks[:3]], [None] * 3
     batch = np.ascontiguousarray(crops_of_tracks[:3, -1])
