@@ -10,9 +10,10 @@ import numpy as np
 from facesr_edge.calibration.metrics.flicker import flicker
 from facesr_edge.calibration.metrics.image import psnr_y
 from facesr_edge.engines.inputs import SAMPLES
-from facesr_edge.engines.multiframe.history import SPAN, History
+from facesr_edge.engines.multiframe.history import SPAN, History, extended
 from facesr_edge.engines.multiframe.registration import Affine
 from facesr_edge.engines.multiframe.session import MultiFrameSession
+from facesr_edge.engines.multiframe.steady import steadied
 from facesr_edge.training.data.cameras.tracks import Tracks
 from numpy.typing import NDArray
 
@@ -85,7 +86,7 @@ def psnr_rows(session: MultiFrameSession, tracks: Tracks, frames: Sequence[int])
 
 
 def flicker_rows(session: MultiFrameSession, tracks: Tracks, frames: Sequence[int]) -> dict[str, Any]:
-    """Flicker between the faces of the last two frames of tracks, along their true motion.
+    """Flicker between the faces that a stream shows in the last two frames of tracks, along their true motion.
 
     Args:
         session: both networks.
@@ -97,11 +98,7 @@ def flicker_rows(session: MultiFrameSession, tracks: Tracks, frames: Sequence[in
         all faces. "gain_db", number of crops -> PSNR over the single-frame network, luma.
     """
     before, after = (np.ascontiguousarray(tracks.lr[:, n]) for n in (-2, -1))
-    old, new = ([registered(crops) for crops in part] for part in (tracks.lr[:, :-1], tracks.lr))
-    pairs = {
-        k: [from_several(session, crops, [last(h, k) for h in hs])[0] for crops, hs in ((before, old), (after, new))]
-        for k in frames
-    }
+    pairs = {k: shown(session, tracks.lr, k) for k in frames}
     single = [from_single(session, crops) for crops in (before, after)]
     motions = [affine(motion) for motion in tracks.motions[:, -2]]
     one_db = psnr_y(single[1], tracks.hr)
@@ -111,6 +108,24 @@ def flicker_rows(session: MultiFrameSession, tracks: Tracks, frames: Sequence[in
         "several": {k: _flicker(pair[0], pair[1], motions) for k, pair in pairs.items()},
         "gain_db": {k: float((psnr_y(pair[1], tracks.hr) - one_db).mean()) for k, pair in pairs.items()},
     }
+
+
+def shown(session: MultiFrameSession, tracks: Pixels, frames: int) -> list[Pixels]:
+    """Faces of the last two frames of tracks (N, T, S, S, 3) as a stream shows them, (N, k·S, k·S, 3) each.
+
+    They hold a share of the faces before, see `steadied`.
+    """
+    histories: list[History | None] = [None] * len(tracks)
+    faces: list[Pixels] = []
+    for number in range(tracks.shape[1]):
+        crops = np.ascontiguousarray(tracks[:, number])
+        known = [extended(one, crop, (0, 0), frames) for one, crop in zip(histories, crops, strict=True)]
+        made, histories = from_several(session, crops, known)[0], [*known]
+        if faces:
+            rows = zip(made, known, faces[-1], strict=True)
+            made = np.stack([steadied(*row) if len(row[1].crops) > 1 else row[0] for row in rows])
+        faces = [*faces[-1:], made]
+    return faces
 
 
 def _flicker(before: Pixels, after: Pixels, motions: Sequence[Affine]) -> float:

@@ -136,7 +136,7 @@ class Registration(NamedTuple):
     @property
     def failed(self) -> bool:
         """Whether the crops do not show the same face."""
-        return self.correlation < MIN_CORRELATION
+        return not self.correlation >= MIN_CORRELATION
 
 
 def luma(crop: NDArray[np.uint8]) -> Gray:

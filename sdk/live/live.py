@@ -215,6 +215,8 @@ def live(
     if "detect_every" in settings:
         raise UsageError("live has its own times of detection; leave detect_every out")
     check_frames(frames, track_model, model)
+    if frames > 1 and settings.get("references") is not None:
+        raise UsageError("faces of several frames use no references; leave out references or frames")
     pipeline = load(model, outscale=outscale, composite=False, **settings)
     cameras: list[Camera] = []
     networks = Networks(pipeline.session)

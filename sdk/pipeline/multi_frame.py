@@ -54,6 +54,14 @@ def check_frames(card: Card, frames: int = 2) -> None:
         raise UsageError(f"frames is {frames}, expected 1 to {limit}, those of {card.name}")
 
 
+def _frames_of(tracked: TrackedCrop, crops: int) -> tuple[int, ...]:
+    """Indices of the earlier frames that a face was made from: their crops, and the frame before for its share."""
+    chosen = {*(tracked.earlier_frames if crops > 1 else ())}
+    if tracked.before is not None and tracked.before.pixels is not None:
+        chosen.add(tracked.indices[-2])
+    return tuple(sorted(chosen))
+
+
 def _steadied(output: TrackOutput, tracked: Sequence[TrackedCrop]) -> TrackOutput:
     """Mix the faces of a batch with those of the frame before, and keep them for the next one."""
     tensor, mixed = output.output.tensor, False
@@ -61,7 +69,7 @@ def _steadied(output: TrackOutput, tracked: Sequence[TrackedCrop]) -> TrackOutpu
         if one.before is not None and one.before.pixels is not None:
             tensor[n] = steadied(tensor[n], one.history, one.before.pixels)
             mixed = True
-        one.shown.pixels = tensor[n]
+        one.shown.pixels = tensor[n].copy()  # the caller may change what it gets
     return output._replace(output=Output(tensor)) if mixed else output  # whose consistency is not measured yet
 
 
@@ -114,7 +122,7 @@ class MultiFrameStage:
         earlier: dict[int, tuple[int, ...]] = {}
         for batch, known, output in zip(crops, tracked, outputs, strict=True):
             for index, one, count in zip(batch.indices, known, output.frames, strict=True):
-                earlier[index] = one.earlier_frames if count > 1 else ()
+                earlier[index] = _frames_of(one, count)
         return tuple(
             replace(face, frames=1 + len(earlier[index]), earlier_frames=earlier[index]) if earlier[index] else face
             for face, index in zip(faces, sorted(earlier), strict=True)

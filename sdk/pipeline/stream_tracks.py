@@ -99,6 +99,7 @@ class StreamTracks:
         self._frames, self._sides = frames, sides
         self._state, self._time_s = TrackerState(), 0.0
         self._before: _Before | None = None
+        self._first = 0
         self._crops: dict[int, TrackedCrop] = {}
 
     def follow(self, frame: Frame, detections: Detections, crops: Sequence[Crops]) -> list[tuple[TrackedCrop, ...]]:
@@ -134,8 +135,10 @@ class StreamTracks:
 
     def _begin(self, frame: Frame) -> None:
         """Advance to a frame; all tracks end if it does not follow from the one before."""
+        if frame.pts == 0 or (frame.name and frame.pts is None):  # a file begins, of which a folder may have several
+            self._first = frame.index
         view, before, change = thumbnail(frame.pixels), self._before, 0.0
-        follows = before is not None and _follows(frame, before)
+        follows = before is not None and _follows(frame, before, frame.index - self._first)
         if before is not None and follows:
             change, elapsed_s = difference(view, before.view), frame.time_s - before.time_s
             self._time_s += elapsed_s if elapsed_s > 0 else FRAME_S
@@ -145,9 +148,11 @@ class StreamTracks:
         self._before = _Before.of(frame, view, change)
 
 
-def _follows(frame: Frame, before: _Before) -> bool:
-    """Whether a frame is the next one of the same moving picture."""
-    if frame.index and starts_chunk(frame.index):  # 0: also frames without an index
+def _follows(frame: Frame, before: _Before, number: int) -> bool:
+    """Whether a frame is the next one of the same moving picture, as its frame of a number."""
+    if number and starts_chunk(number):  # 0: also frames without an index
+        return False
+    if (frame.pts is None) != (before.pts is None) or frame.pts == 0:  # another file
         return False
     if _size(frame) != before.size_wh or (frame.name and frame.pts is None):  # a picture
         return False

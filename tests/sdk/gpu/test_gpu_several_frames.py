@@ -39,7 +39,7 @@ def test_crops_are_registered_on_the_cpu_with_a_warning(gpu, network, track_netw
         ENGINES["onnxruntime"] = open_on_cpu
         logger.removeHandler(handler)
     assert len(records) == 1 and "frames is 4: crops are registered on the CPU" in records[0]
-    assert [face.frames for face in made] == [face.frames for face in expected] == [1, 1, 3, 4]
+    assert [face.frames for face in made] == [face.frames for face in expected] == [1, 2, 2, 2]  # it stands still
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(made, expected, strict=True))
 
 

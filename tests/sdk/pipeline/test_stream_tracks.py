@@ -106,6 +106,15 @@ def test_a_frame_that_does_not_follow_begins_new_tracks(show, second):
     assert counts(show, StreamTracks(7, SIDES), frames) == [1, 2, 1]
 
 
+def test_files_of_a_folder_do_not_follow_each_other_and_count_their_frames_by_themselves(show):
+    picture = {"index": 246, "name": "a.png"}
+    animation = [
+        {"index": 247 + n, "name": "b.png", "pts": 40 * n, "time_base": Fraction(1, 1000), "time_s": n / 25}
+        for n in range(6)
+    ]
+    assert counts(show, StreamTracks(7, SIDES), [picture, *animation]) == [1, 1, 2, 3, 4, 5, 6]
+
+
 def test_a_cut_begins_new_tracks_though_the_next_face_is_at_the_same_place(show):
     tracks = StreamTracks(7, SIDES)
     before = counts(show, tracks, [{"index": n, "time_s": n / 25} for n in range(4)])
