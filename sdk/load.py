@@ -17,12 +17,12 @@ from .checked_session import open_checked_session
 from .gpu.context import DeviceSession
 from .gpu.stages import GpuStages
 from .pipeline.detect import Detector
-from .pipeline.multi_frame import TrackNetwork, check_frames
 from .pipeline.pipeline import Pipeline
 from .pipeline.redetect import DetectEvery
 from .pipeline.references import open_with_references
 from .pipeline.stages import CpuStages
 from .pipeline.tiling import MIN_FACE
+from .pipeline.track_network import TrackNetwork, check_frames
 
 _logger = logging.getLogger(__name__)
 

@@ -34,8 +34,8 @@ REUSED = (
 )
 SEVERAL = (
     "An estimate from several frames is made from the crop and from crops of the same track in the frames before, "
-    "registered to it. It can contain detail that only the earlier frames show, and where a track passes over to "
-    "another person, detail of both."
+    "registered to it, and of a share of the face of the frame before, which holds a share of those before it. It can "
+    "contain detail that only the earlier frames show, and where a track passes over to another person, detail of both."
 )
 GAIN = (
     "The gain of several frames compares the faces of this track, made from several frames and from one, with the "

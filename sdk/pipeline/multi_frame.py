@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ...engines.bundle.card import Card
-from ...engines.errors import EngineError, UsageError
+from ...engines.errors import EngineError
 from ...engines.multiframe.session import MultiFrameSession, Prepared, TrackOutput
 from ...engines.multiframe.steady import steadied
 from ...engines.postprocess import Detections
-from ...engines.session import MultiInputSession, Output, Session
-from ...zoo.catalogue import TRACK
+from ...engines.session import Output, Session
 from ..profiling.timing import Stopwatch
 from .crop import Crops
 from .results import Face
-from .stream_tracks import TrackedCrop
+from .stream_tracks import StreamTracks, TrackedCrop
+from .track_network import TrackNetwork, check_frames
 from .upscale import faces_from
-
-
-@dataclass(frozen=True, eq=False)
-class TrackNetwork:
-    """A multi-frame network, loaded.
-
-    Args:
-        session: its engine.
-        card: of its bundle.
-    """
-
-    session: MultiInputSession
-    card: Card
-
-    def close(self) -> None:
-        """Release the engine; idempotent."""
-        self.session.close()
-
-
-def check_frames(card: Card, frames: int = 2) -> None:
-    """Check that a network makes faces from so many frames.
-
-    Args:
-        card: of the network.
-        frames: 2 or more.
-
-    Raises:
-        EngineError: it takes one frame.
-        UsageError: it takes fewer frames.
-    """
-    limit = card.io_spec.frames
-    if limit < 2:
-        raise EngineError(f"{card.name} takes one frame; give a multi-frame network such as {TRACK}")
-    if not 2 <= frames <= limit:
-        raise UsageError(f"frames is {frames}, expected 1 to {limit}, those of {card.name}")
 
 
 def _frames_of(tracked: TrackedCrop, crops: int) -> tuple[int, ...]:
@@ -94,6 +58,10 @@ class MultiFrameStage:
             raise EngineError(f"the network takes crops of {sizes[0]} px, {name} of {sizes[1]}; give another one")
         self.network, self.frames = network, frames
         self._session = MultiFrameSession(single, network.session, frames)
+
+    def new_tracks(self) -> StreamTracks:
+        """Follows the faces of a stream."""
+        return StreamTracks(self.frames, self._session.single.io_spec.crop_sizes)
 
     def prepare(self, crops: Sequence[Crops], tracked: Sequence[Sequence[TrackedCrop]]) -> Prepared:
         """Lay the samples of the earlier crops on the grids of the faces.

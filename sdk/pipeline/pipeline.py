@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import reduce
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
@@ -24,15 +24,18 @@ from ..profiling.timing import REGISTER, WAIT, Span, Stopwatch
 from .crop import windows_for
 from .detect import Detector
 from .frame import Color, Frame, check_is_bgr, frame_from
-from .multi_frame import MultiFrameStage, TrackNetwork
 from .overlap import InFlight, Overlap, Step
 from .redetect import DetectEvery, check_detect_every
 from .results import DetectorUse, FrameResult
 from .stages import CpuStages, Stages
 from .stream_detector import StreamDetector, full_use
-from .stream_tracks import StreamTracks
+from .track_network import TrackNetwork
 from .uncertainty import with_uncertainty
 from .upscale import upscale_crops
+
+if TYPE_CHECKING:
+    from .multi_frame import MultiFrameStage
+    from .stream_tracks import StreamTracks
 
 OUTSCALES = (1, 2, 3, 4)
 
@@ -171,7 +174,11 @@ class Pipeline:
             raise UsageError(f"frames is {frames}; expected more than 1 with a multi-frame network, and 1 without")
         if track_network is not None and self.stages.overlap != "threads":
             raise EngineError("faces of several frames need stages on the CPU, got those of a GPU; use CpuStages")
-        self.multi_frame = MultiFrameStage(session, track_network, frames) if track_network else None
+        self.multi_frame: MultiFrameStage | None = None
+        if track_network is not None:
+            from .multi_frame import MultiFrameStage  # with the registration, which most pipelines do not need
+
+            self.multi_frame = MultiFrameStage(session, track_network, frames)
         self._close_detector, self._closed = close_detector, False
         self._threads = threads or os.cpu_count() or 1
         self._streams: WeakSet[Overlap] = WeakSet()
@@ -239,7 +246,7 @@ class Pipeline:
         """
         self._check_open()
         detect = StreamDetector(self.stages, self.detector, self.detect_every)
-        tracks = StreamTracks(self.frames, self.session.io_spec.crop_sizes) if self.multi_frame else None
+        tracks = self.multi_frame.new_tracks() if self.multi_frame else None
         jobs = self._jobs(source, detect, color, bits, tracks)
         if not overlap:
             for job in jobs:
@@ -268,7 +275,12 @@ class Pipeline:
         return upscale_crops(self.session, crops)
 
     def _jobs(
-        self, source: Iterable[Any], detect: Detect, color: Color, bits: int | None, tracks: StreamTracks | None
+        self,
+        source: Iterable[Any],
+        detect: Detect,
+        color: Color = "bgr",
+        bits: int | None = None,
+        tracks: StreamTracks | None = None,
     ) -> Iterator[Job]:
         """A job for each frame of a source; an array gets its position as index."""
         frames = _frames(source)

@@ -12,7 +12,7 @@ from .edge import edge_recipe, finetune_changes
 WIDTH, DEPTH = 48, 8
 """Of the network by default, see `EdgeTrack`."""
 SHARDS = 72
-"""About 40,000 tracks."""
+"""About 31,000 tracks."""
 TRACKS = f"tracks of 2 to {FRAMES} crops of a face; in one of twelve a wrong face, an occlusion or wrong motions"
 TRACK: dict[str, Any] = {"network": "edge-track", "frames": FRAMES, "batch": 16, "ema": 0.999, **CAMERA}
 

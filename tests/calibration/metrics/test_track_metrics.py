@@ -65,7 +65,7 @@ def test_samples_of_more_frames_reach_the_network(tracks):
 
 def test_faces_of_few_crops_are_upscaled_by_the_network_for_single_frames(tracks):
     motions = tracks.motions.copy()
-    motions[:4, :5] = np.nan  # two crops are left
+    motions[:4, :6] = np.nan  # one crop is left
     broken = Tracks(tracks.crops, tracks.truth, motions)
     result = evaluate_tracks(Sharpened(), broken, 7, Nearest(1))
     assert (result.frames, result.several) == (7, 4)

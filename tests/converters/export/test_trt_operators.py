@@ -29,7 +29,7 @@ def test_zoo_models_have_operators_of_tensorrt_in_fp32_and_int8(name):
 
 def all_ranges(model):
     """A range for every tensor; the values do not matter for the operators' types."""
-    return {name: (-1.0, 1.0) for node in model.graph.node for name in node.output}
+    return {name: (-1.0, 1.0) for node in model.graph.node for name in (*node.input, *node.output)}
 
 
 def model_of(nodes, inputs, outputs, constants=(), opset=18):
