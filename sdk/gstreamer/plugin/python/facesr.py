@@ -23,5 +23,9 @@ def load_package() -> None:
     spec.loader.exec_module(module)
 
 
+paths = sys.path
 load_package()
 __gstelementfactory__ = import_module(f"{PACKAGE}.sdk.gstreamer.element").FACTORY
+if sys.path is not paths:  # OpenCV replaces the list, to which GStreamer's loader keeps a pointer without a reference
+    paths[:] = sys.path
+    sys.path = paths
