@@ -48,7 +48,7 @@ def steadied(pixels: NDArray[np.uint8], history: History, before: NDArray[np.uin
     share = np.float32(SHARE) / (1 + np.square(squared * np.float32(levels**-2)))
     share = cv2.resize(share, (size, size), interpolation=cv2.INTER_LINEAR)
     matrix[:, 2] = scale * matrix[:, 2] + (scale - 1) / 2 * (1 - matrix[:, :2].sum(1))
-    moved = cv2.warpAffine(before, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    moved = np.asarray(cv2.warpAffine(before, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE), np.uint8)
     return np.asarray(cv2.blendLinear(_tinted(moved, pixels, side // TINT_CELL), pixels, share, 1 - share), np.uint8)
 
 

@@ -17,10 +17,10 @@ from ...engines.references.session import MAX_REFERENCES
 from ...engines.registry import choose_engine
 from ...zoo import catalogue
 from ..media.reasons import error_reason
-from ..pipeline.multi_frame import TrackNetwork, check_frames
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.redetect import DetectEvery
 from ..pipeline.tiling import MIN_FACE
+from ..pipeline.track_network import TrackNetwork, check_frames
 
 _ONNX = ".onnx"
 

@@ -11,9 +11,9 @@ from facesr_edge.engines.registry import ENGINES
 from facesr_edge.sdk.gpu.stages import GpuStages
 from facesr_edge.sdk.load import load, load_detector
 from facesr_edge.sdk.pipeline.detect import Detector
-from facesr_edge.sdk.pipeline.multi_frame import TrackNetwork
 from facesr_edge.sdk.pipeline.pipeline import Pipeline
 from facesr_edge.sdk.pipeline.stages import CpuStages
+from facesr_edge.sdk.pipeline.track_network import TrackNetwork
 from facesr_edge.zoo import catalogue
 from support.gpu_engines import OrtOnGpuArrays
 from support.gpu_pipelines import scene
