@@ -16,9 +16,9 @@ QDQ_FORMATS = ((255, 64), (127, 127))
 """Quantization steps between zero and the maximum, of activations and of weights: the CPU format (unsigned activations,
 7-bit weights) and the TensorRT format. Training alternates between them, so that the weights work in both."""
 AMAX_DECAY = 0.999
-"""Decay per step of the tracked activation range."""
-SIGNED = ("seen",)
-"""Convolutions with activations of both signs: the samples of an `EdgeTrack`."""
+"""Decay per step of the tracked activation maximum."""
+SAMPLES_LAYER = "seen"
+"""Name of the convolution of the samples."""
 
 
 class FakeQuantConv2d(nn.Conv2d):
@@ -36,67 +36,31 @@ class FakeQuantConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
-        index = 0
+        activation_steps, weight_steps = QDQ_FORMATS[0]
         if self.training:
-            index = int(self.format_index)
+            activation_steps, weight_steps = QDQ_FORMATS[int(self.format_index)]
             self.format_index.add_(1).remainder_(len(QDQ_FORMATS))
-            self._track(x.detach())
-        activation_steps, weight_steps = QDQ_FORMATS[index]
-        activation = self._fake_quantized(x, activation_steps)
+            self.amax.copy_(torch.maximum(AMAX_DECAY * self.amax, x.detach().abs().amax()))
+        clamped = torch.where(self.amax > 0, x.clamp(max=self.amax), x)
+        activation = _fake_quantize(clamped, self.amax / activation_steps)
         weight_amax = self.weight.detach().abs().amax((1, 2, 3), keepdim=True)
         weight = _fake_quantize(self.weight, weight_amax / weight_steps)
         return F.conv2d(activation, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-
-    def _track(self, x: Tensor) -> None:
-        """Update the range with the activations of a step."""
-        self.amax.copy_(torch.maximum(AMAX_DECAY * self.amax, x.abs().amax()))
-
-    def _fake_quantized(self, x: Tensor, steps: int) -> Tensor:
-        """Activations in steps between zero and the maximum."""
-        return _fake_quantize(torch.where(self.amax > 0, x.clamp(max=self.amax), x), self.amax / steps)
-
-
-class SignedFakeQuantConv2d(FakeQuantConv2d):
-    """`FakeQuantConv2d` for activations of both signs.
-
-    The CPU format has a zero point: its steps lie between the minimum and the maximum. That of TensorRT is symmetric.
-
-    Attributes:
-        amin: decayed minimum of the activations, 0 or less.
-    """
-
-    amin: Tensor
-
-    def _track(self, x: Tensor) -> None:
-        self.amax.copy_(torch.maximum(AMAX_DECAY * self.amax, x.amax()))
-        self.amin.copy_(torch.minimum(AMAX_DECAY * self.amin, x.amin()))
-
-    def _fake_quantized(self, x: Tensor, steps: int) -> Tensor:
-        symmetric = steps == QDQ_FORMATS[1][0]
-        step = (torch.maximum(self.amax, -self.amin) if symmetric else self.amax - self.amin) / steps
-        return _fake_quantize(torch.where(step > 0, x.clamp(self.amin, self.amax), x), step)
 
 
 def prepare_qat(network: nn.Module) -> None:
     """Replace the convolutions that INT8 builds quantize by `FakeQuantConv2d`; parameter names do not change.
 
-    The first convolution stays in FP32, and so does a last one with few channels, see
-    `converters.quantization.layers.excluded_nodes`.
+    The first convolutions, of the pixels and of the samples of an `EdgeTrack`, stay in FP32, and so does a last one
+    with few channels, see `converters.quantization.layers.excluded_nodes`.
     """
     layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)}
-    signed = [layers.pop(name) for name in SIGNED if name in layers]
+    layers.pop(SAMPLES_LAYER, None)
     _, *inner, last = layers.values()
     for layer in [*inner, last] if last.out_channels >= MIN_INT8_CHANNELS else inner:
-        _prepare(layer, FakeQuantConv2d)
-    for layer in signed:
-        _prepare(layer, SignedFakeQuantConv2d)
-        layer.register_buffer("amin", torch.zeros((), device=layer.weight.device))
-
-
-def _prepare(layer: nn.Conv2d, kind: type[FakeQuantConv2d]) -> None:
-    layer.__class__ = kind
-    layer.register_buffer("amax", torch.zeros((), device=layer.weight.device))
-    layer.register_buffer("format_index", torch.zeros((), dtype=torch.int64, device=layer.weight.device))
+        layer.__class__ = FakeQuantConv2d
+        layer.register_buffer("amax", torch.zeros((), device=layer.weight.device))
+        layer.register_buffer("format_index", torch.zeros((), dtype=torch.int64, device=layer.weight.device))
 
 
 def remove_fake_quant(network: nn.Module) -> None:
@@ -104,8 +68,6 @@ def remove_fake_quant(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, FakeQuantConv2d):
             del layer.amax, layer.format_index
-            if isinstance(layer, SignedFakeQuantConv2d):
-                del layer.amin
             layer.__class__ = nn.Conv2d  # type: ignore[assignment]  # restores the original class
 
 

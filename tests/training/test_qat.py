@@ -3,6 +3,7 @@
 from copy import deepcopy
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from facesr_edge.calibration.data.faces import sample_faces
@@ -14,7 +15,8 @@ from facesr_edge.engines.onnxruntime.session import OrtGraph
 from facesr_edge.networks.edge.network import Edge
 from facesr_edge.networks.edge.track import EdgeTrack
 from facesr_edge.training import qat
-from facesr_edge.training.qat import QDQ_FORMATS, prepare_qat, remove_fake_quant
+from facesr_edge.training.qat import QDQ_FORMATS, FakeQuantConv2d, prepare_qat, remove_fake_quant
+from facesr_edge.zoo import catalogue
 from torch import nn
 
 
@@ -50,26 +52,16 @@ def test_all_but_the_first_convolution_are_quantized_in_alternating_formats(conv
         assert torch.equal(first, net.head.weight)
 
 
-def test_samples_of_a_track_are_quantized_with_both_signs(convolution_inputs):
+def test_training_quantizes_the_convolutions_that_builds_quantize():
     net = EdgeTrack(8, 2, 4)
-    nn.init.normal_(net.seen.weight)
     prepare_qat(net)
-    x, samples = torch.rand(2, 3, 8, 8), torch.empty(2, 32, 8, 8).uniform_(-0.25, 0.75)
-    samples.view(-1)[:2] = torch.tensor((-0.25, 0.75))
-    for n in range(4):
-        net(x, samples)
-        (_, first), (seen, weight), *_ = convolution_inputs
-        convolution_inputs.clear()
-        activation_steps, weight_steps = QDQ_FORMATS[n % 2]
-        step = (1.0 if n % 2 == 0 else 0.75) / activation_steps
-        assert first is net.head.weight and (seen - samples).abs().max() < 0.6 * step
-        assert torch.allclose(seen / step, (seen / step).round(), atol=0.05) and seen.min() < -0.2
-        steps = weight / weight.abs().amax((1, 2, 3), keepdim=True) * weight_steps
-        assert torch.allclose(steps, steps.round(), atol=1e-3)
-    state = net.state_dict()
-    assert state["seen.amin"] < -0.2 < 0.7 < state["seen.amax"]
-    remove_fake_quant(net)
-    assert net.state_dict().keys() == EdgeTrack(8, 2, 4).state_dict().keys()
+    trained = {name for name, layer in net.named_modules() if isinstance(layer, FakeQuantConv2d)}
+    path = catalogue.FOLDER / "edge-tiny-x4-track" / "int8.onnx"
+    graph = onnx.load(path).graph
+    quantized = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    kept = [node for node in graph.node if node.op_type == "Conv" and node.input[0] not in quantized]
+    assert trained == {"body.0", "body.1", "tail"}
+    assert any(node.input[0] == "samples" for node in kept)
 
 
 def test_a_last_convolution_with_few_channels_is_not_quantized(convolution_inputs):
