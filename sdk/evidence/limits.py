@@ -41,7 +41,7 @@ GAIN = (
     "The gain of several frames compares the faces of this track, made from several frames and from one, with the "
     "camera's pixels of the frame that follows, which neither was made from. It is a mean over whole faces: it does "
     "not mean that a certain detail is true, and what all frames have in common, such as errors of the lens, shows in "
-    "none of them."
+    "none of them. A codec repeats its errors in the frame that follows, which favors the face from one frame."
 )
 TRACK = (
     "A track follows a face by its position from frame to frame. It can pass over to another person, for instance "
