@@ -7,8 +7,10 @@ crops that are spread over the last `SPAN` frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ from .registration import (
     shift,
     template,
 )
+
+T = TypeVar("T")
 
 SPAN = 11
 """Age in frames of the oldest crop that is kept. Behind H.264 at crf 28, five crops of the ages 0, 1, 4, 7 and 11 give
@@ -84,15 +88,18 @@ class History:
         """Number of crops that a face is made from, the newest included."""
         return min(self.limit, len(self.crops))
 
+    def chosen(self, items: Sequence[T]) -> tuple[T, ...]:
+        """Those of items, one for each of `crops`, that belong to the crops of `earlier`, in their order."""
+        return tuple(items[-1 - age] for age in reversed(ages(len(self.crops) - 1, self.limit - 1)))
+
     @cached_property
     def earlier(self) -> tuple[tuple[Gray, Affine], ...]:
         """Older crops that a face is made from, the oldest first, and the motions from their positions to the newest's.
 
         They are spread over all that are kept, see `ages`.
         """
-        chosen = (self.crops[-1 - age] for age in reversed(ages(len(self.crops) - 1, self.limit - 1)))
         to_newest = inverse(self.crops[-1].to_key)
-        return tuple((crop.gray, compose(to_newest, crop.to_key)) for crop in chosen)
+        return tuple((crop.gray, compose(to_newest, crop.to_key)) for crop in self.chosen(self.crops))
 
     @cached_property
     def moved_px(self) -> float:
@@ -103,16 +110,12 @@ class History:
         """
         if not self.earlier:
             return 0.0
-        chosen = (self.crops[-1 - age] for age in reversed(ages(len(self.crops) - 1, self.limit - 1)))
-        newest = self.origin_xy
-        return float(
-            np.mean(
-                [
-                    _distance(motion, len(gray), newest[0] - crop.origin_xy[0], newest[1] - crop.origin_xy[1])
-                    for crop, (gray, motion) in zip(chosen, self.earlier, strict=True)
-                ]
-            )
-        )
+        x, y = self.crops[-1].origin_xy
+        distances = [
+            _distance(motion, len(gray), x - crop.origin_xy[0], y - crop.origin_xy[1])
+            for crop, (gray, motion) in zip(self.chosen(self.crops), self.earlier, strict=True)
+        ]
+        return sum(distances) / len(distances)
 
     def samples(self, scale: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Input of a multi-frame network, (2·k², S, S) float32, see `accumulate`."""

@@ -43,13 +43,11 @@ class Prepared:
 
     Args:
         batches: crops, each as for `Session.infer`.
-        several: for each batch, which of its faces the multi-frame network upscales, (N,).
-        samples: for each batch with such faces their samples, see `History.samples`.
-        frames: for each batch the number of crops behind each face.
+        samples: for each batch with faces for the multi-frame network theirs, see `History.samples`.
+        frames: for each batch the number of crops behind each face; the multi-frame network upscales those of several.
     """
 
     batches: tuple[NDArray[np.uint8], ...]
-    several: tuple[NDArray[np.bool_], ...]
     samples: tuple[NDArray[np.float32], ...]
     frames: tuple[tuple[int, ...], ...]
 
@@ -100,17 +98,13 @@ class MultiFrameSession:
 
         Args and errors: as of `infer_batches`.
         """
-        several = [self._with_several(*one) for one in zip(batches, histories, strict=True)]
+        frames = [self._frames(*one) for one in zip(batches, histories, strict=True)]
         known = [
-            [history for history, row in zip(batch, rows, strict=True) if row and history]
-            for batch, rows in zip(histories, several, strict=True)
+            [history for history, count in zip(batch, counts, strict=True) if history and count > 1]
+            for batch, counts in zip(histories, frames, strict=True)
         ]
         samples = [self._samples(batch.shape[1], one) for batch, one in zip(batches, known, strict=True) if one]
-        frames = [
-            tuple(history.frames if row and history else 1 for history, row in zip(batch, rows, strict=True))
-            for batch, rows in zip(histories, several, strict=True)
-        ]
-        return Prepared(tuple(batches), tuple(several), tuple(samples), tuple(frames))
+        return Prepared(tuple(batches), tuple(samples), tuple(frames))
 
     def infer(self, prepared: Prepared) -> list[TrackOutput]:
         """Run the networks; the second part of `infer_batches`.
@@ -120,21 +114,22 @@ class MultiFrameSession:
         """
         if self._closed:
             raise EngineError(CLOSED)
-        parts = [(batch[~rows], batch[rows]) for batch, rows in zip(prepared.batches, prepared.several, strict=True)]
+        several = [np.array(counts) > 1 for counts in prepared.frames]
+        parts = [(batch[~rows], batch[rows]) for batch, rows in zip(prepared.batches, several, strict=True)]
         singles = [one for one, _ in parts if len(one)]
         multiples = [one for _, one in parts if len(one)]
         samples = [{SAMPLES: one} for one in prepared.samples]
         from_one = iter(self.single.infer_batches(singles) if singles else [])
         from_several = iter(self.session.infer_batches(multiples, samples) if multiples else [])
         results = []
-        for rows, frames in zip(prepared.several, prepared.frames, strict=True):
+        for rows, frames in zip(several, prepared.frames, strict=True):
             one = None if rows.all() else next(from_one)
             more = next(from_several) if rows.any() else None
             results.append(TrackOutput(_merged(one, more, rows), frames))
         return results
 
-    def _with_several(self, batch: NDArray[np.uint8], histories: Histories) -> NDArray[np.bool_]:
-        """Which faces of a batch the multi-frame network upscales, (N,)."""
+    def _frames(self, batch: NDArray[np.uint8], histories: Histories) -> tuple[int, ...]:
+        """Number of crops that each face of a batch is made from."""
         if len(histories) != len(batch):
             raise EngineError(f"expected a history, or None, for each of {len(batch)} faces, got {len(histories)}")
         for history in histories:
@@ -143,7 +138,7 @@ class MultiFrameSession:
                 raise EngineError(f"the newest crop of a history is {shape} px, that of the batch {batch.shape[2]} px")
             if history and history.frames > self.frames:
                 raise EngineError(f"expected histories of at most {self.frames} crops, got {history.frames}")
-        return np.array([crops_used(history) > 1 for history in histories], bool)
+        return tuple(crops_used(history) for history in histories)
 
     def _samples(self, side: int, histories: Sequence[History]) -> NDArray[np.float32]:
         """Samples of faces with a history, (N, 2·k², S, S)."""

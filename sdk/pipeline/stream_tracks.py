@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.multiframe.history import History, ages, extended
+from ...engines.multiframe.history import History, extended
 from ...engines.postprocess import Detections
 from ..live.tracks.tracker import TrackerOptions, TrackerState, track_next
 from .chunks import starts_chunk
@@ -55,8 +55,7 @@ class TrackedCrop:
     @property
     def earlier_frames(self) -> tuple[int, ...]:
         """Indices of the frames that the face is made from besides the newest, the oldest first."""
-        chosen = ages(len(self.history.crops) - 1, self.history.limit - 1)
-        return tuple(self.indices[-1 - age] for age in reversed(chosen))
+        return self.history.chosen(self.indices)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....engines.multiframe.history import History, ages, extended
+from ....engines.multiframe.history import History, extended
 from ....engines.postprocess import Detections
 from ...pipeline.crop import Window
 from ...pipeline.detect import Detector
@@ -43,8 +43,7 @@ class Registered:
     @property
     def earlier_frames(self) -> tuple[int, ...]:
         """Indices of the frames of `history.earlier`."""
-        available, count = len(self.history.crops) - 1, self.history.limit - 1
-        return tuple(self.indices[-1 - age] for age in reversed(ages(available, count)))
+        return self.history.chosen(self.indices)
 
 
 class Stream:
