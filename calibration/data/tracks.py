@@ -106,7 +106,12 @@ def registered(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     history: History | None = None
     for shown in crops:
         history = extended(history, shown, (0, 0), len(crops))
-    motions = np.full((len(crops), 2, 3), np.nan, np.float32)
+    return motions_of(history, len(crops))
+
+
+def motions_of(history: History | None, frames: int) -> NDArray[np.float32]:
+    """Motions (K, 2, 3) from the crops of the last K frames to the newest; nan for those that a history lacks."""
+    motions = np.full((frames, 2, 3), np.nan, np.float32)
     motions[-1] = np.eye(2, 3)
     to_newest = inverse(history.crops[-1].to_key) if history else IDENTITY
     for number, crop in enumerate(reversed(history.crops[:-1] if history else ()), 2):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ....calibration.data.tracks import motions_of
 from ....engines.multiframe.history import SPAN, extended
-from ....engines.multiframe.registration import IDENTITY, compose, inverse
 from ..optics import random_blur_kernel
 from .background import Backgrounds
 from .chain import Chain, random_chain
@@ -213,9 +213,4 @@ def _registered(crops: Images, windows: Windows) -> tuple[Floats, Floats]:
     for crop, window in zip(crops, windows, strict=True):
         history = extended(history, np.ascontiguousarray(crop), window, len(crops))
         correlations.append(history.correlation)
-    motions = np.full((len(crops), 2, 3), np.nan, np.float32)
-    motions[-1] = np.eye(2, 3)
-    to_newest = inverse(history.crops[-1].to_key) if history else IDENTITY
-    for number, crop in enumerate(reversed(history.crops[:-1] if history else ()), 2):
-        motions[-number] = np.reshape(compose(to_newest, crop.to_key), (2, 3))
-    return motions, np.array(correlations, np.float32)
+    return motions_of(history, len(crops)), np.array(correlations, np.float32)
